@@ -1,0 +1,3 @@
+//! bngpu trains batch-normalised neural networks, many at once, on any GPU or natively on the CPU.
+
+pub mod spec;

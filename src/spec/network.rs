@@ -1,0 +1,115 @@
+//! The network that is asked for: layers, activation, batch normalisation, dropout, initial weights.
+
+use serde::{Deserialize, Serialize};
+
+/// The non-linearity after each hidden layer.
+///
+/// To add one: a line here and in [`Activation::ALL`]; the compiler then asks for its formula in
+/// `step/ops/activation.rs`, and a test asks for its branch in `shaders/activation.wgsl`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[repr(u32)]
+pub enum Activation {
+    /// max(y, 0)
+    Relu = 0,
+    /// 1 / (1 + e^-y)
+    Sigmoid = 1,
+    /// tanh y
+    Tanh = 2,
+    /// y where y > 0, 0.01 y elsewhere
+    LeakyRelu = 3,
+    /// y where y > 0, e^y - 1 elsewhere (Clevert et al. 2015, arXiv 1511.07289)
+    Elu = 4,
+    /// y Φ(y), the exact form with erf (Hendrycks & Gimpel 2016, arXiv 1606.08415)
+    Gelu = 5,
+    /// y sigmoid(y) (Elfwing et al. 2017, arXiv 1702.03118)
+    Silu = 6,
+    /// y
+    Identity = 7,
+}
+
+impl Activation {
+    /// Every activation, in the order of its number on the device.
+    pub const ALL: [Activation; 8] = [
+        Activation::Relu,
+        Activation::Sigmoid,
+        Activation::Tanh,
+        Activation::LeakyRelu,
+        Activation::Elu,
+        Activation::Gelu,
+        Activation::Silu,
+        Activation::Identity,
+    ];
+
+    /// The name on the command line and in files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Activation::Relu => "relu",
+            Activation::Sigmoid => "sigmoid",
+            Activation::Tanh => "tanh",
+            Activation::LeakyRelu => "leaky-relu",
+            Activation::Elu => "elu",
+            Activation::Gelu => "gelu",
+            Activation::Silu => "silu",
+            Activation::Identity => "identity",
+        }
+    }
+
+    /// Whether He's initialisation is the default (the rectifier family), or Xavier's.
+    pub fn is_relu_like(self) -> bool {
+        use Activation::*;
+        matches!(self, Relu | LeakyRelu | Elu | Gelu | Silu)
+    }
+}
+
+/// How the weights W `[I, O]` of a layer are drawn; biases start at 0, γ at 1, β at 0.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Init {
+    /// Normal, standard deviation √(2 / I) (He et al. 2015, arXiv 1502.01852, eq. 10).
+    He,
+    /// Normal, standard deviation √(2 / (I + O)) (Glorot & Bengio 2010, eq. 12).
+    Xavier,
+    /// Normal with this standard deviation.
+    Normal(f64),
+}
+
+impl Init {
+    /// Standard deviation of the weights of a layer with `inputs` and `outputs` units.
+    pub fn std(self, inputs: usize, outputs: usize) -> f64 {
+        match self {
+            Init::He => (2.0 / inputs as f64).sqrt(),
+            Init::Xavier => (2.0 / (inputs + outputs) as f64).sqrt(),
+            Init::Normal(std) => std,
+        }
+    }
+}
+
+/// Batch normalisation of every hidden Z (Ioffe & Szegedy 2015, arXiv 1502.03167).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct BatchNorm {
+    /// ε, added to the variance.
+    pub eps: f64,
+    /// Weight of the new batch in the running statistics (PyTorch's convention).
+    pub momentum: f64,
+}
+
+impl Default for BatchNorm {
+    fn default() -> Self {
+        BatchNorm { eps: 1e-8, momentum: 0.1 }
+    }
+}
+
+/// A multi-layer perceptron; inputs and outputs come from the data.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Network {
+    /// Units of each hidden layer, first to last; empty is a linear model.
+    pub hidden: Vec<usize>,
+    /// Non-linearity of every hidden layer.
+    pub activation: Activation,
+    /// Batch normalisation of every hidden layer, or none.
+    pub batch_norm: Option<BatchNorm>,
+    /// Probability that a hidden unit is dropped in training.
+    pub dropout: f64,
+    /// Initial weights of every layer.
+    pub init: Init,
+}
