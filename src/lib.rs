@@ -1,3 +1,6 @@
 //! bngpu trains batch-normalised neural networks, many at once, on any GPU or natively on the CPU.
 
+pub mod engine;
+pub mod population;
 pub mod spec;
+pub mod step;
