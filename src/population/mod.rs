@@ -38,17 +38,13 @@ pub enum Buffer {
     Grads,
     /// The optimiser's moments (m, v) in pairs, two for each parameter.
     Moments,
-    /// Running mean, its remainder, running variance of each normalised layer.
-    Running,
-    /// Batch mean and 1/√(σ² + ε) of each normalised layer.
+    /// Of each normalised layer `[5, O]`: running mean, its remainder, running variance; batch mean, 1/√(σ² + ε).
     Stats,
     /// Inputs of all layers: x `[B, F]`, then a `[B, O]` of each hidden layer.
     Acts,
     /// Z `[B, O]` of each layer; x̂ after normalisation.
     Z,
-    /// Gradient with respect to each layer's activated output `[B, O]`.
-    Da,
-    /// Gradient with respect to each layer's Z `[B, O]`.
+    /// Gradient with respect to each layer's activated output `[B, O]`, then, in place, to its Z.
     Dz,
     /// Row of the data that each row of the batch came from (bits of u32).
     Index,
@@ -62,15 +58,13 @@ pub enum Buffer {
 
 impl Buffer {
     /// Every role, in order.
-    pub const ALL: [Buffer; 13] = [
+    pub const ALL: [Buffer; 11] = [
         Buffer::Params,
         Buffer::Grads,
         Buffer::Moments,
-        Buffer::Running,
         Buffer::Stats,
         Buffer::Acts,
         Buffer::Z,
-        Buffer::Da,
         Buffer::Dz,
         Buffer::Index,
         Buffer::RowLoss,
@@ -157,11 +151,7 @@ impl Member {
             let w = param(ChunkKind::Weight, i * o);
             let b = param(if normalized { ChunkKind::Gamma } else { ChunkKind::Bias }, o);
             let beta = if normalized { param(ChunkKind::Beta, o) } else { 0 };
-            let (mut running, mut stats) = (0, 0);
-            if normalized {
-                running = take(Buffer::Running, 3 * o);
-                stats = take(Buffer::Stats, 2 * o);
-            }
+            let stats = if normalized { take(Buffer::Stats, 5 * o) } else { 0 };
             let a = if hidden { take(Buffer::Acts, capacity * o) } else { 0 };
             let z = take(Buffer::Z, capacity * o);
             layers.push(LayerRow {
@@ -173,21 +163,19 @@ impl Member {
                 w,
                 b,
                 beta,
-                running,
                 stats,
                 x,
                 a,
                 z,
                 init_std: network.init.std(i, o) as f32,
                 depth: depth as u32,
-                _pad: [0; 2],
+                _pad: [0; 3],
             });
             x = a;
         }
         for (buffer, elements) in [
             (Buffer::Grads, sizes[Buffer::Params as usize]),
             (Buffer::Moments, 2 * sizes[Buffer::Params as usize]),
-            (Buffer::Da, sizes[Buffer::Z as usize]),
             (Buffer::Dz, sizes[Buffer::Z as usize]),
             (Buffer::Index, capacity),
             (Buffer::RowLoss, 2 * capacity),
@@ -308,7 +296,6 @@ impl Population {
                 w: l.w + at(Buffer::Params),
                 b: l.b + at(Buffer::Params),
                 beta: l.beta + at(Buffer::Params),
-                running: l.running + at(Buffer::Running),
                 stats: l.stats + at(Buffer::Stats),
                 x: l.x + at(Buffer::Acts),
                 a: l.a + at(Buffer::Acts),

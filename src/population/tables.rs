@@ -64,21 +64,19 @@ pub struct LayerRow {
     pub b: u32,
     /// `params`: β `[O]` where the layer is normalised
     pub beta: u32,
-    /// `running`: mean `[O]`, remainder of the mean `[O]`, variance `[O]`
-    pub running: u32,
-    /// `stats`: batch mean `[O]`, 1/√(σ² + ε) `[O]`
+    /// `stats` `[5, O]`: running mean, its remainder, running variance; batch mean, 1/√(σ² + ε)
     pub stats: u32,
     /// `acts`: the layer's input `[B, I]`
     pub x: u32,
     /// `acts`: the layer's activated output `[B, O]`, the next layer's input (hidden layers)
     pub a: u32,
-    /// `z` and `dz`, `da`: `[B, O]`
+    /// `z` and `dz`: `[B, O]`
     pub z: u32,
     /// Standard deviation of the initial weights.
     pub init_std: f32,
     /// Position of the layer in its member, from 0.
     pub depth: u32,
-    pub _pad: [u32; 2],
+    pub _pad: [u32; 3],
 }
 
 impl LayerRow {

@@ -29,7 +29,7 @@ impl StepKind {
 pub enum Product {
     /// Z `[B, O]` = X `[B, I]` · W `[I, O]` (+ b)
     Forward,
-    /// dA `[B, I]` = dZ `[B, O]` · Wᵀ, into the `da` of the layer before
+    /// dA `[B, I]` = dZ `[B, O]` · Wᵀ, into the `dz` of the layer before
     BackwardInput,
     /// dW `[I, O]` = Xᵀ · dZ (+ λ W)
     BackwardWeight,

@@ -50,9 +50,10 @@ fn normalize<R: Real>(c: &mut Context<R>, layer: usize) {
     }
     let eps = R::from_f64(c.member.training.network.batch_norm.unwrap_or_default().eps);
     let momentum = R::from_f64(c.member.training.network.batch_norm.unwrap_or_default().momentum);
-    let (mean_out, rstd_out) = m.stats[l.stats as usize..][..2 * o].split_at_mut(o);
-    let (running_mean, rest) = m.running[l.running as usize..][..3 * o].split_at_mut(o);
-    let (running_rest, running_var) = rest.split_at_mut(o);
+    let (running_mean, rest) = m.stats[l.stats as usize..][..5 * o].split_at_mut(o);
+    let (running_rest, rest) = rest.split_at_mut(o);
+    let (running_var, rest) = rest.split_at_mut(o);
+    let (mean_out, rstd_out) = rest.split_at_mut(o);
     let mut finite = true;
     for f in 0..o {
         let unbiased = var[f] / (n - R::ONE);

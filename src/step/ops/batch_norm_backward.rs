@@ -22,7 +22,7 @@ pub fn cpu<R: Real>(c: &mut Context<R>, layer: usize) {
     sums(c, layer);
 }
 
-/// dy into `dz`.
+/// dA -> dy, in place.
 #[inline(always)]
 fn through_activation<R: Real, F: Function>(c: &mut Context<R>, layer: usize) {
     let l = c.member.layers[layer];
@@ -32,18 +32,17 @@ fn through_activation<R: Real, F: Function>(c: &mut Context<R>, layer: usize) {
     let seed = c.seed();
     let m = &mut *c.memory;
     let z = &m.z[l.z as usize..][..count];
-    let da = &m.da[l.z as usize..][..count];
     let dz = &mut m.dz[l.z as usize..][..count];
     if l.is_normalized() {
         let (gamma, beta) = (&m.params[l.b as usize..][..o], &m.params[l.beta as usize..][..o]);
-        for ((dz, da), z) in dz.chunks_exact_mut(o).zip(da.chunks_exact(o)).zip(z.chunks_exact(o)) {
-            for ((((dz, &da), &z), &gamma), &beta) in dz.iter_mut().zip(da).zip(z).zip(gamma).zip(beta) {
-                *dz = da * F::derivative(gamma * z + beta);
+        for (dz, z) in dz.chunks_exact_mut(o).zip(z.chunks_exact(o)) {
+            for (((dz, &z), &gamma), &beta) in dz.iter_mut().zip(z).zip(gamma).zip(beta) {
+                *dz *= F::derivative(gamma * z + beta);
             }
         }
     } else {
-        for ((dz, &da), &z) in dz.iter_mut().zip(da).zip(z) {
-            *dz = da * F::derivative(z);
+        for (dz, &z) in dz.iter_mut().zip(z) {
+            *dz *= F::derivative(z);
         }
     }
     if below != 0 {
@@ -83,7 +82,7 @@ fn sums<R: Real>(c: &mut Context<R>, layer: usize) {
     m.grads[l.b as usize..][..o].copy_from_slice(sum_xhat);
     m.grads[l.beta as usize..][..o].copy_from_slice(sum);
     let gamma = &m.params[l.b as usize..][..o];
-    let rstd = &m.stats[l.stats as usize + o..][..o];
+    let rstd = &m.stats[l.stats as usize + 4 * o..][..o];
     let n = R::from_f64(rows as f64);
     sum.iter_mut().chain(&mut *sum_xhat).for_each(|s| *s = *s / n);
     for (dz, xhat) in dz.chunks_exact_mut(o).zip(xhat.chunks_exact(o)) {

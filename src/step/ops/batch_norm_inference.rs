@@ -25,7 +25,7 @@ fn normalize<R: Real, F: Function>(c: &mut Context<R>, layer: usize) {
         return;
     }
     let eps = R::from_f64(c.member.training.network.batch_norm.unwrap_or_default().eps);
-    let running = &m.running[l.running as usize..][..3 * o];
+    let running = &m.stats[l.stats as usize..][..3 * o];
     let (gamma, beta) = (&m.params[l.b as usize..][..o], &m.params[l.beta as usize..][..o]);
     let rstd = &mut m.columns[..o];
     rstd.iter_mut().zip(&running[2 * o..]).for_each(|(rstd, &var)| *rstd = R::ONE / (var + eps).sqrt());

@@ -23,10 +23,10 @@ pub fn cpu<R: Real>(member: &Member, memory: &mut Memory<R>) {
         }
     }
     memory.moments.fill(R::ZERO);
-    memory.running.fill(R::ZERO);
+    memory.stats.fill(R::ZERO);
     for layer in member.layers.iter().filter(|l| l.is_normalized()) {
         let o = layer.outputs as usize;
-        memory.running[layer.running as usize + 2 * o..][..o].fill(R::ONE);
+        memory.stats[layer.stats as usize + 2 * o..][..o].fill(R::ONE);
     }
     memory.first_bad = Record::FINITE;
 }

@@ -17,7 +17,7 @@ pub fn cpu<R: Real>(c: &mut Context<R>) {
         let m = &mut *c.memory;
         let target = c.table.targets[m.index[b] as usize];
         let at = l.z as usize + b * o;
-        let (z, da) = (&m.z[at..][..o], &mut m.da[at..][..o]);
+        let (z, da) = (&m.z[at..][..o], &mut m.dz[at..][..o]);
         let (loss, hit) = if c.member.row.loss == 0 {
             cross_entropy(z, da, target as usize, over_rows)
         } else {

@@ -33,16 +33,10 @@ pub fn cpu<R: Real>(c: &mut Context<R>, product: Product, layer: usize) {
             }
         }
         Product::BackwardInput => {
-            let before = c.member.layers[layer - 1].z as usize;
-            let out = &mut m.da[before..][..n * i];
-            multiply(
-                [n, i, o],
-                &m.dz[z..],
-                Strides::row_major(o),
-                &m.params[w..],
-                Strides::transposed(o),
-                out,
-            );
+            // The layer before stands before this one in memory.
+            let (before, dz) = m.dz.split_at_mut(z);
+            let out = &mut before[c.member.layers[layer - 1].z as usize..][..n * i];
+            multiply([n, i, o], dz, Strides::row_major(o), &m.params[w..], Strides::transposed(o), out);
         }
         Product::BackwardWeight => {
             let out = &mut m.grads[w..][..i * o];
