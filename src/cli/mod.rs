@@ -19,15 +19,18 @@ pub use exit::Exit;
 
 use crate::spec::{ConfigError, PartialConfig, RunRequest, resolve, text};
 
-/// The whole command line, with each default of `train` in its help.
+/// The whole command line, with each default of `train` in its help; of a flag given twice the
+/// last one counts.
 pub fn command() -> clap::Command {
     let defaults = PartialConfig::defaults().table().unwrap_or_default();
     Cli::command().mut_subcommand("train", |train| {
-        train.mut_args(|arg| {
+        train.args_override_self(true).mut_args(|arg| {
             let default = arg.get_long().and_then(|long| defaults.get(long)).map(text);
             let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
             // A negative number reaches the range check, whose message says what to write.
-            let arg = if arg.get_action().takes_values() { arg.allow_negative_numbers(true) } else { arg };
+            let values =
+                arg.get_action().takes_values() && arg.get_num_args().is_none_or(|n| n.takes_values());
+            let arg = arg.allow_negative_numbers(values);
             match default {
                 Some(default) => arg.help(format!("{help} [default: {default}]")),
                 None => arg,

@@ -29,14 +29,23 @@ pub enum ConfigError {
     Invalid { place: Place, value: String, expected: String },
 
     /// A setting of something that was not chosen.
-    #[error("{place} belongs to {choice} {owners}, but {choice} is {chosen}; drop it, or use {remedy}")]
-    Misplaced { place: Place, choice: &'static str, owners: String, chosen: String, remedy: String },
+    #[error("{place} belongs to {choice} {}, but {choice} is {chosen}; drop it, or use {}",
+        owners.join(" or "), remedy(choice, owners))]
+    Misplaced { place: Place, choice: &'static str, owners: &'static [&'static str], chosen: String },
 
     #[error("{epochs} and {steps} are both given; keep one of them")]
     TwoLengths { epochs: Place, steps: Place },
 
     #[error("a path cannot be written to config.toml: {problem}; use names that are valid UTF-8")]
     NotText { problem: String },
+}
+
+/// The flag that makes a choice have the setting.
+fn remedy(choice: &str, owners: &[&str]) -> String {
+    match owners {
+        [] | ["on", ..] => format!("--{choice}"),
+        [first, ..] => format!("--{choice} {first}"),
+    }
 }
 
 /// Where a value comes from.

@@ -134,9 +134,8 @@ impl Given {
         for (setting, choice, owners) in BELONGS {
             let chosen = self.value(choice).map(text).unwrap_or_default();
             if self.is_given(setting) && !owners.contains(&chosen.as_str()) {
-                let remedy = if choice == "bn" { "--bn".into() } else { format!("--{choice} {}", owners[0]) };
-                let (place, owners) = (self.place(setting), owners.join(" or "));
-                return Err(ConfigError::Misplaced { place, choice, owners, chosen, remedy });
+                let place = self.place(setting);
+                return Err(ConfigError::Misplaced { place, choice, owners, chosen });
             }
         }
         Ok(())

@@ -294,10 +294,13 @@ impl<'de, T: Typed> Visitor<'de> for TypedVisitor<T> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<T, A::Error> {
         let mut texts = Vec::new();
-        while let Some(item) = items.next_element::<i64>()? {
-            texts.push(item.to_string());
+        loop {
+            match items.next_element::<i64>() {
+                Ok(Some(item)) => texts.push(item.to_string()),
+                Ok(None) => return self.parse(T::LIST, &texts.join(","), de::Unexpected::Seq),
+                Err(_) => return Err(de::Error::invalid_value(de::Unexpected::Seq, &self)),
+            }
         }
-        self.parse(T::LIST, &texts.join(","), de::Unexpected::Seq)
     }
 }
 
