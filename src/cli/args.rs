@@ -52,6 +52,9 @@ pub struct EvalArgs {
     /// Other data than the run's, as for `train` [default: the run's]
     #[arg(long, value_name = "SRC", value_hint = ValueHint::AnyPath)]
     pub data: Option<String>,
+    /// Folder in which data sets are found by name [default: the run's, else $BNGPU_DATA, else the platform's data folder]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub data_dir: Option<PathBuf>,
     /// Rows to evaluate [default: test, or all rows of --data]
     #[arg(long, value_name = "ROWS")]
     pub split: Option<SplitArg>,
@@ -77,6 +80,9 @@ pub struct PredictArgs {
     /// Raw rows to predict, as for `train`; a target column is not needed
     #[arg(long, value_name = "SRC", value_hint = ValueHint::AnyPath)]
     pub data: String,
+    /// Folder in which data sets are found by name [default: the run's, else $BNGPU_DATA, else the platform's data folder]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub data_dir: Option<PathBuf>,
     /// File for the predictions, CSV or with --json JSON lines [default: stdout]
     #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub output: Option<PathBuf>,
@@ -121,9 +127,6 @@ pub struct CommonArgs {
     /// auto, gpu, cpu, or an index or a part of a name as `bngpu devices` prints it [default: the run's]
     #[arg(long, value_name = "DEVICE")]
     pub device: Option<String>,
-    /// Folder in which data sets are found by name [default: the run's, else $BNGPU_DATA, else the platform's data folder]
-    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
-    pub data_dir: Option<PathBuf>,
     #[command(flatten)]
     pub reporting: ReportingArgs,
 }
@@ -137,7 +140,7 @@ pub struct ReportingArgs {
     /// No progress on stderr
     #[arg(long, short)]
     pub quiet: bool,
-    /// Messages on stderr up to this level [default: warn]
-    #[arg(long, value_name = "LEVEL")]
-    pub log: Option<LogLevel>,
+    /// Messages on stderr up to this level
+    #[arg(long, value_name = "LEVEL", value_enum, default_value_t)]
+    pub log: LogLevel,
 }

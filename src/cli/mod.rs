@@ -5,6 +5,7 @@ mod exit;
 #[cfg(test)]
 mod tests;
 
+use std::any::TypeId;
 use std::ffi::OsString;
 use std::io::{self, Write};
 
@@ -17,7 +18,7 @@ pub use args::{
 };
 pub use exit::Exit;
 
-use crate::spec::{ConfigError, PartialConfig, RunRequest, resolve, text};
+use crate::spec::{Bytes, ConfigError, Count, PartialConfig, Real, RunRequest, Seed, resolve, text};
 
 /// The whole command line, with each default of `train` in its help; of a flag given twice the
 /// last one counts.
@@ -27,16 +28,20 @@ pub fn command() -> clap::Command {
         train.args_override_self(true).mut_args(|arg| {
             let default = arg.get_long().and_then(|long| defaults.get(long)).map(text);
             let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
-            // A negative number reaches the range check, whose message says what to write.
-            let values =
-                arg.get_action().takes_values() && arg.get_num_args().is_none_or(|n| n.takes_values());
-            let arg = arg.allow_negative_numbers(values);
+            // A negative number reaches the check of its value, whose message says what to write.
+            let arg = if is_number(&arg) { arg.allow_hyphen_values(true) } else { arg };
             match default {
                 Some(default) => arg.help(format!("{help} [default: {default}]")),
                 None => arg,
             }
         })
     })
+}
+
+fn is_number(arg: &clap::Arg) -> bool {
+    let of = arg.get_value_parser().type_id();
+    let numbers = [TypeId::of::<Real>(), TypeId::of::<Count>(), TypeId::of::<Seed>(), TypeId::of::<Bytes>()];
+    numbers.iter().any(|number| of == *number)
 }
 
 /// The program's own arguments.

@@ -183,6 +183,14 @@ fn the_last_of_a_flag_and_its_negation_wins() {
 }
 
 #[test]
+fn negative_numbers_are_told_their_range() {
+    for args in [["--lr", "-1"], ["--lr", "-1e-3"], ["--lr", "-inf"], ["--lr", "-.5"], ["--l2", "-1e-4"]] {
+        let message = train_args(&args).unwrap().request().unwrap_err().to_string();
+        assert!(message.starts_with(args[0]) && message.contains("; write "), "{message}");
+    }
+}
+
+#[test]
 fn hidden_layers_are_read_in_every_form() {
     for (text, units) in [
         ("128,64", vec![128, 64]),

@@ -43,8 +43,10 @@ fn below_one(key: &'static str, value: f64, example: &str) -> Check {
     ensure(value >= 0.0 && (value as f32) < 1.0, key, value, &expected)
 }
 
-fn at_least_one(key: &'static str, value: u64, example: &str) -> Check {
-    ensure(value >= 1, key, value, &format!("write 1 or more, for example {example}"))
+/// 1 ≤ value < 2³², as counters on the device
+fn count(key: &'static str, value: u64, example: &str) -> Check {
+    let expected = format!("write 1 or more, at most {}, for example {example}", u32::MAX);
+    ensure((1..=u32::MAX.into()).contains(&value), key, value, &expected)
 }
 
 impl Training {
@@ -60,7 +62,7 @@ impl Training {
         if let Some(norm) = self.clip_norm {
             positive("clip-norm", norm, "1")?;
         }
-        at_least_one("batch-size", self.batch_size as u64, "64")?;
+        count("batch-size", self.batch_size as u64, "64")?;
         let normalisable = self.network.batch_norm.is_none() || self.batch_size >= 2;
         let expected = "write 2 or more with --bn (one row has no variance), or use --no-bn";
         ensure(normalisable, "batch-size", self.batch_size, expected)?;
@@ -110,19 +112,23 @@ impl Training {
 
     fn check_length(&self) -> Check {
         match self.length {
-            Length::Epochs(epochs) => at_least_one("epochs", epochs, "20")?,
+            Length::Epochs(epochs) => count("epochs", epochs, "20")?,
             Length::Steps(steps) => {
-                at_least_one("steps", steps, "10000")?;
+                count("steps", steps, "10000")?;
                 let expected = format!("write less than the {steps} steps of the training");
                 ensure(self.warmup < steps, "warmup", self.warmup, &expected)?;
             }
         }
         if let Some(patience) = self.patience {
-            at_least_one("patience", patience, "10")?;
+            count("patience", patience, "10")?;
         }
         match self.max_time {
-            Some(time) => ensure(!time.is_zero(), "max-time", "0s", "write a time above 0, for example 10m"),
-            None => Ok(()),
+            // A deadline must be a time that clocks can hold.
+            Some(time) if time.is_zero() || time.as_secs() > u32::MAX.into() => {
+                let expected = "write a time above 0, at most 136 years, for example 10m";
+                ensure(false, "max-time", humantime::format_duration(time), expected)
+            }
+            _ => Ok(()),
         }
     }
 }

@@ -25,7 +25,7 @@ const OUTPUT: &str = "Output";
 #[derive(Args, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct PartialConfig {
-    /// Data: `digits` (built in), a folder of IDX files, a .csv[.gz], .npz, .npy or .parquet file, or a name in the data folder
+    /// What to train on: `digits` (built in), a folder of IDX files, a .csv[.gz], .npz, .npy or .parquet file, or a name in the data folder
     #[arg(long, value_name = "SRC", help_heading = DATA, value_hint = ValueHint::AnyPath)]
     pub data: Option<String>,
     /// Label column of a table, by name or index [default: the last column]
@@ -146,7 +146,7 @@ pub struct PartialConfig {
     #[arg(long, value_name = "DEVICE", help_heading = DEVICE)]
     pub device: Option<String>,
 
-    /// Folder of the run [default: runs/<date>-<name>]
+    /// Folder of the run [default: runs/DATE-NAME]
     #[arg(long, short, value_name = "DIR", help_heading = OUTPUT, value_parser = path, value_hint = ValueHint::DirPath)]
     pub output: Option<PathBuf>,
     /// Name of the run [default: from the data]
@@ -201,7 +201,7 @@ impl PartialConfig {
             device: Some("auto".into()),
             json: Some(false),
             quiet: Some(false),
-            log: Some(LogLevel::Warn),
+            log: Some(LogLevel::default()),
             ..Default::default()
         }
     }
@@ -260,12 +260,11 @@ impl PartialConfig {
         })
     }
 
-    /// Every key of a configuration file: the long flags that stand for a value.
+    /// Every key of a configuration file: the long flags, except the negations `--no-…`.
     pub fn keys() -> Vec<String> {
         let command = Self::augment_args(clap::Command::new("keys"));
-        let negations = ["no-standardize", "no-bn", "no-nesterov"];
         let longs = command.get_arguments().filter_map(|arg| arg.get_long());
-        longs.filter(|long| !negations.contains(long)).map(String::from).collect()
+        longs.filter(|long| !long.starts_with("no-")).map(String::from).collect()
     }
 }
 

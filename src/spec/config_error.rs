@@ -29,8 +29,8 @@ pub enum ConfigError {
     Invalid { place: Place, value: String, expected: String },
 
     /// A setting of something that was not chosen.
-    #[error("{place} belongs to {choice} {}, but {choice} is {chosen}; drop it, or use {}",
-        owners.join(" or "), remedy(choice, owners))]
+    #[error("{place} is a setting of {}, but {choice} is {chosen}; drop it, or use {}",
+        flag(choice, &owners.join(" or ")), flag(choice, owners.first().unwrap_or(&"")))]
     Misplaced { place: Place, choice: &'static str, owners: &'static [&'static str], chosen: String },
 
     #[error("{epochs} and {steps} are both given; keep one of them")]
@@ -40,11 +40,11 @@ pub enum ConfigError {
     NotText { problem: String },
 }
 
-/// The flag that makes a choice have the setting.
-fn remedy(choice: &str, owners: &[&str]) -> String {
-    match owners {
-        [] | ["on", ..] => format!("--{choice}"),
-        [first, ..] => format!("--{choice} {first}"),
+/// The flag that makes a choice; switches take no value.
+fn flag(choice: &str, chosen: &str) -> String {
+    match chosen {
+        "on" => format!("--{choice}"),
+        _ => format!("--{choice} {chosen}"),
     }
 }
 

@@ -258,9 +258,17 @@ impl RunRequest {
     /// Where the results go and how they are told (`output`, `json`, `quiet`, `log`) is not in
     /// it: a repetition must not write into the folder of the first run.
     pub fn to_toml(&self) -> String {
-        let body = toml::to_string(&PartialConfig::from(self))
-            .unwrap_or_else(|e| unreachable!("numbers and UTF-8 text are valid TOML: {e}"));
-        format!("# `bngpu train --config` of this file repeats the training.\n{body}")
+        let table = PartialConfig::from(self).table();
+        let table = table.unwrap_or_else(|e| unreachable!("numbers and UTF-8 text are valid TOML: {e}"));
+        let mut toml = String::from("# `bngpu train --config` of this file repeats the training.\n");
+        for (key, value) in &table {
+            let value = match value {
+                Value::Float(number) => format!("{number:?}"), // 1e-8, not 0.00000001
+                other => other.to_string(),
+            };
+            toml += &format!("{key} = {value}\n");
+        }
+        toml
     }
 }
 

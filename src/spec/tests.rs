@@ -58,6 +58,7 @@ const OUT_OF_RANGE: &[(&str, &str, &[&str])] = &[
     ("steps = 500\nwarmup = 500", "warmup", &["less than the 500 steps"]),
     ("patience = 0", "patience", &["1 or more"]),
     ("max-time = '0s'", "max-time", &["above 0", "10m"]),
+    ("max-time = '200years'", "max-time", &["200years", "136 years"]),
     ("val-split = 1", "val-split", &["below 1", "0.1"]),
     ("val-split = -0.1", "val-split", &["-0.1"]),
     ("test-split = 1.5", "test-split", &["1.5", "below 1"]),

@@ -43,11 +43,12 @@ pub enum OptimizerKind {
 }
 
 /// How much is told on stderr.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum LogLevel {
     Off,
     Error,
+    #[default]
     Warn,
     Info,
     Debug,
