@@ -1,4 +1,5 @@
 //! bngpu trains batch-normalised neural networks, many at once, on any GPU or natively on the CPU.
 
+pub mod report;
 pub mod run;
 pub mod spec;

@@ -307,6 +307,15 @@ mod tests {
     }
 
     #[test]
+    fn a_file_in_the_way_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("taken");
+        fs::write(&path, "").unwrap();
+        let text = RunDir::create(Some(&path), "digits").unwrap_err().to_string();
+        assert!(text.contains("taken") && text.contains("in the way"), "{text}");
+    }
+
+    #[test]
     fn a_run_that_was_killed_before_its_first_file_can_be_made_again() {
         let dir = tempfile::tempdir().unwrap();
         drop(RunDir::create(Some(dir.path()), "digits").unwrap());

@@ -8,9 +8,9 @@ use thiserror::Error;
 /// A file or folder of a run that cannot be read, written or trusted.
 #[derive(Debug, Error)]
 pub enum RunError {
-    /// The operating system refused.
-    #[error("cannot {doing} {}: {source}{}", path.display(), io_remedy(source))]
-    Io { doing: &'static str, path: PathBuf, source: io::Error },
+    /// The operating system refused. (The message says the cause, so it is no `source` to be printed again.)
+    #[error("cannot {doing} {}: {cause}{}", path.display(), io_remedy(cause))]
+    Io { doing: &'static str, path: PathBuf, cause: io::Error },
 
     /// A file of weights that is damaged, foreign or contradicts itself.
     #[error("{}: {fault}; {}", path.display(), fault.remedy())]
@@ -50,20 +50,21 @@ pub enum RunError {
 
 impl RunError {
     /// Wraps what the operating system said: `doing` is a verb ("write", "create the folder").
-    pub(super) fn io(doing: &'static str, path: &Path, source: io::Error) -> RunError {
-        RunError::Io { doing, path: path.to_owned(), source }
+    pub(super) fn io(doing: &'static str, path: &Path, cause: io::Error) -> RunError {
+        RunError::Io { doing, path: path.to_owned(), cause }
     }
 }
 
 /// What to do about an error of the operating system, to be put behind it; empty where nothing can be said.
-fn io_remedy(source: &io::Error) -> &'static str {
-    match source.kind() {
+fn io_remedy(cause: &io::Error) -> &'static str {
+    match cause.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
             "; free some space, or use another disk (--output)"
         }
         ErrorKind::PermissionDenied => "; check the permissions of the file and its folder",
         ErrorKind::ReadOnlyFilesystem => "; use a folder that can be written to (--output)",
         ErrorKind::NotFound => "; check the path",
+        ErrorKind::AlreadyExists => "; a file of that name is in the way: give another name (--output)",
         ErrorKind::NotADirectory => "; a part of the path is a file, not a folder",
         ErrorKind::IsADirectory => "; it is a folder, not a file",
         _ => "",

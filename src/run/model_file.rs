@@ -130,7 +130,8 @@ impl ModelFile {
         ModelFile::from_bytes(&bytes).map_err(|fault| RunError::Model { path: path.to_owned(), fault })
     }
 
-    /// The first tensor that holds NaN or infinity, with the place: "layers.0.weight[12] is NaN".
+    /// The first tensor of the model (not of the optimiser's state) that holds NaN or infinity, with the place:
+    /// `layers.0.weight[12] is NaN`.
     pub fn non_finite(&self) -> Option<String> {
         let named = |n: usize, name: &str, data: &[f32]| {
             let at = data.iter().position(|value| !value.is_finite())?;
