@@ -3,5 +3,7 @@
 pub mod cli;
 pub mod engine;
 pub mod population;
+pub mod report;
+pub mod run;
 pub mod spec;
 pub mod step;
