@@ -1,1 +1,4 @@
-//! The GPU engine.
+//! The GPU engine: the only place that knows wgpu.
+
+pub mod shaders;
+pub mod work;
