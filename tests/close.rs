@@ -15,7 +15,10 @@ fn one_corrupted_element_is_rejected_and_named() {
             let mut got = expected.clone();
             got[place] = if corrupted == 1e-4 { got[place] + 1e-4 } else { corrupted };
             let message = close(&got, &expected, TOLERANCE, "y").expect_err("must be rejected");
-            assert!(message.contains(&format!("1 of 1000 elements are off; the worst is [{place}]")), "{message}");
+            assert!(
+                message.contains(&format!("1 of 1000 elements are off; the worst is [{place}]")),
+                "{message}"
+            );
         }
     }
 }

@@ -11,9 +11,7 @@ use bngpu::step::{Op, StepKind, ops, plan};
 
 use common::close::assert_close;
 use common::random_population::{Case, Rng, Space};
-use common::tolerances::{
-    DIFFERENCE_LEFT_OUT, DIFFERENCE_SPREAD, DIFFERENCE_STEP as H, differences,
-};
+use common::tolerances::{DIFFERENCE_LEFT_OUT, DIFFERENCE_SPREAD, DIFFERENCE_STEP as H, differences};
 
 /// Mean loss of the batch + λ/2·‖W‖²: what the gradients are gradients of.
 fn objective(case: &Case, member: &Member, memory: &mut Memory<f64>, step: StepRow) -> f64 {
@@ -48,7 +46,8 @@ fn check(case: &Case) -> (usize, usize) {
     let steps = case.training_steps(number, number + 1);
     for op in plan(&case.population, StepKind::Train) {
         if op != Op::Update {
-            bngpu::engine::Engine::run_op(&mut engine, op, &steps).expect("the CPU engine runs every operation");
+            bngpu::engine::Engine::run_op(&mut engine, op, &steps)
+                .expect("the CPU engine runs every operation");
         }
     }
     let (mut compared, mut left_out) = (0, 0);

@@ -2,12 +2,8 @@
 
 mod common;
 
-use bngpu::spec::{BatchNorm, Optimizer};
-
-use common::close::{Tolerance, assert_close};
-use common::probe::{Exact, MakeProbe, Single};
-use common::pytorch::{self, Layer};
-use common::random_population::Rng;
+use common::probe::{Exact, Single};
+use common::pytorch;
 use common::tolerances::{
     HARD_VARIANCE_F32, HARD_VARIANCE_RUNNING_F32, PYTORCH_F64, PYTORCH_F64_STEPS, pytorch_f32,
 };
@@ -43,4 +39,16 @@ fn optimizers_in_f32() {
 fn columns_far_from_zero_keep_their_digits() {
     pytorch::hard_variance(&Exact::boxed, PYTORCH_F64);
     pytorch::hard_variance(&Single::cpu, HARD_VARIANCE_F32);
+}
+
+#[test]
+fn columns_at_1e4_to_1e6_keep_their_digits() {
+    pytorch::offsets(&Exact::boxed, PYTORCH_F64, PYTORCH_F64);
+    pytorch::offsets(&Single::cpu, HARD_VARIANCE_F32, HARD_VARIANCE_RUNNING_F32);
+}
+
+#[test]
+fn rms_prop() {
+    pytorch::rms_prop(&Exact::boxed, PYTORCH_F64);
+    pytorch::rms_prop(&Single::cpu, pytorch_f32(1.0));
 }

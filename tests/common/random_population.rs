@@ -171,9 +171,10 @@ pub fn random_member(rng: &mut Rng, space: &Space, loss: Loss, inputs: usize, tr
 
 fn random_training(rng: &mut Rng, space: &Space) -> Training {
     let depth = rng.between(0, space.depth);
-    let batch_norm = rng
-        .chance(0.6)
-        .then(|| BatchNorm { eps: rng.pick(&[1e-8, 1e-5, 1e-3]), momentum: rng.pick(&[0.1, 0.01, 0.5, 1.0]) });
+    let batch_norm = rng.chance(0.6).then(|| BatchNorm {
+        eps: rng.pick(&[1e-8, 1e-5, 1e-3]),
+        momentum: rng.pick(&[0.1, 0.01, 0.5, 1.0]),
+    });
     let activation = rng.pick(&Activation::ALL);
     let network = Network {
         hidden: (0..depth).map(|_| rng.pick(space.widths)).collect(),
