@@ -4,7 +4,7 @@ use crate::population::Chunk;
 use crate::population::tables::{ChunkKind, StepRow};
 use crate::spec::Optimizer;
 use crate::step::memory::Context;
-use crate::step::real::{Real, vectorised};
+use crate::step::real::{Kernel, Real, vectorised};
 
 /// Chunks that one core updates at a time.
 const PIECE: usize = 32;
@@ -45,16 +45,7 @@ fn chunks<R: Real>(
     grads: &[R],
 ) -> bool {
     if todo.len() <= PIECE {
-        return vectorised(|| {
-            todo.iter().fold(true, |finite, chunk| {
-                let (from, to) = (chunk.start - first, chunk.start - first + chunk.len);
-                let params = &mut params[from..to];
-                if chunk.kind == ChunkKind::Weight && rates.keep != R::ONE {
-                    params.iter_mut().for_each(|w| *w *= rates.keep);
-                }
-                finite & update(rates, params, &mut moments[2 * from..2 * to], &grads[from..to])
-            })
-        });
+        return vectorised(Piece { rates, todo, first, params, moments, grads });
     }
     let (left, right) = todo.split_at(todo.len() / 2);
     let at = right[0].start;
@@ -66,6 +57,35 @@ fn chunks<R: Real>(
         || chunks(rates, right, at, params_right, moments_right, grads_right),
     );
     a & b
+}
+
+/// Chunks that are updated one after the other.
+struct Piece<'a, R> {
+    rates: &'a Rates<R>,
+    todo: &'a [Chunk],
+    first: usize,
+    params: &'a mut [R],
+    moments: &'a mut [R],
+    grads: &'a [R],
+}
+
+impl<R: Real> Kernel for Piece<'_, R> {
+    type Output = bool;
+
+    #[inline(always)]
+    fn call(self) -> bool {
+        let Piece { rates, todo, first, params, moments, grads } = self;
+        let mut finite = true;
+        for chunk in todo {
+            let (from, to) = (chunk.start - first, chunk.start - first + chunk.len);
+            let params = &mut params[from..to];
+            if chunk.kind == ChunkKind::Weight && rates.keep != R::ONE {
+                params.iter_mut().for_each(|w| *w *= rates.keep);
+            }
+            finite &= update(rates, params, &mut moments[2 * from..2 * to], &grads[from..to]);
+        }
+        finite
+    }
 }
 
 /// Updates a run of parameters; whether all that was read and written is finite.
