@@ -87,7 +87,7 @@ pub(crate) fn parse_npy(file: &str, bytes: &[u8]) -> Result<Array, DataError> {
     }
     let values = dtype.values(data).map_err(bad)?;
     let array = Array { shape, values };
-    Ok(if fortran { array.from_fortran() } else { array })
+    Ok(if fortran { array.into_row_major() } else { array })
 }
 
 /// An element type: `<f8` and the like.
@@ -214,7 +214,7 @@ fn parse_header(header: &str) -> Result<(Dtype, bool, Vec<usize>), String> {
 
 impl Array {
     /// The same array with the last index fastest, from one with the first index fastest.
-    fn from_fortran(self) -> Array {
+    fn into_row_major(self) -> Array {
         fn reorder<T: Clone>(shape: &[usize], from: &[T]) -> Vec<T> {
             let mut index = vec![0; shape.len()];
             let mut to = Vec::with_capacity(from.len());

@@ -23,8 +23,10 @@ pub(crate) struct Expect<'a> {
     /// If one of these stands in the first line, that line is a header.
     pub names: Vec<&'a str>,
     /// Which columns are text even if all their cells are numbers, given (names, whether the file has them).
-    pub text: Option<&'a dyn Fn(&[String], bool) -> Vec<bool>>,
+    pub text: Option<&'a WhichText<'a>>,
 }
+
+type WhichText<'a> = dyn Fn(&[String], bool) -> Vec<bool> + 'a;
 
 /// Reads a file, gzipped or not.
 pub(crate) fn read_file(path: &Path, expect: &Expect) -> Result<Raw, DataError> {
@@ -206,35 +208,47 @@ fn read_texts(
 /// Records one by one, each checked to be UTF-8.
 struct Records<'a> {
     file: &'a str,
+    bytes: &'a [u8],
     reader: ::csv::Reader<&'a [u8]>,
+    /// Line of the byte up to which lines are counted.
+    line: u64,
+    counted: usize,
 }
 
 impl<'a> Records<'a> {
     fn new(file: &'a str, bytes: &'a [u8], separator: u8) -> Self {
         let mut builder = ReaderBuilder::new();
         builder.has_headers(false).flexible(true).delimiter(separator);
-        Records { file, reader: builder.from_reader(bytes) }
+        Records { file, bytes, reader: builder.from_reader(bytes), line: 1, counted: 0 }
     }
 
     fn next(&mut self) -> Result<Option<(StringRecord, u64)>, DataError> {
         let mut record = ByteRecord::new();
-        let before = self.reader.position().line();
-        let more = self.reader.read_byte_record(&mut record).map_err(|e| {
-            DataError::row(self.file, format!("line {before}"), e.to_string(), "check the file around it")
-        })?;
-        if !more {
+        let start = self.reader.position().byte() as usize;
+        let more = self.reader.read_byte_record(&mut record);
+        let line = self.line_of(start);
+        let row = |what: String, remedy| DataError::row(self.file, format!("line {line}"), what, remedy);
+        if !more.map_err(|e| row(e.to_string(), "check the file around it"))? {
             return Ok(None);
         }
-        let line = record.position().map_or(before, |p| p.line());
         match StringRecord::from_byte_record(record) {
             Ok(record) => Ok(Some((record, line))),
-            Err(e) => Err(DataError::row(
-                self.file,
-                format!("line {line}"),
-                format!("cell {} (from 0) is not UTF-8 text", e.utf8_error().field()),
-                "save the file as UTF-8, e.g. iconv -f latin1 -t utf8",
-            )),
+            Err(e) => {
+                let what = format!("cell {} (from 0) is not UTF-8 text", e.utf8_error().field());
+                Err(row(what, "save the file as UTF-8, e.g. iconv -f latin1 -t utf8"))
+            }
         }
+    }
+
+    /// The line of the record that follows byte `start`. (The csv crate's own count is one behind after CRLF.)
+    fn line_of(&mut self, start: usize) -> u64 {
+        let is_end = |b: &u8| matches!(b, b'\r' | b'\n');
+        let rest = self.bytes.get(start..).unwrap_or_default();
+        let start = start + rest.iter().take_while(|b| is_end(b)).count();
+        let passed = self.bytes.get(self.counted..start).unwrap_or_default();
+        self.line += passed.iter().filter(|b| **b == b'\n').count() as u64;
+        self.counted = start.max(self.counted);
+        self.line
     }
 }
 

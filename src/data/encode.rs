@@ -281,7 +281,10 @@ mod tests {
     }
 
     fn write(encoding: &ColumnEncoding, column: Column) -> Vec<Vec<f32>> {
-        let rows = column.len();
+        let rows = match &column {
+            Column::Number(values) => values.len(),
+            Column::Text { codes, .. } => codes.len(),
+        };
         let table = Table {
             file: "t.csv".into(),
             names: vec!["c".into()],

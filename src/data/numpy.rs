@@ -32,7 +32,7 @@ pub(crate) fn read_npy(path: &Path) -> Result<Raw, DataError> {
         Values::Bytes(bytes) => Values::Numbers(bytes.into_iter().map(f64::from).collect()),
         other => other,
     };
-    Raw::from_arrays(&name, array, None, None, content)
+    Ok(Raw { holds_target: true, ..Raw::from_arrays(&name, array, None, None, content)? })
 }
 
 /// An `.npz`; `target` names the array of labels. Labels may lack for prediction (then there is no target).

@@ -14,6 +14,8 @@ pub(crate) struct Raw {
     pub features: RawFeatures,
     pub rows: usize,
     pub target: Option<TargetColumn>,
+    /// Whether a column of the table may be taken as the target, as in formats that do not tell them apart.
+    pub holds_target: bool,
     /// Rows of the source's own train, val and test parts.
     pub given: Option<[usize; 3]>,
     /// SHA-256 of the content.
@@ -52,6 +54,7 @@ impl Raw {
             lines: table.lines.clone(),
             features: RawFeatures::Table(table),
             target: None,
+            holds_target: true,
             given: None,
             content,
             notes: Vec::new(),
@@ -112,7 +115,17 @@ impl Raw {
                 Ok(TargetColumn { name, index: n_features, column })
             })
             .transpose()?;
-        Ok(Raw { file: file.into(), features, rows, target, given, content, notes: Vec::new(), lines: None })
+        Ok(Raw {
+            file: file.into(),
+            features,
+            rows,
+            target,
+            holds_target: false,
+            given,
+            content,
+            notes: Vec::new(),
+            lines: None,
+        })
     }
 
     /// "line 17" of a text file, "row 16" (from 0) elsewhere.
@@ -134,7 +147,7 @@ impl Raw {
     /// The target that `--target` means: a name, or a position from 0; the last column by default.
     pub fn choose_target(&mut self, wanted: Option<&str>) -> Result<(), DataError> {
         let RawFeatures::Table(table) = &self.features else { return Ok(()) };
-        if self.target.is_some() {
+        if self.target.is_some() || !self.holds_target {
             return Ok(());
         }
         let last = table.names.len().checked_sub(1).ok_or_else(|| {

@@ -17,13 +17,6 @@ pub(crate) enum Column {
 }
 
 impl Column {
-    pub fn len(&self) -> usize {
-        match self {
-            Column::Number(values) => values.len(),
-            Column::Text { codes, .. } => codes.len(),
-        }
-    }
-
     pub fn is_missing(&self, row: usize) -> bool {
         match self {
             Column::Number(values) => values[row].is_nan(),

@@ -34,6 +34,7 @@ pub(crate) fn read() -> Result<Raw, DataError> {
         content: digest(&[&cells]),
         features: RawFeatures::Bytes { data, n_features: PIXELS, full_scale: 16 },
         target: Some(TargetColumn { name: "label".into(), index: PIXELS, column: Column::Number(labels) }),
+        holds_target: false,
         given: None,
         notes: Vec::new(),
         lines: None,
