@@ -230,7 +230,7 @@ fn requests() {
         use std::os::unix::fs::PermissionsExt;
         c.write("secret.csv", b"a,b\n1,2\n");
         let path = c.path("secret.csv");
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0)).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o0)).unwrap();
         // An administrator may read everything: then there is nothing to refuse.
         if std::fs::read(&path).is_err() {
             c.fails("no permission", &["secret.csv", "readable"], |_| load(&request(&path)));

@@ -350,7 +350,7 @@ impl Preprocessing {
                     let unknown = column.write(table, at, order, &mut out, width, offset)?;
                     if unknown > 0 {
                         notes.push(format!(
-                            "column {:?}: {unknown} cells with a category that the training rows do not have",
+                            "column {:?}: {unknown} cells with a category that is new or was too rare in training",
                             column.name
                         ));
                     }
