@@ -4,8 +4,8 @@ use super::csv::Expect;
 use super::encode::{ColumnEncoding, Fitted};
 use super::error::{list, shorten};
 use super::locate::locate;
-use super::preprocessing::{Inputs, Preprocessing, TrainedOn, hex};
-use super::raw::{Raw, RawFeatures, TargetColumn, digest};
+use super::preprocessing::{Inputs, Preprocessing, TrainedOn};
+use super::raw::{Raw, RawFeatures, TargetColumn, digest, hex};
 use super::scale::{ByteScaling, Scale};
 use super::split::{self, Fractions, Parts};
 use super::table::{Column, Table};
@@ -54,7 +54,7 @@ pub fn load(request: &LoadRequest) -> Result<Dataset, DataError> {
         }
     };
     let text = matches!(target.column, Column::Text { .. });
-    let encoding = TargetEncoding { scale, ..TargetEncoding::unscaled(&target.name, target.index, text) };
+    let encoding = TargetEncoding { name: target.name.clone(), index: target.index, text, scale };
     let split = Split { train: parts.train.len(), val: parts.val.len(), test: parts.test.len() };
     let mut preprocessing = Preprocessing {
         inputs: fit_inputs(&mut raw, &parts.train, request.standardize, &mut notes)?,
