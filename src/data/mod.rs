@@ -30,6 +30,7 @@ mod split;
 mod table;
 mod target;
 
+pub use crate::spec::TaskKind;
 pub use error::DataError;
 pub use load::load;
 pub use preprocessing::Preprocessing;
@@ -55,14 +56,6 @@ impl Task {
             Task::Regress => 1,
         }
     }
-}
-
-/// What `--task` may ask for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum TaskKind {
-    Classify,
-    Regress,
 }
 
 /// Inputs `[N, F]`, row-major.

@@ -1,7 +1,22 @@
 //! What is asked for: network, training, data; every default and all validation stand here.
 
+mod check;
+mod config;
+mod config_error;
 mod network;
+mod resolve;
+#[cfg(test)]
+mod tests;
 mod training;
+mod values;
 
+pub use check::Problem;
+pub use config::PartialConfig;
+pub use config_error::{ConfigError, Place};
 pub use network::{Activation, BatchNorm, Init, Network};
+pub(crate) use resolve::text;
+pub use resolve::{DataRequest, RunRequest, resolve};
 pub use training::{Length, Optimizer, Schedule, Training};
+pub use values::{
+    Bytes, Count, Hidden, LogLevel, MAX_LAYERS, MAX_UNITS, OptimizerKind, Real, Seed, TaskKind, Time,
+};

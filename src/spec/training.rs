@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::Network;
 
 /// The update rule. All of them update W, b, γ and β alike.
@@ -16,7 +18,8 @@ pub enum Optimizer {
 }
 
 /// How the learning rate runs over T steps in all (t = 0 is the first).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Schedule {
     /// lr
     Constant,

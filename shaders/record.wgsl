@@ -1,0 +1,72 @@
+// What each member reports of a step, and how far its gradients are scaled down.
+//
+// Clipping by the global norm (Pascanu et al. 2013, arXiv 1211.5063): scale = min(1, c / (|g| + 1e-6)).
+// Grid: one workgroup of 64 for a member. Order of sums: each lane its elements ascending (lane, lane + 64,
+// ...), then halves are folded.
+
+override TRAIN: bool = true;
+
+@group(1) @binding(0) var<storage, read> layers: array<Layer>;
+@group(1) @binding(1) var<storage, read> steps: array<Step>;
+@group(1) @binding(2) var<storage, read> work: array<vec4u>; // (layer, member, -, -)
+@group(1) @binding(3) var<storage, read> row_loss: array<vec2f>;
+@group(1) @binding(4) var<storage, read> partials: array<f32>;
+@group(1) @binding(5) var<storage, read_write> state: array<State>;
+@group(1) @binding(6) var<storage, read_write> records: array<Record>;
+
+const LANES: u32 = 64;
+
+var<workgroup> sums: array<vec3f, LANES>; // loss, hits, squares
+
+@compute @workgroup_size(LANES)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) grid: vec3u,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let at = flat(workgroup, grid);
+    if at >= arrayLength(&work) {
+        return;
+    }
+    let job = work[at];
+    let slot = now.slot * now.members + job.y;
+    let step = steps[slot];
+    if step.rows == 0u {
+        return;
+    }
+    let m = layers[job.x].member;
+    var sum = vec3f(0.0);
+    for (var b = lane; b < step.rows; b += LANES) {
+        sum += vec3f(row_loss[m.first_row + b], 0.0);
+    }
+    if TRAIN {
+        for (var c = lane; c < m.chunks; c += LANES) {
+            sum.z += partials[m.first_chunk + c];
+        }
+    }
+    sums[lane] = sum;
+    for (var half = LANES / 2u; half > 0u; half /= 2u) {
+        workgroupBarrier();
+        if lane < half {
+            sums[lane] += sums[lane + half];
+        }
+    }
+    if lane > 0u {
+        return;
+    }
+    sum = sums[0];
+    let norm = sqrt(sum.z);
+    if !is_finite(sum.x) || !is_finite(norm) {
+        atomicMin(&state[job.y].first_bad, step.step);
+    }
+    if TRAIN {
+        let scale = m.clip_norm / (norm + 1e-6);
+        state[job.y].scale = select(1.0, scale, m.clip_norm > 0.0 && scale < 1.0);
+    }
+    records[slot].loss = sum.x;
+    records[slot].hits = u32(sum.y);
+    records[slot].grad_norm = norm;
+    records[slot].first_bad = atomicLoad(&state[job.y].first_bad);
+    records[slot].step = step.step;
+    records[slot].rows = step.rows;
+}

@@ -1,0 +1,110 @@
+// Tables that describe a population: what every kernel knows about its member, its layer and the step.
+//
+// Put in front of every kernel. Twins of src/population/tables.rs; a test compares their layouts.
+
+struct Member {
+    seed_lo: u32,
+    seed_hi: u32,
+    first_layer: u32,
+    layers: u32,
+    first_row: u32,
+    capacity: u32,
+    first_chunk: u32,
+    chunks: u32,
+    train_rows: u32,
+    outputs: u32,
+    loss: u32,
+    optimizer: u32,
+    decay1: f32,
+    decay2: f32,
+    rest1: f32,
+    rest2: f32,
+    eps: f32,
+    l2: f32,
+    clip_norm: f32,
+    drop_below: u32,
+    drop_scale: f32,
+    bn_eps: f32,
+    bn_momentum: f32,
+    _pad: u32,
+}
+
+// One layer, with the constants of its member.
+struct Layer {
+    inputs: u32,
+    outputs: u32,
+    flags: u32,
+    activation: u32,
+    w: u32,
+    b: u32,
+    beta: u32,
+    stats: u32,
+    x: u32,
+    a: u32,
+    z: u32,
+    init_std: f32,
+    depth: u32,
+    _pad0: u32,
+    _pad1: u32,
+    _pad2: u32,
+    member: Member,
+}
+
+const NORMALIZED: u32 = 1;
+const HIDDEN: u32 = 2;
+
+// What one member does in one step.
+struct Step {
+    step: u32,
+    rows: u32,
+    first: u32,
+    epoch: u32,
+    flags: u32,
+    lr: f32,
+    correction1: f32,
+    correction2: f32,
+    keep: f32,
+    _pad0: u32,
+    _pad1: u32,
+    _pad2: u32,
+}
+
+const SHUFFLED: u32 = 1;
+
+// What one member reports of one step.
+struct Record {
+    loss: f32,
+    hits: u32,
+    grad_norm: f32,
+    first_bad: u32,
+    step: u32,
+    rows: u32,
+    _pad0: u32,
+    _pad1: u32,
+}
+
+// One member's clipping scale, and the first step at which it was not finite.
+struct State {
+    scale: f32,
+    first_bad: atomic<u32>,
+}
+
+// Which step of the submit this is.
+struct Now {
+    slot: u32,
+    members: u32,
+    _pad0: u32,
+    _pad1: u32,
+}
+
+@group(0) @binding(0) var<uniform> now: Now;
+
+// Index of a workgroup in a grid that was folded because one dimension holds at most 65,535.
+fn flat(workgroup: vec3u, grid: vec3u) -> u32 {
+    return workgroup.y * grid.x + workgroup.x;
+}
+
+// Whether v is neither NaN nor infinite, by its bits: comparisons may assume that there is no NaN.
+fn is_finite(v: f32) -> bool {
+    return (bitcast<u32>(v) & 0x7f800000u) != 0x7f800000u;
+}

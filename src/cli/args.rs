@@ -1,0 +1,146 @@
+//! Arguments as typed: every command and its flags. The flags of `train` are the fields of
+//! [`PartialConfig`].
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+use clap_complete::Shell;
+
+use crate::spec::{LogLevel, PartialConfig};
+
+/// Trains batch-normalised neural networks on any GPU, or on the CPU.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "bngpu", version, arg_required_else_help = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Train one model and evaluate it
+    Train(Box<TrainArgs>),
+    /// Loss and accuracy of a trained model
+    Eval(EvalArgs),
+    /// The class and its probabilities, or the value, for every row
+    Predict(PredictArgs),
+    /// Go on with an interrupted run
+    Resume(ResumeArgs),
+    /// List the adapters, and what `auto` would take and why
+    Devices(DevicesArgs),
+    /// Print shell completions
+    Completions(CompletionsArgs),
+}
+
+/// `bngpu train`.
+#[derive(Args, Clone, Debug)]
+pub struct TrainArgs {
+    #[command(flatten)]
+    pub flags: PartialConfig,
+    /// TOML file with these flags as keys; flags win over it
+    #[arg(long, value_name = "FILE", help_heading = "Output", value_hint = ValueHint::FilePath)]
+    pub config: Option<PathBuf>,
+}
+
+/// `bngpu eval`.
+#[derive(Args, Clone, Debug)]
+pub struct EvalArgs {
+    /// Folder of the run
+    #[arg(value_name = "RUN", value_hint = ValueHint::DirPath)]
+    pub run: PathBuf,
+    /// Other data than the run's, as for `train` [default: the run's]
+    #[arg(long, value_name = "SRC", value_hint = ValueHint::AnyPath)]
+    pub data: Option<String>,
+    /// Folder in which data sets are found by name [default: the run's, else $BNGPU_DATA, else the platform's data folder]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub data_dir: Option<PathBuf>,
+    /// Rows to evaluate [default: test, or all rows of --data]
+    #[arg(long, value_name = "ROWS")]
+    pub split: Option<SplitArg>,
+    #[command(flatten)]
+    pub common: CommonArgs,
+}
+
+/// The rows of a split that `eval` takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SplitArg {
+    Train,
+    Val,
+    Test,
+    All,
+}
+
+/// `bngpu predict`.
+#[derive(Args, Clone, Debug)]
+pub struct PredictArgs {
+    /// Folder of the run
+    #[arg(value_name = "RUN", value_hint = ValueHint::DirPath)]
+    pub run: PathBuf,
+    /// Raw rows to predict, as for `train`; a target column is not needed
+    #[arg(long, value_name = "SRC", value_hint = ValueHint::AnyPath)]
+    pub data: String,
+    /// Folder in which data sets are found by name [default: the run's, else $BNGPU_DATA, else the platform's data folder]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub data_dir: Option<PathBuf>,
+    /// File for the predictions, CSV or with --json JSON lines [default: stdout]
+    #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub output: Option<PathBuf>,
+    #[command(flatten)]
+    pub common: CommonArgs,
+}
+
+/// `bngpu resume`.
+#[derive(Args, Clone, Debug)]
+pub struct ResumeArgs {
+    /// Folder of the interrupted run
+    #[arg(value_name = "RUN", value_hint = ValueHint::DirPath)]
+    pub run: PathBuf,
+    #[command(flatten)]
+    pub common: CommonArgs,
+}
+
+/// `bngpu devices`.
+#[derive(Args, Clone, Debug)]
+pub struct DevicesArgs {
+    /// Compare every kernel on every adapter with the CPU's 64-bit reference
+    #[arg(long)]
+    pub self_test: bool,
+    /// Only this device: an index or a part of a name [default: all]
+    #[arg(long, value_name = "DEVICE")]
+    pub device: Option<String>,
+    #[command(flatten)]
+    pub reporting: ReportingArgs,
+}
+
+/// `bngpu completions`.
+#[derive(Args, Clone, Debug)]
+pub struct CompletionsArgs {
+    /// The shell
+    #[arg(value_name = "SHELL")]
+    pub shell: Shell,
+}
+
+/// Flags of the commands that work on a run.
+#[derive(Args, Clone, Debug)]
+pub struct CommonArgs {
+    /// auto, gpu, cpu, or an index or a part of a name as `bngpu devices` prints it [default: the run's]
+    #[arg(long, value_name = "DEVICE")]
+    pub device: Option<String>,
+    #[command(flatten)]
+    pub reporting: ReportingArgs,
+}
+
+/// How results and messages are told.
+#[derive(Args, Clone, Debug)]
+pub struct ReportingArgs {
+    /// Print the result as JSON on stdout
+    #[arg(long)]
+    pub json: bool,
+    /// No progress on stderr
+    #[arg(long, short)]
+    pub quiet: bool,
+    /// Messages on stderr up to this level
+    #[arg(long, value_name = "LEVEL", value_enum, default_value_t)]
+    pub log: LogLevel,
+}

@@ -1,0 +1,93 @@
+//! The command line: arguments as typed, turned into what is asked for; completions; exit codes.
+
+mod args;
+mod exit;
+#[cfg(test)]
+mod tests;
+
+use std::any::TypeId;
+use std::ffi::OsString;
+use std::io::{self, Write};
+
+use clap::{CommandFactory, FromArgMatches};
+use clap_complete::Shell;
+
+pub use args::{
+    Cli, Command, CommonArgs, CompletionsArgs, DevicesArgs, EvalArgs, PredictArgs, ReportingArgs, ResumeArgs,
+    SplitArg, TrainArgs,
+};
+pub use exit::Exit;
+
+use crate::spec::{Bytes, ConfigError, Count, PartialConfig, Real, RunRequest, Seed, resolve, text};
+
+/// The whole command line, with each default of `train` in its help; of a flag given twice the
+/// last one counts.
+pub fn command() -> clap::Command {
+    let defaults = PartialConfig::defaults().table().unwrap_or_default();
+    Cli::command().mut_subcommand("train", |train| {
+        train.args_override_self(true).mut_args(|arg| {
+            let default = arg.get_long().and_then(|long| defaults.get(long)).map(text);
+            let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
+            // A negative number reaches the check of its value, whose message says what to write.
+            let arg = if is_number(&arg) { arg.allow_hyphen_values(true) } else { arg };
+            match default {
+                Some(default) => arg.help(format!("{help} [default: {default}]")),
+                None => arg,
+            }
+        })
+    })
+}
+
+fn is_number(arg: &clap::Arg) -> bool {
+    let of = arg.get_value_parser().type_id();
+    let numbers = [TypeId::of::<Real>(), TypeId::of::<Count>(), TypeId::of::<Seed>(), TypeId::of::<Bytes>()];
+    numbers.iter().any(|number| of == *number)
+}
+
+/// The program's own arguments.
+///
+/// Wrong usage ends the process with [`Exit::Usage`] and a message, `--help` and `--version` with
+/// [`Exit::Done`].
+pub fn parse() -> Cli {
+    try_parse_from(std::env::args_os()).unwrap_or_else(|e| e.exit())
+}
+
+/// Arguments, the program's name first.
+///
+/// # Errors
+/// clap's: wrong usage, or that help or the version was asked for.
+pub fn try_parse_from<I, T>(args: I) -> Result<Cli, clap::Error>
+where
+    I: IntoIterator<Item = T>,
+    T: Into<OsString> + Clone,
+{
+    Cli::from_arg_matches(&command().try_get_matches_from(args)?)
+}
+
+impl TrainArgs {
+    /// The run that is asked for: flags over `--config` over defaults.
+    ///
+    /// # Errors
+    /// If the file or a value cannot be used; the program then ends with [`Exit::Usage`].
+    pub fn request(self) -> Result<RunRequest, ConfigError> {
+        let file = match self.config {
+            Some(path) => {
+                let config = PartialConfig::from_file(&path)?;
+                Some((path, config))
+            }
+            None => None,
+        };
+        resolve(self.flags, file)
+    }
+}
+
+/// Writes the completions of a shell.
+///
+/// # Errors
+/// The writer's, a broken pipe among them.
+pub fn completions(shell: Shell, out: &mut impl Write) -> io::Result<()> {
+    // clap_complete panics where it cannot write; memory can be written.
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut command(), "bngpu", &mut script);
+    out.write_all(&script)
+}

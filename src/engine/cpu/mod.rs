@@ -1,0 +1,139 @@
+//! The CPU engine: the twins of all operations, in f32 (where there is no GPU) or f64 (the truth).
+//!
+//! Members share nothing, so each runs all the steps of a call by itself; members spread over the cores, and
+//! large products within a member do too.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use rayon::prelude::*;
+use serde_json::json;
+
+use super::{Engine, EngineError, EngineInfo, Pacer};
+use crate::population::tables::{Record, StepRow};
+use crate::population::{Buffer, Population};
+use crate::step::memory::{Context, Memory, Table};
+use crate::step::real::Real;
+use crate::step::{Op, StepKind, ops, plan};
+
+/// See the module.
+pub struct CpuEngine<R> {
+    population: Arc<Population>,
+    table: Arc<Table>,
+    memory: Vec<Memory<R>>,
+    plans: [Vec<Op>; 2],
+    pacers: [Pacer; 2],
+    info: EngineInfo,
+}
+
+impl<R: Real> CpuEngine<R> {
+    /// An engine with zeroed memory.
+    pub fn new(population: Arc<Population>, table: Arc<Table>) -> CpuEngine<R> {
+        CpuEngine {
+            memory: population.members.iter().map(Memory::new).collect(),
+            plans: StepKind::ALL.map(|kind| plan(&population, kind)),
+            pacers: [Pacer::new(0.1, 4096); 2],
+            info: EngineInfo {
+                engine: "cpu",
+                device: format!("native CPU engine, {} threads", rayon::current_num_threads()),
+                details: json!({
+                    "threads": rayon::current_num_threads(),
+                    "instructions": format!("{:?}", pulp::Arch::new()),
+                    "precision": std::any::type_name::<R>(),
+                }),
+            },
+            population,
+            table,
+        }
+    }
+
+    /// One member's memory.
+    pub fn memory(&self, member: usize) -> &Memory<R> {
+        &self.memory[member]
+    }
+    /// One member's memory, to be written.
+    pub fn memory_mut(&mut self, member: usize) -> &mut Memory<R> {
+        &mut self.memory[member]
+    }
+}
+
+impl<R: Real> Engine for CpuEngine<R> {
+    fn info(&self) -> &EngineInfo {
+        &self.info
+    }
+
+    fn members(&self) -> usize {
+        self.population.len()
+    }
+
+    fn initialize(&mut self) -> Result<(), EngineError> {
+        let members = self.population.members.par_iter();
+        members.zip(&mut self.memory).for_each(|(member, memory)| ops::initialize::cpu(member, memory));
+        Ok(())
+    }
+
+    fn run(&mut self, kind: StepKind, steps: &[StepRow]) -> Result<Vec<Record>, EngineError> {
+        let start = Instant::now();
+        let k = self.members();
+        let plan = &self.plans[kind as usize];
+        let mut records = vec![Record::default(); steps.len()];
+        let mut lanes: Vec<Vec<&mut Record>> = (0..k).map(|_| Vec::new()).collect();
+        for (at, record) in records.iter_mut().enumerate() {
+            lanes[at % k].push(record);
+        }
+        let members = self.population.members.par_iter().zip(&mut self.memory).zip(lanes);
+        members.enumerate().for_each(|(at, ((member, memory), lane))| {
+            for (s, record) in lane.into_iter().enumerate() {
+                let step = steps[s * k + at];
+                let mut context = Context { member, step, table: &self.table, memory };
+                plan.iter().for_each(|&op| ops::run(op, &mut context));
+                if step.rows > 0 {
+                    *record = memory.record;
+                }
+            }
+        });
+        self.pacers[kind as usize].learn(steps.len() / k, start.elapsed().as_secs_f64());
+        Ok(records)
+    }
+
+    fn pace(&self, kind: StepKind) -> usize {
+        self.pacers[kind as usize].pace()
+    }
+
+    fn run_op(&mut self, op: Op, steps: &[StepRow]) -> Result<(), EngineError> {
+        for ((member, memory), &step) in self.population.members.iter().zip(&mut self.memory).zip(steps) {
+            ops::run(op, &mut Context { member, step, table: &self.table, memory });
+        }
+        Ok(())
+    }
+
+    fn read(&mut self, buffer: Buffer) -> Result<Vec<f32>, EngineError> {
+        let mut all = vec![0.0; self.population.sizes[buffer as usize]];
+        for (base, memory) in self.population.bases.iter().zip(&self.memory) {
+            let to = &mut all[base[buffer as usize]..];
+            match (buffer, memory.floats(buffer)) {
+                (_, Some(values)) => to.iter_mut().zip(values).for_each(|(to, v)| *to = v.to_f32()),
+                (Buffer::Index, _) => {
+                    to.iter_mut().zip(&memory.index).for_each(|(to, &v)| *to = f32::from_bits(v))
+                }
+                _ => to[..2].copy_from_slice(&[memory.scale.to_f32(), f32::from_bits(memory.first_bad)]),
+            }
+        }
+        Ok(all)
+    }
+
+    fn write(&mut self, buffer: Buffer, values: &[f32]) -> Result<(), EngineError> {
+        for (base, memory) in self.population.bases.iter().zip(&mut self.memory) {
+            let from = &values[base[buffer as usize]..];
+            if let Some(to) = memory.floats_mut(buffer) {
+                to.iter_mut().zip(from).for_each(|(to, &v)| *to = R::from_f32(v));
+            } else if buffer == Buffer::Index {
+                memory.index.iter_mut().zip(from).for_each(|(to, v)| *to = v.to_bits());
+            } else {
+                memory.scale = R::from_f32(from[0]);
+                memory.first_bad = from[1].to_bits();
+            }
+        }
+        Ok(())
+    }
+}

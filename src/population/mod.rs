@@ -1,0 +1,308 @@
+//! K members that train together, as tables and a layout of memory.
+
+pub mod random;
+mod schedule;
+pub mod tables;
+
+pub use schedule::{Walk, evaluation_step, learning_rate, training_step};
+
+use crate::spec::{Optimizer, Training};
+use tables::{ChunkKind, LayerRow, MemberRow};
+
+/// What the network has to predict.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loss {
+    /// Softmax cross-entropy over this many classes.
+    CrossEntropy { classes: usize },
+    /// Squared error of one value.
+    SquaredError,
+}
+
+impl Loss {
+    /// Outputs of the network.
+    pub fn outputs(self) -> usize {
+        match self {
+            Loss::CrossEntropy { classes } => classes,
+            Loss::SquaredError => 1,
+        }
+    }
+}
+
+/// The roles of memory. Each is one buffer of the population; a member's region in it is contiguous.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(usize)]
+pub enum Buffer {
+    /// W `[I, O]`, then b `[O]` or γ `[O]` and β `[O]`, layer by layer.
+    Params,
+    /// Gradients, laid out as `Params`.
+    Grads,
+    /// The optimiser's moments (m, v) in pairs, two for each parameter.
+    Moments,
+    /// Of each normalised layer `[5, O]`: running mean, its remainder, running variance; batch mean, 1/√(σ² + ε).
+    Stats,
+    /// Inputs of all layers: x `[B, F]`, then a `[B, O]` of each hidden layer.
+    Acts,
+    /// Z `[B, O]` of each layer; x̂ after normalisation.
+    Z,
+    /// Gradient with respect to each layer's activated output `[B, O]`, then, in place, to its Z.
+    Dz,
+    /// Row of the data that each row of the batch came from (bits of u32).
+    Index,
+    /// Loss and hit (1 or 0) of each row of the batch, in pairs.
+    RowLoss,
+    /// Sum of squares of each chunk of the gradients.
+    Partials,
+    /// Scale of the gradients (clipping), first bad step (bits of u32): two for each member.
+    State,
+}
+
+impl Buffer {
+    /// Every role, in order.
+    pub const ALL: [Buffer; 11] = [
+        Buffer::Params,
+        Buffer::Grads,
+        Buffer::Moments,
+        Buffer::Stats,
+        Buffer::Acts,
+        Buffer::Z,
+        Buffer::Dz,
+        Buffer::Index,
+        Buffer::RowLoss,
+        Buffer::Partials,
+        Buffer::State,
+    ];
+    /// How many roles there are.
+    pub const COUNT: usize = Self::ALL.len();
+}
+
+/// Elements (4 bytes each) of every role.
+pub type Sizes = [usize; Buffer::COUNT];
+
+/// A run of a member's parameters that is updated together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Chunk {
+    /// First parameter, in the member's region.
+    pub start: usize,
+    /// Parameters, at most [`CHUNK`].
+    pub len: usize,
+    pub kind: ChunkKind,
+    /// Layer within the member.
+    pub layer: usize,
+}
+
+/// Largest number of parameters in a chunk: what one workgroup updates.
+pub const CHUNK: usize = 1024;
+
+/// Fewest rows that a member's activations can hold, so that evaluation need not go in small batches.
+const EVALUATION_ROWS: usize = 256;
+
+/// One model of a population: what is asked of it, and its place in memory (offsets from its own regions).
+#[derive(Clone, Debug)]
+pub struct Member {
+    pub training: Training,
+    pub loss: Loss,
+    /// Features of the data.
+    pub inputs: usize,
+    /// How it walks through the training rows.
+    pub walk: Walk,
+    /// Rows that its activations can hold.
+    pub capacity: usize,
+    /// Its row of the member table; the `first_*` fields are 0.
+    pub row: MemberRow,
+    /// Its rows of the layer table; offsets count from its own regions.
+    pub layers: Vec<LayerRow>,
+    pub chunks: Vec<Chunk>,
+    pub sizes: Sizes,
+}
+
+impl Member {
+    /// Lays out a member that trains on `train_rows` rows of `inputs` features.
+    ///
+    /// `None` where no step is possible: no training rows, or a batch of one row with batch normalisation.
+    pub fn new(training: &Training, loss: Loss, inputs: usize, train_rows: usize) -> Option<Member> {
+        let network = &training.network;
+        let walk = Walk::new(train_rows, training.batch_size, network.batch_norm.is_some())?;
+        let capacity = walk.batch.max(EVALUATION_ROWS);
+        let mut sizes: Sizes = [0; Buffer::COUNT];
+        let mut take = |buffer: Buffer, elements: usize| {
+            let start = sizes[buffer as usize];
+            // Tensors start on 16 bytes, so that shaders may load four elements at once.
+            sizes[buffer as usize] += elements.next_multiple_of(4);
+            start as u32
+        };
+        let (mut layers, mut chunks) = (Vec::new(), Vec::new());
+        let widths: Vec<usize> =
+            [inputs].into_iter().chain(network.hidden.iter().copied()).chain([loss.outputs()]).collect();
+        let mut x = take(Buffer::Acts, capacity * inputs);
+        for (depth, pair) in widths.windows(2).enumerate() {
+            let (i, o) = (pair[0], pair[1]);
+            let hidden = depth + 2 < widths.len();
+            let normalized = hidden && network.batch_norm.is_some();
+            let mut param = |kind: ChunkKind, len: usize| {
+                let start = take(Buffer::Params, len);
+                chunks.extend((0..len).step_by(CHUNK).map(|at| Chunk {
+                    start: start as usize + at,
+                    len: CHUNK.min(len - at),
+                    kind,
+                    layer: depth,
+                }));
+                start
+            };
+            let w = param(ChunkKind::Weight, i * o);
+            let b = param(if normalized { ChunkKind::Gamma } else { ChunkKind::Bias }, o);
+            let beta = if normalized { param(ChunkKind::Beta, o) } else { 0 };
+            let stats = if normalized { take(Buffer::Stats, 5 * o) } else { 0 };
+            let a = if hidden { take(Buffer::Acts, capacity * o) } else { 0 };
+            let z = take(Buffer::Z, capacity * o);
+            layers.push(LayerRow {
+                inputs: i as u32,
+                outputs: o as u32,
+                flags: if normalized { LayerRow::NORMALIZED } else { 0 }
+                    | if hidden { LayerRow::HIDDEN } else { 0 },
+                activation: network.activation as u32,
+                w,
+                b,
+                beta,
+                stats,
+                x,
+                a,
+                z,
+                init_std: network.init.std(i, o) as f32,
+                depth: depth as u32,
+                _pad: [0; 3],
+            });
+            x = a;
+        }
+        for (buffer, elements) in [
+            (Buffer::Grads, sizes[Buffer::Params as usize]),
+            (Buffer::Moments, 2 * sizes[Buffer::Params as usize]),
+            (Buffer::Dz, sizes[Buffer::Z as usize]),
+            (Buffer::Index, capacity),
+            (Buffer::RowLoss, 2 * capacity),
+            (Buffer::Partials, chunks.len()),
+            (Buffer::State, 2),
+        ] {
+            sizes[buffer as usize] = elements;
+        }
+        let row = member_row(training, loss, train_rows, layers.len(), chunks.len(), capacity);
+        Some(Member { training: training.clone(), loss, inputs, walk, capacity, row, layers, chunks, sizes })
+    }
+
+    /// Number of trained parameters.
+    pub fn parameters(&self) -> usize {
+        self.chunks.iter().map(|c| c.len).sum()
+    }
+
+    /// Outputs of the network.
+    pub fn outputs(&self) -> usize {
+        self.loss.outputs()
+    }
+}
+
+fn member_row(
+    training: &Training,
+    loss: Loss,
+    train_rows: usize,
+    layers: usize,
+    chunks: usize,
+    capacity: usize,
+) -> MemberRow {
+    let network = &training.network;
+    let batch_norm = network.batch_norm.unwrap_or_default();
+    let (optimizer, decay1, decay2, eps) = match training.optimizer {
+        Optimizer::Adam { beta1, beta2, eps } => (0, beta1, beta2, eps),
+        Optimizer::Sgd { momentum, nesterov } => (1 + u32::from(nesterov), momentum, 0.0, 0.0),
+        Optimizer::RmsProp { alpha, eps } => (3, alpha, 0.0, eps),
+    };
+    MemberRow {
+        seed_lo: training.seed as u32,
+        seed_hi: (training.seed >> 32) as u32,
+        first_layer: 0,
+        layers: layers as u32,
+        first_row: 0,
+        capacity: capacity as u32,
+        first_chunk: 0,
+        chunks: chunks as u32,
+        train_rows: train_rows as u32,
+        outputs: loss.outputs() as u32,
+        loss: match loss {
+            Loss::CrossEntropy { .. } => 0,
+            Loss::SquaredError => 1,
+        },
+        optimizer,
+        decay1: decay1 as f32,
+        decay2: decay2 as f32,
+        rest1: (1.0 - decay1) as f32,
+        rest2: (1.0 - decay2) as f32,
+        eps: eps as f32,
+        l2: training.l2 as f32,
+        clip_norm: training.clip_norm.unwrap_or(0.0) as f32,
+        drop_below: (network.dropout * 2f64.powi(32)) as u32,
+        drop_scale: (1.0 / (1.0 - network.dropout)) as f32,
+        bn_eps: batch_norm.eps as f32,
+        bn_momentum: batch_norm.momentum as f32,
+        _pad: 0,
+    }
+}
+
+/// K members in one memory.
+#[derive(Clone, Debug)]
+pub struct Population {
+    pub members: Vec<Member>,
+    /// Where each member's region of each role starts: `[K]` of [`Sizes`].
+    pub bases: Vec<Sizes>,
+    /// Elements of every role over all members.
+    pub sizes: Sizes,
+}
+
+impl Population {
+    /// Puts members one after another; regions start on 256 bytes.
+    pub fn new(members: Vec<Member>) -> Population {
+        let mut sizes: Sizes = [0; Buffer::COUNT];
+        let bases = members
+            .iter()
+            .map(|member| {
+                let base = sizes;
+                for (total, own) in sizes.iter_mut().zip(member.sizes) {
+                    *total += own.next_multiple_of(64);
+                }
+                base
+            })
+            .collect();
+        Population { members, bases, sizes }
+    }
+
+    /// Members.
+    pub fn len(&self) -> usize {
+        self.members.len()
+    }
+    /// Whether there is no member.
+    pub fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+
+    /// The member table and the layer table of the whole population, offsets absolute.
+    pub fn tables(&self) -> (Vec<MemberRow>, Vec<LayerRow>) {
+        let (mut rows, mut layers) = (Vec::new(), Vec::new());
+        for (member, base) in self.members.iter().zip(&self.bases) {
+            let at = |buffer: Buffer| base[buffer as usize] as u32;
+            rows.push(MemberRow {
+                first_layer: layers.len() as u32,
+                first_row: at(Buffer::Index),
+                first_chunk: at(Buffer::Partials),
+                ..member.row
+            });
+            layers.extend(member.layers.iter().map(|l| LayerRow {
+                w: l.w + at(Buffer::Params),
+                b: l.b + at(Buffer::Params),
+                beta: l.beta + at(Buffer::Params),
+                stats: l.stats + at(Buffer::Stats),
+                x: l.x + at(Buffer::Acts),
+                a: l.a + at(Buffer::Acts),
+                z: l.z + at(Buffer::Z),
+                ..*l
+            }));
+        }
+        (rows, layers)
+    }
+}

@@ -1,0 +1,167 @@
+//! Members as data: the tables that both engines read. `#[repr(C)]` twins of `shaders/tables.wgsl`; a test
+//! holds the two equal by reflection.
+
+use bytemuck::{Pod, Zeroable};
+
+/// One member: what does not change from step to step.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Pod, Zeroable)]
+pub struct MemberRow {
+    pub seed_lo: u32,
+    pub seed_hi: u32,
+    /// Index of its first layer in the layer table.
+    pub first_layer: u32,
+    /// Layers, the output layer included.
+    pub layers: u32,
+    /// First of its rows in `index` and `row_loss`, and how many it can hold.
+    pub first_row: u32,
+    pub capacity: u32,
+    /// First of its chunks in `partials`, and how many.
+    pub first_chunk: u32,
+    pub chunks: u32,
+    /// Training rows of its data.
+    pub train_rows: u32,
+    /// Outputs of the network.
+    pub outputs: u32,
+    /// 0 softmax cross-entropy, 1 mean squared error.
+    pub loss: u32,
+    /// 0 Adam, 1 SGD, 2 SGD with Nesterov's momentum, 3 RMSprop.
+    pub optimizer: u32,
+    /// β1 (Adam), momentum (SGD), α (RMSprop).
+    pub decay1: f32,
+    /// β2 (Adam).
+    pub decay2: f32,
+    /// 1 - decay1, 1 - decay2, rounded once from f64.
+    pub rest1: f32,
+    pub rest2: f32,
+    /// ε of the optimiser.
+    pub eps: f32,
+    /// λ
+    pub l2: f32,
+    /// Largest gradient norm; 0 is none.
+    pub clip_norm: f32,
+    /// Units are dropped where a random word is below this.
+    pub drop_below: u32,
+    /// 1 / (1 - dropout)
+    pub drop_scale: f32,
+    pub bn_eps: f32,
+    pub bn_momentum: f32,
+    pub _pad: u32,
+}
+
+/// One layer of one member. Offsets count elements of the buffer they belong to.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Pod, Zeroable)]
+pub struct LayerRow {
+    pub inputs: u32,
+    pub outputs: u32,
+    pub flags: u32,
+    /// A number of [`crate::spec::Activation`].
+    pub activation: u32,
+    /// `params`: W `[I, O]`
+    pub w: u32,
+    /// `params`: b `[O]`, or γ `[O]` where the layer is normalised
+    pub b: u32,
+    /// `params`: β `[O]` where the layer is normalised
+    pub beta: u32,
+    /// `stats` `[5, O]`: running mean, its remainder, running variance; batch mean, 1/√(σ² + ε)
+    pub stats: u32,
+    /// `acts`: the layer's input `[B, I]`
+    pub x: u32,
+    /// `acts`: the layer's activated output `[B, O]`, the next layer's input (hidden layers)
+    pub a: u32,
+    /// `z` and `dz`: `[B, O]`
+    pub z: u32,
+    /// Standard deviation of the initial weights.
+    pub init_std: f32,
+    /// Position of the layer in its member, from 0.
+    pub depth: u32,
+    pub _pad: [u32; 3],
+}
+
+impl LayerRow {
+    /// The layer is batch-normalised.
+    pub const NORMALIZED: u32 = 1;
+    /// The layer is hidden: activation and dropout apply.
+    pub const HIDDEN: u32 = 2;
+
+    pub fn is_normalized(&self) -> bool {
+        self.flags & Self::NORMALIZED != 0
+    }
+    pub fn is_hidden(&self) -> bool {
+        self.flags & Self::HIDDEN != 0
+    }
+}
+
+/// What one member does in one step of a submit.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Pod, Zeroable)]
+pub struct StepRow {
+    /// Number of the step in the member's training, from 0.
+    pub step: u32,
+    /// Rows of the batch; 0 leaves the member alone.
+    pub rows: u32,
+    /// First position, in the epoch's order (shuffled) or among the stored rows.
+    pub first: u32,
+    pub epoch: u32,
+    pub flags: u32,
+    pub lr: f32,
+    /// 1 / (1 - β1^t), 1 / (1 - β2^t)
+    pub correction1: f32,
+    pub correction2: f32,
+    /// 1 - lr · weight decay
+    pub keep: f32,
+    pub _pad: [u32; 3],
+}
+
+impl StepRow {
+    /// Rows come in the order of the epoch's permutation of the training rows.
+    pub const SHUFFLED: u32 = 1;
+
+    /// A member that does nothing in this step.
+    pub const IDLE: StepRow = StepRow {
+        step: 0,
+        rows: 0,
+        first: 0,
+        epoch: 0,
+        flags: 0,
+        lr: 0.0,
+        correction1: 1.0,
+        correction2: 1.0,
+        keep: 1.0,
+        _pad: [0; 3],
+    };
+}
+
+/// What one member reports of one step.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Pod, Zeroable)]
+pub struct Record {
+    /// Sum of the losses of the batch's rows.
+    pub loss: f32,
+    /// Rows whose class was right.
+    pub hits: u32,
+    /// ‖gradient‖₂ over all parameters, before clipping; 0 in evaluation.
+    pub grad_norm: f32,
+    /// First step at which a non-finite number was seen in the member, or [`Record::FINITE`].
+    pub first_bad: u32,
+    /// Canary: the step's number and the rows it was computed from.
+    pub step: u32,
+    pub rows: u32,
+    pub _pad: [u32; 2],
+}
+
+impl Record {
+    /// `first_bad` of a member without NaN or infinity.
+    pub const FINITE: u32 = u32::MAX;
+}
+
+/// What a chunk of the parameters holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum ChunkKind {
+    Weight = 0,
+    Bias = 1,
+    Gamma = 2,
+    Beta = 3,
+}

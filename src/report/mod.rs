@@ -1,0 +1,13 @@
+//! What a person sees: progress and summaries on stderr, results on stdout.
+//!
+//! Nothing here computes or decides; it reads events and the files of a run.
+
+mod progress;
+mod result;
+pub mod stdout;
+mod summary;
+pub mod text;
+
+pub use progress::Progress;
+pub use result::{Evaluation, Status, TrainResult};
+pub use summary::{EndSummary, Memory, ModelSummary, SplitSummary};

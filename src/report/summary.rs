@@ -1,0 +1,342 @@
+//! What stands before and after a training: the model, and what came out.
+
+use std::fmt;
+
+use super::text::{Align, bytes, columns, count, counted, duration, number, percent, rate};
+use super::{Status, TrainResult};
+use crate::run::{Architecture, Score};
+use crate::spec::{Optimizer, Training};
+
+/// Layers, shapes, parameters and memory of a model; `Display` gives a table of at most 80 columns.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ModelSummary {
+    layers: Vec<LayerSummary>,
+    /// Trained numbers: weights, biases, γ and β.
+    pub parameters: u64,
+    /// Set it to what the engine reports, if it does.
+    pub memory: Memory,
+}
+
+/// Bytes on the device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Memory {
+    pub parameters: u64,
+    pub optimizer: u64,
+    /// Of one batch.
+    pub activations: u64,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct LayerSummary {
+    /// "linear 64 -> 128 + BN + relu"
+    what: String,
+    /// Weights, and the rest: bias, or γ and β.
+    weights: u64,
+    others: u64,
+}
+
+impl ModelSummary {
+    /// The model that `training` asks for, between `inputs` features and `outputs` units.
+    ///
+    /// Memory is counted in f32: the parameters; as many for each moment of the optimiser; and of a batch Z and A
+    /// of every hidden layer, Z of the last.
+    pub fn new(training: &Training, inputs: usize, outputs: usize) -> ModelSummary {
+        let network = &training.network;
+        let (hidden, activation) = (network.hidden.len(), network.activation.name());
+        let dropout = (network.dropout > 0.0).then(|| format!(" + dropout {}", network.dropout));
+        let dropout = dropout.unwrap_or_default();
+        let mut units = 0;
+        let layers: Vec<LayerSummary> = Architecture::new(network, inputs, outputs)
+            .layers()
+            .enumerate()
+            .map(|(n, (inputs, outputs, bn))| {
+                units += if n < hidden { 2 * outputs as u64 } else { outputs as u64 };
+                let bn_text = if bn { " + BN" } else { "" };
+                let then =
+                    if n < hidden { format!("{bn_text} + {activation}{dropout}") } else { String::new() };
+                LayerSummary {
+                    what: format!("linear {inputs} -> {outputs}{then}"),
+                    weights: inputs as u64 * outputs as u64,
+                    others: outputs as u64 * if bn { 2 } else { 1 },
+                }
+            })
+            .collect();
+        let parameters = layers.iter().map(|layer| layer.weights + layer.others).sum();
+        let moments = match training.optimizer {
+            Optimizer::Adam { .. } => 2,
+            Optimizer::Sgd { momentum, .. } => u64::from(momentum != 0.0),
+            Optimizer::RmsProp { .. } => 1,
+        };
+        let memory = Memory {
+            parameters: 4 * parameters,
+            optimizer: 4 * moments * parameters,
+            activations: 4 * units * training.batch_size as u64,
+        };
+        ModelSummary { layers, parameters, memory }
+    }
+}
+
+impl fmt::Display for ModelSummary {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let others = |layer: &LayerSummary| count(layer.others);
+        let width = self.layers.iter().map(|layer| others(layer).len()).max().unwrap_or(0);
+        let mut rows = vec![["", "layer", "parameters"].map(String::from).to_vec()];
+        let mut first = 1;
+        // Equal neighbours share a line.
+        for group in self.layers.chunk_by(|a, b| a == b) {
+            let last = first + group.len() - 1;
+            let layer = &group[0];
+            rows.push(vec![
+                if first == last { first.to_string() } else { format!("{first}-{last}") },
+                layer.what.clone(),
+                format!("{} + {:>width$}", count(layer.weights), others(layer)),
+            ]);
+            first = last + 1;
+        }
+        f.write_str(&columns(&rows, &[Align::Right, Align::Left, Align::Right]))?;
+        let memory = &self.memory;
+        writeln!(
+            f,
+            "  {}\n  memory: parameters {}, optimiser {}, a batch's activations {}",
+            counted(self.parameters, "parameter"),
+            bytes(memory.parameters),
+            bytes(memory.optimizer),
+            bytes(memory.activations)
+        )
+    }
+}
+
+/// A line of the table at the end.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SplitSummary {
+    /// "train", "val" or "test".
+    pub name: &'static str,
+    pub rows: usize,
+    pub loss: f64,
+    pub score: Score,
+    /// On these rows: accuracy of the training rows' majority class, or rmse of their mean.
+    pub baseline: f64,
+}
+
+/// What came out of a training; `Display` gives the text.
+#[derive(Clone, Debug)]
+pub struct EndSummary<'a> {
+    pub result: &'a TrainResult,
+    pub splits: &'a [SplitSummary],
+    /// The epoch whose weights were evaluated, where it is not the last.
+    pub best_epoch: Option<u64>,
+    /// The target's name, whose unit an rmse has.
+    pub target: Option<&'a str>,
+}
+
+impl fmt::Display for EndSummary<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let result = self.result;
+        let how = match result.status {
+            Status::Completed => "trained",
+            Status::Stopped => "stopped early after",
+            Status::Diverged => "diverged after",
+            Status::Interrupted => "interrupted after",
+        };
+        let (epochs, steps) = (counted(result.epochs, "epoch"), counted(result.steps, "step"));
+        let (time, speed) = (duration(result.train_s), rate(result.samples_per_s));
+        writeln!(f, "{how} {epochs}, {steps} in {time} ({speed} samples/s)")?;
+        if result.status == Status::Diverged {
+            writeln!(f, "the loss became NaN or infinite; the last good checkpoint stands")?;
+        }
+        if let Some(epoch) = self.best_epoch {
+            writeln!(f, "weights of epoch {}, the best by validation loss", count(epoch))?;
+        }
+        if !self.splits.is_empty() {
+            write!(f, "\n{}", self.table())?;
+        }
+        let run = shell_word(&result.run);
+        writeln!(f, "\nrun   {}", result.run)?;
+        match result.status {
+            Status::Completed | Status::Stopped => {
+                writeln!(f, "next  bngpu eval {run}")?;
+                writeln!(f, "      bngpu predict {run} --data FILE")
+            }
+            Status::Diverged => {
+                writeln!(f, "next  train again with a smaller --lr, with --clip-norm or with --bn")
+            }
+            Status::Interrupted => writeln!(f, "next  bngpu resume {run}"),
+        }
+    }
+}
+
+impl EndSummary<'_> {
+    fn table(&self) -> String {
+        let head: &[&str] = if self.result.regression {
+            &["", "rows", "loss", "rmse", "R²", "rmse of the mean"]
+        } else {
+            &["", "rows", "loss", "accuracy", "majority class"]
+        };
+        let mut rows = vec![head.iter().map(|&cell| cell.to_owned()).collect::<Vec<_>>()];
+        for split in self.splits {
+            let mut row = vec![split.name.to_owned(), count(split.rows as u64), number(split.loss)];
+            match split.score {
+                Score::Accuracy(accuracy) => row.extend([percent(accuracy), percent(split.baseline)]),
+                Score::Regression { rmse, r2 } => {
+                    row.extend([number(rmse), number(r2), number(split.baseline)]);
+                }
+            }
+            rows.push(row);
+        }
+        let mut align = vec![Align::Right; head.len()];
+        align[0] = Align::Left;
+        let mut text = columns(&rows, &align);
+        if let (true, Some(target)) = (self.result.regression, self.target) {
+            text += &format!("  rmse in units of {target}\n");
+        }
+        text
+    }
+}
+
+/// `word` as a shell takes it: in single quotes where it holds more than letters, digits and harmless signs.
+fn shell_word(word: &str) -> String {
+    let harmless = |c: char| c.is_alphanumeric() || "-_./\\:,+=@%".contains(c);
+    if !word.is_empty() && word.chars().all(harmless) {
+        word.into()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::result::tests::result;
+    use crate::spec::{Activation, BatchNorm, Init, Length, Network, Schedule};
+
+    fn training(hidden: &[usize]) -> Training {
+        Training {
+            network: Network {
+                hidden: hidden.to_vec(),
+                activation: Activation::Relu,
+                batch_norm: Some(BatchNorm::default()),
+                dropout: 0.25,
+                init: Init::He,
+            },
+            optimizer: Optimizer::Adam { beta1: 0.9, beta2: 0.999, eps: 1e-8 },
+            lr: 1e-3,
+            l2: 0.0,
+            weight_decay: 0.0,
+            schedule: Schedule::Constant,
+            warmup: 0,
+            clip_norm: None,
+            batch_size: 64,
+            length: Length::Epochs(20),
+            patience: None,
+            max_time: None,
+            seed: 0,
+        }
+    }
+
+    fn assert_text(found: &str, expected: &str) {
+        assert!(found == expected, "found:\n{found}\nexpected:\n{expected}");
+        assert!(found.lines().all(|line| line.chars().count() <= 80), "{found}");
+    }
+
+    #[test]
+    fn the_model_is_a_table() {
+        let summary = ModelSummary::new(&training(&[128, 128, 128]), 64, 10);
+        assert_eq!(summary.parameters, 8192 + 2 * 16_384 + 1280 + 3 * 256 + 10);
+        assert_eq!(summary.memory.activations, 4 * 64 * (3 * 2 * 128 + 10));
+        assert_text(
+            &summary.to_string(),
+            "\
+             \x20      layer                                           parameters\n\
+             \x20   1  linear 64 -> 128 + BN + relu + dropout 0.25    8,192 + 256\n\
+             \x20 2-3  linear 128 -> 128 + BN + relu + dropout 0.25  16,384 + 256\n\
+             \x20   4  linear 128 -> 10                               1,280 +  10\n\
+             \x20 43,018 parameters\n\
+             \x20 memory: parameters 172 kB, optimiser 344 kB, a batch's activations 199 kB\n",
+        );
+    }
+
+    #[test]
+    fn wide_models_fit_into_eighty_columns() {
+        let mut training = training(&[8192, 8192]);
+        training.batch_size = 65_536;
+        training.network.activation = Activation::LeakyRelu;
+        let text = ModelSummary::new(&training, 10_000, 1_000).to_string();
+        assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+    }
+
+    #[test]
+    fn a_linear_model_is_one_line() {
+        let text = ModelSummary::new(&training(&[]), 64, 10).to_string();
+        assert!(text.contains("1  linear 64 -> 10    640 + 10\n"), "{text}");
+    }
+
+    #[test]
+    fn the_end_names_every_split() {
+        let split = |name, rows, loss, accuracy, baseline| SplitSummary {
+            name,
+            rows,
+            loss,
+            score: Score::Accuracy(accuracy),
+            baseline,
+        };
+        let splits = [
+            split("train", 1437, 0.00213, 1.0, 0.1016),
+            split("val", 180, 0.0912, 0.9722, 0.1),
+            split("test", 180, 0.085, 0.9778, 0.1011),
+        ];
+        let result = result();
+        let summary = EndSummary { result: &result, splits: &splits, best_epoch: Some(14), target: None };
+        assert_text(
+            &summary.to_string(),
+            "\
+             trained 20 epochs, 460 steps in 1.3 s (22.3k samples/s)\n\
+             weights of epoch 14, the best by validation loss\n\
+             \n\
+             \x20         rows    loss  accuracy  majority class\n\
+             \x20 train  1,437  0.0021  100.00 %         10.16 %\n\
+             \x20 val      180  0.0912   97.22 %         10.00 %\n\
+             \x20 test     180  0.0850   97.78 %         10.11 %\n\
+             \n\
+             run   runs/2026-11-22-153012-digits\n\
+             next  bngpu eval runs/2026-11-22-153012-digits\n\
+             \x20     bngpu predict runs/2026-11-22-153012-digits --data FILE\n",
+        );
+    }
+
+    #[test]
+    fn a_regression_shows_its_unit() {
+        let score = Score::Regression { rmse: 0.5321, r2: 0.7912 };
+        let splits = [SplitSummary { name: "test", rows: 2064, loss: 0.283, score, baseline: 1.1538 }];
+        let result = TrainResult { regression: true, ..result() };
+        let summary =
+            EndSummary { result: &result, splits: &splits, best_epoch: None, target: Some("MedHouseVal") };
+        assert_text(
+            &summary.to_string(),
+            "\
+             trained 20 epochs, 460 steps in 1.3 s (22.3k samples/s)\n\
+             \n\
+             \x20        rows    loss    rmse      R²  rmse of the mean\n\
+             \x20 test  2,064  0.2830  0.5321  0.7912             1.154\n\
+             \x20 rmse in units of MedHouseVal\n\
+             \n\
+             run   runs/2026-11-22-153012-digits\n\
+             next  bngpu eval runs/2026-11-22-153012-digits\n\
+             \x20     bngpu predict runs/2026-11-22-153012-digits --data FILE\n",
+        );
+    }
+
+    #[test]
+    fn every_end_says_what_to_do_next() {
+        for (status, next) in [
+            (Status::Stopped, "next  bngpu eval 'my runs/a'\n"),
+            (Status::Interrupted, "next  bngpu resume 'my runs/a'\n"),
+            (Status::Diverged, "next  train again with a smaller --lr"),
+        ] {
+            let result = TrainResult { status, run: "my runs/a".into(), ..result() };
+            let text =
+                EndSummary { result: &result, splits: &[], best_epoch: None, target: None }.to_string();
+            assert!(text.contains(next), "{text}");
+            assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! Numbers, sizes, times and tables as text.
+
+/// Separates thousands: `12345` is "12,345".
+pub fn count(n: u64) -> String {
+    let digits = n.to_string();
+    let mut text = String::with_capacity(digits.len() * 4 / 3);
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// `n` with its noun: "1 epoch", "1,200 epochs".
+pub fn counted(n: u64, noun: &str) -> String {
+    format!("{} {noun}{}", count(n), if n == 1 { "" } else { "s" })
+}
+
+/// Bytes with an SI prefix (1 kB = 1,000 B) and three digits: "512 B", "1.05 MB".
+pub fn bytes(n: u64) -> String {
+    scaled(n as f64, " ") + "B"
+}
+
+/// A rate with an SI prefix and three digits: "930", "21.3k", "1.20M".
+pub fn rate(per_s: f64) -> String {
+    scaled(per_s, "").trim_end().to_owned()
+}
+
+/// Three digits, `gap`, and a prefix of a thousand's power. Not a number and negative numbers are "?".
+fn scaled(x: f64, gap: &str) -> String {
+    if !(0.0..f64::INFINITY).contains(&x) {
+        return "?".into();
+    }
+    if x < 999.5 {
+        return format!("{x:.0}{gap}");
+    }
+    let prefixes = ["k", "M", "G", "T", "P", "E"];
+    let mut x = x / 1000.0;
+    let mut at = 0;
+    while x >= 999.5 && at + 1 < prefixes.len() {
+        x /= 1000.0;
+        at += 1;
+    }
+    let decimals = if x < 9.995 { 2 } else { usize::from(x < 99.95) };
+    format!("{x:.decimals$}{gap}{}", prefixes[at])
+}
+
+/// Seconds as a person says them: "85 ms", "1.3 s", "42 s", "1m 05s", "2h 03m", "4d 07h".
+pub fn duration(seconds: f64) -> String {
+    if !(0.0..1e15).contains(&seconds) {
+        return "?".into();
+    }
+    let whole = seconds.round() as u64;
+    match whole {
+        _ if seconds < 0.9995 => format!("{:.0} ms", seconds * 1e3),
+        _ if seconds < 9.95 => format!("{seconds:.1} s"),
+        0..60 => format!("{whole} s"),
+        60..3600 => format!("{}m {:02}s", whole / 60, whole % 60),
+        3600..86_400 => format!("{}h {:02}m", whole / 3600, whole / 60 % 60),
+        _ => format!("{}d {:02}h", whole / 86_400, whole / 3600 % 24),
+    }
+}
+
+/// A measured number with four significant digits in five to seven columns: "0.1234", "12.34", "1.23e-5".
+pub fn number(x: f64) -> String {
+    let size = x.abs();
+    if x.is_nan() {
+        "nan".into()
+    } else if x.is_infinite() {
+        if x > 0.0 { "inf".into() } else { "-inf".into() }
+    } else if size != 0.0 && !(1e-3..99_999.5).contains(&size) {
+        format!("{x:.2e}")
+    } else {
+        let decimals = [0.99995, 9.9995, 99.995, 999.95].iter().filter(|&&limit| size < limit).count();
+        format!("{x:.decimals$}")
+    }
+}
+
+/// A share of 1 in per cent, two decimals: "97.22 %".
+pub fn percent(share: f64) -> String {
+    if share.is_finite() { format!("{:.2} %", 100.0 * share) } else { number(share) }
+}
+
+/// Where the text of a column stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Align {
+    Left,
+    Right,
+}
+
+/// Lines of `rows`, each column as wide as its widest cell, two spaces before each. Missing cells are empty.
+pub fn columns(rows: &[Vec<String>], align: &[Align]) -> String {
+    let cell = |row: &Vec<String>, at: usize| row.get(at).cloned().unwrap_or_default();
+    let width = |at: usize| rows.iter().map(|row| cell(row, at).chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..align.len()).map(width).collect();
+    let mut text = String::new();
+    for row in rows {
+        let mut line = String::new();
+        for (at, (&width, align)) in widths.iter().zip(align).enumerate() {
+            let cell = cell(row, at);
+            line += &match align {
+                Align::Left => format!("  {cell:<width$}"),
+                Align::Right => format!("  {cell:>width$}"),
+            };
+        }
+        text += line.trim_end();
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thousands_are_separated() {
+        let of = [0, 7, 999, 1000, 12_345, 1_234_567, u64::MAX].map(count);
+        assert_eq!(of, ["0", "7", "999", "1,000", "12,345", "1,234,567", "18,446,744,073,709,551,615"]);
+        assert_eq!(counted(1, "epoch") + ", " + &counted(1200, "step"), "1 epoch, 1,200 steps");
+    }
+
+    #[test]
+    fn sizes_and_rates_keep_three_digits() {
+        let of = [0, 999, 1000, 1_054_000, 99_960_000, 999_600_000, u64::MAX].map(bytes);
+        assert_eq!(of, ["0 B", "999 B", "1.00 kB", "1.05 MB", "100 MB", "1.00 GB", "18.4 EB"]);
+        let of = [0.0, 930.2, 999.6, 21_345.0, 1.2e6, f64::NAN, f64::INFINITY, -1.0].map(rate);
+        assert_eq!(of, ["0", "930", "1.00k", "21.3k", "1.20M", "?", "?", "?"]);
+    }
+
+    #[test]
+    fn times_are_as_people_say_them() {
+        let of =
+            [0.0, 0.085, 1.29, 9.96, 42.4, 59.6, 65.0, 3599.6, 7380.0, 370_800.0, f64::NAN].map(duration);
+        assert_eq!(
+            of,
+            ["0 ms", "85 ms", "1.3 s", "10 s", "42 s", "1m 00s", "1m 05s", "1h 00m", "2h 03m", "4d 07h", "?"]
+        );
+    }
+
+    #[test]
+    fn numbers_keep_four_digits() {
+        let of = [0.0, 0.12344, 1.23456, 9.99996, 123.456, 12345.6, 1e6, 1.234e-5, -0.5].map(number);
+        assert_eq!(
+            of,
+            ["0.0000", "0.1234", "1.235", "10.00", "123.5", "12346", "1.00e6", "1.23e-5", "-0.5000"]
+        );
+        assert_eq!([f64::NAN, f64::INFINITY, -f64::INFINITY].map(number), ["nan", "inf", "-inf"]);
+        assert_eq!([0.97222, 1.0, f64::NAN].map(percent), ["97.22 %", "100.00 %", "nan"]);
+    }
+
+    #[test]
+    fn columns_are_aligned_and_end_without_spaces() {
+        let rows = [vec!["a".into(), "1".into()], vec!["γβ".into(), "1,000".into()], vec!["c".into()]];
+        assert_eq!(columns(&rows, &[Align::Left, Align::Right]), "  a       1\n  γβ  1,000\n  c\n");
+    }
+}

@@ -1,0 +1,79 @@
+//! The shape of a stored model, as its metadata hold it.
+
+use serde::{Deserialize, Serialize};
+
+use super::ModelFault;
+use crate::spec::{Activation, BatchNorm, Network};
+
+/// Everything of a network that its forward pass needs besides the tensors; stored as JSON under
+/// [`Architecture::KEY`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Architecture {
+    /// Features of a row after the input scaling.
+    pub inputs: usize,
+    /// Units of each hidden layer.
+    pub hidden: Vec<usize>,
+    /// Classes, or 1 for a regression.
+    pub outputs: usize,
+    /// After every hidden layer.
+    pub activation: Activation,
+    /// ε of the variance where hidden layers are batch-normalised.
+    pub bn_eps: Option<f64>,
+    /// Weight of a new batch in the running statistics, where hidden layers are batch-normalised.
+    pub bn_momentum: Option<f64>,
+    /// Probability that a hidden unit was dropped in training.
+    pub dropout: f64,
+}
+
+impl Architecture {
+    /// The key of the metadata.
+    pub const KEY: &'static str = "architecture";
+
+    /// The architecture of `network` between `inputs` features and `outputs` units.
+    pub fn new(network: &Network, inputs: usize, outputs: usize) -> Architecture {
+        Architecture {
+            inputs,
+            hidden: network.hidden.clone(),
+            outputs,
+            activation: network.activation,
+            bn_eps: network.batch_norm.map(|bn| bn.eps),
+            bn_momentum: network.batch_norm.map(|bn| bn.momentum),
+            dropout: network.dropout,
+        }
+    }
+
+    /// Batch normalisation of the hidden layers, or none.
+    pub fn batch_norm(&self) -> Option<BatchNorm> {
+        self.bn_eps.zip(self.bn_momentum).map(|(eps, momentum)| BatchNorm { eps, momentum })
+    }
+
+    /// `(inputs, outputs, batch-normalised)` of every layer, first to last.
+    pub fn layers(&self) -> impl Iterator<Item = (usize, usize, bool)> {
+        let inputs = std::iter::once(self.inputs).chain(self.hidden.iter().copied());
+        let outputs = self.hidden.iter().copied().chain([self.outputs]);
+        let hidden = self.hidden.len();
+        let bn = self.bn_eps.is_some();
+        inputs.zip(outputs).enumerate().map(move |(n, (i, o))| (i, o, bn && n < hidden))
+    }
+
+    /// Reads and checks what [`Architecture::to_json`] wrote.
+    pub(super) fn from_json(text: &str) -> Result<Architecture, ModelFault> {
+        let wrong = |what: String| ModelFault::Inconsistent(format!("its architecture is unusable: {what}"));
+        let architecture: Architecture =
+            serde_json::from_str(text).map_err(|error| wrong(error.to_string()))?;
+        if architecture.layers().any(|(i, o, _)| i == 0 || o == 0) {
+            return Err(wrong("a layer without units".into()));
+        }
+        if architecture.bn_eps.is_some() != architecture.bn_momentum.is_some() {
+            return Err(wrong("batch normalisation needs both bn_eps and bn_momentum".into()));
+        }
+        Ok(architecture)
+    }
+
+    /// One line of JSON.
+    pub fn to_json(&self) -> String {
+        // Strings, numbers and lists only: nothing here that JSON cannot hold.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+}

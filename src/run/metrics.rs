@@ -1,0 +1,281 @@
+//! The record of a training, epoch by epoch: `metrics.jsonl` and `metrics.csv`.
+
+use std::path::Path;
+
+use serde_json::{Map, Value};
+
+use super::{RunError, write_whole};
+
+/// How good a model is on a set of rows, besides its loss.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Score {
+    /// Share of the rows whose class is right, 0 to 1.
+    Accuracy(f64),
+    /// Root of the mean squared error, in the target's unit, and the coefficient of determination R².
+    Regression { rmse: f64, r2: f64 },
+}
+
+impl Score {
+    /// `(name, value)` of each number, as files and `--json` name them behind the split's name.
+    pub fn fields(self) -> Vec<(&'static str, f64)> {
+        match self {
+            Score::Accuracy(acc) => vec![("acc", acc)],
+            Score::Regression { rmse, r2 } => vec![("rmse", rmse), ("r2", r2)],
+        }
+    }
+
+    /// The same kind of score, unknown.
+    pub fn nan(self) -> Score {
+        match self {
+            Score::Accuracy(_) => Score::Accuracy(f64::NAN),
+            Score::Regression { .. } => Score::Regression { rmse: f64::NAN, r2: f64::NAN },
+        }
+    }
+}
+
+/// One line of the record.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct EpochMetrics {
+    /// Epochs done, from 1.
+    pub epoch: u64,
+    /// Steps done since the beginning of the training.
+    pub step: u64,
+    /// Learning rate of the last step.
+    pub lr: f64,
+    pub train_loss: f64,
+    pub train_score: Score,
+    /// `None` where there is no validation set.
+    pub val_loss: Option<f64>,
+    pub val_score: Option<Score>,
+    /// ‖gradient‖₂ over all parameters, before clipping.
+    pub grad_norm: f64,
+    pub samples_per_s: f64,
+    /// Seconds since the beginning of the training, those before a resumption included.
+    pub wall_s: f64,
+}
+
+impl EpochMetrics {
+    /// Keys and values in the order of the files. NaN and infinity, which JSON has not, become null.
+    fn fields(&self) -> Map<String, Value> {
+        let mut fields = Map::new();
+        let mut put = |key: String, value: Value| drop(fields.insert(key, value));
+        put("epoch".into(), self.epoch.into());
+        put("step".into(), self.step.into());
+        put("lr".into(), self.lr.into());
+        put("train_loss".into(), self.train_loss.into());
+        for (name, value) in self.train_score.fields() {
+            put(format!("train_{name}"), value.into());
+        }
+        put("val_loss".into(), self.val_loss.into());
+        let val_score = self.val_score.unwrap_or(self.train_score.nan());
+        for (name, value) in val_score.fields() {
+            put(format!("val_{name}"), value.into());
+        }
+        put("grad_norm".into(), self.grad_norm.into());
+        put("samples_per_s".into(), self.samples_per_s.into());
+        put("wall_s".into(), self.wall_s.into());
+        fields
+    }
+
+    /// The inverse of [`EpochMetrics::fields`]; the error names the key.
+    fn from_fields(fields: &Map<String, Value>) -> Result<EpochMetrics, String> {
+        let value = |key: &str| fields.get(key).ok_or(format!("{key:?} is missing"));
+        let count = |key: &str| {
+            let value = value(key)?;
+            value.as_u64().ok_or(format!("{key:?} must be a whole number, it is {value}"))
+        };
+        let optional = |key: &str| match value(key)? {
+            Value::Null => Ok(None),
+            value => {
+                value.as_f64().map(Some).ok_or(format!("{key:?} must be a number or null, it is {value}"))
+            }
+        };
+        let number = |key: &str| Ok::<_, String>(optional(key)?.unwrap_or(f64::NAN));
+        let regression = fields.contains_key("train_rmse");
+        let score = |split: &str| -> Result<Option<Score>, String> {
+            if !regression {
+                return Ok(optional(&format!("{split}_acc"))?.map(Score::Accuracy));
+            }
+            let (rmse, r2) = (optional(&format!("{split}_rmse"))?, optional(&format!("{split}_r2"))?);
+            let or_nan = |value: Option<f64>| value.unwrap_or(f64::NAN);
+            let any = rmse.is_some() || r2.is_some();
+            Ok(any.then(|| Score::Regression { rmse: or_nan(rmse), r2: or_nan(r2) }))
+        };
+        let unknown = if regression {
+            Score::Regression { rmse: f64::NAN, r2: f64::NAN }
+        } else {
+            Score::Accuracy(f64::NAN)
+        };
+        let val_score = score("val")?;
+        // A diverged validation loss is null too; a score beside it says that there is a validation set.
+        let val_loss = optional("val_loss")?.or(val_score.map(|_| f64::NAN));
+        Ok(EpochMetrics {
+            epoch: count("epoch")?,
+            step: count("step")?,
+            lr: number("lr")?,
+            train_loss: number("train_loss")?,
+            train_score: score("train")?.unwrap_or(unknown),
+            val_loss,
+            val_score,
+            grad_norm: number("grad_norm")?,
+            samples_per_s: number("samples_per_s")?,
+            wall_s: number("wall_s")?,
+        })
+    }
+}
+
+/// `metrics.jsonl`: one JSON object a line.
+pub fn metrics_jsonl(epochs: &[EpochMetrics]) -> String {
+    epochs.iter().map(|epoch| Value::Object(epoch.fields()).to_string() + "\n").collect()
+}
+
+/// `metrics.csv`: the same keys as header, null as an empty field. Every number reads back as the same f64.
+pub fn metrics_csv(epochs: &[EpochMetrics]) -> String {
+    let Some(first) = epochs.first() else { return String::new() };
+    let header: Vec<String> = first.fields().keys().cloned().collect();
+    let row = |epoch: &EpochMetrics| {
+        let field = |value: &Value| if value.is_null() { String::new() } else { value.to_string() };
+        epoch.fields().values().map(field).collect::<Vec<_>>().join(",")
+    };
+    let rows = std::iter::once(header.join(",")).chain(epochs.iter().map(row));
+    rows.map(|row| row + "\n").collect()
+}
+
+/// Writes both files, whole.
+pub fn write_metrics(jsonl: &Path, csv: &Path, epochs: &[EpochMetrics]) -> Result<(), RunError> {
+    write_whole(jsonl, metrics_jsonl(epochs).as_bytes())?;
+    write_whole(csv, metrics_csv(epochs).as_bytes())
+}
+
+/// Reads `metrics.jsonl`; without the file, there was no epoch yet.
+///
+/// Null is read as NaN, in `val_*` as "no validation set". Errors: [`RunError::Io`], or [`RunError::Metrics`] with
+/// the line.
+pub fn read_metrics(path: &Path) -> Result<Vec<EpochMetrics>, RunError> {
+    match std::fs::read(path) {
+        Ok(text) => parse_jsonl(path, &text),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(RunError::io("read", path, error)),
+    }
+}
+
+/// The epochs in `text`; `path` is for the error.
+fn parse_jsonl(path: &Path, text: &[u8]) -> Result<Vec<EpochMetrics>, RunError> {
+    let lines = text.split(|&byte| byte == b'\n').enumerate();
+    let lines = lines.filter(|(_, line)| !line.trim_ascii().is_empty());
+    lines
+        .map(|(n, line)| {
+            let fields: Result<Map<String, Value>, String> =
+                serde_json::from_slice(line).map_err(|error| format!("no JSON object ({error})"));
+            fields.and_then(|fields| EpochMetrics::from_fields(&fields)).map_err(|what| RunError::Metrics {
+                path: path.to_owned(),
+                line: n + 1,
+                what,
+            })
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn epoch(n: u64) -> EpochMetrics {
+        EpochMetrics {
+            epoch: n,
+            step: 23 * n,
+            lr: 1e-3,
+            train_loss: 0.1 + 0.2,
+            train_score: Score::Accuracy(1.0 / 3.0),
+            val_loss: Some(5e-324),
+            val_score: Some(Score::Accuracy(0.95)),
+            grad_norm: 1.7976931348623157e308,
+            samples_per_s: 21_345.678,
+            wall_s: -0.0,
+        }
+    }
+
+    fn round_trip(epochs: &[EpochMetrics]) -> Vec<EpochMetrics> {
+        let dir = tempfile::tempdir().unwrap();
+        let (jsonl, csv) = (dir.path().join("metrics.jsonl"), dir.path().join("metrics.csv"));
+        write_metrics(&jsonl, &csv, epochs).unwrap();
+        read_metrics(&jsonl).unwrap()
+    }
+
+    #[test]
+    fn numbers_come_back_exactly() {
+        let mut epochs: Vec<EpochMetrics> = (1..=3).map(epoch).collect();
+        epochs[1].val_loss = None;
+        epochs[1].val_score = None;
+        assert_eq!(round_trip(&epochs), epochs);
+        assert!(round_trip(&epochs)[0].wall_s.is_sign_negative());
+
+        let mut bits = 0x3ff0_0000_0000_0001_u64;
+        for _ in 0..1000 {
+            bits = bits.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            let train_loss = f64::from_bits(bits);
+            let text = metrics_jsonl(&[EpochMetrics { train_loss, ..epoch(1) }]);
+            let back = parse_jsonl(Path::new("metrics.jsonl"), text.as_bytes()).unwrap()[0].train_loss;
+            assert!(back.to_bits() == bits || !train_loss.is_finite(), "{train_loss:e}");
+        }
+    }
+
+    #[test]
+    fn regression_has_its_own_keys() {
+        let score = Score::Regression { rmse: 0.5, r2: -0.25 };
+        let epoch = EpochMetrics { train_score: score, val_score: Some(score), ..epoch(1) };
+        assert_eq!(round_trip(&[epoch]), [epoch]);
+        let header = metrics_csv(&[epoch]).lines().next().unwrap().to_owned();
+        assert_eq!(
+            header,
+            "epoch,step,lr,train_loss,train_rmse,train_r2,val_loss,val_rmse,val_r2,grad_norm,samples_per_s,wall_s"
+        );
+    }
+
+    #[test]
+    fn the_keys_are_those_of_the_contract() {
+        let text = metrics_jsonl(&[epoch(1)]);
+        assert_eq!(
+            text,
+            "{\"epoch\":1,\"step\":23,\"lr\":0.001,\"train_loss\":0.30000000000000004,\
+             \"train_acc\":0.3333333333333333,\"val_loss\":5e-324,\"val_acc\":0.95,\
+             \"grad_norm\":1.7976931348623157e+308,\"samples_per_s\":21345.678,\"wall_s\":-0.0}\n"
+        );
+    }
+
+    #[test]
+    fn a_diverged_epoch_is_valid_json_and_an_empty_field() {
+        let diverged = EpochMetrics {
+            train_loss: f64::NAN,
+            grad_norm: f64::INFINITY,
+            val_loss: Some(f64::NEG_INFINITY),
+            ..epoch(1)
+        };
+        let text = metrics_jsonl(&[diverged]);
+        let value: Value = serde_json::from_str(&text).unwrap();
+        assert!(value["train_loss"].is_null() && value["grad_norm"].is_null());
+        assert!(metrics_csv(&[diverged]).contains("0.001,,0.33"));
+        let back = round_trip(&[diverged])[0];
+        assert!(back.train_loss.is_nan() && back.val_loss.is_some_and(f64::is_nan));
+    }
+
+    #[test]
+    fn a_missing_file_is_no_epoch_and_a_bad_line_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("metrics.jsonl");
+        assert_eq!(read_metrics(&path).unwrap(), []);
+        let good = metrics_jsonl(&[epoch(1)]);
+        for (bad, expected) in [
+            (good[..40].to_owned(), "no JSON object"),
+            ("[1]".into(), "no JSON object"),
+            (good.replace("\"step\":23", "\"step\":-23"), "\"step\" must be a whole number, it is -23"),
+            (good.replace("\"lr\":0.001", "\"lr\":\"high\""), "\"lr\" must be a number or null"),
+            (good.replace("train_loss", "loss"), "\"train_loss\" is missing"),
+            ("\u{0}\u{ff}".into(), "no JSON object"),
+        ] {
+            std::fs::write(&path, format!("{good}\n{bad}\n")).unwrap();
+            let text = read_metrics(&path).unwrap_err().to_string();
+            assert!(text.contains("metrics.jsonl, line 3") && text.contains(expected), "{text}");
+        }
+    }
+}

@@ -1,0 +1,271 @@
+use std::fs;
+
+use super::*;
+use crate::spec::Activation;
+
+/// A linear congruential generator (Knuth's MMIX constants): the tests need no quality, but repeatability.
+struct Lcg(u64);
+
+impl Lcg {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        self.0 >> 33
+    }
+
+    fn tensor(&mut self, n: usize) -> Vec<f32> {
+        (0..n).map(|_| f32::from_bits((self.next() as u32) << 1)).collect()
+    }
+}
+
+/// 3 -> 4 (BN) -> 2, every bit of every tensor at random, optimiser state and remainders included.
+fn model() -> ModelFile {
+    let mut random = Lcg(7);
+    let architecture = Architecture {
+        inputs: 3,
+        hidden: vec![4],
+        outputs: 2,
+        activation: Activation::LeakyRelu,
+        bn_eps: Some(1e-8),
+        bn_momentum: Some(0.1),
+        dropout: 0.25,
+    };
+    let hidden = LayerTensors {
+        inputs: 3,
+        outputs: 4,
+        weight: random.tensor(12),
+        bias: None,
+        bn: Some(BnTensors {
+            weight: random.tensor(4),
+            bias: random.tensor(4),
+            running_mean: random.tensor(4),
+            running_mean_lo: Some(random.tensor(4)),
+            running_var: random.tensor(4),
+        }),
+    };
+    let last = LayerTensors {
+        inputs: 4,
+        outputs: 2,
+        weight: random.tensor(8),
+        bias: Some(random.tensor(2)),
+        bn: None,
+    };
+    let mut moments = |n| Moments { m: random.tensor(n), v: random.tensor(n) };
+    let optimizer = OptimizerState {
+        layers: vec![
+            LayerMoments {
+                weight: moments(12),
+                bias: None,
+                bn_weight: Some(moments(4)),
+                bn_bias: Some(moments(4)),
+            },
+            LayerMoments { weight: moments(8), bias: Some(moments(2)), ..LayerMoments::default() },
+        ],
+    };
+    let mut model = ModelFile::new(&architecture, vec![hidden, last]);
+    model.optimizer = Some(optimizer);
+    model.metadata.insert("classes".into(), r#"["a \"b\"","ü\n"]"#.into());
+    model
+}
+
+/// Equality of bits: NaN equals itself, -0.0 is not 0.0.
+fn bits(model: &ModelFile) -> Vec<u8> {
+    model.to_bytes().unwrap()
+}
+
+#[test]
+fn round_trip_keeps_every_bit() {
+    let mut model = model();
+    let special = [-0.0, f32::from_bits(1), -f32::MIN_POSITIVE / 2.0, f32::INFINITY, f32::NEG_INFINITY];
+    let nans = [0x7fc0_0000, 0x7f80_0001, 0xffff_ffff, 0xffc1_2345].map(f32::from_bits);
+    let weight = &mut model.layers[0].weight;
+    weight[..5].copy_from_slice(&special);
+    weight[5..9].copy_from_slice(&nans);
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("last.safetensors");
+    model.save(&path).unwrap();
+    let back = ModelFile::load(&path).unwrap();
+    assert_eq!(bits(&back), bits(&model));
+    let same = |a: &[f32], b: &[f32]| a.iter().zip(b).all(|(a, b)| a.to_bits() == b.to_bits());
+    assert!(same(&back.layers[0].weight, &model.layers[0].weight));
+    assert_eq!(back.metadata, model.metadata);
+    assert_eq!(back.architecture().unwrap(), model.architecture().unwrap());
+    assert_eq!(back.non_finite().unwrap(), "layers.0.weight[3] is inf");
+}
+
+#[test]
+fn cut_short_at_every_byte_is_refused() {
+    let bytes = bits(&model());
+    for length in 0..bytes.len() {
+        let fault = ModelFile::from_bytes(&bytes[..length]).unwrap_err();
+        assert!(matches!(fault, ModelFault::Truncated { .. } | ModelFault::Damaged), "{length}: {fault}");
+    }
+    let longer = [&bytes[..], b"\0"].concat();
+    assert_eq!(ModelFile::from_bytes(&longer), Err(ModelFault::Damaged));
+}
+
+#[test]
+fn every_flipped_bit_is_refused() {
+    let mut bytes = bits(&model());
+    assert!(8 * bytes.len() > 10_000, "{}", bytes.len());
+    for bit in 0..8 * bytes.len() {
+        bytes[bit / 8] ^= 1 << (bit % 8);
+        assert!(ModelFile::from_bytes(&bytes).is_err(), "bit {bit}");
+        bytes[bit / 8] ^= 1 << (bit % 8);
+    }
+    // Negative control: with all bits flipped back the file is read.
+    ModelFile::from_bytes(&bytes).unwrap();
+}
+
+#[test]
+fn random_flips_of_several_bits_are_refused() {
+    let bytes = bits(&model());
+    let mut random = Lcg(3);
+    for trial in 0..10_000 {
+        let mut damaged = bytes.clone();
+        for _ in 0..1 + random.next() % 4 {
+            let bit = random.next() as usize % (8 * bytes.len());
+            damaged[bit / 8] ^= 1 << (bit % 8);
+        }
+        assert!(damaged == bytes || ModelFile::from_bytes(&damaged).is_err(), "trial {trial}");
+    }
+}
+
+#[test]
+fn other_readers_read_it() {
+    let bytes = bits(&model().model_only());
+    let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let mut names = file.names();
+    names.sort_unstable();
+    let expected = [
+        "layers.0.bn.bias",
+        "layers.0.bn.running_mean",
+        "layers.0.bn.running_var",
+        "layers.0.bn.weight",
+        "layers.0.weight",
+        "layers.1.bias",
+        "layers.1.weight",
+    ];
+    assert_eq!(names, expected);
+    assert_eq!(file.tensor("layers.0.weight").unwrap().shape(), [4, 3]);
+    let offset = file.tensor("layers.0.weight").unwrap().data().as_ptr() as usize - bytes.as_ptr() as usize;
+    assert_eq!(offset % 8, 0, "tensors begin at a multiple of eight bytes");
+}
+
+#[test]
+fn optimiser_and_remainders_stand_apart_from_the_model() {
+    let bytes = bits(&model());
+    let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    for name in [
+        "optimizer.exp_avg.layers.0.weight",
+        "optimizer.exp_avg_sq.layers.0.bn.bias",
+        "optimizer.exp_avg.layers.1.bias",
+        "state.layers.0.bn.running_mean_remainder",
+    ] {
+        assert!(file.tensor(name).is_ok(), "{name}");
+    }
+    let model_keys = file.names().iter().filter(|name| name.starts_with("layers.")).count();
+    assert_eq!(model_keys, 7);
+}
+
+#[test]
+fn an_optimiser_with_one_moment_keeps_it() {
+    let mut model = model();
+    for layer in &mut model.optimizer.as_mut().unwrap().layers {
+        layer.weight.v.clear();
+    }
+    let back = ModelFile::from_bytes(&bits(&model)).unwrap();
+    assert!(back.optimizer.as_ref().unwrap().layers[0].weight.v.is_empty());
+    assert_eq!(bits(&back), bits(&model));
+}
+
+#[test]
+fn strangers_are_named() {
+    let stranger = |bytes: &[u8]| ModelFile::from_bytes(bytes).unwrap_err();
+    let data = 1f32.to_le_bytes();
+    let view = safetensors::tensor::TensorView::new(safetensors::Dtype::F32, vec![1], &data).unwrap();
+    let foreign = safetensors::serialize([("a", view)], None).unwrap();
+    assert_eq!(stranger(&foreign), ModelFault::Foreign("a safetensors file of another program"));
+    let text = b"a,b,c\n1,2,3\n4,5,6 and so on, a table that somebody mistook for a model";
+    assert!(matches!(stranger(text), ModelFault::Foreign(_)));
+
+    let header = br#"{"__metadata__":{"bngpu_format":"2"}}"#;
+    let newer = [&(header.len() as u64).to_le_bytes()[..], header].concat();
+    let fault = stranger(&newer);
+    assert_eq!(fault, ModelFault::Format { found: "2".into(), expected: "1" });
+    assert!(fault.remedy().contains("version"));
+}
+
+#[test]
+fn the_error_names_file_cause_and_remedy() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("best.safetensors");
+    let mut bytes = bits(&model());
+    bytes.pop();
+    fs::write(&path, bytes).unwrap();
+    let text = ModelFile::load(&path).unwrap_err().to_string();
+    assert!(text.contains("best.safetensors: its checksum does not match"), "{text}");
+    assert!(text.contains("use the run's other checkpoint"), "{text}");
+    let missing = ModelFile::load(&dir.path().join("none.safetensors")).unwrap_err().to_string();
+    assert!(missing.contains("none.safetensors") && missing.contains("check the path"), "{missing}");
+}
+
+#[test]
+fn contradictions_are_neither_written_nor_read() {
+    type Spoil = fn(&mut ModelFile);
+    let spoils: [(&str, Spoil); 9] = [
+        ("layers.0.weight has 11 elements", |m| m.layers[0].weight.truncate(11)),
+        ("layers.0.bn.running_var has 3 elements", |m| {
+            m.layers[0].bn.as_mut().unwrap().running_var.pop();
+        }),
+        ("layers.1 is not as its architecture", |m| m.layers[1].inputs = 5),
+        ("layers.0 is not as its architecture", |m| m.layers[0].bn = None),
+        ("bias or batch normalisation", |m| m.layers[0].bias = Some(vec![0.0; 4])),
+        ("1 layers", |m| drop(m.layers.pop())),
+        ("no architecture", |m| m.metadata.clear()),
+        ("optimiser's state of layers.1", |m| m.optimizer.as_mut().unwrap().layers[1].bias = None),
+        ("exp_avg_sq.layers.0.weight has 11", |m| {
+            m.optimizer.as_mut().unwrap().layers[0].weight.v.pop();
+        }),
+    ];
+    for (expected, spoil) in spoils {
+        let mut model = model();
+        spoil(&mut model);
+        let text = model.to_bytes().unwrap_err().to_string();
+        assert!(text.contains(expected), "{expected:?} is not in {text:?}");
+    }
+
+    // A sealed file whose tensors are not those of its architecture.
+    let weight = [0.0; 6];
+    let mut list = TensorList::default();
+    list.put("layers.0.weight".into(), &[3, 2], &weight).unwrap();
+    let metadata = model().metadata;
+    let fault = ModelFile::from_bytes(&list.to_bytes(&metadata).unwrap()).unwrap_err();
+    assert_eq!(fault.to_string(), "layers.0.weight is F32 [3, 2], expected F32 [4, 3]");
+
+    let sealed = model();
+    let mut list = sealed.tensors().unwrap();
+    list.put("layers.7.weight".into(), &[3, 2], &weight).unwrap();
+    let fault = ModelFile::from_bytes(&list.to_bytes(&metadata).unwrap()).unwrap_err();
+    assert_eq!(fault.to_string(), "layers.7.weight belongs to no layer of its architecture");
+}
+
+#[test]
+fn the_seals_keys_cannot_be_forged_by_metadata() {
+    let mut model = model();
+    model.metadata.insert("sha256".into(), "mine".into());
+    model.metadata.insert("bngpu_format".into(), "9".into());
+    let back = ModelFile::from_bytes(&bits(&model)).unwrap();
+    assert!(!back.metadata.contains_key("sha256") && !back.metadata.contains_key("bngpu_format"));
+}
+
+#[test]
+fn a_failed_save_keeps_the_old_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("last.safetensors");
+    let mut model = model();
+    model.save(&path).unwrap();
+    let old = fs::read(&path).unwrap();
+    model.layers.pop();
+    model.save(&path).unwrap_err();
+    assert_eq!(fs::read(&path).unwrap(), old);
+}

@@ -1,0 +1,70 @@
+//! What can be wrong with a configuration; every message says where, what, and what to write.
+
+use std::fmt::{self, Display};
+use std::io;
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+/// A configuration that cannot be used. The program exits with 2.
+#[derive(Debug, Error)]
+pub enum ConfigError {
+    #[error("cannot read the configuration {}: {source}; --config takes a TOML file", path.display())]
+    Read { path: PathBuf, source: io::Error },
+
+    #[error("{}, line {line}: not valid TOML: {problem}", path.display())]
+    Syntax { path: PathBuf, line: usize, problem: String },
+
+    #[error("{}, line {line}: unknown key `{key}`; {}", path.display(), match nearest {
+        Some(nearest) => format!("did you mean `{nearest}`?"),
+        None => "the keys are the flags of `bngpu train --help` without --, at the top level".into(),
+    })]
+    UnknownKey { path: PathBuf, line: usize, key: String, nearest: Option<String> },
+
+    #[error("{}, line {line}: `{key}`: {problem}", path.display())]
+    WrongType { path: PathBuf, line: usize, key: String, problem: String },
+
+    /// A value out of its range, alone or beside the others.
+    #[error("{place} is {value}; {expected}")]
+    Invalid { place: Place, value: String, expected: String },
+
+    /// A setting of something that was not chosen.
+    #[error("{place} is a setting of {}, but {choice} is {chosen}; drop it, or use {}",
+        flag(choice, &owners.join(" or ")), flag(choice, owners.first().unwrap_or(&"")))]
+    Misplaced { place: Place, choice: &'static str, owners: &'static [&'static str], chosen: String },
+
+    #[error("{epochs} and {steps} are both given; keep one of them")]
+    TwoLengths { epochs: Place, steps: Place },
+
+    #[error("a path cannot be written to config.toml: {problem}; use names that are valid UTF-8")]
+    NotText { problem: String },
+}
+
+/// The flag that makes a choice; switches take no value.
+fn flag(choice: &str, chosen: &str) -> String {
+    match chosen {
+        "on" => format!("--{choice}"),
+        _ => format!("--{choice} {chosen}"),
+    }
+}
+
+/// Where a value comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// The flag `--key`.
+    Flag { key: String },
+    /// The key of a configuration file.
+    File { key: String, path: PathBuf },
+    /// Neither: the default.
+    Default { key: String },
+}
+
+impl Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Place::Flag { key } => write!(f, "--{key}"),
+            Place::File { key, path } => write!(f, "`{key}` in {}", path.display()),
+            Place::Default { key } => write!(f, "the default of --{key}"),
+        }
+    }
+}
