@@ -193,14 +193,14 @@ impl GpuEngine {
             }
         }
         encoder.copy_buffer_to_buffer(&self.shared.records, 0, &self.shared.records_staging, 0, bytes);
-        let records = self.device.submit_and_read(
+        let mut records = self.device.submit_and_read(
             encoder.finish(),
             &self.shared.records_staging,
             bytes,
             "a submit",
             |view| bytemuck::pod_collect_to_vec::<u8, Record>(view),
         )?;
-        for (record, step) in records.iter().zip(steps).filter(|(_, step)| step.rows > 0) {
+        for (record, step) in records.iter_mut().zip(steps).filter(|(_, step)| step.rows > 0) {
             if (record.nonce, record.step, record.rows) != (self.submits, step.step, step.rows) {
                 return Err(EngineError::Canary {
                     device: self.device.name(),
@@ -208,6 +208,7 @@ impl GpuEngine {
                     got: record.step,
                 });
             }
+            record.nonce = 0;
         }
         self.pacers[kind as usize].learn(steps.len() / k, start.elapsed().as_secs_f64());
         Ok(records)
