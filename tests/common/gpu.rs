@@ -32,11 +32,17 @@ pub fn adapter() -> Option<wgpu::Adapter> {
     found
 }
 
-/// An engine with the given options on the test adapter.
-pub fn engine(population: &Arc<Population>, table: &Arc<Table>, options: GpuOptions) -> Option<GpuEngine> {
+/// A fresh device with the given options on the test adapter.
+pub fn device(options: GpuOptions) -> Option<Arc<Device>> {
     let adapter = adapter()?;
     let _one = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
-    let device = Device::open(&adapter, options).unwrap_or_else(|e| panic!("{e}"));
+    Some(Arc::new(Device::open(&adapter, options).unwrap_or_else(|e| panic!("{e}"))))
+}
+
+/// An engine with the given options on the test adapter.
+pub fn engine(population: &Arc<Population>, table: &Arc<Table>, options: GpuOptions) -> Option<GpuEngine> {
+    let device = device(options)?;
+    let _one = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
     Some(GpuEngine::new(device, population.clone(), table.clone()).unwrap_or_else(|e| panic!("{e}")))
 }
 
