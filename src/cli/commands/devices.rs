@@ -169,3 +169,137 @@ fn fail(message: &str, exit: Exit) -> Exit {
     let _ = writeln!(io::stderr(), "error: {message}");
     exit
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::gpu::adapters::{AdapterFeatures, AdapterKind, AdapterLimits, Backend};
+
+    fn adapter(index: usize, kind: AdapterKind, name: &str) -> AdapterSummary {
+        AdapterSummary {
+            index,
+            name: name.into(),
+            kind,
+            backend: Backend::Vulkan,
+            driver: "Intel open-source Mesa driver".into(),
+            driver_info: "Mesa 25.0.7".into(),
+            vendor: 0x8086,
+            device: 0x46a6,
+            pci_bus: "0000:00:02.0".into(),
+            limits: AdapterLimits {
+                memory: Some(8_000_000_000),
+                max_buffer: 2_147_483_647,
+                max_binding: 134_217_728,
+                storage_buffers: 16,
+                workgroup_memory: 32_768,
+                workgroup_invocations: 1024,
+                workgroups_per_dimension: 65_535,
+                subgroup_sizes: (8, 32),
+            },
+            features: AdapterFeatures {
+                subgroups: true,
+                cooperative_matrices: vec!["16x16x16 f16 -> f32".into(), "16x16x16 f16 -> f16".into()],
+                ..AdapterFeatures::default()
+            },
+            problem: None,
+        }
+    }
+
+    fn three() -> Vec<AdapterSummary> {
+        let long = "NVIDIA RTX 6000 Ada Generation Laptop GPU with a very long name 日本";
+        let mut old = adapter(2, AdapterKind::Integrated, "Old GPU");
+        old.problem = Some("it has no compute shaders".into());
+        old.limits.memory = None;
+        vec![
+            adapter(0, AdapterKind::Discrete, long),
+            adapter(1, AdapterKind::Integrated, "Intel(R) Iris(R) Xe Graphics"),
+            old,
+        ]
+    }
+
+    #[test]
+    fn the_table_fits_eighty_columns_and_ends_with_what_auto_takes() {
+        let text = show(Ok(&three()), None, false).unwrap();
+        assert_eq!(
+            text,
+            "  #  name                           kind        backend  driver           memory
+  0  NVIDIA RTX 6000 Ada Generati…  discrete    Vulkan   Intel open-so…  8.00 GB
+  1  Intel(R) Iris(R) Xe Graphics   integrated  Vulkan   Intel open-so…  8.00 GB
+  2  Old GPU                        integrated  Vulkan   Intel open-so…        ?
+     cannot be used: it has no compute shaders
+
+auto takes NVIDIA RTX 6000 Ada Generation Laptop GPU with a very long name 日本,
+because it is the only usable discrete GPU.
+"
+        );
+    }
+
+    #[test]
+    fn every_line_of_every_machine_fits() {
+        let lengths = [1, 7, 14, 15, 30, 31, 60];
+        let drivers = ["", "radv", "NVIDIA", "SwiftShader driver", "Intel open-source Mesa driver"];
+        for (length, driver) in lengths.iter().flat_map(|l| drivers.map(|d| (*l, d))) {
+            let mut all = three();
+            all.iter_mut().for_each(|a| (a.name, a.driver) = ("x".repeat(length), driver.into()));
+            let text = table(&all.iter().collect::<Vec<_>>());
+            let widest = text.lines().map(|line| line.chars().count()).max().unwrap();
+            assert!(widest <= WIDTH, "{widest} columns:\n{text}");
+            assert!(length > 20 || !text.lines().nth(1).unwrap().contains("x…"), "{text}");
+        }
+    }
+
+    #[test]
+    fn one_device_is_told_with_all_that_is_known() {
+        let text = show(Ok(&three()), Some("iris"), false).unwrap();
+        for line in [
+            "  driver                   Intel open-source Mesa driver Mesa 25.0.7",
+            "  vendor, device           0x8086, 0x46a6",
+            "  subgroups                8 to 32",
+            "  cooperative matrices     16x16x16 f16 -> f32",
+            "                           16x16x16 f16 -> f16",
+        ] {
+            assert!(text.lines().any(|l| l == line), "{line} is not in\n{text}");
+        }
+        assert!(!text.contains("NVIDIA"), "{text}");
+        let end = "--device iris takes Intel(R) Iris(R) Xe Graphics, because --device asks for its name.";
+        assert!(text.ends_with(&wrapped(end)), "{text}");
+    }
+
+    #[test]
+    fn without_adapter_the_cause_is_told() {
+        let text = show(Err(&NoAdapter::NoLoader), None, false).unwrap();
+        assert!(
+            text.starts_with("auto takes the CPU engine, because there is no GPU: no Vulkan loader"),
+            "{text}"
+        );
+        assert!(text.contains("mesa-vulkan-drivers"), "{text}");
+        assert_eq!(show(Ok(&three()), Some("cpu"), false).unwrap().lines().count(), 1);
+        assert!(show(Err(&NoAdapter::NoLoader), Some("gpu"), false).is_err());
+        assert!(show(Ok(&three()), Some("Radeon"), true).is_err());
+    }
+
+    #[test]
+    fn json_has_the_documented_keys() {
+        let json =
+            |found, device| -> Value { serde_json::from_str(&show(found, device, true).unwrap()).unwrap() };
+        let all = three();
+        let object = json(Ok(&all), None);
+        let keys: Vec<_> = object.as_object().unwrap().keys().collect();
+        assert_eq!(keys, ["adapters", "no_adapter", "device", "takes"]);
+        assert_eq!(object["adapters"].as_array().unwrap().len(), 3);
+        assert_eq!(object["adapters"][1]["kind"], "integrated");
+        assert_eq!(object["adapters"][1]["backend"], "vulkan");
+        assert_eq!(object["adapters"][1]["limits"]["memory"], 8_000_000_000u64);
+        assert_eq!(object["adapters"][2]["problem"], "it has no compute shaders");
+        assert_eq!((&object["device"], &object["no_adapter"]), (&json!("auto"), &Value::Null));
+        assert_eq!(object["takes"]["engine"], "gpu");
+        assert_eq!(object["takes"]["index"], 0);
+        assert_eq!(json(Ok(&all), Some("1"))["adapters"].as_array().unwrap().len(), 1);
+
+        let object = json(Err(&NoAdapter::NoDriver), None);
+        assert_eq!(object["adapters"], json!([]));
+        assert_eq!(object["no_adapter"], NoAdapter::NoDriver.to_string());
+        assert_eq!(object["takes"]["engine"], "cpu");
+        assert_eq!(object["takes"]["index"], Value::Null);
+    }
+}

@@ -363,8 +363,7 @@ fn whole_names_go_before_parts_and_drivers_come_last() {
     assert_eq!(takes(&adapters, "3060 ti"), "NVIDIA GeForce RTX 3060 Ti");
     assert_eq!(takes(&adapters, "RADV"), "AMD Radeon Graphics");
     // The one of two that can be used.
-    let one_left = machine().but(|_| ()).list();
-    let mut one_left = one_left;
+    let mut one_left = machine().list();
     one_left[1].problem = Some("bad".into());
     assert_eq!(takes(&one_left, "geforce"), "NVIDIA GeForce RTX 3060 Ti");
 }
@@ -479,5 +478,25 @@ fn this_machine_is_listed_or_says_why_not() {
             }
         }
         Err(cause) => eprintln!("no adapter: {cause}"),
+    }
+}
+
+/// Runs the test above in a process of its own, whose environment hides the drivers.
+#[cfg(target_os = "linux")]
+#[test]
+fn drivers_that_are_not_there_are_a_cause_and_no_panic() {
+    let listing = "engine::gpu::adapters::tests::this_machine_is_listed_or_says_why_not";
+    for variable in ["VK_DRIVER_FILES", "VK_ICD_FILENAMES"] {
+        let output = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", listing, "--nocapture"])
+            .env_remove("VK_DRIVER_FILES")
+            .env(variable, "/nonexistent")
+            .output()
+            .unwrap();
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{told}");
+        let loader = "no adapter: no Vulkan loader";
+        let files = format!("no adapter: {variable}=/nonexistent leaves no usable Vulkan driver");
+        assert!(told.contains(loader) || told.contains(&files), "{told}");
     }
 }
