@@ -477,7 +477,10 @@ fn this_machine_is_listed_or_says_why_not() {
                 eprintln!("{summary:?}");
             }
         }
-        Err(cause) => eprintln!("no adapter: {cause}"),
+        Err(cause) => {
+            assert!(std::env::var_os("BNGPU_REQUIRE_GPU").is_none(), "an adapter is required: {cause}");
+            eprintln!("no adapter: {cause}");
+        }
     }
 }
 
@@ -490,6 +493,7 @@ fn drivers_that_are_not_there_are_a_cause_and_no_panic() {
         let output = std::process::Command::new(std::env::current_exe().unwrap())
             .args(["--exact", listing, "--nocapture"])
             .env_remove("VK_DRIVER_FILES")
+            .env_remove("BNGPU_REQUIRE_GPU")
             .env(variable, "/nonexistent")
             .output()
             .unwrap();
