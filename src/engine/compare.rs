@@ -10,6 +10,7 @@ use super::cpu::CpuEngine;
 use super::{Engine, EngineError};
 use crate::population::tables::{LayerRow, StepRow};
 use crate::population::{Buffer, Member, Population};
+use crate::spec::Optimizer;
 use crate::step::memory::Table;
 use crate::step::{Op, Product, StepKind, plan};
 
@@ -111,9 +112,11 @@ fn check(
     magnitudes: Option<&CpuEngine<f64>>,
     id: usize,
 ) {
-    let mine: Vec<&Output> = outputs.iter().filter(|o| o.buffer == buffer).collect();
-    for at in 0..got.len() {
-        let output = mine.iter().find(|o| o.range.contains(&at));
+    let mut owner = vec![None; got.len()];
+    for output in outputs.iter().filter(|o| o.buffer == buffer) {
+        owner[output.range.clone()].fill(Some(output));
+    }
+    for (at, output) in owner.into_iter().enumerate() {
         let (expected, ratio) = match output {
             None => {
                 let same = was[at].to_bits() == got[at].to_bits();
@@ -135,7 +138,7 @@ fn check(
                     }
                 };
                 // As bits first: integers may look like NaN.
-                let same = got[at].to_bits() == (expected as f32).to_bits();
+                let same = got[at].to_bits() == (expected as f32).to_bits() || got[at] as f64 == expected;
                 let error = (got[at] as f64 - expected).abs();
                 (expected, if same { 0.0 } else { error / allowed })
             }
@@ -164,7 +167,8 @@ fn outputs(
         return Vec::new();
     }
     let memory = truth.memory(id);
-    let output = |buffer, start: usize, len: usize, bound| Output { buffer, range: start..start + len, bound };
+    let output =
+        |buffer, start: usize, len: usize, bound| Output { buffer, range: start..start + len, bound };
     let largest = |values: &[f64]| values.iter().fold(0.0f64, |m, v| m.max(v.abs()));
     let old = |buffer: Buffer, start: usize, len: usize| {
         let at = population.bases[id][buffer as usize] + start;
@@ -224,7 +228,12 @@ fn outputs(
                     // The remainder of the mean is whatever rounding left: bounded by the mean's own.
                     let means = largest(&floats(Buffer::Stats)[l.stats as usize..][..2 * o]);
                     let spread = old(Buffer::Z, z, n * o);
-                    let size = if row == 0 || row == 1 || row == 3 { means + spread } else { value };
+                    let size = match row {
+                        0 | 1 | 3 => means + spread,
+                        // r + m (new - r): each step of it is rounded at the size of the old value.
+                        2 => value + old(Buffer::Stats, at, 1),
+                        _ => value,
+                    };
                     all.push(output(Buffer::Stats, at, 1, Bound::Absolute(64.0 * U * size)));
                 }
             }
@@ -290,25 +299,27 @@ fn outputs(
             })
             .collect(),
         Op::Record { .. } => vec![output(Buffer::State, 0, 1, Bound::Absolute(64.0 * U))],
-        // Few operations on each element. m and v are relative to the larger of their terms; the step is lr times
-        // a ratio that the same few roundings and a square root of 3 units enter.
+        // Few operations on each element. m may cancel, so its error is relative to its terms; it enters p through
+        // the rate dp/dm, and so do v's relative error and the roundings of the step itself.
         Op::Update => {
+            let (lr, tiny) = (step.lr as f64, f32::MIN_POSITIVE as f64);
             let mut all = Vec::new();
-            for chunk in &member.chunks {
-                for at in chunk.start..chunk.start + chunk.len {
-                    let param = floats(Buffer::Params)[at].abs() + old(Buffer::Params, at, 1);
-                    let step = (floats(Buffer::Params)[at] - before_value(before, population, id, at)).abs();
-                    let g = floats(Buffer::Grads)[at].abs() * memory.scale.abs();
-                    let tiny = f32::MIN_POSITIVE as f64;
-                    let m = old(Buffer::Moments, 2 * at, 1) + g;
-                    let v = floats(Buffer::Moments)[2 * at + 1].abs();
-                    // m may cancel: its error enters the step in proportion lr · m / √v.
-                    let ratio = step_of_rounded_moment(member, step_lr(step, m), m, v);
-                    let p = 8.0 * U * param + 64.0 * U * (step + ratio) + tiny;
-                    all.push(output(Buffer::Params, at, 1, Bound::Absolute(p)));
-                    all.push(output(Buffer::Moments, 2 * at, 1, Bound::Absolute(8.0 * U * m + tiny)));
-                    all.push(output(Buffer::Moments, 2 * at + 1, 1, Bound::Absolute(8.0 * U * v + tiny)));
-                }
+            for at in member.chunks.iter().flat_map(|c| c.start..c.start + c.len) {
+                let p = floats(Buffer::Params)[at].abs() + old(Buffer::Params, at, 1);
+                let g = floats(Buffer::Grads)[at].abs() * memory.scale.abs();
+                let m = old(Buffer::Moments, 2 * at, 1) + g;
+                let v = floats(Buffer::Moments)[2 * at + 1].abs();
+                let rate = match member.training.optimizer {
+                    Optimizer::Adam { eps, .. } => {
+                        lr * step.correction1 as f64 / ((v * step.correction2 as f64).sqrt() + eps)
+                    }
+                    Optimizer::Sgd { .. } => 2.0 * lr,
+                    Optimizer::RmsProp { eps, .. } => lr / (v.sqrt() + eps),
+                };
+                let p = 4.0 * U * p + 64.0 * U * rate * m + tiny;
+                all.push(output(Buffer::Params, at, 1, Bound::Absolute(p)));
+                all.push(output(Buffer::Moments, 2 * at, 1, Bound::Absolute(8.0 * U * m + tiny)));
+                all.push(output(Buffer::Moments, 2 * at + 1, 1, Bound::Absolute(8.0 * U * v + tiny)));
             }
             all
         }

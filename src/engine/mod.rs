@@ -1,5 +1,6 @@
 //! Engines run the operations of [`crate::step`] on a population. [`cpu`] natively, [`gpu`] in shaders.
 
+pub mod compare;
 pub mod cpu;
 pub mod gpu;
 

@@ -3,6 +3,7 @@
 //! Everything is made when the engine is: buffers, pipelines, bind groups, the list of dispatches. A call of
 //! `run` writes the step table, records all steps into one submit and reads their records back.
 
+pub mod adapters;
 mod device;
 pub mod shaders;
 mod window;
@@ -318,12 +319,7 @@ fn work_buffer(
 }
 
 /// The uniform that says which step of the submit a dispatch belongs to, chosen by a dynamic offset.
-fn now(
-    device: &Device,
-    longest: usize,
-    stride: u32,
-    members: u32,
-) -> Result<wgpu::BindGroup, EngineError> {
+fn now(device: &Device, longest: usize, stride: u32, members: u32) -> Result<wgpu::BindGroup, EngineError> {
     let mut bytes = vec![0u8; longest * stride as usize];
     for slot in 0..longest {
         let words = [slot as u32, members, 0, 0];

@@ -1,0 +1,337 @@
+//! The adapters of this machine: which there are, what they can do, which one is taken.
+//!
+//! [`list`] asks the drivers; [`choose`] decides and is pure, so that machines can be mocked.
+
+mod choose;
+mod no_adapter;
+#[cfg(test)]
+mod tests;
+
+use std::cmp::Reverse;
+use std::fmt;
+
+use serde::Serialize;
+
+pub use choose::{Choice, ChooseError, Chosen, choose};
+pub use no_adapter::NoAdapter;
+
+/// What computes behind an adapter, best first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AdapterKind {
+    /// A GPU with memory of its own.
+    Discrete,
+    /// A GPU that shares the processor's memory.
+    Integrated,
+    /// A GPU that a virtual machine's host lends.
+    Virtual,
+    /// Something that its driver does not name.
+    Other,
+    /// The processor, posing as a GPU: lavapipe, SwiftShader, WARP.
+    Software,
+}
+
+impl fmt::Display for AdapterKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            AdapterKind::Discrete => "discrete",
+            AdapterKind::Integrated => "integrated",
+            AdapterKind::Virtual => "virtual",
+            AdapterKind::Other => "other",
+            AdapterKind::Software => "software",
+        })
+    }
+}
+
+/// The interface that an adapter is reached by; of two to one device the first is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Backend {
+    Vulkan,
+    Metal,
+    Dx12,
+}
+
+impl fmt::Display for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Backend::Vulkan => "Vulkan",
+            Backend::Metal => "Metal",
+            Backend::Dx12 => "DX12",
+        })
+    }
+}
+
+/// An adapter as people and `--json` see it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct AdapterSummary {
+    /// Its place in [`list`], which `--device` takes.
+    pub index: usize,
+    pub name: String,
+    pub kind: AdapterKind,
+    pub backend: Backend,
+    pub driver: String,
+    /// The driver's version, as the driver writes it.
+    pub driver_info: String,
+    /// PCI numbers of vendor and device, or what the backend has in their place; 0 where it has none.
+    pub vendor: u32,
+    pub device: u32,
+    /// Address on the PCI bus, as `0000:01:00.0`; empty where unknown.
+    pub pci_bus: String,
+    pub limits: AdapterLimits,
+    pub features: AdapterFeatures,
+    /// Why it cannot be used.
+    pub problem: Option<String>,
+}
+
+/// The limits that matter to the kernels.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct AdapterLimits {
+    /// Bytes of the largest heap of device memory, where the driver tells (Vulkan). An integrated or
+    /// software adapter shares it with the processor.
+    pub memory: Option<u64>,
+    /// Bytes of the largest buffer, and of the largest part of one that a shader sees.
+    pub max_buffer: u64,
+    pub max_binding: u64,
+    /// Storage buffers that one shader sees.
+    pub storage_buffers: u32,
+    /// Bytes of memory, and invocations, of a workgroup.
+    pub workgroup_memory: u32,
+    pub workgroup_invocations: u32,
+    /// Workgroups along one side of a grid.
+    pub workgroups_per_dimension: u32,
+    /// Smallest and largest subgroup.
+    pub subgroup_sizes: (u32, u32),
+}
+
+/// The features that kernels can make use of; none is required.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct AdapterFeatures {
+    pub subgroups: bool,
+    pub f16: bool,
+    pub timestamps: bool,
+    pub pipeline_cache: bool,
+    /// Matrix products of a subgroup, as `16x16x16 f16 -> f32`: rows x columns x inner, operands -> result.
+    pub cooperative_matrices: Vec<String>,
+}
+
+impl AdapterSummary {
+    fn of(adapter: &wgpu::Adapter) -> Option<AdapterSummary> {
+        let info = adapter.get_info();
+        let backend = match info.backend {
+            wgpu::Backend::Vulkan => Backend::Vulkan,
+            wgpu::Backend::Metal => Backend::Metal,
+            wgpu::Backend::Dx12 => Backend::Dx12,
+            _ => return None,
+        };
+        let limits = AdapterLimits::of(adapter, &info);
+        let compute = wgpu::DownlevelFlags::COMPUTE_SHADERS;
+        let compute = adapter.get_downlevel_capabilities().flags.contains(compute);
+        let name = if info.name.trim().is_empty() { "unnamed adapter" } else { info.name.trim() };
+        Some(AdapterSummary {
+            index: 0,
+            name: name.to_owned(),
+            kind: kind(info.device_type, name, &info.driver),
+            backend,
+            driver: info.driver.trim().to_owned(),
+            driver_info: info.driver_info.trim().to_owned(),
+            vendor: info.vendor,
+            device: info.device,
+            pci_bus: info.device_pci_bus_id,
+            problem: problem(&limits, compute),
+            limits,
+            features: AdapterFeatures::of(adapter),
+        })
+    }
+
+    /// Whether its driver only translates to another backend (Mesa's Dozen: Vulkan on DX12).
+    fn is_translated(&self) -> bool {
+        contains(&self.driver, "dozen") || contains(&self.name, "Microsoft Direct3D12")
+    }
+}
+
+impl AdapterLimits {
+    fn of(adapter: &wgpu::Adapter, info: &wgpu::AdapterInfo) -> AdapterLimits {
+        let limits = adapter.limits();
+        AdapterLimits {
+            memory: memory(adapter),
+            max_buffer: limits.max_buffer_size,
+            max_binding: limits.max_storage_buffer_binding_size,
+            storage_buffers: limits.max_storage_buffers_per_shader_stage,
+            workgroup_memory: limits.max_compute_workgroup_storage_size,
+            workgroup_invocations: limits.max_compute_invocations_per_workgroup,
+            workgroups_per_dimension: limits.max_compute_workgroups_per_dimension,
+            subgroup_sizes: (info.subgroup_min_size, info.subgroup_max_size),
+        }
+    }
+}
+
+impl AdapterFeatures {
+    fn of(adapter: &wgpu::Adapter) -> AdapterFeatures {
+        let features = adapter.features();
+        let product = |p: wgpu::CooperativeMatrixProperties| {
+            let (from, to) = (format!("{:?}", p.ab_type), format!("{:?}", p.cr_type));
+            let saturating = if p.saturating_accumulation { " saturating" } else { "" };
+            let text = format!("{}x{}x{} {from} -> {to}{saturating}", p.m_size, p.n_size, p.k_size);
+            text.to_lowercase()
+        };
+        AdapterFeatures {
+            subgroups: features.contains(wgpu::Features::SUBGROUP),
+            f16: features.contains(wgpu::Features::SHADER_F16),
+            timestamps: features.contains(wgpu::Features::TIMESTAMP_QUERY),
+            pipeline_cache: features.contains(wgpu::Features::PIPELINE_CACHE),
+            cooperative_matrices: adapter.cooperative_matrix_properties().into_iter().map(product).collect(),
+        }
+    }
+}
+
+/// The adapters of this machine by Vulkan, Metal and DX12, those first that are worth more, then by their
+/// address on the bus: an index means the same adapter until hardware or drivers change. A device that several
+/// backends or drivers offer is there once: by one that can be used, by its own driver rather than a
+/// translation, by Vulkan before DX12.
+///
+/// Adapters that do not conform to Vulkan are left out unless `WGPU_ALLOW_UNDERLYING_NONCOMPLIANT_ADAPTER=1`.
+///
+/// # Errors
+/// [`NoAdapter`] with the cause and the remedy if there is none.
+pub fn list() -> Result<Vec<(AdapterSummary, wgpu::Adapter)>, NoAdapter> {
+    let backends = wgpu::Backends::VULKAN | wgpu::Backends::METAL | wgpu::Backends::DX12;
+    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor {
+        backends,
+        // Not the default of debug builds, which asks for validation layers.
+        flags: wgpu::InstanceFlags::empty().with_env(),
+        ..wgpu::InstanceDescriptor::new_without_display_handle()
+    });
+    let adapters = pollster::block_on(instance.enumerate_adapters(backends));
+    let found: Vec<_> = adapters
+        .into_iter()
+        .filter_map(|adapter| AdapterSummary::of(&adapter).map(|summary| (summary, adapter)))
+        .collect();
+    if found.is_empty() { Err(NoAdapter::of_this_machine()) } else { Ok(arrange(found)) }
+}
+
+/// Keeps Mesa's device-select layer out of the way, unless the environment decides that itself: it sorts
+/// adapters, which [`list`] does itself, and where there is no desktop it writes to the terminal.
+///
+/// # Safety
+/// As of [`std::env::set_var`]: to be called while the process has one thread, at the start of `main`.
+pub unsafe fn without_device_select() {
+    const OFF: &str = "NODEVICE_SELECT";
+    if cfg!(target_os = "linux") && std::env::var_os(OFF).is_none() {
+        // SAFETY: by this function's own condition.
+        unsafe { std::env::set_var(OFF, "1") }
+    }
+}
+
+/// Leaves one entry of each physical device and numbers them. `T` comes along.
+fn arrange<T>(found: Vec<(AdapterSummary, T)>) -> Vec<(AdapterSummary, T)> {
+    // By backend, because DX12 gives two equal cards one address.
+    let way = |a: &AdapterSummary| (a.problem.is_some(), a.is_translated(), a.backend);
+    let same_model = |a: &AdapterSummary, b: &AdapterSummary| {
+        a.vendor != 0 && (a.vendor, a.device) == (b.vendor, b.device)
+    };
+    let best_way = |of: &AdapterSummary| {
+        found.iter().map(|(a, _)| a).filter(|a| same_model(a, of)).map(way).min().unwrap_or(way(of))
+    };
+    let keep: Vec<bool> = found
+        .iter()
+        .enumerate()
+        .map(|(at, (a, _))| {
+            let (_, translated, backend) = best_way(a);
+            let again = |b: &AdapterSummary| {
+                same_model(a, b) && a.backend == b.backend && a.pci_bus == b.pci_bus && !a.pci_bus.is_empty()
+            };
+            let seen = found.iter().enumerate().any(|(other, (b, _))| {
+                // The other driver of this very device stands before this one.
+                other != at && again(b) && (way(b), other) < (way(a), at)
+            });
+            (a.is_translated(), a.backend) == (translated, backend) && !seen
+        })
+        .collect();
+    let mut kept: Vec<_> =
+        found.into_iter().zip(keep).filter_map(|(entry, keep)| keep.then_some(entry)).collect();
+    kept.sort_by(|(a, _), (b, _)| (a.kind, &a.pci_bus).cmp(&(b.kind, &b.pci_bus)));
+    for (index, (summary, _)) in kept.iter_mut().enumerate() {
+        summary.index = index;
+    }
+    kept
+}
+
+/// Best first: by kind, device memory (unknown counts least), largest buffer, index.
+fn rank(a: &AdapterSummary) -> (AdapterKind, Reverse<u64>, Reverse<u64>, usize) {
+    (a.kind, Reverse(a.limits.memory.unwrap_or(0)), Reverse(a.limits.max_buffer), a.index)
+}
+
+/// The kind of an adapter. Software is known by its name too: drivers have called it a GPU, and so does a
+/// virtual machine's GPU that the host computes in software.
+fn kind(reported: wgpu::DeviceType, name: &str, driver: &str) -> AdapterKind {
+    const SOFTWARE: [&str; 7] = [
+        "llvmpipe",
+        "lavapipe",
+        "softpipe",
+        "SwiftShader",
+        "Microsoft Basic Render",
+        "Software Adapter",
+        "WARP",
+    ];
+    let called = |word: &str| contains(name, word) || contains(driver, word);
+    if SOFTWARE.into_iter().any(|word| if word == "WARP" { has_word(name, word) } else { called(word) }) {
+        return AdapterKind::Software;
+    }
+    match reported {
+        _ if called("Venus") || called("VirtIO") || called("Paravirtual") => AdapterKind::Virtual,
+        wgpu::DeviceType::Cpu => AdapterKind::Software,
+        wgpu::DeviceType::DiscreteGpu => AdapterKind::Discrete,
+        wgpu::DeviceType::IntegratedGpu => AdapterKind::Integrated,
+        wgpu::DeviceType::VirtualGpu => AdapterKind::Virtual,
+        wgpu::DeviceType::Other => AdapterKind::Other,
+    }
+}
+
+/// Why an adapter cannot run the kernels, which are written for the limits that every WebGPU adapter has.
+fn problem(limits: &AdapterLimits, compute: bool) -> Option<String> {
+    let webgpu = wgpu::Limits::defaults();
+    let needs = [
+        (limits.storage_buffers, webgpu.max_storage_buffers_per_shader_stage, "storage buffers in a shader"),
+        (limits.workgroup_memory, webgpu.max_compute_workgroup_storage_size, "bytes of workgroup memory"),
+        (
+            limits.workgroup_invocations,
+            webgpu.max_compute_invocations_per_workgroup,
+            "invocations in a workgroup",
+        ),
+    ];
+    if !compute {
+        return Some("it has no compute shaders".into());
+    }
+    let (has, needed, what) = needs.into_iter().find(|(has, needed, _)| has < needed)?;
+    Some(format!("it has {has} {what}, {needed} are needed"))
+}
+
+/// Whether `text` contains `part`, capitals or not.
+fn contains(text: &str, part: &str) -> bool {
+    text.to_lowercase().contains(&part.to_lowercase())
+}
+
+/// Whether one of the words of `text` is `word`.
+fn has_word(text: &str, word: &str) -> bool {
+    text.split(|c: char| !c.is_alphanumeric()).any(|w| w == word)
+}
+
+/// Bytes of the largest heap of device memory, by Vulkan, the one backend that tells.
+#[cfg(not(target_vendor = "apple"))]
+fn memory(adapter: &wgpu::Adapter) -> Option<u64> {
+    const DEVICE_LOCAL: u32 = 1; // VK_MEMORY_HEAP_DEVICE_LOCAL_BIT
+    // SAFETY: the handles are used while `adapter` lives, for a query; nothing is destroyed.
+    let properties = unsafe {
+        let vulkan = adapter.as_hal::<wgpu::hal::api::Vulkan>()?;
+        let instance = vulkan.shared_instance().raw_instance();
+        instance.get_physical_device_memory_properties(vulkan.raw_physical_device())
+    };
+    let heaps = properties.memory_heaps_as_slice().iter();
+    heaps.filter(|heap| heap.flags.as_raw() & DEVICE_LOCAL != 0).map(|heap| heap.size).max()
+}
+
+#[cfg(target_vendor = "apple")]
+fn memory(_: &wgpu::Adapter) -> Option<u64> {
+    None
+}

@@ -1,0 +1,149 @@
+//! Every kernel against its twin in f64, on the same memory, over random ragged populations.
+
+mod common;
+
+use std::collections::BTreeMap;
+
+use bngpu::engine::Engine;
+use bngpu::engine::compare::{Deviation, compare};
+use bngpu::engine::gpu::{GpuEngine, GpuOptions};
+use bngpu::population::Buffer;
+use bngpu::step::{Op, StepKind};
+
+use common::gpu;
+use common::random_population::{Case, Space};
+
+/// Populations; each has up to five members, which differ in everything.
+const CASES: u64 = 500;
+
+#[test]
+fn every_kernel_follows_its_twin() {
+    let Some(device) = gpu::device(gpu::strict()) else { return };
+    let mut worst: BTreeMap<String, Deviation> = BTreeMap::new();
+    let mut members = 0;
+    for seed in 0..CASES {
+        let case = Case::random(seed, &Space::TILES);
+        members += case.population.len();
+        let mut engine = GpuEngine::new(device.clone(), case.population.clone(), case.table.clone())
+            .unwrap_or_else(|e| panic!("case {seed}: {e}"));
+        engine.initialize().expect("initialises");
+        // A few steps, so that nothing is at its initial value.
+        engine.run(StepKind::Train, &case.training_steps(0, 3)).expect("runs");
+        let steps = [
+            (StepKind::Train, case.training_steps(3, 4)),
+            (StepKind::Evaluate, case.evaluation_steps()[..case.population.len()].to_vec()),
+        ];
+        for (kind, steps) in steps {
+            let deviations = compare(&mut engine, &case.population, &case.table, kind, &steps)
+                .unwrap_or_else(|e| panic!("case {seed}: {e}"));
+            for deviation in deviations {
+                let name = match deviation.op {
+                    Op::Matmul { product, .. } => format!("Matmul {product:?}"),
+                    op => format!("{op:?}").split([' ', '{']).next().unwrap_or_default().to_string(),
+                };
+                assert!(
+                    deviation.worst <= 1.0,
+                    "case {seed}, {:?}: {} times its bound at {}",
+                    deviation.op,
+                    deviation.worst,
+                    deviation.detail
+                );
+                let entry = worst.entry(name).or_insert_with(|| deviation.clone());
+                if deviation.worst > entry.worst {
+                    *entry = deviation;
+                }
+            }
+        }
+    }
+    eprintln!("{CASES} populations, {members} members; largest error over its bound:");
+    for (name, deviation) in &worst {
+        eprintln!("  {name:24} {:.3}", deviation.worst);
+    }
+    assert_eq!(worst.len(), 11, "operations compared: {:?}", worst.keys());
+}
+
+/// The negative control: one corrupted element is found, whichever role it stands in.
+#[test]
+fn a_corrupted_element_is_found() {
+    struct Corrupt {
+        inner: GpuEngine,
+        buffer: Buffer,
+    }
+    impl Engine for Corrupt {
+        fn info(&self) -> &bngpu::engine::EngineInfo {
+            self.inner.info()
+        }
+        fn members(&self) -> usize {
+            self.inner.members()
+        }
+        fn initialize(&mut self) -> Result<(), bngpu::engine::EngineError> {
+            self.inner.initialize()
+        }
+        fn run(
+            &mut self,
+            kind: StepKind,
+            steps: &[bngpu::population::tables::StepRow],
+        ) -> Result<Vec<bngpu::population::tables::Record>, bngpu::engine::EngineError> {
+            self.inner.run(kind, steps)
+        }
+        fn pace(&self, kind: StepKind) -> usize {
+            self.inner.pace(kind)
+        }
+        fn run_op(
+            &mut self,
+            op: Op,
+            steps: &[bngpu::population::tables::StepRow],
+        ) -> Result<(), bngpu::engine::EngineError> {
+            self.inner.run_op(op, steps)?;
+            let mut values = self.inner.read(self.buffer)?;
+            values[0] = values[0] * 1.001 + 0.001;
+            self.inner.write(self.buffer, &values)
+        }
+        fn read(&mut self, buffer: Buffer) -> Result<Vec<f32>, bngpu::engine::EngineError> {
+            self.inner.read(buffer)
+        }
+        fn write(&mut self, buffer: Buffer, values: &[f32]) -> Result<(), bngpu::engine::EngineError> {
+            self.inner.write(buffer, values)
+        }
+    }
+    let Some(device) = gpu::device(gpu::strict()) else { return };
+    let case = Case::random(1, &Space::of_members(2));
+    let steps = case.training_steps(0, 1);
+    for buffer in
+        [Buffer::Params, Buffer::Grads, Buffer::Moments, Buffer::Acts, Buffer::Z, Buffer::Dz, Buffer::RowLoss]
+    {
+        let engine = GpuEngine::new(device.clone(), case.population.clone(), case.table.clone());
+        let mut engine = Corrupt { inner: engine.expect("an engine"), buffer };
+        engine.initialize().expect("initialises");
+        let deviations =
+            compare(&mut engine, &case.population, &case.table, StepKind::Train, &steps).expect("runs");
+        assert!(deviations.iter().all(|d| d.worst > 1.0), "{buffer:?} corrupted unseen");
+    }
+}
+
+/// A window of the data, whatever its size, and unchecked shaders give the bits of resident data and checked
+/// shaders.
+#[test]
+fn windows_and_missing_checks_do_not_matter() {
+    if gpu::adapter().is_none() {
+        return;
+    }
+    for seed in 0..12 {
+        let case = Case::random(seed, &Space::TILES);
+        let run = |options: GpuOptions| {
+            let mut engine = gpu::engine(&case.population, &case.table, options).expect("an engine");
+            engine.initialize().expect("initialises");
+            let mut records = engine.run(StepKind::Train, &case.training_steps(0, 30)).expect("trains");
+            records.extend(engine.run(StepKind::Evaluate, &case.evaluation_steps()).expect("evaluates"));
+            let state =
+                [Buffer::Params, Buffer::Moments, Buffer::Stats].map(|b| engine.read(b).expect("reads"));
+            (records, state.map(|v| v.iter().map(|x| x.to_bits()).collect::<Vec<_>>()))
+        };
+        let expected = run(gpu::strict());
+        for data_memory in [0, 10_000, 1 << 30] {
+            let options =
+                GpuOptions { checked: false, data_memory: Some(data_memory), ..GpuOptions::default() };
+            assert!(run(options) == expected, "case {seed}, {data_memory} bytes of data memory");
+        }
+    }
+}
