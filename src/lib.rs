@@ -1,9 +1,11 @@
 //! bngpu trains batch-normalised neural networks, many at once, on any GPU or natively on the CPU.
 
 pub mod cli;
+pub mod data;
 pub mod engine;
 pub mod population;
 pub mod report;
 pub mod run;
 pub mod spec;
 pub mod step;
+pub mod train;

@@ -1,6 +1,7 @@
 //! The command line: arguments as typed, turned into what is asked for; completions; exit codes.
 
 mod args;
+pub mod commands;
 mod exit;
 #[cfg(test)]
 mod tests;

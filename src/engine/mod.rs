@@ -1,8 +1,10 @@
 //! Engines run the operations of [`crate::step`] on a population. [`cpu`] natively, [`gpu`] in shaders.
 
 pub mod cpu;
+mod factory;
 pub mod gpu;
 
+pub use factory::{CpuFactory, DeviceRequest, EngineFactory, NoDevice, choose};
 use serde::Serialize;
 
 use crate::population::Buffer;

@@ -1,0 +1,46 @@
+//! Every way in which a command fails, with its exit code.
+
+use std::io;
+
+use crate::cli::Exit;
+use crate::data::DataError;
+use crate::engine::NoDevice;
+use crate::run::RunError;
+use crate::spec::ConfigError;
+use crate::train::TrainError;
+
+/// Why a command did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Data(#[from] DataError),
+    #[error(transparent)]
+    NoDevice(#[from] NoDevice),
+    #[error(transparent)]
+    Train(#[from] TrainError),
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// What `resume` was given is not what the run was trained on.
+    #[error(
+        "the data {source_name} are not those that the run {run} was trained on: fingerprint {then} then, {now} now; \
+         restore the data, or train anew"
+    )]
+    OtherData { run: String, source_name: String, then: String, now: String },
+    #[error("cannot write the result to stdout: {0}")]
+    Stdout(#[source] io::Error),
+    #[error("`bngpu {0}` is not in this build")]
+    Unavailable(&'static str),
+}
+
+impl Failure {
+    /// The code to end with.
+    pub fn exit(&self) -> Exit {
+        match self {
+            Failure::Config(_) => Exit::Usage,
+            Failure::NoDevice(_) => Exit::NoDevice,
+            _ => Exit::Error,
+        }
+    }
+}

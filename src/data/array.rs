@@ -1,0 +1,291 @@
+//! An array of any shape, and NumPy's `.npy` form of it.
+//!
+//! The header is parsed here and not by a library: it is short, and what it claims is compared with what the
+//! file holds before anything is allocated.
+//! <https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html>
+
+use super::DataError;
+use super::table::{Column, TextBuilder};
+
+/// Values `[shape…]`, row-major.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Array {
+    pub shape: Vec<usize>,
+    pub values: Values,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Values {
+    /// u8, as stored
+    Bytes(Vec<u8>),
+    /// every other number
+    Numbers(Vec<f64>),
+    Texts(Vec<String>),
+}
+
+impl Values {
+    pub fn into_numbers(self) -> Option<Vec<f64>> {
+        match self {
+            Values::Bytes(bytes) => Some(bytes.into_iter().map(f64::from).collect()),
+            Values::Numbers(numbers) => Some(numbers),
+            Values::Texts(_) => None,
+        }
+    }
+
+    /// A column of these values; an infinite number stays, the target's checks find it.
+    pub fn into_column(self) -> Column {
+        match self {
+            Values::Texts(texts) => {
+                let mut builder = TextBuilder::default();
+                texts.iter().for_each(|t| builder.push((!t.is_empty()).then_some(t.as_str())));
+                builder.finish()
+            }
+            numbers => Column::Number(numbers.into_numbers().unwrap_or_default()),
+        }
+    }
+}
+
+const MAX_HEADER: usize = 1 << 16;
+
+/// Parses a whole `.npy`; `file` is for messages.
+pub(crate) fn parse_npy(file: &str, bytes: &[u8]) -> Result<Array, DataError> {
+    let bad = |what: String| DataError::file(file, what, "write it with numpy.save, without pickle");
+    let Some(rest) = bytes.strip_prefix(b"\x93NUMPY") else {
+        return Err(bad("is no NumPy array: its first bytes are not \\x93NUMPY".into()));
+    };
+    let (length, start) = match rest {
+        [1, _, a, b, ..] => (u16::from_le_bytes([*a, *b]) as usize, 4),
+        [2 | 3, _, a, b, c, d, ..] => (u32::from_le_bytes([*a, *b, *c, *d]) as usize, 6),
+        [version, ..] if !(1..=3).contains(version) => {
+            return Err(bad(format!("is of version {version} of the format, 1 to 3 were expected")));
+        }
+        _ => return Err(bad(format!("is cut off after {} bytes", bytes.len()))),
+    };
+    let Some(header) = rest.get(start..start + length.min(MAX_HEADER + 1)).filter(|h| h.len() <= MAX_HEADER)
+    else {
+        return Err(bad(format!(
+            "is cut off, or damaged: a header of {length} bytes, the file has {}",
+            bytes.len()
+        )));
+    };
+    let header = std::str::from_utf8(header).map_err(|_| bad("has a header that is no text".into()))?;
+    let (dtype, fortran, shape) =
+        parse_header(header).map_err(|what| bad(format!("{what} in {header:.200?}")))?;
+    let data = &rest[start + length..];
+    let items = shape
+        .iter()
+        .try_fold(1usize, |n, d| n.checked_mul(*d))
+        .filter(|n| n.checked_mul(dtype.size).is_some())
+        .ok_or_else(|| bad(format!("claims the shape {shape:?}, which no memory holds")))?;
+    if data.len() != items * dtype.size {
+        return Err(bad(format!(
+            "has {} bytes of data where shape {shape:?} of {} needs {}",
+            data.len(),
+            dtype.text,
+            items * dtype.size
+        )));
+    }
+    let values = dtype.values(data).map_err(bad)?;
+    let array = Array { shape, values };
+    Ok(if fortran { array.into_row_major() } else { array })
+}
+
+/// An element type: `<f8` and the like.
+struct Dtype {
+    text: String,
+    big_endian: bool,
+    kind: char,
+    size: usize,
+}
+
+impl Dtype {
+    fn parse(text: &str) -> Result<Dtype, String> {
+        let unknown = || {
+            format!(
+                "has elements of type {text:?}, where integers, floats, booleans or fixed-length text were expected"
+            )
+        };
+        let mut chars = text.chars();
+        let order = chars.next().ok_or_else(unknown)?;
+        let kind = chars.next().ok_or_else(unknown)?;
+        if kind == 'O' {
+            return Err("has Python objects (pickle) as elements".into());
+        }
+        let count: usize = chars.as_str().parse().map_err(|_| unknown())?;
+        let size = match kind {
+            'U' => count.checked_mul(4).ok_or_else(unknown)?,
+            _ => count,
+        };
+        let known = matches!((kind, size), ('b', 1) | ('i' | 'u', 1 | 2 | 4 | 8) | ('f', 2 | 4 | 8))
+            || matches!(kind, 'U' | 'S') && (1..=1 << 16).contains(&size);
+        if !known || !"<>|=".contains(order) {
+            return Err(unknown());
+        }
+        Ok(Dtype { text: text.into(), big_endian: order == '>', kind, size })
+    }
+
+    fn values(&self, data: &[u8]) -> Result<Values, String> {
+        if (self.kind, self.size) == ('u', 1) {
+            return Ok(Values::Bytes(data.to_vec()));
+        }
+        let items = data.chunks_exact(self.size);
+        if matches!(self.kind, 'U' | 'S') {
+            return items.map(|item| self.text_of(item)).collect::<Result<_, _>>().map(Values::Texts);
+        }
+        Ok(Values::Numbers(items.map(|item| self.number(item)).collect()))
+    }
+
+    fn text_of(&self, item: &[u8]) -> Result<String, String> {
+        let text = if self.kind == 'S' {
+            String::from_utf8(item.to_vec()).map_err(|_| "has text that is not UTF-8".to_owned())?
+        } else {
+            let code = |c: &[u8]| match (self.big_endian, [c[0], c[1], c[2], c[3]]) {
+                (false, c) => char::from_u32(u32::from_le_bytes(c)),
+                (true, c) => char::from_u32(u32::from_be_bytes(c)),
+            };
+            let chars = item.chunks_exact(4).map(code).collect::<Option<String>>();
+            chars.ok_or_else(|| "has text that is not Unicode".to_owned())?
+        };
+        Ok(text.trim_end_matches('\0').to_owned())
+    }
+
+    fn number(&self, item: &[u8]) -> f64 {
+        let mut bytes = [0; 8];
+        bytes[..item.len()].copy_from_slice(item);
+        if self.big_endian {
+            bytes[..item.len()].reverse();
+        }
+        let bits = u64::from_le_bytes(bytes);
+        match (self.kind, self.size) {
+            ('i', 1) => f64::from(bits as i8),
+            ('i', 2) => f64::from(bits as i16),
+            ('i', 4) => f64::from(bits as i32),
+            ('i', _) => bits as i64 as f64,
+            ('f', 2) => half_to_f64(bits as u16),
+            ('f', 4) => f64::from(f32::from_bits(bits as u32)),
+            ('f', _) => f64::from_bits(bits),
+            _ => bits as f64,
+        }
+    }
+}
+
+/// IEEE 754 binary16.
+fn half_to_f64(bits: u16) -> f64 {
+    let (exponent, fraction) = (i32::from(bits >> 10 & 31), f64::from(bits & 1023));
+    let size = match exponent {
+        0 => fraction * 2f64.powi(-24),
+        31 if fraction == 0.0 => f64::INFINITY,
+        31 => f64::NAN,
+        _ => (1.0 + fraction / 1024.0) * 2f64.powi(exponent - 15),
+    };
+    if bits >> 15 == 1 { -size } else { size }
+}
+
+/// `{'descr': '<f8', 'fortran_order': False, 'shape': (3, 4), }`
+fn parse_header(header: &str) -> Result<(Dtype, bool, Vec<usize>), String> {
+    let after = |key: &str| {
+        let at = header.find(&format!("'{key}'")).or(header.find(&format!("\"{key}\"")));
+        at.map(|at| header[at + key.len() + 2..].trim_start().trim_start_matches(':').trim_start())
+            .ok_or_else(|| format!("has no {key:?}"))
+    };
+    let descr = after("descr")?;
+    let quote = descr.chars().next().filter(|c| matches!(c, '\'' | '"'));
+    let descr = quote.and_then(|quote| descr[1..].split_once(quote));
+    let (descr, _) = descr.ok_or("has structured elements, one array of numbers was expected")?;
+    let fortran = after("fortran_order")?;
+    let fortran = match () {
+        _ if fortran.starts_with("True") => true,
+        _ if fortran.starts_with("False") => false,
+        _ => return Err("has no valid fortran_order".into()),
+    };
+    let shape =
+        after("shape")?.strip_prefix('(').and_then(|s| s.split_once(')')).ok_or("has no valid shape")?.0;
+    let shape: Vec<usize> = shape
+        .split(',')
+        .map(str::trim)
+        .filter(|d| !d.is_empty())
+        .map(|d| d.trim_end_matches('L').parse().map_err(|_| format!("has the size {d:?}")))
+        .collect::<Result<_, _>>()?;
+    if shape.len() > 32 {
+        return Err(format!("has {} dimensions", shape.len()));
+    }
+    Ok((Dtype::parse(descr)?, fortran, shape))
+}
+
+impl Array {
+    /// The same array with the last index fastest, from one with the first index fastest.
+    fn into_row_major(self) -> Array {
+        fn reorder<T: Clone>(shape: &[usize], from: &[T]) -> Vec<T> {
+            let mut index = vec![0; shape.len()];
+            let mut to = Vec::with_capacity(from.len());
+            for _ in 0..from.len() {
+                let at = shape.iter().zip(&index).rev().fold(0, |at, (size, i)| at * size + i);
+                to.push(from[at].clone());
+                for (i, size) in index.iter_mut().zip(shape).rev() {
+                    *i += 1;
+                    if *i < *size {
+                        break;
+                    }
+                    *i = 0;
+                }
+            }
+            to
+        }
+        let values = match &self.values {
+            Values::Bytes(v) => Values::Bytes(reorder(&self.shape, v)),
+            Values::Numbers(v) => Values::Numbers(reorder(&self.shape, v)),
+            Values::Texts(v) => Values::Texts(reorder(&self.shape, v)),
+        };
+        Array { shape: self.shape, values }
+    }
+}
+
+/// Writes `values` as version 1.0 `.npy`, for tests.
+#[cfg(test)]
+pub(crate) fn write_npy(descr: &str, fortran: bool, shape: &[usize], data: &[u8]) -> Vec<u8> {
+    let order = if fortran { "True" } else { "False" };
+    let shape = shape.iter().map(|d| format!("{d},")).collect::<String>();
+    let header = format!("{{'descr': '{descr}', 'fortran_order': {order}, 'shape': ({shape}), }}\n");
+    [b"\x93NUMPY\x01\x00", &(header.len() as u16).to_le_bytes()[..], header.as_bytes(), data].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn element_types_and_orders() {
+        let cases: [(&str, Vec<u8>, Vec<f64>); 8] = [
+            ("<f8", [1.5f64, -0.1].map(f64::to_le_bytes).concat(), vec![1.5, -0.1]),
+            (">f4", [1.5f32, -2.0].map(f32::to_be_bytes).concat(), vec![1.5, -2.0]),
+            ("<f2", vec![0, 0x3e, 0, 0xc0], vec![1.5, -2.0]),
+            ("|i1", vec![255, 3], vec![-1.0, 3.0]),
+            ("<i8", [-5i64, 9].map(i64::to_le_bytes).concat(), vec![-5.0, 9.0]),
+            (">u2", [1u16, 65535].map(u16::to_be_bytes).concat(), vec![1.0, 65535.0]),
+            ("<u8", [7u64, 8].map(u64::to_le_bytes).concat(), vec![7.0, 8.0]),
+            ("|b1", vec![0, 1], vec![0.0, 1.0]),
+        ];
+        for (descr, data, expected) in cases {
+            let array = parse_npy("a.npy", &write_npy(descr, false, &[2], &data)).unwrap();
+            assert_eq!(array.values, Values::Numbers(expected), "{descr}");
+        }
+        let text = "ab\0é\0\0".chars().flat_map(|c| (c as u32).to_le_bytes()).collect::<Vec<_>>();
+        let array = parse_npy("a.npy", &write_npy("<U3", false, &[2], &text)).unwrap();
+        assert_eq!(array.values, Values::Texts(vec!["ab".into(), "é".into()]));
+    }
+
+    #[test]
+    fn fortran_order_is_turned() {
+        let array = parse_npy("a.npy", &write_npy("|u1", true, &[2, 3], &[1, 4, 2, 5, 3, 6])).unwrap();
+        assert_eq!(array.values, Values::Bytes(vec![1, 2, 3, 4, 5, 6]));
+    }
+
+    #[test]
+    fn every_truncation_is_an_error() {
+        let whole = write_npy("<f8", false, &[2, 2], &[0; 32]);
+        for end in 0..whole.len() {
+            assert!(parse_npy("a.npy", &whole[..end]).is_err(), "cut at {end}");
+        }
+        assert!(parse_npy("a.npy", &whole).is_ok());
+    }
+}

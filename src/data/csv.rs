@@ -1,0 +1,388 @@
+//! Comma, semicolon or tab separated text.
+//!
+//! The separator is the one of `, ; tab` that the first line has most of. A cell is missing if it is empty or
+//! one of `? NA N/A NaN null` (see [`super::table::is_missing`]); a column is numeric if every other cell is a
+//! number. The first line is a header if `--target` names one of its cells, or a column has a text there and
+//! numbers alone below; in a file without any number, if none of its cells occurs again in its column.
+
+use std::path::Path;
+
+use ::csv::{ByteRecord, ReaderBuilder, StringRecord};
+
+use super::error::list;
+use super::raw::{Raw, digest};
+use super::table::{Column, Table, TextBuilder, is_missing, number, positions};
+use super::{DataError, file};
+
+/// More columns than this are taken for a file that is no table.
+const MAX_COLUMNS: usize = 1 << 20;
+
+/// What is known of a file before it is read.
+#[derive(Default)]
+pub(crate) struct Expect<'a> {
+    /// If one of these stands in the first line, that line is a header.
+    pub names: Vec<&'a str>,
+    /// Which columns are text even if all their cells are numbers, given (names, whether the file has them).
+    pub text: Option<&'a WhichText<'a>>,
+}
+
+type WhichText<'a> = dyn Fn(&[String], bool) -> Vec<bool> + 'a;
+
+/// Reads a file, gzipped or not.
+pub(crate) fn read_file(path: &Path, expect: &Expect) -> Result<Raw, DataError> {
+    let bytes = file::read(path)?;
+    let table = read(&path.display().to_string(), &bytes, expect)?;
+    Ok(Raw::from_table(table, digest(&[&bytes])))
+}
+
+/// Reads the table in `bytes`; `file` is for messages.
+pub(crate) fn read(file: &str, bytes: &[u8], expect: &Expect) -> Result<Table, DataError> {
+    let bytes = text_of(file, bytes)?;
+    let separator = separator(bytes);
+    let mut records = Records::new(file, bytes, separator);
+    let Some((first, first_line)) = records.next()? else {
+        return Err(DataError::file(file, "holds no rows", "expected a table with at least two rows"));
+    };
+    let width = first.len();
+    if width > MAX_COLUMNS {
+        return Err(DataError::file(
+            file,
+            format!("line {first_line} has {width} columns"),
+            "check the separator",
+        ));
+    }
+    let mut columns: Vec<Scan> = (0..width).map(|_| Scan::default()).collect();
+    let mut lines = Vec::new();
+    while let Some((record, line)) = records.next()? {
+        if record.len() != width {
+            let what = format!("{} cells, where line {first_line} has {width}", record.len());
+            let remedy = "give every line the same number of cells; quote cells that hold the separator";
+            return Err(DataError::row(file, format!("line {line}"), what, remedy));
+        }
+        for ((column, cell), first) in columns.iter_mut().zip(record.iter()).zip(first.iter()) {
+            column.push(cell.trim(), line, first);
+        }
+        lines.push(line);
+    }
+    let first = first.clone();
+    let header = is_header(&first, &columns, expect);
+    let names = if header { header_names(file, &first)? } else { positions(width) };
+    if !header {
+        for (column, cell) in columns.iter_mut().zip(first.iter()) {
+            column.push_first(cell.trim(), first_line);
+        }
+        lines.insert(0, first_line);
+    }
+    if lines.is_empty() {
+        return Err(DataError::file(
+            file,
+            "holds a header and no rows",
+            "expected a table with at least two rows",
+        ));
+    }
+    let force = expect.text.map_or_else(|| vec![false; width], |text| text(&names, header));
+    let is_text: Vec<bool> =
+        columns.iter().zip(&force).map(|(c, force)| c.is_text || (*force && c.any_number)).collect();
+    for (c, column) in columns.iter().enumerate() {
+        if let (false, Some(line)) = (is_text[c], column.infinite) {
+            return Err(DataError::cell(
+                file,
+                format!("line {line}"),
+                &names[c],
+                "an infinite number, or one too large",
+                "expected a finite number; leave the cell empty if the value is missing",
+            ));
+        }
+    }
+    let mut texts = read_texts(file, bytes, separator, header, &is_text)?;
+    let columns = columns
+        .into_iter()
+        .zip(is_text)
+        .map(|(c, text)| if text { texts.remove(0) } else { Column::Number(c.numbers) })
+        .collect();
+    Ok(Table { file: file.into(), rows: lines.len(), names, named: header, columns, lines: Some(lines) })
+}
+
+/// What the first pass learns of a column.
+#[derive(Default)]
+struct Scan {
+    numbers: Vec<f64>,
+    is_text: bool,
+    any_number: bool,
+    first_recurs: bool,
+    infinite: Option<u64>,
+}
+
+impl Scan {
+    fn push(&mut self, cell: &str, line: u64, first: &str) {
+        if self.is_text {
+            self.first_recurs |= cell == first;
+            return;
+        }
+        self.first_recurs |= cell == first;
+        if is_missing(cell) {
+            self.numbers.push(f64::NAN);
+            return;
+        }
+        match number(cell) {
+            Some(value) => {
+                self.any_number = true;
+                if value.is_infinite() {
+                    self.infinite.get_or_insert(line);
+                }
+                self.numbers.push(value);
+            }
+            None => {
+                self.is_text = true;
+                self.numbers = Vec::new();
+            }
+        }
+    }
+
+    fn push_first(&mut self, cell: &str, line: u64) {
+        self.push(cell, line, "");
+        if !self.is_text {
+            self.numbers.rotate_right(1);
+        }
+    }
+}
+
+fn is_header(first: &StringRecord, columns: &[Scan], expect: &Expect) -> bool {
+    let cells: Vec<&str> = first.iter().map(str::trim).collect();
+    let is_text = |cell: &str| !is_missing(cell) && number(cell).is_none();
+    if cells.iter().any(|cell| is_text(cell) && expect.names.contains(cell)) {
+        return true;
+    }
+    let distinct =
+        |cells: &[&str]| cells.iter().collect::<std::collections::HashSet<_>>().len() == cells.len();
+    // Names that are numbers are taken only if they can be positions: pandas writes 0, 1, 2, …
+    let numbers: Vec<&str> = cells.iter().copied().filter(|cell| number(cell).is_some()).collect();
+    let positions = numbers.iter().all(|n| n.parse::<u32>().is_ok()) && distinct(&numbers);
+    let over_numbers = cells.iter().zip(columns).any(|(cell, c)| is_text(cell) && !c.is_text && c.any_number);
+    let all_text = columns.iter().all(|c| c.is_text || !c.any_number);
+    let unlike_its_rows = all_text
+        && columns.iter().any(|c| c.is_text)
+        && cells.iter().all(|cell| is_text(cell))
+        && distinct(&cells)
+        && !columns.iter().any(|c| c.first_recurs);
+    (over_numbers && positions) || unlike_its_rows
+}
+
+/// Names of the columns; one without a name is `Unnamed: 3`, as pandas has it.
+fn header_names(file: &str, first: &StringRecord) -> Result<Vec<String>, DataError> {
+    let name = |(i, cell): (usize, &str)| match cell.trim() {
+        "" => format!("Unnamed: {i}"),
+        name => name.to_owned(),
+    };
+    let names: Vec<String> = first.iter().enumerate().map(name).collect();
+    Table::check_names(file, &names)?;
+    Ok(names)
+}
+
+/// The text columns, in a pass of their own: what they are is known only after the last line.
+fn read_texts(
+    file: &str,
+    bytes: &[u8],
+    separator: u8,
+    header: bool,
+    is_text: &[bool],
+) -> Result<Vec<Column>, DataError> {
+    let wanted: Vec<usize> = (0..is_text.len()).filter(|c| is_text[*c]).collect();
+    if wanted.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut builders: Vec<TextBuilder> = wanted.iter().map(|_| TextBuilder::default()).collect();
+    let mut records = Records::new(file, bytes, separator);
+    if header {
+        records.next()?;
+    }
+    while let Some((record, _)) = records.next()? {
+        for (builder, c) in builders.iter_mut().zip(&wanted) {
+            let cell = record.get(*c).unwrap_or_default().trim();
+            builder.push((!is_missing(cell)).then_some(cell));
+        }
+    }
+    Ok(builders.into_iter().map(TextBuilder::finish).collect())
+}
+
+/// Records one by one, each checked to be UTF-8.
+struct Records<'a> {
+    file: &'a str,
+    bytes: &'a [u8],
+    reader: ::csv::Reader<&'a [u8]>,
+    /// Line of the byte up to which lines are counted.
+    line: u64,
+    counted: usize,
+}
+
+impl<'a> Records<'a> {
+    fn new(file: &'a str, bytes: &'a [u8], separator: u8) -> Self {
+        let mut builder = ReaderBuilder::new();
+        builder.has_headers(false).flexible(true).delimiter(separator);
+        Records { file, bytes, reader: builder.from_reader(bytes), line: 1, counted: 0 }
+    }
+
+    fn next(&mut self) -> Result<Option<(StringRecord, u64)>, DataError> {
+        let mut record = ByteRecord::new();
+        let start = self.reader.position().byte() as usize;
+        let more = self.reader.read_byte_record(&mut record);
+        let line = self.line_of(start);
+        let row = |what: String, remedy| DataError::row(self.file, format!("line {line}"), what, remedy);
+        if !more.map_err(|e| row(e.to_string(), "check the file around it"))? {
+            return Ok(None);
+        }
+        match StringRecord::from_byte_record(record) {
+            Ok(record) => Ok(Some((record, line))),
+            Err(e) => {
+                let what = format!("cell {} (from 0) is not UTF-8 text", e.utf8_error().field());
+                Err(row(what, "save the file as UTF-8, e.g. iconv -f latin1 -t utf8"))
+            }
+        }
+    }
+
+    /// The line of the record that follows byte `start`. (The csv crate's own count is one behind after CRLF.)
+    fn line_of(&mut self, start: usize) -> u64 {
+        let is_end = |b: &u8| matches!(b, b'\r' | b'\n');
+        let rest = self.bytes.get(start..).unwrap_or_default();
+        let start = start + rest.iter().take_while(|b| is_end(b)).count();
+        let passed = self.bytes.get(self.counted..start).unwrap_or_default();
+        self.line += passed.iter().filter(|b| **b == b'\n').count() as u64;
+        self.counted = start.max(self.counted);
+        self.line
+    }
+}
+
+/// `bytes` without a byte order mark; refuses what is no text.
+fn text_of<'a>(file: &str, bytes: &'a [u8]) -> Result<&'a [u8], DataError> {
+    let bytes = bytes.strip_prefix(&[0xef, 0xbb, 0xbf]).unwrap_or(bytes);
+    let is = match bytes {
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => "UTF-16 text",
+        [b'P', b'K', 3, 4, ..] => "a zip archive or a spreadsheet",
+        [b'P', b'A', b'R', b'1', ..] => "Parquet",
+        [0x93, b'N', b'U', b'M', b'P', b'Y', ..] => "a NumPy array",
+        _ if bytes.iter().take(1 << 16).any(|b| *b == 0) => "binary",
+        _ => {
+            // An odd number of quotes and a last cell of several lines: the csv crate would take the rest of
+            // the file for one cell.
+            if let Some(open) = unclosed_quote(bytes) {
+                let remedy = "close it, or double a quote that belongs to the cell";
+                return Err(DataError::row(
+                    file,
+                    format!("line {open}"),
+                    "a quote is opened and not closed",
+                    remedy,
+                ));
+            }
+            return Ok(bytes);
+        }
+    };
+    Err(DataError::file(
+        file,
+        format!("is {is}, not comma separated text"),
+        "rename it, or save it as UTF-8 CSV",
+    ))
+}
+
+/// Line of the quote that stays open until the end, if one does.
+fn unclosed_quote(bytes: &[u8]) -> Option<u64> {
+    let (mut open, mut at_start, mut line) = (None, true, 1);
+    let mut i = 0;
+    while i < bytes.len() {
+        let byte = bytes[i];
+        match (open, byte) {
+            (None, b'"') if at_start => open = Some(line),
+            (Some(_), b'"') if bytes.get(i + 1) == Some(&b'"') => i += 1,
+            (Some(_), b'"') => open = None,
+            _ => {}
+        }
+        line += u64::from(byte == b'\n');
+        at_start = open.is_none() && matches!(byte, b',' | b';' | b'\t' | b'\n' | b'\r');
+        i += 1;
+    }
+    open
+}
+
+/// The one of `, ; tab` that stands most often outside quotes in the first line.
+fn separator(bytes: &[u8]) -> u8 {
+    let mut counts = [(b',', 0), (b';', 0), (b'\t', 0)];
+    let mut quoted = false;
+    for byte in bytes.iter().skip_while(|b| matches!(b, b'\r' | b'\n')) {
+        match byte {
+            b'"' => quoted = !quoted,
+            b'\n' | b'\r' if !quoted => break,
+            _ if !quoted => counts.iter_mut().filter(|(s, _)| s == byte).for_each(|(_, n)| *n += 1),
+            _ => {}
+        }
+    }
+    let most = counts.iter().map(|(_, n)| *n).max().unwrap_or(0);
+    counts.iter().find(|(_, n)| *n == most).map_or(b',', |(s, _)| *s)
+}
+
+/// The names in a message about a table without the wanted one.
+pub(crate) fn columns_of(table: &Table) -> String {
+    if table.named {
+        list(&table.names)
+    } else {
+        format!("0 to {} (it has no header)", table.names.len().saturating_sub(1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(text: &str) -> Table {
+        read("t.csv", text.as_bytes(), &Expect::default()).unwrap()
+    }
+
+    fn numbers(table: &Table, c: usize) -> &[f64] {
+        match &table.columns[c] {
+            Column::Number(values) => values,
+            Column::Text { .. } => panic!("column {c} is text"),
+        }
+    }
+
+    #[test]
+    fn quotes_crlf_bom_and_missing_cells() {
+        let t = table("\u{feff}a,\"b,c\",d\r\n1,\"x \"\"y\"\"\nz\",?\r\n-2.5e3,,NA\r\n,w,7\r\n");
+        assert_eq!(t.names, ["a", "b,c", "d"]);
+        assert_eq!((t.rows, t.named), (3, true));
+        assert_eq!(t.lines.as_deref(), Some(&[2, 4, 5][..]));
+        assert_eq!(&numbers(&t, 0)[..2], &[1.0, -2500.0]);
+        assert!(numbers(&t, 0)[2].is_nan() && numbers(&t, 2)[0].is_nan());
+        let Column::Text { levels, codes } = &t.columns[1] else { panic!("not text") };
+        assert_eq!(levels, &["x \"y\"\nz", "w"]);
+        assert_eq!(codes, &[0, super::super::table::MISSING, 1]);
+    }
+
+    #[test]
+    fn headers_are_detected() {
+        for (text, header) in [
+            ("a,b\n1,2\n3,4\n", true),
+            ("1,2\n3,4\n", false),
+            ("5.1,3.5,setosa\n4.9,3.0,setosa\n", false),
+            ("red,1\nblue,2\n", false),
+            ("colour,1\nred,2\n", false),
+            ("label,0,1\n3,10,20\n4,30,40\n", true),
+            ("colour,size\nred,big\nblue,big\n", true),
+            ("red,big\nblue,big\nred,small\n", false),
+            ("a;b\n1;2\n", true),
+            ("a\tb\n1\t2\n", true),
+        ] {
+            assert_eq!(table(text).named, header, "{text:?}");
+        }
+        let named = Expect { names: vec!["colour"], text: None };
+        assert!(read("t.csv", b"colour,size\nred,size\nblue,big\n", &named).unwrap().named);
+        assert_eq!(table("red,1\nblue,2\n").rows, 2);
+        assert_eq!(numbers(&table("red,1\nblue,2\n"), 1), &[1.0, 2.0]);
+    }
+
+    #[test]
+    fn a_column_can_be_forced_to_text() {
+        let force = |names: &[String], _| names.iter().map(|n| n == "zip").collect();
+        let expect = Expect { names: vec![], text: Some(&force) };
+        let t = read("t.csv", b"zip,x\n007,1\n010,2\n", &expect).unwrap();
+        assert!(matches!(&t.columns[0], Column::Text { levels, .. } if levels == &["007", "010"]));
+        assert!(matches!(t.columns[1], Column::Number(_)));
+    }
+}

@@ -1,0 +1,356 @@
+//! From a table's columns to the network's inputs: what is learned from the training rows, and its use.
+//!
+//! | column | inputs |
+//! |---|---|
+//! | numbers | the value, a missing one replaced by the training median; if the training rows miss any, also 1 where missing and 0 elsewhere |
+//! | text | one input a category (at most [`MAX_LEVELS`], the most frequent of the training rows), one for all others if training rows have such, one for missing if training rows miss any; a category that the training rows do not have is all zeros, or "other" where there is that |
+//!
+//! With `--standardize` every input, the zeros and ones included, then gets mean 0 and variance 1 over the training
+//! rows; one that is constant there is 0.
+
+use serde::{Deserialize, Serialize};
+
+use super::DataError;
+use super::scale::{Moments, Scale};
+use super::table::{Column, MISSING, Table};
+
+/// Most categories of a text column that get an input of their own.
+pub const MAX_LEVELS: usize = 64;
+/// A category needs one in so many training rows, and two of them, for an input of its own; standardised, a one
+/// in fewer would weigh more than √2000 ≈ 45.
+const RAREST: usize = 2000;
+/// A text column with this share of different values names its rows and tells nothing about new ones.
+const ID_SHARE: f64 = 0.9;
+/// A column with no more categories than this is never taken for names of rows.
+const MIN_ID_LEVELS: usize = 8;
+
+/// A column and how it is read.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct ColumnEncoding {
+    pub name: String,
+    /// Its position among the columns of the source, the target not counted.
+    pub position: usize,
+    #[serde(flatten)]
+    pub kind: Kind,
+    /// Of each of its inputs.
+    pub scales: Vec<Scale>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub(crate) enum Kind {
+    /// The value; then whether it is missing, if `missing`.
+    Number { median: f64, missing: bool },
+    /// One input a level; then any other, if `other`; then missing, if `missing`.
+    Category { levels: Vec<String>, other: bool, missing: bool },
+}
+
+/// What became of a column.
+pub(crate) enum Fitted {
+    Kept(ColumnEncoding, Option<String>),
+    Dropped(String),
+}
+
+impl ColumnEncoding {
+    pub fn inputs(&self) -> usize {
+        self.scales.len()
+    }
+
+    /// Learns column `position` from the rows `train` alone.
+    pub fn fit(
+        file: &str,
+        name: &str,
+        position: usize,
+        column: &Column,
+        train: &[usize],
+        standardize: bool,
+    ) -> Result<Fitted, DataError> {
+        let n_missing = train.iter().filter(|row| column.is_missing(**row)).count();
+        if n_missing == train.len() {
+            return Ok(Fitted::Dropped(format!("column {name:?} dropped: it is empty in the training rows")));
+        }
+        if is_counter(name, column) {
+            return Ok(Fitted::Dropped(format!("column {name:?} dropped: it counts the rows")));
+        }
+        let (kind, moments, note) = match column {
+            Column::Number(values) => {
+                let (kind, moments) = fit_numbers(values, train, n_missing);
+                if !moments[0].std.is_finite() || !moments[0].mean.is_finite() {
+                    return Err(DataError::column(
+                        file,
+                        name,
+                        "its numbers are too large to be standardised",
+                        "rescale or leave out the column",
+                    ));
+                }
+                let note = (n_missing > 0).then(|| format!("column {name:?}: {n_missing} missing values"));
+                (kind, moments, note)
+            }
+            Column::Text { levels, codes } => match fit_categories(levels, codes, train, n_missing) {
+                Some((kind, moments, folded)) => {
+                    let note = (folded > 0).then(|| {
+                        format!("column {name:?}: {folded} rare categories taken together as \"other\"")
+                    });
+                    (kind, moments, note)
+                }
+                None => {
+                    return Ok(Fitted::Dropped(format!(
+                        "column {name:?} dropped: nearly every row has a text of its own, like a name or an id"
+                    )));
+                }
+            },
+        };
+        let scale = |m: &Moments| if standardize { m.scale() } else { Scale::IDENTITY };
+        let scales = moments.iter().map(scale).collect();
+        Ok(Fitted::Kept(ColumnEncoding { name: name.into(), position, kind, scales }, note))
+    }
+
+    /// Writes the inputs of this column for the rows `order` into `out` `[order.len(), width]`, from input
+    /// `offset` on. Returns how many cells had a category that training did not.
+    pub fn write(
+        &self,
+        table: &Table,
+        column: usize,
+        order: &[usize],
+        out: &mut [f32],
+        width: usize,
+        offset: usize,
+    ) -> Result<usize, DataError> {
+        let rows = out.chunks_exact_mut(width).map(|row| &mut row[offset..offset + self.scales.len()]);
+        match (&self.kind, &table.columns[column]) {
+            (Kind::Number { median, missing }, Column::Number(values)) => {
+                for (out, row) in rows.zip(order) {
+                    let value = values[*row];
+                    let x = self.scales[0].apply(if value.is_nan() { *median } else { value }) as f32;
+                    if !x.is_finite() {
+                        return Err(DataError::cell(
+                            &table.file,
+                            table.place(*row),
+                            &self.name,
+                            format!("{value:e} is beyond what the network's 32-bit numbers hold"),
+                            "rescale the column",
+                        ));
+                    }
+                    out[0] = x;
+                    if *missing {
+                        out[1] = self.scales[1].apply(f64::from(u8::from(value.is_nan()))) as f32;
+                    }
+                }
+                Ok(0)
+            }
+            (Kind::Category { levels, other, missing }, Column::Text { levels: found, codes }) => {
+                let hot: Vec<Option<usize>> = {
+                    let known: std::collections::HashMap<&str, usize> =
+                        levels.iter().enumerate().map(|(i, l)| (l.as_str(), i)).collect();
+                    let of = |l: &String| known.get(l.as_str()).copied().or(other.then_some(levels.len()));
+                    found.iter().map(of).collect()
+                };
+                let missing_input = missing.then_some(levels.len() + usize::from(*other));
+                let zeros: Vec<f32> = self.scales.iter().map(|s| s.apply(0.0) as f32).collect();
+                let mut unknown = 0;
+                for (out, row) in rows.zip(order) {
+                    out.copy_from_slice(&zeros);
+                    let input = match codes[*row] {
+                        MISSING => missing_input,
+                        code => {
+                            unknown += usize::from(hot[code as usize].is_none());
+                            hot[code as usize]
+                        }
+                    };
+                    if let Some(input) = input {
+                        out[input] = self.scales[input].apply(1.0) as f32;
+                    }
+                }
+                Ok(unknown)
+            }
+            (Kind::Number { .. }, Column::Text { levels, codes }) => {
+                let is_text = |c: &u32| levels.get(*c as usize).is_some_and(|l| l.parse::<f64>().is_err());
+                let row = codes.iter().position(is_text).unwrap_or(0);
+                let text = codes.get(row).and_then(|c| levels.get(*c as usize)).map_or("", String::as_str);
+                Err(DataError::cell(
+                    &table.file,
+                    table.place(row),
+                    &self.name,
+                    format!(
+                        "{:?} is not a number, as the column was in training",
+                        super::error::shorten(text)
+                    ),
+                    "correct the cell, or leave it empty",
+                ))
+            }
+            (Kind::Category { .. }, Column::Number(values)) => {
+                if values.iter().all(|v| v.is_nan()) {
+                    let empty = Column::Text { levels: Vec::new(), codes: vec![MISSING; values.len()] };
+                    let table = Table { columns: vec![empty], ..table.clone_without_columns() };
+                    return self.write(&table, 0, order, out, width, offset);
+                }
+                Err(DataError::column(
+                    &table.file,
+                    &self.name,
+                    "holds numbers, it held text in training",
+                    "give the column as text (CSV or Parquet)",
+                ))
+            }
+        }
+    }
+}
+
+/// A column without a name that holds 0, 1, 2, … or 1, 2, 3, …: what pandas and R write for the rows' numbers.
+fn is_counter(name: &str, column: &Column) -> bool {
+    let Column::Number(values) = column else { return false };
+    let first = values.first().copied().unwrap_or(f64::NAN);
+    name.starts_with("Unnamed: ")
+        && (first == 0.0 || first == 1.0)
+        && values.iter().zip(0u32..).all(|(v, i)| *v == first + f64::from(i))
+}
+
+fn fit_numbers(values: &[f64], train: &[usize], n_missing: usize) -> (Kind, Vec<Moments>) {
+    let mut known: Vec<f64> = train.iter().map(|row| values[*row]).filter(|v| !v.is_nan()).collect();
+    let middle = known.len() / 2;
+    let median = if n_missing == 0 {
+        0.0
+    } else {
+        let (below, upper, _) = known.select_nth_unstable_by(middle, f64::total_cmp);
+        let upper = *upper;
+        match below.iter().copied().max_by(f64::total_cmp) {
+            Some(lower) if (train.len() - n_missing).is_multiple_of(2) => lower / 2.0 + upper / 2.0,
+            _ => upper,
+        }
+    };
+    let filled = |row: &usize| if values[*row].is_nan() { median } else { values[*row] };
+    let mut moments = vec![Moments::of(train.iter().map(filled))];
+    if n_missing > 0 {
+        moments.push(Moments::binary(n_missing, train.len()));
+    }
+    (Kind::Number { median, missing: n_missing > 0 }, moments)
+}
+
+/// None for a column that names its rows; else also how many levels went into "other".
+fn fit_categories(
+    levels: &[String],
+    codes: &[u32],
+    train: &[usize],
+    n_missing: usize,
+) -> Option<(Kind, Vec<Moments>, usize)> {
+    let mut counts = vec![0usize; levels.len()];
+    train.iter().map(|row| codes[*row]).filter(|c| *c != MISSING).for_each(|c| counts[c as usize] += 1);
+    let mut seen: Vec<usize> = (0..levels.len()).filter(|l| counts[*l] > 0).collect();
+    let known = train.len() - n_missing;
+    if seen.len() > MIN_ID_LEVELS && seen.len() as f64 >= ID_SHARE * known as f64 {
+        return None;
+    }
+    seen.sort_by(|a, b| counts[*b].cmp(&counts[*a]).then(levels[*a].cmp(&levels[*b])));
+    let enough = train.len().div_ceil(RAREST).max(2);
+    // Folding a single level would only rename it.
+    let mut kept = seen.iter().filter(|l| counts[**l] >= enough).count().min(MAX_LEVELS);
+    if kept + 1 == seen.len() || kept == 0 {
+        kept = seen.len().min(MAX_LEVELS);
+    }
+    let folded = seen.split_off(kept);
+    seen.sort_by(|a, b| levels[*a].cmp(&levels[*b]));
+    let mut ones: Vec<usize> = seen.iter().map(|l| counts[*l]).collect();
+    if !folded.is_empty() {
+        ones.push(folded.iter().map(|l| counts[*l]).sum());
+    }
+    if n_missing > 0 {
+        ones.push(n_missing);
+    }
+    let kind = Kind::Category {
+        levels: seen.iter().map(|l| levels[*l].clone()).collect(),
+        other: !folded.is_empty(),
+        missing: n_missing > 0,
+    };
+    Some((kind, ones.iter().map(|n| Moments::binary(*n, train.len())).collect(), folded.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fit(column: &Column, train: &[usize]) -> ColumnEncoding {
+        match ColumnEncoding::fit("t.csv", "c", 0, column, train, false).unwrap() {
+            Fitted::Kept(encoding, _) => encoding,
+            Fitted::Dropped(why) => panic!("{why}"),
+        }
+    }
+
+    fn text(cells: &[Option<&str>]) -> Column {
+        let mut builder = super::super::table::TextBuilder::default();
+        cells.iter().for_each(|c| builder.push(*c));
+        builder.finish()
+    }
+
+    fn write(encoding: &ColumnEncoding, column: Column) -> Vec<Vec<f32>> {
+        let rows = match &column {
+            Column::Number(values) => values.len(),
+            Column::Text { codes, .. } => codes.len(),
+        };
+        let table = Table {
+            file: "t.csv".into(),
+            names: vec!["c".into()],
+            named: true,
+            columns: vec![column],
+            rows,
+            lines: None,
+        };
+        let (width, order) = (encoding.inputs(), (0..rows).collect::<Vec<_>>());
+        let mut out = vec![9.0; rows * width];
+        encoding.write(&table, 0, &order, &mut out, width, 0).unwrap();
+        out.chunks(width).map(<[f32]>::to_vec).collect()
+    }
+
+    #[test]
+    fn missing_numbers_get_the_training_median_and_an_indicator() {
+        let nan = f64::NAN;
+        let column = Column::Number(vec![1.0, 5.0, nan, 2.0, 4.0, 1e9]);
+        let encoding = fit(&column, &[0, 1, 2, 3, 4]);
+        assert_eq!(encoding.kind, Kind::Number { median: 3.0, missing: true });
+        assert_eq!(write(&encoding, column)[2], [3.0, 1.0]);
+        let odd = fit(&Column::Number(vec![nan, 7.0, 1.0, 3.0]), &[0, 1, 2, 3]);
+        assert_eq!(odd.kind, Kind::Number { median: 3.0, missing: true });
+        // Complete in training: no indicator, and a value that is missing later is imputed all the same.
+        let complete = fit(&Column::Number(vec![1.0, 2.0]), &[0, 1]);
+        assert_eq!(complete.inputs(), 1);
+    }
+
+    #[test]
+    fn categories_are_those_of_the_training_rows() {
+        let column = text(&[Some("b"), Some("a"), None, Some("a"), Some("b"), Some("late")]);
+        let encoding = fit(&column, &[0, 1, 2, 3, 4]);
+        let levels = vec!["a".to_owned(), "b".into()];
+        assert_eq!(encoding.kind, Kind::Category { levels, other: false, missing: true });
+        let out = write(&encoding, column);
+        assert_eq!(out[0], [0.0, 1.0, 0.0]);
+        assert_eq!(out[1], [1.0, 0.0, 0.0]);
+        assert_eq!(out[2], [0.0, 0.0, 1.0]);
+        assert_eq!(out[5], [0.0, 0.0, 0.0], "a category that training did not have");
+    }
+
+    #[test]
+    fn many_categories_are_capped_and_ids_dropped() {
+        let names: Vec<String> = (0..1000).map(|i| format!("c{}", (i * i) % 211)).collect();
+        let column = text(&names.iter().map(|n| Some(n.as_str())).collect::<Vec<_>>());
+        let encoding = fit(&column, &(0..1000).collect::<Vec<_>>());
+        assert_eq!(encoding.inputs(), MAX_LEVELS + 1);
+        let ids: Vec<String> = (0..100).map(|i| format!("id{i}")).collect();
+        let ids = text(&ids.iter().map(|n| Some(n.as_str())).collect::<Vec<_>>());
+        let fitted = ColumnEncoding::fit("t.csv", "c", 0, &ids, &(0..100).collect::<Vec<_>>(), true).unwrap();
+        assert!(matches!(fitted, Fitted::Dropped(why) if why.contains("id")));
+    }
+
+    #[test]
+    fn every_input_is_standardised() {
+        let column =
+            text(&[Some("x"), Some("y"), Some("x"), Some("y"), None, Some("x"), Some("z"), Some("z")]);
+        let rows: Vec<usize> = (0..8).collect();
+        let Fitted::Kept(encoding, _) = ColumnEncoding::fit("t", "c", 0, &column, &rows, true).unwrap()
+        else {
+            panic!("dropped")
+        };
+        let out = write(&encoding, column);
+        for input in 0..encoding.inputs() {
+            let moments = Moments::of(out.iter().map(|row| f64::from(row[input])));
+            assert!(moments.mean.abs() < 1e-6 && (moments.std - 1.0).abs() < 1e-6, "{input}: {moments:?}");
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! What can be wrong with data: each message names the place, what was expected, and what to do.
+
+use std::io;
+use std::path::Path;
+
+use thiserror::Error;
+
+/// Why data could not be loaded, in the user's terms.
+#[derive(Debug, Error)]
+pub enum DataError {
+    /// Neither a file, a folder, nor a name in a data folder.
+    #[error(
+        "no data set {name:?}: looked at {}; give a file (.csv, .csv.gz, .npz, .npy, .parquet), a folder of \
+         IDX files, the name of a data set in the data folder ($BNGPU_DATA), or `digits`", looked.join(", ")
+    )]
+    NotFound { name: String, looked: Vec<String> },
+    /// The operating system refused.
+    #[error("{path}: {source}; {remedy}")]
+    Io { path: String, source: io::Error, remedy: &'static str },
+    /// A file or folder that is not what it should be.
+    #[error("{file}: {what}; {remedy}")]
+    File { file: String, what: String, remedy: String },
+    /// A row that does not fit.
+    #[error("{file}, {place}: {what}; {remedy}")]
+    Row { file: String, place: String, what: String, remedy: String },
+    /// A column that does not fit.
+    #[error("{file}, column {column:?}: {what}; {remedy}")]
+    Column { file: String, column: String, what: String, remedy: String },
+    /// One cell.
+    #[error("{file}, {place}, column {column:?}: {what}; {remedy}")]
+    Cell { file: String, place: String, column: String, what: String, remedy: String },
+    /// A setting that this data cannot meet.
+    #[error("{setting}: {what}; {remedy}")]
+    Setting { setting: String, what: String, remedy: String },
+}
+
+impl DataError {
+    pub(crate) fn io(path: &Path, source: io::Error) -> Self {
+        use io::ErrorKind::*;
+        let remedy = match source.kind() {
+            PermissionDenied => "make it readable for this user",
+            NotFound => "check the path",
+            IsADirectory => "give a file, or a folder that holds IDX files",
+            _ => "check the file and the disk that it is on",
+        };
+        DataError::Io { path: path.display().to_string(), source, remedy }
+    }
+
+    pub(crate) fn file(file: &str, what: impl Into<String>, remedy: impl Into<String>) -> Self {
+        DataError::File { file: file.into(), what: what.into(), remedy: remedy.into() }
+    }
+
+    pub(crate) fn row(file: &str, place: String, what: impl Into<String>, remedy: impl Into<String>) -> Self {
+        DataError::Row { file: file.into(), place, what: what.into(), remedy: remedy.into() }
+    }
+
+    pub(crate) fn column(
+        file: &str,
+        column: &str,
+        what: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Self {
+        DataError::Column {
+            file: file.into(),
+            column: column.into(),
+            what: what.into(),
+            remedy: remedy.into(),
+        }
+    }
+
+    pub(crate) fn cell(
+        file: &str,
+        place: String,
+        column: &str,
+        what: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Self {
+        let (what, remedy) = (what.into(), remedy.into());
+        DataError::Cell { file: file.into(), place, column: column.into(), what, remedy }
+    }
+
+    pub(crate) fn setting(
+        setting: impl Into<String>,
+        what: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Self {
+        DataError::Setting { setting: setting.into(), what: what.into(), remedy: remedy.into() }
+    }
+}
+
+/// The first few of `names`, quoted, and how many more there are.
+pub(crate) fn list<S: AsRef<str>>(names: &[S]) -> String {
+    const SHOWN: usize = 20;
+    let mut text =
+        names.iter().take(SHOWN).map(|n| format!("{:?}", shorten(n.as_ref()))).collect::<Vec<_>>().join(", ");
+    if names.len() > SHOWN {
+        text += &format!(" and {} more", names.len() - SHOWN);
+    }
+    text
+}
+
+/// At most 60 characters of a cell that is shown in a message.
+pub(crate) fn shorten(text: &str) -> String {
+    match text.char_indices().nth(60) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+/// The name among `names` that `wanted` is most likely a slip of, if any is near (Levenshtein's distance,
+/// case ignored, at most a third of its letters).
+pub(crate) fn nearest<'a, S: AsRef<str>>(wanted: &str, names: &'a [S]) -> Option<&'a str> {
+    let wanted: Vec<char> = wanted.to_lowercase().chars().take(100).collect();
+    let near = |name: &str| {
+        let name: Vec<char> = name.to_lowercase().chars().take(100).collect();
+        let mut above: Vec<usize> = (0..=name.len()).collect();
+        for (i, a) in wanted.iter().enumerate() {
+            let mut row = vec![i + 1];
+            for (j, b) in name.iter().enumerate() {
+                row.push((above[j] + usize::from(a != b)).min(above[j + 1] + 1).min(row[j] + 1));
+            }
+            above = row;
+        }
+        above[name.len()]
+    };
+    names
+        .iter()
+        .map(|n| (near(n.as_ref()), n.as_ref()))
+        .min()
+        .filter(|(distance, _)| *distance <= wanted.len().div_ceil(3))
+        .map(|(_, name)| name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nearest_finds_slips_only() {
+        let names = ["age", "salary", "Country"];
+        assert_eq!(nearest("salery", &names), Some("salary"));
+        assert_eq!(nearest("country", &names), Some("Country"));
+        assert_eq!(nearest("weight", &names), None);
+        assert_eq!(nearest("x", &[] as &[&str]), None);
+    }
+
+    #[test]
+    fn long_lists_and_cells_are_cut() {
+        let names: Vec<String> = (0..30).map(|i| i.to_string()).collect();
+        assert!(list(&names).ends_with("and 10 more"));
+        assert_eq!(shorten(&"ä".repeat(80)).chars().count(), 61);
+    }
+}

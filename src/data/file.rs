@@ -1,0 +1,75 @@
+//! A file as bytes: unpacked where it is gzipped, with a limit on what comes out.
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::Path;
+
+use flate2::read::MultiGzDecoder;
+
+use super::DataError;
+
+/// More than this is refused: the data would not fit into the memory of a usual machine.
+const MAX_BYTES: u64 = 1 << 36;
+
+/// The whole content of `path`, unpacked if it starts as gzip does (whatever its name says).
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, DataError> {
+    let name = path.display().to_string();
+    let io = |e| DataError::io(path, e);
+    let length = fs::metadata(path).map_err(io).and_then(|meta| {
+        if meta.is_dir() {
+            Err(DataError::file(&name, "is a folder, a file was expected", "give the file inside it"))
+        } else {
+            Ok(meta.len())
+        }
+    })?;
+    too_large(&name, length)?;
+    let mut packed = Vec::new();
+    File::open(path).map_err(io)?.take(MAX_BYTES).read_to_end(&mut packed).map_err(io)?;
+    if packed.is_empty() {
+        return Err(DataError::file(&name, "is empty", "check how it was written or copied"));
+    }
+    if !packed.starts_with(&[0x1f, 0x8b]) {
+        if name.ends_with(".gz") {
+            return Err(DataError::file(
+                &name,
+                "is not gzip, though its name ends in .gz",
+                "rename it, or copy it again",
+            ));
+        }
+        return Ok(packed);
+    }
+    let mut bytes = Vec::new();
+    MultiGzDecoder::new(packed.as_slice()).take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(|e| {
+        DataError::file(
+            &name,
+            format!("is damaged gzip ({e} after {} bytes of content)", bytes_so_far(&packed)),
+            "copy or download it again",
+        )
+    })?;
+    too_large(&name, bytes.len() as u64)?;
+    if bytes.is_empty() {
+        return Err(DataError::file(&name, "is empty inside its gzip", "check how it was written"));
+    }
+    Ok(bytes)
+}
+
+fn too_large(name: &str, length: u64) -> Result<(), DataError> {
+    if length <= MAX_BYTES {
+        return Ok(());
+    }
+    Err(DataError::file(
+        name,
+        format!("is larger than {} GiB", MAX_BYTES >> 30),
+        "split it or take fewer rows",
+    ))
+}
+
+/// How far a damaged file can be unpacked.
+fn bytes_so_far(packed: &[u8]) -> usize {
+    let (mut total, mut buffer) = (0, vec![0; 1 << 16]);
+    let mut decoder = MultiGzDecoder::new(packed).take(MAX_BYTES);
+    while let Ok(n @ 1..) = decoder.read(&mut buffer) {
+        total += n;
+    }
+    total
+}

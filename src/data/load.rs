@@ -1,0 +1,272 @@
+//! From a request to data that can be trained on.
+
+use super::csv::Expect;
+use super::encode::{ColumnEncoding, Fitted};
+use super::error::{list, shorten};
+use super::locate::locate;
+use super::preprocessing::{Inputs, Preprocessing, TrainedOn, hex};
+use super::raw::{Raw, RawFeatures, TargetColumn, digest};
+use super::scale::{ByteScaling, Scale};
+use super::split::{self, Fractions, Parts};
+use super::table::{Column, Table};
+use super::target::{self, TargetEncoding};
+use super::{DataError, Dataset, Features, LoadRequest, Split, Task, TaskKind, read_raw};
+
+/// Fewer training rows than this leave nothing to learn from.
+const MIN_TRAIN: usize = 2;
+
+/// Loads, splits, encodes and scales a source.
+///
+/// # Errors
+/// Whatever is wrong with the request or the data, with file, row and column: see [`DataError`].
+pub fn load(request: &LoadRequest) -> Result<Dataset, DataError> {
+    let fractions = Fractions { val: request.val_split, test: request.test_split }.check()?;
+    let located = locate(&request.source, request.data_dir.as_deref())?;
+    let wanted = request.target.as_deref();
+    let expect = Expect { names: wanted.into_iter().collect(), text: None };
+    let mut raw = read_raw(&located, &expect, wanted)?;
+    raw.choose_target(wanted)?;
+    let target = raw.target.take().ok_or_else(|| no_target(&raw))?;
+    let mut notes = std::mem::take(&mut raw.notes);
+
+    let images = matches!(raw.features, RawFeatures::Bytes { .. });
+    let (kind, note) = target::decide(&raw, &target, images, request.task)?;
+    notes.extend(note);
+    let kept: Vec<usize> = (0..raw.rows).filter(|row| !target.column.is_missing(*row)).collect();
+    if kept.len() < raw.rows {
+        notes.push(format!("{} rows without a target ({:?}) left out", raw.rows - kept.len(), target.name));
+    }
+    let task = match kind {
+        TaskKind::Classify => Task::Classify { classes: target::classes(&raw, &target)? },
+        TaskKind::Regress => Task::Regress,
+    };
+    let class = target::class_of_rows(&raw, &target, &task)?;
+    check_classes(&raw, &target, &task, &kept, &class, fractions)?;
+    let parts = assign(&raw, &kept, |row| class[row], fractions, request.seed);
+    check_parts(&raw, &parts, fractions, &mut notes)?;
+    note_unseen_classes(&task, &class, &parts, &mut notes);
+
+    let scale = match &task {
+        Task::Classify { .. } => Scale::IDENTITY,
+        Task::Regress => {
+            let values = target::values(&raw, &target)?;
+            target::fit_values(&raw, &target, values, &parts.train, request.standardize)?
+        }
+    };
+    let text = matches!(target.column, Column::Text { .. });
+    let encoding = TargetEncoding { scale, ..TargetEncoding::unscaled(&target.name, target.index, text) };
+    let split = Split { train: parts.train.len(), val: parts.val.len(), test: parts.test.len() };
+    let mut preprocessing = Preprocessing {
+        inputs: fit_inputs(&mut raw, &parts.train, request.standardize, &mut notes)?,
+        task: task.clone(),
+        target: encoding,
+        trained_on: TrainedOn {
+            source: located.source(),
+            content: hex(&raw.content),
+            val_split: request.val_split,
+            test_split: request.test_split,
+            seed: request.seed,
+            split,
+        },
+    };
+
+    let order = parts.ordered();
+    let targets = target::encode(&raw, &target, &task, scale, &order)?;
+    let fingerprint = fingerprint(&mut preprocessing, &order);
+    let features = match &raw.features {
+        RawFeatures::Bytes { data, n_features, .. } => {
+            let image = |row: &usize| &data[row * n_features..(row + 1) * n_features];
+            Features::Bytes(order.iter().flat_map(image).copied().collect())
+        }
+        // Categories that only val or test rows have are usual, and nothing to tell of.
+        RawFeatures::Table(_) => Features::Floats(preprocessing.encode(&raw, &order, &mut Vec::new())?),
+    };
+    Ok(Dataset {
+        name: located.name,
+        source: request.source.clone(),
+        task,
+        n_features: preprocessing.n_features(),
+        features,
+        targets,
+        split,
+        preprocessing,
+        fingerprint,
+        notes,
+    })
+}
+
+/// The parts of the rows `kept`: the source's own test and validation rows where it has them.
+pub(crate) fn assign(
+    raw: &Raw,
+    kept: &[usize],
+    class: impl Fn(usize) -> usize,
+    fractions: Fractions,
+    seed: u64,
+) -> Parts {
+    let [train, val, _] = raw.given.unwrap_or([raw.rows, 0, 0]);
+    let mut parts = Parts::default();
+    for row in kept {
+        match row {
+            r if *r < train => parts.train.push(*r),
+            r if *r < train + val => parts.val.push(*r),
+            r => parts.test.push(*r),
+        }
+    }
+    if parts.test.is_empty() {
+        parts.test = split::take(&mut parts.train, &class, fractions.test, seed, 0);
+    }
+    if parts.val.is_empty() {
+        parts.val = split::take(&mut parts.train, &class, fractions.val, seed, 1);
+    }
+    parts
+}
+
+fn no_target(raw: &Raw) -> DataError {
+    DataError::file(
+        &raw.file,
+        "has no labels to train on",
+        "add them: an idx1 file beside the images, an array y in the .npz, a target column in the table",
+    )
+}
+
+/// A class of one row cannot be both learned and tested.
+fn check_classes(
+    raw: &Raw,
+    target: &TargetColumn,
+    task: &Task,
+    kept: &[usize],
+    class: &[usize],
+    fractions: Fractions,
+) -> Result<(), DataError> {
+    let Task::Classify { classes } = task else { return Ok(()) };
+    if raw.given.is_some() || (fractions.val == 0.0 && fractions.test == 0.0) {
+        return Ok(());
+    }
+    let mut counts = vec![0usize; classes.len()];
+    kept.iter().for_each(|row| counts[class[*row]] += 1);
+    let single: Vec<&str> =
+        classes.iter().zip(&counts).filter(|(_, n)| **n < 2).map(|(c, _)| c.as_str()).collect();
+    let Some(first) = single.first() else { return Ok(()) };
+    let row = kept.iter().find(|row| &classes[class[**row]] == first).copied().unwrap_or(0);
+    let more = if single.len() > 1 {
+        format!(" (and {} more such classes)", single.len() - 1)
+    } else {
+        String::new()
+    };
+    let what =
+        format!("class {:?} has one row only{more}; a stratified split needs two of each", shorten(first));
+    let remedy = "leave the row out, merge the class with another, use --task regress if these are numbers, or \
+                  set --val-split 0 --test-split 0";
+    Err(DataError::cell(&raw.file, raw.place(row), &target.name, what, remedy))
+}
+
+fn check_parts(
+    raw: &Raw,
+    parts: &Parts,
+    fractions: Fractions,
+    notes: &mut Vec<String>,
+) -> Result<(), DataError> {
+    let n = parts.train.len();
+    if n < MIN_TRAIN {
+        let what = format!("{n} training rows, at least {MIN_TRAIN} were expected");
+        return Err(DataError::file(
+            &raw.file,
+            what,
+            "give more rows, or smaller --val-split and --test-split",
+        ));
+    }
+    if parts.val.is_empty() {
+        let why = if fractions.val > 0.0 { "too few rows for a" } else { "no" };
+        notes.push(format!(
+            "{why} validation part: early stopping is off, and the last weights count as the best"
+        ));
+    }
+    if parts.test.is_empty() {
+        let why = if fractions.test > 0.0 { "too few rows for a" } else { "no" };
+        notes.push(format!("{why} test part: no test score is reported"));
+    }
+    Ok(())
+}
+
+fn note_unseen_classes(task: &Task, class: &[usize], parts: &Parts, notes: &mut Vec<String>) {
+    let Task::Classify { classes } = task else { return };
+    let mut seen = vec![false; classes.len()];
+    parts.train.iter().for_each(|row| seen[class[*row]] = true);
+    let unseen: Vec<&str> = classes.iter().zip(seen).filter(|(_, s)| !s).map(|(c, _)| c.as_str()).collect();
+    if !unseen.is_empty() {
+        notes.push(format!("no training row is of class {}: it cannot be learned", list(&unseen)));
+    }
+}
+
+/// Learns the scaling of bytes, or every column's encoding; columns that tell nothing leave the table.
+fn fit_inputs(
+    raw: &mut Raw,
+    train: &[usize],
+    standardize: bool,
+    notes: &mut Vec<String>,
+) -> Result<Inputs, DataError> {
+    match &mut raw.features {
+        RawFeatures::Bytes { data, n_features, full_scale } => Ok(Inputs::Bytes(match standardize {
+            true => ByteScaling::fit(data, *n_features, train),
+            false => ByteScaling::unit(*n_features, *full_scale),
+        })),
+        RawFeatures::Table(table) => {
+            let (source_columns, named) = (table.columns.len(), table.named);
+            let columns = fit_columns(table, train, standardize, notes)?;
+            Ok(Inputs::Columns { columns, source_columns, named })
+        }
+    }
+}
+
+fn fit_columns(
+    table: &mut Table,
+    train: &[usize],
+    standardize: bool,
+    notes: &mut Vec<String>,
+) -> Result<Vec<ColumnEncoding>, DataError> {
+    let (mut encodings, mut kept, mut constant) = (Vec::new(), Vec::new(), Vec::new());
+    for (position, (name, column)) in table.names.iter().zip(&table.columns).enumerate() {
+        match ColumnEncoding::fit(&table.file, name, position, column, train, standardize)? {
+            Fitted::Kept(encoding, note) => {
+                if encoding.scales.iter().all(|s| s.factor == 0.0) {
+                    constant.push(name.clone());
+                }
+                notes.extend(note);
+                encodings.push(encoding);
+                kept.push(true);
+            }
+            Fitted::Dropped(note) => {
+                notes.push(note);
+                kept.push(false);
+            }
+        }
+    }
+    if !constant.is_empty() {
+        notes.push(format!(
+            "{} columns are constant in the training rows and count as 0: {}",
+            constant.len(),
+            list(&constant)
+        ));
+    }
+    if encodings.is_empty() {
+        return Err(DataError::file(
+            &table.file,
+            "has no column left to learn from besides the target",
+            "add columns, or choose another --target",
+        ));
+    }
+    let mut keep = kept.iter();
+    table.columns.retain(|_| *keep.next().unwrap_or(&true));
+    let mut keep = kept.iter();
+    table.names.retain(|_| *keep.next().unwrap_or(&true));
+    Ok(encodings)
+}
+
+/// Over content, order of the rows and encoding; not over where the source lies.
+fn fingerprint(preprocessing: &mut Preprocessing, order: &[usize]) -> String {
+    let source = std::mem::take(&mut preprocessing.trained_on.source);
+    let described = serde_json::to_vec(&*preprocessing).unwrap_or_default();
+    preprocessing.trained_on.source = source;
+    let rows: Vec<u8> = order.iter().flat_map(|row| (*row as u64).to_le_bytes()).collect();
+    hex(&digest(&[b"bngpu data 1", &described, &rows]))
+}

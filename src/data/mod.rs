@@ -1,0 +1,236 @@
+//! From what the user names to numbers that a network can be trained on.
+//!
+//! A source (embedded digits, IDX folder, CSV, NPZ, NPY, Parquet) is read as it is ([`raw`]), its target is
+//! understood ([`target`]), its rows are split ([`split`]), and its columns are encoded and scaled ([`encode`],
+//! [`scale`]) by what the training rows alone say. What was learned is the [`Preprocessing`], which is stored
+//! with the model and does the same to the raw rows of `eval` and `predict`.
+//!
+//! A format is one file with a function that returns a [`raw::Raw`], and one line in [`read_raw`].
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+mod array;
+mod csv;
+mod digits;
+mod encode;
+mod error;
+mod file;
+mod idx;
+mod load;
+mod locate;
+mod numpy;
+mod parquet;
+mod preprocessing;
+mod raw;
+mod scale;
+mod split;
+mod table;
+mod target;
+
+pub use error::DataError;
+pub use load::load;
+pub use preprocessing::Preprocessing;
+
+use locate::{Format, Located};
+use raw::Raw;
+
+/// What is predicted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Task {
+    /// One of these classes; their order is that of the network's outputs.
+    Classify { classes: Vec<String> },
+    /// A number.
+    Regress,
+}
+
+impl Task {
+    /// Outputs of the network: one a class, or one.
+    pub fn n_outputs(&self) -> usize {
+        match self {
+            Task::Classify { classes } => classes.len(),
+            Task::Regress => 1,
+        }
+    }
+}
+
+/// What `--task` may ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TaskKind {
+    Classify,
+    Regress,
+}
+
+/// Inputs `[N, F]`, row-major.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Features {
+    /// Images as stored; [`Preprocessing::byte_scaling`] is applied where they are read.
+    Bytes(Vec<u8>),
+    /// Ready for the network.
+    Floats(Vec<f32>),
+}
+
+/// What the network should say, `[N]`.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Targets {
+    /// Indices into the task's classes.
+    Classes(Vec<u32>),
+    /// Standardised where that is asked for; [`Preprocessing::target_to_units`] turns them back.
+    Values(Vec<f32>),
+}
+
+impl Targets {
+    /// Rows.
+    pub fn len(&self) -> usize {
+        match self {
+            Targets::Classes(classes) => classes.len(),
+            Targets::Values(values) => values.len(),
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// Rows of each part; a [`Dataset`]'s rows are ordered train | val | test.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Split {
+    pub train: usize,
+    pub val: usize,
+    pub test: usize,
+}
+
+impl Split {
+    /// The rows of a part.
+    pub fn range(&self, part: Part) -> std::ops::Range<usize> {
+        let (val, test) = (self.train, self.train + self.val);
+        match part {
+            Part::All => 0..test + self.test,
+            Part::Train => 0..val,
+            Part::Val => val..test,
+            Part::Test => test..test + self.test,
+        }
+    }
+}
+
+/// Which rows of a source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Part {
+    All,
+    Train,
+    Val,
+    Test,
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(match self {
+            Part::All => "whole",
+            Part::Train => "training",
+            Part::Val => "validation",
+            Part::Test => "test",
+        })
+    }
+}
+
+/// Data ready to be trained on.
+#[derive(Clone, Debug)]
+pub struct Dataset {
+    /// Short, for the run's folder.
+    pub name: String,
+    /// As the user gave it.
+    pub source: String,
+    pub task: Task,
+    /// `[N, F]`
+    pub features: Features,
+    /// F
+    pub n_features: usize,
+    /// `[N]`
+    pub targets: Targets,
+    pub split: Split,
+    pub preprocessing: Preprocessing,
+    /// SHA-256, hexadecimal, over content, split and encoding: equal if and only if the network sees the same.
+    pub fingerprint: String,
+    /// What the user should be told: rows and columns left out, values imputed, how the target was taken.
+    pub notes: Vec<String>,
+}
+
+impl Dataset {
+    /// What a model must beat on `part`: the accuracy of always answering the training rows' most frequent
+    /// class, or the root mean squared error, in the user's units, of always answering their mean. None where
+    /// the part has no rows.
+    pub fn baseline(&self, part: Part) -> Option<f64> {
+        let (train, range) = (self.split.range(Part::Train), self.split.range(part));
+        if range.is_empty() {
+            return None;
+        }
+        let n = range.len() as f64;
+        Some(match &self.targets {
+            Targets::Classes(classes) => {
+                let mut counts = vec![0usize; self.task.n_outputs()];
+                classes[train].iter().for_each(|c| counts[*c as usize] += 1);
+                // The first of equals, so that the answer does not depend on the search.
+                let most = (0..counts.len()).rev().max_by_key(|c| counts[*c])? as u32;
+                classes[range].iter().filter(|c| **c == most).count() as f64 / n
+            }
+            Targets::Values(values) => {
+                let mean =
+                    values[train.clone()].iter().map(|v| f64::from(*v)).sum::<f64>() / train.len() as f64;
+                let squares = values[range].iter().map(|v| (f64::from(*v) - mean).powi(2)).sum::<f64>();
+                (squares / n).sqrt() * self.preprocessing.target_scale()
+            }
+        })
+    }
+}
+
+/// Raw rows as the network takes them.
+#[derive(Clone, Debug)]
+pub struct Rows {
+    /// `[rows, F]`
+    pub features: Vec<f32>,
+    pub rows: usize,
+    /// `[rows]`, if the source has them all.
+    pub targets: Option<Targets>,
+    /// What the user should be told.
+    pub notes: Vec<String>,
+}
+
+/// What to load, and how.
+#[derive(Clone, Debug)]
+pub struct LoadRequest {
+    /// `digits`, a path, or a name in the data folder.
+    pub source: String,
+    /// Name of the target column, or its position from 0; the last by default.
+    pub target: Option<String>,
+    /// Classes or a number; from the target by default.
+    pub task: Option<TaskKind>,
+    /// Fraction of the rows outside the test part.
+    pub val_split: f64,
+    /// Fraction of all rows, where the source has no test part.
+    pub test_split: f64,
+    pub standardize: bool,
+    pub seed: u64,
+    /// Where names are looked up; `$BNGPU_DATA` by default.
+    pub data_dir: Option<PathBuf>,
+}
+
+/// Reads a source as it is. `target` is what the user calls it, for formats that name arrays.
+fn read_raw(located: &Located, expect: &csv::Expect, target: Option<&str>) -> Result<Raw, DataError> {
+    let path: &Path = &located.path;
+    match located.format {
+        Format::Digits => digits::read(),
+        Format::IdxFolder => idx::read_folder(path),
+        Format::IdxFile => idx::read_file(path),
+        Format::Csv => csv::read_file(path, expect),
+        Format::Npz => numpy::read_npz(path, target),
+        Format::Npy => numpy::read_npy(path),
+        Format::Parquet => parquet::read(path, expect),
+    }
+}

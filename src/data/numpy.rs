@@ -1,0 +1,197 @@
+//! `.npz` archives of named arrays, and single `.npy` files.
+//!
+//! Of an archive the arrays `x_train, y_train, x_test, y_test[, x_val, y_val]` are taken, or one pair of `x`
+//! and `y`, by the usual names (see [`INPUTS`] and [`LABELS`]; case does not matter). A `.npy` of two dimensions
+//! is a table whose columns are named by position.
+
+use std::io::{Cursor, Read};
+use std::path::Path;
+
+use npyz::npz::NpzArchive;
+
+use super::array::{Array, Values, parse_npy};
+use super::error::list;
+use super::raw::{Raw, digest};
+use super::table::Table;
+use super::{DataError, file};
+
+const INPUTS: [&str; 6] = ["x", "data", "images", "image", "features", "inputs"];
+const LABELS: [&str; 6] = ["y", "target", "targets", "labels", "label", "classes"];
+const PARTS: [&[&str]; 3] = [&["train"], &["val", "valid", "validation"], &["test"]];
+
+/// A `.npy`: `[rows, columns]` is a table with its label in it, more dimensions are images without labels.
+pub(crate) fn read_npy(path: &Path) -> Result<Raw, DataError> {
+    let name = path.display().to_string();
+    let bytes = file::read(path)?;
+    let mut array = parse_npy(&name, &bytes)?;
+    let content = digest(&[&bytes]);
+    if array.shape.len() != 2 {
+        return Raw::from_arrays(&name, array, None, None, content);
+    }
+    array.values = match array.values {
+        Values::Bytes(bytes) => Values::Numbers(bytes.into_iter().map(f64::from).collect()),
+        other => other,
+    };
+    Ok(Raw { holds_target: true, ..Raw::from_arrays(&name, array, None, None, content)? })
+}
+
+/// An `.npz`; `target` names the array of labels. Labels may lack for prediction (then there is no target).
+pub(crate) fn read_npz(path: &Path, target: Option<&str>) -> Result<Raw, DataError> {
+    let name = path.display().to_string();
+    let bytes = file::read(path)?;
+    let mut archive = NpzArchive::new(Cursor::new(&bytes)).map_err(|e| {
+        DataError::file(&name, format!("is no .npz archive ({e})"), "write it with numpy.savez")
+    })?;
+    let arrays: Vec<String> = archive.array_names().map(str::to_owned).collect();
+    let chosen = choose(&name, &arrays, target)?;
+    let (mut x, mut y): (Option<Array>, Option<(String, Array)>) = (None, None);
+    let mut counts = [0; 3];
+    for (part, inputs, labels) in &chosen {
+        let inputs_array = read_array(&name, &mut archive, inputs, bytes.len())?;
+        counts[*part] = inputs_array.shape.first().copied().unwrap_or(0);
+        if let Some(labels) = labels {
+            let array = flat(read_array(&name, &mut archive, labels, bytes.len())?);
+            if array.shape.first() != Some(&counts[*part]) || array.shape.len() != 1 {
+                let what =
+                    format!("labels of shape {:?}, where {inputs:?} has {} rows", array.shape, counts[*part]);
+                let remedy = "expected one label a row; turn one-hot labels into numbers with argmax";
+                return Err(DataError::column(&name, labels, what, remedy));
+            }
+            match &mut y {
+                None => y = Some((labels.clone(), array)),
+                Some((_, all)) => append(&name, labels, all, array)?,
+            }
+        }
+        match &mut x {
+            None => x = Some(inputs_array),
+            Some(all) => append(&name, inputs, all, inputs_array)?,
+        }
+    }
+    let x = x.ok_or_else(|| no_inputs(&name, &arrays))?;
+    let given = (chosen.len() > 1).then_some(counts);
+    Raw::from_arrays(&name, x, y, given, digest(&[&bytes]))
+}
+
+/// (part, inputs, labels) of the arrays that are taken, in the order train, val, test.
+type Chosen = Vec<(usize, String, Option<String>)>;
+
+fn choose(file: &str, arrays: &[String], target: Option<&str>) -> Result<Chosen, DataError> {
+    let find = |wanted: &str| arrays.iter().find(|a| a.eq_ignore_ascii_case(wanted)).cloned();
+    let of_part = |names: &[&str], part: &str| {
+        names.iter().find_map(|n| find(&format!("{n}_{part}")).or_else(|| find(&format!("{part}_{n}"))))
+    };
+    let mut chosen = Chosen::new();
+    for (part, part_names) in PARTS.iter().enumerate() {
+        for name in *part_names {
+            if let (Some(x), None) = (of_part(&INPUTS, name), chosen.iter().find(|c| c.0 == part)) {
+                chosen.push((part, x, of_part(&LABELS, name)));
+            }
+        }
+    }
+    if chosen.iter().any(|c| c.0 == 0) {
+        let some_labels = chosen.iter().any(|c| c.2.is_some());
+        if let Some((_, x, _)) = chosen.iter().find(|c| some_labels && c.2.is_none()) {
+            let what = format!("has {x:?} and no labels for it; its arrays are {}", list(arrays));
+            return Err(DataError::file(file, what, "add them, or remove the inputs"));
+        }
+        return Ok(chosen);
+    }
+    let labels = match target {
+        Some(name) => Some(find(name).ok_or_else(|| {
+            DataError::column(
+                file,
+                name,
+                format!("no such array of labels; there are {}", list(arrays)),
+                "give --target the name of one of them",
+            )
+        })?),
+        None => LABELS.iter().find_map(|n| find(n)),
+    };
+    let inputs = INPUTS.iter().find_map(|n| find(n)).ok_or_else(|| no_inputs(file, arrays))?;
+    Ok(vec![(0, inputs, labels)])
+}
+
+fn no_inputs(file: &str, arrays: &[String]) -> DataError {
+    DataError::file(
+        file,
+        format!("has no array of inputs; its arrays are {}", list(arrays)),
+        "name them x and y, or x_train, y_train, x_test and y_test",
+    )
+}
+
+/// One array, never larger than what deflate can make of the archive's `packed` bytes.
+fn read_array(
+    file: &str,
+    archive: &mut NpzArchive<Cursor<&Vec<u8>>>,
+    name: &str,
+    packed: usize,
+) -> Result<Array, DataError> {
+    let bad = |e: String| {
+        DataError::file(
+            &format!("{file}, array {name:?}"),
+            e,
+            "write it with numpy.savez or savez_compressed",
+        )
+    };
+    let mut bytes = Vec::new();
+    let limit = (packed as u64).saturating_mul(1040) + 4096;
+    let mut entry = archive
+        .zip_archive()
+        .by_name(&format!("{name}.npy"))
+        .map_err(|e| bad(format!("cannot be unpacked ({e})")))?;
+    (&mut entry)
+        .take(limit)
+        .read_to_end(&mut bytes)
+        .map_err(|e| bad(format!("cannot be unpacked ({e}): the archive is damaged")))?;
+    parse_npy(&format!("{file}, array {name:?}"), &bytes)
+}
+
+/// `[N, 1]` as `[N]`.
+fn flat(mut array: Array) -> Array {
+    while array.shape.len() > 1 && array.shape.last() == Some(&1) {
+        array.shape.pop();
+    }
+    array
+}
+
+fn append(file: &str, name: &str, all: &mut Array, more: Array) -> Result<(), DataError> {
+    let same_shape = all.shape.get(1..) == more.shape.get(1..);
+    let rows = more.shape.first().copied().unwrap_or(0);
+    match (&mut all.values, more.values) {
+        _ if !same_shape => {
+            return Err(DataError::column(
+                file,
+                name,
+                format!(
+                    "rows of shape {:?}, where the part before has {:?}",
+                    more.shape.get(1..),
+                    all.shape.get(1..)
+                ),
+                "give all parts rows of one shape",
+            ));
+        }
+        (Values::Bytes(a), Values::Bytes(b)) => a.extend(b),
+        (Values::Texts(a), Values::Texts(b)) => a.extend(b),
+        (values, more) => {
+            let before = std::mem::replace(values, Values::Numbers(Vec::new()));
+            let (Some(mut a), Some(b)) = (before.into_numbers(), more.into_numbers()) else {
+                return Err(DataError::column(
+                    file,
+                    name,
+                    "text in one part, numbers in another",
+                    "write them alike",
+                ));
+            };
+            a.extend(b);
+            *values = Values::Numbers(a);
+        }
+    }
+    all.shape[0] += rows;
+    Ok(())
+}
+
+/// Bytes `[rows, n]` as a table of numbers.
+pub(crate) fn bytes_as_table(file: &str, data: &[u8], n_features: usize) -> Table {
+    let numbers: Vec<f64> = data.iter().map(|b| f64::from(*b)).collect();
+    Table::from_matrix(file, &numbers, n_features)
+}

@@ -1,0 +1,408 @@
+//! What turns raw rows into the network's inputs, kept inside the model file.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::csv::Expect;
+use super::encode::{ColumnEncoding, Kind};
+use super::load::assign;
+use super::locate::{Located, locate};
+use super::numpy::bytes_as_table;
+use super::raw::{Raw, RawFeatures};
+use super::scale::{ByteScaling, Scale};
+use super::split::Fractions;
+use super::table::Table;
+use super::target::TargetEncoding;
+use super::{DataError, Part, Rows, Split, Task, read_raw, target};
+
+/// What to do where pixels were expected.
+const PIXELS: &str = "give the images that the model was trained on as numbers of 0 to 255";
+
+/// Everything that turns the raw rows of a source into inputs `[N, F]` of the network, and what it gives into
+/// classes or values. Fitted on the training rows alone.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Preprocessing {
+    pub(crate) task: Task,
+    pub(crate) inputs: Inputs,
+    pub(crate) target: TargetEncoding,
+    pub(crate) trained_on: TrainedOn,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Inputs {
+    /// Images as bytes, scaled where they are read.
+    Bytes(ByteScaling),
+    Columns {
+        columns: Vec<ColumnEncoding>,
+        /// Columns of the source, the target not counted.
+        source_columns: usize,
+        /// Whether the source named them.
+        named: bool,
+    },
+}
+
+/// The source that was trained on, so that `eval` finds the rows that were not.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct TrainedOn {
+    pub source: String,
+    /// SHA-256 of its content, hexadecimal.
+    pub content: String,
+    pub val_split: f64,
+    pub test_split: f64,
+    pub seed: u64,
+    pub split: Split,
+}
+
+impl Preprocessing {
+    /// F, the inputs of the network.
+    pub fn n_features(&self) -> usize {
+        match &self.inputs {
+            Inputs::Bytes(scaling) => scaling.shift.len(),
+            Inputs::Columns { columns, .. } => columns.iter().map(ColumnEncoding::inputs).sum(),
+        }
+    }
+
+    /// What is predicted.
+    pub fn task(&self) -> &Task {
+        &self.task
+    }
+
+    /// The source that was trained on, as a path that holds from any working directory (or `digits`).
+    pub fn source(&self) -> &str {
+        &self.trained_on.source
+    }
+
+    /// Name of the target column.
+    pub fn target_name(&self) -> &str {
+        &self.target.name
+    }
+
+    /// (shift `[F]`, factor `[F]`) of images kept as bytes: x = (byte - shift) · factor, what the device applies
+    /// on reading. None where the inputs were scaled on the host.
+    pub fn byte_scaling(&self) -> Option<(&[f32], &[f32])> {
+        match &self.inputs {
+            Inputs::Bytes(scaling) => Some((&scaling.shift, &scaling.factor)),
+            Inputs::Columns { .. } => None,
+        }
+    }
+
+    /// A name for each input `[F]`: `age`, `age is missing`, `city=Rome`, `city is other`, `pixel 12`.
+    pub fn input_names(&self) -> Vec<String> {
+        let columns = match &self.inputs {
+            Inputs::Bytes(scaling) => {
+                return (0..scaling.shift.len()).map(|i| format!("pixel {i}")).collect();
+            }
+            Inputs::Columns { columns, .. } => columns,
+        };
+        let names = |c: &ColumnEncoding| {
+            let name = &c.name;
+            let (mut names, missing) = match &c.kind {
+                Kind::Number { missing, .. } => (vec![name.clone()], *missing),
+                Kind::Category { levels, other, missing } => {
+                    let levels = levels.iter().map(|l| format!("{name}={l}"));
+                    (levels.chain(other.then(|| format!("{name} is other"))).collect(), *missing)
+                }
+            };
+            names.extend(missing.then(|| format!("{name} is missing")));
+            names
+        };
+        columns.iter().flat_map(names).collect()
+    }
+
+    /// A prediction of the network in the user's units (regression).
+    pub fn target_to_units(&self, v: f64) -> f64 {
+        v * self.target_scale() + self.target.scale.shift
+    }
+
+    /// How many of the user's units one unit of the network's output is (regression).
+    pub fn target_scale(&self) -> f64 {
+        1.0 / self.target.scale.factor
+    }
+
+    /// The raw rows of `source` as inputs `[N, F]`, all of `part`; with targets if the source has them for
+    /// every row. Rows without a target stay: this is what `predict` reads.
+    ///
+    /// `part` other than [`Part::All`] means the part of the training's own split if `source` is what was
+    /// trained on; else the source's own part, or all of its rows where it has no parts.
+    ///
+    /// # Errors
+    /// Everything [`super::load`] finds, and columns that lack or have changed their type since training.
+    pub fn read(&self, source: &str, data_dir: Option<&Path>, part: Part) -> Result<Rows, DataError> {
+        self.rows(source, data_dir, part, false)
+    }
+
+    /// As [`Preprocessing::read`], but the source must have the target, and rows without one are left out: this
+    /// is what `eval` reads.
+    pub fn read_labelled(
+        &self,
+        source: &str,
+        data_dir: Option<&Path>,
+        part: Part,
+    ) -> Result<Rows, DataError> {
+        self.rows(source, data_dir, part, true)
+    }
+
+    fn rows(
+        &self,
+        source: &str,
+        data_dir: Option<&Path>,
+        part: Part,
+        labelled: bool,
+    ) -> Result<Rows, DataError> {
+        let located = locate(source, data_dir)?;
+        let mut raw = self.read_aligned(&located)?;
+        let mut notes = std::mem::take(&mut raw.notes);
+        let has_target: Vec<bool> = match &raw.target {
+            Some(target) => (0..raw.rows).map(|row| !target.column.is_missing(row)).collect(),
+            None if labelled => {
+                return Err(DataError::column(
+                    &raw.file,
+                    &self.target.name,
+                    "the source lacks the target column",
+                    "evaluation needs it; `predict` does not",
+                ));
+            }
+            None => vec![false; raw.rows],
+        };
+        let mut order = self.rows_of(&raw, &located, part, &has_target, &mut notes)?;
+        if labelled {
+            let before = order.len();
+            order.retain(|row| has_target[*row]);
+            if order.len() < before {
+                notes.push(format!("{} rows without a target left out", before - order.len()));
+            }
+        }
+        if order.is_empty() {
+            return Err(DataError::file(
+                &raw.file,
+                format!("has no rows in its {part} part"),
+                "choose another --split",
+            ));
+        }
+        let mut targets = None;
+        if let (Some(target), true) = (&raw.target, order.iter().all(|row| has_target[*row])) {
+            match target::encode(&raw, target, &self.task, self.target.scale, &order) {
+                Ok(found) => targets = Some(found),
+                Err(error) if labelled => return Err(error),
+                Err(error) => notes.push(format!("the target column is not used: {error}")),
+            }
+        }
+        let features = self.encode(&raw, &order, &mut notes)?;
+        Ok(Rows { features, rows: order.len(), targets, notes })
+    }
+
+    /// Reads a source and puts its columns where training had them.
+    fn read_aligned(&self, located: &Located) -> Result<Raw, DataError> {
+        let text = |names: &[String], named: bool| {
+            let mut text = vec![false; names.len()];
+            if let Ok((positions, target)) = self.align("", names, named) {
+                if let Inputs::Columns { columns, .. } = &self.inputs {
+                    for (column, at) in columns.iter().zip(&positions) {
+                        text[*at] = matches!(column.kind, Kind::Category { .. });
+                    }
+                }
+                if let Some(target) = target {
+                    text[target] = self.target.text;
+                }
+            }
+            text
+        };
+        let mut names = vec![];
+        if let Inputs::Columns { columns, named: true, .. } = &self.inputs {
+            names = columns.iter().map(|c| c.name.as_str()).collect();
+        }
+        let mut raw = read_raw(located, &Expect { names, text: Some(&text) }, None)?;
+        if let (RawFeatures::Bytes { data, n_features, .. }, Inputs::Columns { .. }) =
+            (&raw.features, &self.inputs)
+        {
+            raw.features = RawFeatures::Table(bytes_as_table(&raw.file, data, *n_features));
+        }
+        match &mut raw.features {
+            RawFeatures::Bytes { n_features, .. } => {
+                if *n_features != self.n_features() {
+                    return Err(DataError::file(
+                        &raw.file,
+                        format!("has {n_features} pixels an image, the model takes {}", self.n_features()),
+                        "give images of the size that was trained on",
+                    ));
+                }
+            }
+            RawFeatures::Table(table) => {
+                let (positions, target) = self.align(&raw.file, &table.names, table.named)?;
+                let columns = std::mem::take(&mut table.columns);
+                let names = std::mem::take(&mut table.names);
+                table.columns = positions.iter().map(|at| columns[*at].clone()).collect();
+                table.names = positions.iter().map(|at| names[*at].clone()).collect();
+                if let (Some(index), None) = (target, &raw.target) {
+                    let (name, column) = (names[index].clone(), columns[index].clone());
+                    raw.target = Some(super::raw::TargetColumn { name, index, column });
+                }
+            }
+        }
+        Ok(raw)
+    }
+
+    /// Where the wanted columns, and the target if it is there, stand among `names`.
+    fn align(
+        &self,
+        file: &str,
+        names: &[String],
+        named: bool,
+    ) -> Result<(Vec<usize>, Option<usize>), DataError> {
+        let by_name = |name: &str| names.iter().position(|n| n == name);
+        let target_by_name = named.then(|| by_name(&self.target.name)).flatten();
+        let (source_columns, wanted) = match &self.inputs {
+            Inputs::Bytes(scaling) => (scaling.shift.len(), (0..scaling.shift.len()).collect::<Vec<_>>()),
+            Inputs::Columns { columns, source_columns, named: trained_named } => {
+                if named && *trained_named {
+                    let lacking: Vec<&str> =
+                        columns.iter().map(|c| c.name.as_str()).filter(|n| by_name(n).is_none()).collect();
+                    if !lacking.is_empty() {
+                        return Err(DataError::file(
+                            file,
+                            format!("lacks the columns {}", super::error::list(&lacking)),
+                            format!("add them; it has {}", super::error::list(names)),
+                        ));
+                    }
+                    let positions = columns.iter().filter_map(|c| by_name(&c.name)).collect();
+                    return Ok((positions, target_by_name));
+                }
+                (*source_columns, columns.iter().map(|c| c.position).collect())
+            }
+        };
+        let target = match names.len() {
+            n if n == source_columns => None,
+            n if n == source_columns + 1 => {
+                Some(target_by_name.unwrap_or(self.target.index.min(source_columns)))
+            }
+            n => {
+                return Err(DataError::file(
+                    file,
+                    format!("has {n} columns, the model was trained with {source_columns} and the target"),
+                    "give the same columns, with or without the target",
+                ));
+            }
+        };
+        let shifted = |at: usize| at + usize::from(target.is_some_and(|t| at >= t));
+        Ok((wanted.into_iter().map(shifted).collect(), target))
+    }
+
+    /// The rows that `part` means.
+    fn rows_of(
+        &self,
+        raw: &Raw,
+        located: &Located,
+        part: Part,
+        has_target: &[bool],
+        notes: &mut Vec<String>,
+    ) -> Result<Vec<usize>, DataError> {
+        let all = || (0..raw.rows).collect::<Vec<_>>();
+        if part == Part::All {
+            return Ok(all());
+        }
+        if located.source() != self.trained_on.source && hex(&raw.content) != self.trained_on.content {
+            let Some([train, val, test]) = raw.given else {
+                notes.push(format!("{} was not trained on: all its rows are taken", raw.file));
+                return Ok(all());
+            };
+            return Ok(match part {
+                Part::Train | Part::All => (0..train).collect(),
+                Part::Val => (train..train + val).collect(),
+                Part::Test => (train + val..train + val + test).collect(),
+            });
+        }
+        if hex(&raw.content) != self.trained_on.content {
+            return Err(DataError::file(
+                &raw.file,
+                "has changed since the model was trained on it, so its parts are no longer known",
+                "evaluate all of its rows (--split all), or give other data",
+            ));
+        }
+        let fractions = Fractions { val: self.trained_on.val_split, test: self.trained_on.test_split };
+        let kept: Vec<usize> = all().into_iter().filter(|row| has_target[*row]).collect();
+        let target = raw.target.as_ref().map(|t| target::class_of_rows(raw, t, &self.task)).transpose()?;
+        let class = |row: usize| target.as_ref().map_or(0, |classes| classes[row]);
+        let parts = assign(raw, &kept, class, fractions, self.trained_on.seed);
+        Ok(match part {
+            Part::Train | Part::All => parts.train,
+            Part::Val => parts.val,
+            Part::Test => parts.test,
+        })
+    }
+
+    /// Inputs `[order.len(), F]` of the rows `order`.
+    pub(crate) fn encode(
+        &self,
+        raw: &Raw,
+        order: &[usize],
+        notes: &mut Vec<String>,
+    ) -> Result<Vec<f32>, DataError> {
+        match (&self.inputs, &raw.features) {
+            (Inputs::Bytes(scaling), RawFeatures::Bytes { data, .. }) => Ok(scaling.rows(data, order)),
+            (Inputs::Bytes(scaling), RawFeatures::Table(table)) => encode_pixels(scaling, table, order),
+            (Inputs::Columns { columns, .. }, RawFeatures::Table(table)) => {
+                let width = self.n_features();
+                let mut out = vec![0.0; order.len() * width];
+                let mut offset = 0;
+                for (at, column) in columns.iter().enumerate() {
+                    let unknown = column.write(table, at, order, &mut out, width, offset)?;
+                    if unknown > 0 {
+                        notes.push(format!(
+                            "column {:?}: {unknown} cells with a category that the training rows do not have",
+                            column.name
+                        ));
+                    }
+                    offset += column.inputs();
+                }
+                Ok(out)
+            }
+            (Inputs::Columns { .. }, RawFeatures::Bytes { .. }) => {
+                Err(DataError::file(&raw.file, "holds images, the model takes a table", "give a table"))
+            }
+        }
+    }
+}
+
+/// Pixels that come as a table of numbers.
+fn encode_pixels(scaling: &ByteScaling, table: &Table, order: &[usize]) -> Result<Vec<f32>, DataError> {
+    let width = scaling.shift.len();
+    let mut out = vec![0.0; order.len() * width];
+    for (f, column) in table.columns.iter().enumerate() {
+        let super::table::Column::Number(values) = column else {
+            return Err(DataError::column(
+                &table.file,
+                &table.names[f],
+                "is text, a pixel was expected",
+                PIXELS,
+            ));
+        };
+        for (out, row) in out.iter_mut().skip(f).step_by(width).zip(order) {
+            let value = values[*row];
+            if !(0.0..=255.0).contains(&value) {
+                return Err(DataError::cell(
+                    &table.file,
+                    table.place(*row),
+                    &table.names[f],
+                    format!("{value} is no pixel of 0 to 255"),
+                    PIXELS,
+                ));
+            }
+            *out = scaling.apply(f, value as f32);
+        }
+    }
+    Ok(out)
+}
+
+/// Lower-case hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+impl TargetEncoding {
+    /// One whose numbers are given as they are.
+    pub(crate) fn unscaled(name: &str, index: usize, text: bool) -> Self {
+        TargetEncoding { name: name.into(), index, text, scale: Scale::IDENTITY }
+    }
+}

@@ -1,0 +1,188 @@
+//! What every format gives: features as stored, a target, and the parts that the source has itself.
+
+use sha2::{Digest, Sha256};
+
+use super::array::{Array, Values};
+use super::table::{Column, Table};
+use super::{DataError, csv};
+
+/// A source as it was read, rows ordered train | val | test where it has such parts.
+#[derive(Clone, Debug)]
+pub(crate) struct Raw {
+    /// For messages.
+    pub file: String,
+    pub features: RawFeatures,
+    pub rows: usize,
+    pub target: Option<TargetColumn>,
+    /// Whether a column of the table may be taken as the target, as in formats that do not tell them apart.
+    pub holds_target: bool,
+    /// Rows of the source's own train, val and test parts.
+    pub given: Option<[usize; 3]>,
+    /// SHA-256 of the content.
+    pub content: [u8; 32],
+    pub notes: Vec<String>,
+    /// Line of each row in a text file, kept when the target leaves the table.
+    pub lines: Option<Vec<u64>>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum RawFeatures {
+    /// `[rows, n_features]`, row-major; `full_scale` is the largest value of the kind of image.
+    Bytes {
+        data: Vec<u8>,
+        n_features: usize,
+        full_scale: u8,
+    },
+    Table(Table),
+}
+
+/// The column that is to be predicted.
+#[derive(Clone, Debug)]
+pub(crate) struct TargetColumn {
+    pub name: String,
+    /// Its position among all columns of the source.
+    pub index: usize,
+    pub column: Column,
+}
+
+impl Raw {
+    /// The raw of a table whose target is still a column of it.
+    pub fn from_table(table: Table, content: [u8; 32]) -> Raw {
+        Raw {
+            file: table.file.clone(),
+            rows: table.rows,
+            lines: table.lines.clone(),
+            features: RawFeatures::Table(table),
+            target: None,
+            holds_target: true,
+            given: None,
+            content,
+            notes: Vec::new(),
+        }
+    }
+
+    /// Bytes for u8 images `[N, …]`, a table of numbers otherwise; `y` `[N]` is the target.
+    pub fn from_arrays(
+        file: &str,
+        x: Array,
+        y: Option<(String, Array)>,
+        given: Option<[usize; 3]>,
+        content: [u8; 32],
+    ) -> Result<Raw, DataError> {
+        let rows = x.shape.first().copied().unwrap_or(0);
+        let n_features: usize = x.shape.iter().skip(1).product();
+        if x.shape.len() < 2 || n_features == 0 || rows == 0 {
+            return Err(DataError::file(
+                file,
+                format!("its inputs have shape {:?}", x.shape),
+                "expected [rows, features] or [rows, height, width], none of them 0",
+            ));
+        }
+        let features = match x.values {
+            Values::Bytes(data) => RawFeatures::Bytes { data, n_features, full_scale: 255 },
+            Values::Numbers(values) => {
+                if let Some(i) = values.iter().position(|v| v.is_infinite()) {
+                    return Err(DataError::cell(
+                        file,
+                        format!("row {}", i / n_features),
+                        &(i % n_features).to_string(),
+                        "an infinite number",
+                        "expected finite numbers; NaN marks a missing value",
+                    ));
+                }
+                RawFeatures::Table(Table::from_matrix(file, &values, n_features))
+            }
+            Values::Texts(_) => {
+                return Err(DataError::file(
+                    file,
+                    "its inputs are text",
+                    "expected numbers; write a table with text columns as CSV or Parquet",
+                ));
+            }
+        };
+        let target = y
+            .map(|(name, y)| {
+                let n: usize = y.shape.iter().product();
+                if n != rows || y.shape.first() != Some(&rows) {
+                    return Err(DataError::column(
+                        file,
+                        &name,
+                        format!("labels of shape {:?} for {rows} rows of inputs", y.shape),
+                        "expected one label a row: [rows]",
+                    ));
+                }
+                let column = y.values.into_column();
+                Ok(TargetColumn { name, index: n_features, column })
+            })
+            .transpose()?;
+        Ok(Raw {
+            file: file.into(),
+            features,
+            rows,
+            target,
+            holds_target: false,
+            given,
+            content,
+            notes: Vec::new(),
+            lines: None,
+        })
+    }
+
+    /// "line 17" of a text file, "row 16" (from 0) elsewhere.
+    pub fn place(&self, row: usize) -> String {
+        match self.lines.as_ref().and_then(|lines| lines.get(row)) {
+            Some(line) => format!("line {line}"),
+            None => format!("row {row}"),
+        }
+    }
+
+    /// Takes column `index` out of the table and makes it the target.
+    pub fn take_target(&mut self, index: usize) {
+        if let RawFeatures::Table(table) = &mut self.features {
+            let (name, column) = (table.names.remove(index), table.columns.remove(index));
+            self.target = Some(TargetColumn { name, index, column });
+        }
+    }
+
+    /// The target that `--target` means: a name, or a position from 0; the last column by default.
+    pub fn choose_target(&mut self, wanted: Option<&str>) -> Result<(), DataError> {
+        let RawFeatures::Table(table) = &self.features else { return Ok(()) };
+        if self.target.is_some() || !self.holds_target {
+            return Ok(());
+        }
+        let last = table.names.len().checked_sub(1).ok_or_else(|| {
+            DataError::file(&self.file, "has no columns", "expected inputs and a target column")
+        })?;
+        let index = match wanted {
+            None => last,
+            Some(wanted) => match table.names.iter().position(|n| n == wanted).or(wanted.parse().ok()) {
+                Some(index) if index <= last => index,
+                _ => {
+                    let near = super::error::nearest(wanted, &table.names).filter(|_| table.named);
+                    let remedy = match near {
+                        Some(near) => format!("did you mean --target {near:?}?"),
+                        None => "give --target the name of a column or its position from 0".into(),
+                    };
+                    return Err(DataError::column(
+                        &self.file,
+                        wanted,
+                        format!("no such target column; there are {}", csv::columns_of(table)),
+                        remedy,
+                    ));
+                }
+            },
+        };
+        self.take_target(index);
+        Ok(())
+    }
+}
+
+/// SHA-256 over the parts, each preceded by its length.
+pub(crate) fn digest(parts: &[&[u8]]) -> [u8; 32] {
+    let mut hasher = Sha256::new();
+    for part in parts {
+        hasher.update((part.len() as u64).to_le_bytes());
+        hasher.update(part);
+    }
+    hasher.finalize().into()
+}

@@ -1,0 +1,140 @@
+//! A table as it was read: named columns of numbers or text, before any encoding.
+
+use std::collections::HashMap;
+
+use super::DataError;
+
+/// The code of a missing cell in a text column.
+pub(crate) const MISSING: u32 = u32::MAX;
+
+/// One column, `[rows]`.
+#[derive(Clone, Debug)]
+pub(crate) enum Column {
+    /// NaN is missing; there is no infinity.
+    Number(Vec<f64>),
+    /// `levels[codes[row]]`, or [`MISSING`].
+    Text { levels: Vec<String>, codes: Vec<u32> },
+}
+
+impl Column {
+    pub fn is_missing(&self, row: usize) -> bool {
+        match self {
+            Column::Number(values) => values[row].is_nan(),
+            Column::Text { codes, .. } => codes[row] == MISSING,
+        }
+    }
+}
+
+/// Builds a text column, each different text stored once.
+#[derive(Default)]
+pub(crate) struct TextBuilder {
+    levels: Vec<String>,
+    codes: Vec<u32>,
+    seen: HashMap<String, u32>,
+}
+
+impl TextBuilder {
+    pub fn push(&mut self, cell: Option<&str>) {
+        let code = match cell {
+            None => MISSING,
+            Some(text) => match self.seen.get(text) {
+                Some(code) => *code,
+                None => {
+                    let code = self.levels.len() as u32;
+                    self.seen.insert(text.to_owned(), code);
+                    self.levels.push(text.to_owned());
+                    code
+                }
+            },
+        };
+        self.codes.push(code);
+    }
+
+    pub fn finish(self) -> Column {
+        Column::Text { levels: self.levels, codes: self.codes }
+    }
+}
+
+/// Columns of equal length.
+#[derive(Clone, Debug)]
+pub(crate) struct Table {
+    /// The file, for messages.
+    pub file: String,
+    pub names: Vec<String>,
+    /// Whether the names come from the file, or are positions ("0", "1", …).
+    pub named: bool,
+    pub columns: Vec<Column>,
+    pub rows: usize,
+    /// Line of each row in a text file.
+    pub lines: Option<Vec<u64>>,
+}
+
+impl Table {
+    /// "line 17" of a text file, "row 16" (from 0) elsewhere.
+    pub fn place(&self, row: usize) -> String {
+        match self.lines.as_ref().and_then(|lines| lines.get(row)) {
+            Some(line) => format!("line {line}"),
+            None => format!("row {row}"),
+        }
+    }
+
+    /// The same file and rows without their cells.
+    pub fn clone_without_columns(&self) -> Table {
+        Table {
+            file: self.file.clone(),
+            names: Vec::new(),
+            named: self.named,
+            columns: Vec::new(),
+            rows: self.rows,
+            lines: self.lines.clone(),
+        }
+    }
+
+    /// A table of a matrix `[rows, columns]`, row-major, whose columns are named by their positions.
+    pub fn from_matrix(file: &str, values: &[f64], n_columns: usize) -> Table {
+        let rows = values.len().checked_div(n_columns).unwrap_or(0);
+        let column = |c: usize| Column::Number(values.iter().skip(c).step_by(n_columns).copied().collect());
+        Table {
+            file: file.into(),
+            names: positions(n_columns),
+            named: false,
+            columns: (0..n_columns).map(column).collect(),
+            rows,
+            lines: None,
+        }
+    }
+
+    /// Refuses two columns of one name, naming both.
+    pub fn check_names(file: &str, names: &[String]) -> Result<(), DataError> {
+        let mut seen = HashMap::new();
+        for (i, name) in names.iter().enumerate() {
+            if let Some(first) = seen.insert(name, i) {
+                return Err(DataError::column(
+                    file,
+                    name,
+                    format!("columns {first} and {i} (from 0) have the same name"),
+                    "rename or delete one of them",
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// "0", "1", …: the names of columns that have none.
+pub(crate) fn positions(n: usize) -> Vec<String> {
+    (0..n).map(|i| i.to_string()).collect()
+}
+
+/// Whether a cell of a text file stands for "no value".
+pub(crate) fn is_missing(cell: &str) -> bool {
+    matches!(
+        cell,
+        "" | "?" | "NA" | "N/A" | "n/a" | "#N/A" | "NaN" | "nan" | "NAN" | "-nan" | "null" | "NULL" | "Null"
+    )
+}
+
+/// The number in a cell; infinite if it says so or is too large for f64.
+pub(crate) fn number(cell: &str) -> Option<f64> {
+    cell.parse::<f64>().ok().filter(|v| !v.is_nan())
+}

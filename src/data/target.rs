@@ -1,0 +1,235 @@
+//! The column that is to be predicted: classes or a number, and how it is written for the network.
+
+use serde::{Deserialize, Serialize};
+
+use super::error::shorten;
+use super::raw::{Raw, TargetColumn};
+use super::scale::{Moments, Scale};
+use super::table::{Column, MISSING};
+use super::{DataError, Targets, Task, TaskKind};
+
+/// Integers with at most this many different values are classes.
+const MAX_INTEGER_CLASSES: usize = 20;
+/// The same for the labels of images.
+const MAX_IMAGE_CLASSES: usize = 1000;
+/// More classes than this are an error.
+const MAX_CLASSES: usize = 65_536;
+
+/// How the target of a source is read, kept with the model.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct TargetEncoding {
+    pub name: String,
+    /// Its position among the columns of the source.
+    pub index: usize,
+    /// Whether classes are texts, so that a column of digits must be read as text.
+    pub text: bool,
+    /// Regression: (value - shift) · factor is what the network learns; 0 and 1 without `--standardize`.
+    pub scale: Scale,
+}
+
+/// Classes or a number, from the values or as forced; with a note where the values decided on integers.
+pub(crate) fn decide(
+    raw: &Raw,
+    target: &TargetColumn,
+    images: bool,
+    force: Option<TaskKind>,
+) -> Result<(TaskKind, Option<String>), DataError> {
+    let values = match &target.column {
+        Column::Text { codes, levels } => {
+            if force != Some(TaskKind::Regress) {
+                return Ok((TaskKind::Classify, None));
+            }
+            let row = codes.iter().position(|c| *c != MISSING).unwrap_or(0);
+            let text = codes.get(row).and_then(|c| levels.get(*c as usize)).map_or("", String::as_str);
+            // The first text that is no number is the one to show.
+            let bad =
+                codes.iter().position(|c| levels.get(*c as usize).is_some_and(|t| t.parse::<f64>().is_err()));
+            let (row, text) = bad.map_or((row, text), |row| (row, levels[codes[row] as usize].as_str()));
+            return Err(DataError::cell(
+                &raw.file,
+                raw.place(row),
+                &target.name,
+                format!("{:?} is not a number, which --task regress needs", shorten(text)),
+                "correct the cell, or use --task classify",
+            ));
+        }
+        Column::Number(values) => values,
+    };
+    if let Some(row) = values.iter().position(|v| v.is_infinite()) {
+        let remedy = "expected a finite number";
+        return Err(DataError::cell(&raw.file, raw.place(row), &target.name, "an infinite target", remedy));
+    }
+    if let Some(kind) = force {
+        return Ok((kind, None));
+    }
+    let integers = values.iter().all(|v| v.is_nan() || v.fract() == 0.0);
+    let distinct = distinct(values).len();
+    let limit = if images { MAX_IMAGE_CLASSES } else { MAX_INTEGER_CLASSES };
+    let name = &target.name;
+    Ok(match integers && distinct <= limit {
+        true if images => (TaskKind::Classify, None),
+        true => (
+            TaskKind::Classify,
+            Some(format!(
+                "target {name:?}: {distinct} different integers, taken as classes (--task regress if not)"
+            )),
+        ),
+        false if integers => (
+            TaskKind::Regress,
+            Some(format!(
+                "target {name:?}: {distinct} different integers, taken as numbers (--task classify if not)"
+            )),
+        ),
+        false => (TaskKind::Regress, None),
+    })
+}
+
+/// Sorted, without NaN.
+fn distinct(values: &[f64]) -> Vec<f64> {
+    // -0 is 0: one class.
+    let mut sorted: Vec<f64> = values.iter().filter(|v| !v.is_nan()).map(|v| v + 0.0).collect();
+    sorted.sort_by(f64::total_cmp);
+    sorted.dedup();
+    sorted
+}
+
+/// The classes of the rows that are kept, sorted: numbers by size, texts by their bytes.
+pub(crate) fn classes(raw: &Raw, target: &TargetColumn) -> Result<Vec<String>, DataError> {
+    let classes: Vec<String> = match &target.column {
+        Column::Number(values) => distinct(values).iter().map(f64::to_string).collect(),
+        Column::Text { levels, .. } => {
+            let mut levels = levels.clone();
+            levels.sort();
+            levels
+        }
+    };
+    let column = |what: String, remedy: &str| DataError::column(&raw.file, &target.name, what, remedy);
+    match classes.as_slice() {
+        [] => Err(column("no row has a target".into(), "check the column, or choose another with --target")),
+        [one] => Err(column(
+            format!("all rows are of one class, {:?}", shorten(one)),
+            "classification needs two classes or more; choose another column with --target",
+        )),
+        _ if classes.len() > MAX_CLASSES => Err(column(
+            format!("{} different classes, more than {MAX_CLASSES}", classes.len()),
+            "use --task regress if these are numbers, or choose another column with --target",
+        )),
+        _ => Ok(classes),
+    }
+}
+
+/// Class of each row as an index into `classes`; None where missing. A class that is not in `classes` is an
+/// error that names its row.
+pub(crate) fn class_indices(
+    raw: &Raw,
+    target: &TargetColumn,
+    classes: &[String],
+) -> Result<Vec<Option<u32>>, DataError> {
+    let by_name: std::collections::HashMap<&str, u32> =
+        classes.iter().zip(0..).map(|(name, i)| (name.as_str(), i)).collect();
+    let unknown = |row: usize, name: &str| {
+        let near =
+            super::error::nearest(name, classes).map_or(String::new(), |n| format!(" (nearest: {n:?})"));
+        DataError::cell(
+            &raw.file,
+            raw.place(row),
+            &target.name,
+            format!("the class {:?} is none of the model's {}{near}", shorten(name), classes.len()),
+            "correct it, or train again with data that has this class",
+        )
+    };
+    match &target.column {
+        Column::Text { levels, codes } => {
+            let of_level: Vec<Option<u32>> =
+                levels.iter().map(|l| by_name.get(l.as_str()).copied()).collect();
+            let of_row = |(row, code): (usize, &u32)| match of_level.get(*code as usize) {
+                None => Ok(None),
+                Some(None) => Err(unknown(row, &levels[*code as usize])),
+                Some(known) => Ok(*known),
+            };
+            codes.iter().enumerate().map(of_row).collect()
+        }
+        Column::Number(values) => {
+            let mut seen = std::collections::HashMap::new();
+            let of_row = |(row, value): (usize, &f64)| {
+                if value.is_nan() {
+                    return Ok(None);
+                }
+                let value = value + 0.0;
+                let class =
+                    seen.entry(value.to_bits()).or_insert_with(|| by_name.get(value.to_string().as_str()));
+                class.map(|c| Some(*c)).ok_or_else(|| unknown(row, &value.to_string()))
+            };
+            values.iter().enumerate().map(of_row).collect()
+        }
+    }
+}
+
+/// Class of each row for the split: 0 where missing, and for a regression.
+pub(crate) fn class_of_rows(raw: &Raw, target: &TargetColumn, task: &Task) -> Result<Vec<usize>, DataError> {
+    let Task::Classify { classes } = task else { return Ok(vec![0; raw.rows]) };
+    let indices = class_indices(raw, target, classes)?;
+    Ok(indices.into_iter().map(|class| class.unwrap_or(0) as usize).collect())
+}
+
+/// The values of a numeric target, NaN where missing.
+pub(crate) fn values<'a>(raw: &Raw, target: &'a TargetColumn) -> Result<&'a [f64], DataError> {
+    match &target.column {
+        Column::Number(values) => match values.iter().position(|v| v.is_infinite()) {
+            None => Ok(values),
+            Some(row) => {
+                let remedy = "expected a finite number";
+                Err(DataError::cell(&raw.file, raw.place(row), &target.name, "an infinite target", remedy))
+            }
+        },
+        Column::Text { levels, codes } => {
+            let is_text = |c: &u32| levels.get(*c as usize).is_some_and(|t| t.parse::<f64>().is_err());
+            let row = codes.iter().position(is_text).unwrap_or(0);
+            let text = codes.get(row).and_then(|c| levels.get(*c as usize)).map_or("", String::as_str);
+            let what = format!("{:?} is not a number, which the model predicts", shorten(text));
+            Err(DataError::cell(&raw.file, raw.place(row), &target.name, what, "correct the cell"))
+        }
+    }
+}
+
+/// Mean and standard deviation of the training targets; refuses a constant one.
+pub(crate) fn fit_values(
+    raw: &Raw,
+    target: &TargetColumn,
+    values: &[f64],
+    train: &[usize],
+    standardize: bool,
+) -> Result<Scale, DataError> {
+    let moments = Moments::of(train.iter().map(|row| values[*row]));
+    let column = |what: &str, remedy: &str| DataError::column(&raw.file, &target.name, what, remedy);
+    if moments.is_constant() {
+        return Err(column(
+            "the target is the same number in every training row",
+            "there is nothing to predict; choose another column with --target",
+        ));
+    }
+    if !moments.std.is_finite() {
+        return Err(column("its numbers are too large", "rescale the column"));
+    }
+    Ok(if standardize { moments.scale() } else { Scale::IDENTITY })
+}
+
+/// What the network is given for the rows in `order`, all of which have a target.
+pub(crate) fn encode(
+    raw: &Raw,
+    target: &TargetColumn,
+    task: &Task,
+    scale: Scale,
+    order: &[usize],
+) -> Result<Targets, DataError> {
+    Ok(match task {
+        Task::Classify { classes } => {
+            let indices = class_indices(raw, target, classes)?;
+            Targets::Classes(order.iter().filter_map(|row| indices[*row]).collect())
+        }
+        Task::Regress => {
+            let values = values(raw, target)?;
+            Targets::Values(order.iter().map(|row| scale.apply(values[*row]) as f32).collect())
+        }
+    })
+}
