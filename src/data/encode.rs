@@ -2,8 +2,10 @@
 //!
 //! | column | inputs |
 //! |---|---|
-//! | numbers | the value, a missing one replaced by the training median; if the training rows miss any, also 1 where missing and 0 elsewhere |
+//! | numbers | the value, a missing one replaced by the training median; if training rows miss any, also 1 where missing and 0 elsewhere |
 //! | text | one input a category (at most [`MAX_LEVELS`], the most frequent of the training rows), one for all others if training rows have such, one for missing if training rows miss any; a category that the training rows do not have is all zeros, or "other" where there is that |
+//!
+//! What hardly ever is one gets no input: see [`RAREST`].
 //!
 //! With `--standardize` every input, the zeros and ones included, then gets mean 0 and variance 1 over the training
 //! rows; one that is constant there is 0.
@@ -16,8 +18,8 @@ use super::table::{Column, MISSING, Table};
 
 /// Most categories of a text column that get an input of their own.
 pub const MAX_LEVELS: usize = 64;
-/// A category needs one in so many training rows, and two of them, for an input of its own; standardised, a one
-/// in fewer would weigh more than √2000 ≈ 45.
+/// What is one in fewer than one of so many training rows gets no input (a category: in fewer than two rows):
+/// standardised, it would weigh more than √2000 ≈ 45 there, and would be 0 nearly everywhere.
 const RAREST: usize = 2000;
 /// A text column with this share of different values names its rows and tells nothing about new ones.
 const ID_SHARE: f64 = 0.9;
@@ -47,8 +49,15 @@ pub(crate) enum Kind {
 
 /// What became of a column.
 pub(crate) enum Fitted {
-    Kept(ColumnEncoding, Option<String>),
-    Dropped(String),
+    Kept {
+        encoding: ColumnEncoding,
+        /// Training rows without a number.
+        imputed: usize,
+        /// Categories without an input of their own.
+        folded: usize,
+    },
+    /// Why it is of no use.
+    Dropped(&'static str),
 }
 
 impl ColumnEncoding {
@@ -67,12 +76,12 @@ impl ColumnEncoding {
     ) -> Result<Fitted, DataError> {
         let n_missing = train.iter().filter(|row| column.is_missing(**row)).count();
         if n_missing == train.len() {
-            return Ok(Fitted::Dropped(format!("column {name:?} dropped: it is empty in the training rows")));
+            return Ok(Fitted::Dropped("it is empty in the training rows"));
         }
         if is_counter(name, column) {
-            return Ok(Fitted::Dropped(format!("column {name:?} dropped: it counts the rows")));
+            return Ok(Fitted::Dropped("it counts the rows"));
         }
-        let (kind, moments, note) = match column {
+        let (kind, moments, folded) = match column {
             Column::Number(values) => {
                 let (kind, moments) = fit_numbers(values, train, n_missing);
                 if !moments[0].std.is_finite() || !moments[0].mean.is_finite() {
@@ -83,26 +92,22 @@ impl ColumnEncoding {
                         "rescale or leave out the column",
                     ));
                 }
-                let note = (n_missing > 0).then(|| format!("column {name:?}: {n_missing} missing values"));
-                (kind, moments, note)
+                (kind, moments, 0)
             }
             Column::Text { levels, codes } => match fit_categories(levels, codes, train, n_missing) {
-                Some((kind, moments, folded)) => {
-                    let note = (folded > 0).then(|| {
-                        format!("column {name:?}: {folded} rare categories taken together as \"other\"")
-                    });
-                    (kind, moments, note)
-                }
+                Some(fitted) => fitted,
                 None => {
-                    return Ok(Fitted::Dropped(format!(
-                        "column {name:?} dropped: nearly every row has a text of its own, like a name or an id"
-                    )));
+                    return Ok(Fitted::Dropped(
+                        "nearly every row has a text of its own, like a name or an id",
+                    ));
                 }
             },
         };
         let scale = |m: &Moments| if standardize { m.scale() } else { Scale::IDENTITY };
         let scales = moments.iter().map(scale).collect();
-        Ok(Fitted::Kept(ColumnEncoding { name: name.into(), position, kind, scales }, note))
+        let imputed = if matches!(kind, Kind::Number { .. }) { n_missing } else { 0 };
+        let encoding = ColumnEncoding { name: name.into(), position, kind, scales };
+        Ok(Fitted::Kept { encoding, imputed, folded })
     }
 
     /// Writes the inputs of this column for the rows `order` into `out` `[order.len(), width]`, from input
@@ -219,10 +224,11 @@ fn fit_numbers(values: &[f64], train: &[usize], n_missing: usize) -> (Kind, Vec<
     };
     let filled = |row: &usize| if values[*row].is_nan() { median } else { values[*row] };
     let mut moments = vec![Moments::of(train.iter().map(filled))];
-    if n_missing > 0 {
+    let missing = is_often_enough(n_missing, train.len());
+    if missing {
         moments.push(Moments::binary(n_missing, train.len()));
     }
-    (Kind::Number { median, missing: n_missing > 0 }, moments)
+    (Kind::Number { median, missing }, moments)
 }
 
 /// None for a column that names its rows; else also how many levels went into "other".
@@ -240,27 +246,25 @@ fn fit_categories(
         return None;
     }
     seen.sort_by(|a, b| counts[*b].cmp(&counts[*a]).then(levels[*a].cmp(&levels[*b])));
-    let enough = train.len().div_ceil(RAREST).max(2);
-    // Folding a single level would only rename it.
-    let mut kept = seen.iter().filter(|l| counts[**l] >= enough).count().min(MAX_LEVELS);
-    if kept + 1 == seen.len() || kept == 0 {
-        kept = seen.len().min(MAX_LEVELS);
+    let has_input = |l: &usize| counts[*l] >= 2 && is_often_enough(counts[*l], train.len());
+    let kept = seen.iter().filter(|l| has_input(l)).count().min(MAX_LEVELS);
+    if kept == 0 {
+        return None;
     }
     let folded = seen.split_off(kept);
     seen.sort_by(|a, b| levels[*a].cmp(&levels[*b]));
     let mut ones: Vec<usize> = seen.iter().map(|l| counts[*l]).collect();
-    if !folded.is_empty() {
-        ones.push(folded.iter().map(|l| counts[*l]).sum());
-    }
-    if n_missing > 0 {
-        ones.push(n_missing);
-    }
-    let kind = Kind::Category {
-        levels: seen.iter().map(|l| levels[*l].clone()).collect(),
-        other: !folded.is_empty(),
-        missing: n_missing > 0,
-    };
+    let n_other = folded.iter().map(|l| counts[*l]).sum();
+    let (other, missing) = (is_often_enough(n_other, train.len()), is_often_enough(n_missing, train.len()));
+    ones.extend(other.then_some(n_other));
+    ones.extend(missing.then_some(n_missing));
+    let kind = Kind::Category { levels: seen.iter().map(|l| levels[*l].clone()).collect(), other, missing };
     Some((kind, ones.iter().map(|n| Moments::binary(*n, train.len())).collect(), folded.len()))
+}
+
+/// Whether a one in `ones` of `n` rows may have an input.
+fn is_often_enough(ones: usize, n: usize) -> bool {
+    ones > 0 && ones >= n.div_ceil(RAREST)
 }
 
 #[cfg(test)]
@@ -269,7 +273,7 @@ mod tests {
 
     fn fit(column: &Column, train: &[usize]) -> ColumnEncoding {
         match ColumnEncoding::fit("t.csv", "c", 0, column, train, false).unwrap() {
-            Fitted::Kept(encoding, _) => encoding,
+            Fitted::Kept { encoding, .. } => encoding,
             Fitted::Dropped(why) => panic!("{why}"),
         }
     }
@@ -343,7 +347,7 @@ mod tests {
         let column =
             text(&[Some("x"), Some("y"), Some("x"), Some("y"), None, Some("x"), Some("z"), Some("z")]);
         let rows: Vec<usize> = (0..8).collect();
-        let Fitted::Kept(encoding, _) = ColumnEncoding::fit("t", "c", 0, &column, &rows, true).unwrap()
+        let Fitted::Kept { encoding, .. } = ColumnEncoding::fit("t", "c", 0, &column, &rows, true).unwrap()
         else {
             panic!("dropped")
         };

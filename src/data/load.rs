@@ -4,8 +4,8 @@ use super::csv::Expect;
 use super::encode::{ColumnEncoding, Fitted};
 use super::error::{list, shorten};
 use super::locate::locate;
-use super::preprocessing::{Inputs, Preprocessing, TrainedOn, hex};
-use super::raw::{Raw, RawFeatures, TargetColumn, digest};
+use super::preprocessing::{Inputs, Preprocessing, TrainedOn};
+use super::raw::{Raw, RawFeatures, TargetColumn, digest, hex};
 use super::scale::{ByteScaling, Scale};
 use super::split::{self, Fractions, Parts};
 use super::table::{Column, Table};
@@ -54,7 +54,7 @@ pub fn load(request: &LoadRequest) -> Result<Dataset, DataError> {
         }
     };
     let text = matches!(target.column, Column::Text { .. });
-    let encoding = TargetEncoding { scale, ..TargetEncoding::unscaled(&target.name, target.index, text) };
+    let encoding = TargetEncoding { name: target.name.clone(), index: target.index, text, scale };
     let split = Split { train: parts.train.len(), val: parts.val.len(), test: parts.test.len() };
     let mut preprocessing = Preprocessing {
         inputs: fit_inputs(&mut raw, &parts.train, request.standardize, &mut notes)?,
@@ -224,30 +224,33 @@ fn fit_columns(
     standardize: bool,
     notes: &mut Vec<String>,
 ) -> Result<Vec<ColumnEncoding>, DataError> {
-    let (mut encodings, mut kept, mut constant) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut encodings, mut kept) = (Vec::new(), Vec::new());
+    let (mut constant, mut missing, mut rare) = (Vec::new(), Vec::new(), Vec::new());
     for (position, (name, column)) in table.names.iter().zip(&table.columns).enumerate() {
         match ColumnEncoding::fit(&table.file, name, position, column, train, standardize)? {
-            Fitted::Kept(encoding, note) => {
+            Fitted::Kept { encoding, imputed, folded } => {
                 if encoding.scales.iter().all(|s| s.factor == 0.0) {
-                    constant.push(name.clone());
+                    constant.push(format!("{name:?}"));
                 }
-                notes.extend(note);
+                missing.extend((imputed > 0).then(|| format!("{name:?} {imputed}")));
+                rare.extend((folded > 0).then(|| format!("{name:?} {folded}")));
                 encodings.push(encoding);
                 kept.push(true);
             }
-            Fitted::Dropped(note) => {
-                notes.push(note);
+            Fitted::Dropped(why) => {
+                notes.push(format!("column {name:?} left out: {why}"));
                 kept.push(false);
             }
         }
     }
-    if !constant.is_empty() {
-        notes.push(format!(
-            "{} columns are constant in the training rows and count as 0: {}",
-            constant.len(),
-            list(&constant)
-        ));
-    }
+    let mut tell = |what: &str, columns: &[String]| {
+        if !columns.is_empty() {
+            notes.push(format!("{what}: {}", columns.join(", ")));
+        }
+    };
+    tell("constant in the training rows, so 0 for the network", &constant);
+    tell("missing numbers replaced by the training median, so many", &missing);
+    tell("categories too rare for an input of their own, so many", &rare);
     if encodings.is_empty() {
         return Err(DataError::file(
             &table.file,

@@ -1,11 +1,11 @@
 //! From what the user names to numbers that a network can be trained on.
 //!
-//! A source (embedded digits, IDX folder, CSV, NPZ, NPY, Parquet) is read as it is ([`raw`]), its target is
-//! understood ([`target`]), its rows are split ([`split`]), and its columns are encoded and scaled ([`encode`],
-//! [`scale`]) by what the training rows alone say. What was learned is the [`Preprocessing`], which is stored
+//! A source (embedded digits, IDX folder, CSV, NPZ, NPY, Parquet) is read as it is (`raw`), its target is
+//! understood (`target`), its rows are split (`split`), and its columns are encoded and scaled (`encode`,
+//! `scale`) by what the training rows alone say. What was learned is the [`Preprocessing`], which is stored
 //! with the model and does the same to the raw rows of `eval` and `predict`.
 //!
-//! A format is one file with a function that returns a [`raw::Raw`], and one line in [`read_raw`].
+//! A format is one file with a function that returns a `raw::Raw`, and one line in `read_raw`.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -30,6 +30,7 @@ mod split;
 mod table;
 mod target;
 
+pub use crate::spec::TaskKind;
 pub use error::DataError;
 pub use load::load;
 pub use preprocessing::Preprocessing;
@@ -55,14 +56,6 @@ impl Task {
             Task::Regress => 1,
         }
     }
-}
-
-/// What `--task` may ask for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum TaskKind {
-    Classify,
-    Regress,
 }
 
 /// Inputs `[N, F]`, row-major.

@@ -9,8 +9,8 @@ use super::encode::{ColumnEncoding, Kind};
 use super::load::assign;
 use super::locate::{Located, locate};
 use super::numpy::bytes_as_table;
-use super::raw::{Raw, RawFeatures};
-use super::scale::{ByteScaling, Scale};
+use super::raw::{Raw, RawFeatures, hex};
+use super::scale::ByteScaling;
 use super::split::Fractions;
 use super::table::Table;
 use super::target::TargetEncoding;
@@ -350,7 +350,7 @@ impl Preprocessing {
                     let unknown = column.write(table, at, order, &mut out, width, offset)?;
                     if unknown > 0 {
                         notes.push(format!(
-                            "column {:?}: {unknown} cells with a category that the training rows do not have",
+                            "column {:?}: {unknown} cells with a category that is new or was too rare in training",
                             column.name
                         ));
                     }
@@ -393,16 +393,4 @@ fn encode_pixels(scaling: &ByteScaling, table: &Table, order: &[usize]) -> Resul
         }
     }
     Ok(out)
-}
-
-/// Lower-case hexadecimal.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
-}
-
-impl TargetEncoding {
-    /// One whose numbers are given as they are.
-    pub(crate) fn unscaled(name: &str, index: usize, text: bool) -> Self {
-        TargetEncoding { name: name.into(), index, text, scale: Scale::IDENTITY }
-    }
 }

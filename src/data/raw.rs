@@ -70,14 +70,14 @@ impl Raw {
         content: [u8; 32],
     ) -> Result<Raw, DataError> {
         let rows = x.shape.first().copied().unwrap_or(0);
-        let n_features: usize = x.shape.iter().skip(1).product();
-        if x.shape.len() < 2 || n_features == 0 || rows == 0 {
+        if x.shape.len() < 2 || x.shape.contains(&0) {
             return Err(DataError::file(
                 file,
                 format!("its inputs have shape {:?}", x.shape),
                 "expected [rows, features] or [rows, height, width], none of them 0",
             ));
         }
+        let n_features: usize = x.shape.iter().skip(1).product();
         let features = match x.values {
             Values::Bytes(data) => RawFeatures::Bytes { data, n_features, full_scale: 255 },
             Values::Numbers(values) => {
@@ -102,8 +102,7 @@ impl Raw {
         };
         let target = y
             .map(|(name, y)| {
-                let n: usize = y.shape.iter().product();
-                if n != rows || y.shape.first() != Some(&rows) {
+                if y.shape != [rows] {
                     return Err(DataError::column(
                         file,
                         &name,
@@ -185,4 +184,9 @@ pub(crate) fn digest(parts: &[&[u8]]) -> [u8; 32] {
         hasher.update(part);
     }
     hasher.finalize().into()
+}
+
+/// Lower-case hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
