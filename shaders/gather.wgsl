@@ -54,13 +54,13 @@ fn main(
         return;
     }
     for (var r = 0u; r < rows; r++) {
-        let from = tile_rows[r] * layer.inputs + f;
+        let base = tile_rows[r] * layer.inputs + f;
         var value = 0.0;
         if BYTES {
-            let byte = (data[from / 4u] >> (8u * (from % 4u))) & 0xffu;
+            let byte = (data[base / 4u] >> (8u * (base % 4u))) & 0xffu;
             value = (f32(byte) - scaling[f].x) * scaling[f].y;
         } else {
-            value = bitcast<f32>(data[from]);
+            value = bitcast<f32>(data[base]);
         }
         acts[layer.x + (job.z + r) * layer.inputs + f] = value;
     }

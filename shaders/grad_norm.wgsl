@@ -5,7 +5,7 @@
 
 @group(1) @binding(0) var<storage, read> layers: array<Layer>;
 @group(1) @binding(1) var<storage, read> steps: array<Step>;
-@group(1) @binding(2) var<storage, read> work: array<vec4u>; // (layer, member, start, length | kind << 16 | chunk << 18)
+@group(1) @binding(2) var<storage, read> work: array<vec4u>; // (layer, length | kind << 16, start, chunk)
 @group(1) @binding(3) var<storage, read> grads: array<f32>;
 @group(1) @binding(4) var<storage, read_write> partials: array<f32>;
 
@@ -24,10 +24,11 @@ fn main(
         return;
     }
     let job = work[at];
-    if steps[now.slot * now.members + job.y].rows == 0u {
+    let member = layers[job.x].member;
+    if steps[now.slot * now.members + member.id].rows == 0u {
         return;
     }
-    let length = job.w & 0xffffu;
+    let length = job.y & 0xffffu;
     var sum = 0.0;
     for (var i = lane; i < length; i += LANES) {
         let g = grads[job.z + i];
@@ -41,6 +42,6 @@ fn main(
         }
     }
     if lane == 0u {
-        partials[layers[job.x].member.first_chunk + (job.w >> 18u)] = sums[0];
+        partials[member.first_chunk + job.w] = sums[0];
     }
 }

@@ -5,7 +5,7 @@
 // Grid: one workgroup of 256 for a chunk of at most 1,024 parameters. No reductions.
 
 @group(1) @binding(0) var<storage, read> layers: array<Layer>;
-@group(1) @binding(1) var<storage, read> work: array<vec4u>; // (layer, member, start, length | kind << 16 | chunk << 18)
+@group(1) @binding(1) var<storage, read> work: array<vec4u>; // (layer, length | kind << 16, start, chunk)
 @group(1) @binding(2) var<storage, read_write> params: array<f32>;
 @group(1) @binding(3) var<storage, read_write> moments: array<vec2f>;
 @group(1) @binding(4) var<storage, read_write> stats: array<f32>;
@@ -27,13 +27,14 @@ fn main(
     }
     let job = work[at];
     let layer = layers[job.x];
-    let length = job.w & 0xffffu;
-    let kind = (job.w >> 16u) & 3u;
-    if (job.w >> 18u) == 0u && lane == 0u {
-        state[job.y].scale = 1.0;
-        atomicStore(&state[job.y].first_bad, 0xffffffffu);
+    let member = layer.member;
+    let length = job.y & 0xffffu;
+    let kind = job.y >> 16u;
+    if job.w == 0u && lane == 0u {
+        state[member.id].scale = 1.0;
+        atomicStore(&state[member.id].first_bad, 0xffffffffu);
     }
-    let key = stream_key(layer.member, WEIGHTS, layer.depth, 0u);
+    let key = stream_key(member, WEIGHTS, layer.depth, 0u);
     for (var i = lane; i < length; i += LANES) {
         var p = 0.0;
         if kind == WEIGHT {

@@ -32,32 +32,32 @@ fn main(
     }
     let goal = targets[index[layer.member.first_row + b]];
     let o = layer.outputs;
-    let from = layer.z + b * o;
+    let base = layer.z + b * o;
     let over_rows = 1.0 / f32(rows);
     if layer.member.loss == 1u {
-        let error = z[from] - bitcast<f32>(goal);
-        dz[from] = 2.0 * error * over_rows;
+        let error = z[base] - bitcast<f32>(goal);
+        dz[base] = 2.0 * error * over_rows;
         row_loss[layer.member.first_row + b] = vec2f(error * error, 0.0);
         return;
     }
     var best = 0u;
-    var largest = z[from];
+    var largest = z[base];
     for (var i = 1u; i < o; i++) {
-        if z[from + i] > largest {
-            largest = z[from + i];
+        if z[base + i] > largest {
+            largest = z[base + i];
             best = i;
         }
     }
     var sum = 0.0;
     for (var i = 0u; i < o; i++) {
-        let e = exp_down(z[from + i] - largest);
-        dz[from + i] = e;
+        let e = exp_down(z[base + i] - largest);
+        dz[base + i] = e;
         sum += e;
     }
     let scale = over_rows / sum;
     for (var i = 0u; i < o; i++) {
-        dz[from + i] = dz[from + i] * scale - select(0.0, over_rows, i == goal);
+        dz[base + i] = dz[base + i] * scale - select(0.0, over_rows, i == goal);
     }
-    let loss = log(sum) - (z[from + goal] - largest);
+    let loss = log(sum) - (z[base + goal] - largest);
     row_loss[layer.member.first_row + b] = vec2f(loss, select(0.0, 1.0, best == goal));
 }

@@ -25,6 +25,48 @@ const LANES: u32 = 64;
 var<workgroup> tile_a: array<f32, 1024>; // [DEPTH, TILE]
 var<workgroup> tile_b: array<f32, 1024>; // [DEPTH, TILE]
 
+// Element i of this invocation's part of a tile of A. Neighbours read neighbouring addresses: along K, or M.
+fn load_a(layer: Layer, m: u32, k: u32, m0: u32, k0: u32, lane: u32, i: u32) {
+    var at_k = i;
+    var at_m = lane;
+    if PRODUCT != 2u {
+        at_k = lane % DEPTH;
+        at_m = lane / DEPTH + i * (LANES / DEPTH);
+    }
+    var value = 0.0;
+    if m0 + at_m < m && k0 + at_k < k {
+        if PRODUCT == 0u {
+            value = left[layer.x + (m0 + at_m) * k + k0 + at_k];
+        } else if PRODUCT == 1u {
+            value = result[layer.z + (m0 + at_m) * k + k0 + at_k];
+        } else {
+            value = left[layer.x + (k0 + at_k) * m + m0 + at_m];
+        }
+    }
+    tile_a[at_k * TILE + at_m] = value;
+}
+
+// The same of B.
+fn load_b(layer: Layer, n: u32, k: u32, n0: u32, k0: u32, lane: u32, i: u32) {
+    var at_k = i;
+    var at_n = lane;
+    if PRODUCT == 1u {
+        at_k = lane % DEPTH;
+        at_n = lane / DEPTH + i * (LANES / DEPTH);
+    }
+    var value = 0.0;
+    if n0 + at_n < n && k0 + at_k < k {
+        if PRODUCT == 0u {
+            value = right[layer.w + (k0 + at_k) * n + n0 + at_n];
+        } else if PRODUCT == 1u {
+            value = right[layer.w + (n0 + at_n) * k + k0 + at_k];
+        } else {
+            value = right[layer.z + (k0 + at_k) * n + n0 + at_n];
+        }
+    }
+    tile_b[at_k * TILE + at_n] = value;
+}
+
 @compute @workgroup_size(LANES)
 fn main(
     @builtin(workgroup_id) workgroup: vec3u,
@@ -65,45 +107,10 @@ fn main(
     var sum$r_hi = vec4f(0.0);
     //#end
     for (var k0 = 0u; k0 < k; k0 += DEPTH) {
-        for (var i = 0u; i < TILE * DEPTH / LANES; i++) {
-            // Neighbouring invocations read neighbouring addresses: along K, or along M.
-            var at_k = i;
-            var at_m = lane;
-            if PRODUCT != 2u {
-                at_k = lane % DEPTH;
-                at_m = lane / DEPTH + i * (LANES / DEPTH);
-            }
-            var value = 0.0;
-            if m0 + at_m < m && k0 + at_k < k {
-                if PRODUCT == 0u {
-                    value = left[layer.x + (m0 + at_m) * k + k0 + at_k];
-                } else if PRODUCT == 1u {
-                    value = result[layer.z + (m0 + at_m) * k + k0 + at_k];
-                } else {
-                    value = left[layer.x + (k0 + at_k) * m + m0 + at_m];
-                }
-            }
-            tile_a[at_k * TILE + at_m] = value;
-        }
-        for (var i = 0u; i < TILE * DEPTH / LANES; i++) {
-            var at_k = i;
-            var at_n = lane;
-            if PRODUCT == 1u {
-                at_k = lane % DEPTH;
-                at_n = lane / DEPTH + i * (LANES / DEPTH);
-            }
-            var value = 0.0;
-            if n0 + at_n < n && k0 + at_k < k {
-                if PRODUCT == 0u {
-                    value = right[layer.w + (k0 + at_k) * n + n0 + at_n];
-                } else if PRODUCT == 1u {
-                    value = right[layer.w + (n0 + at_n) * k + k0 + at_k];
-                } else {
-                    value = right[layer.z + (k0 + at_k) * n + n0 + at_n];
-                }
-            }
-            tile_b[at_k * TILE + at_n] = value;
-        }
+        //#for i 0..16
+        load_a(layer, m, k, m0, k0, lane, $iu);
+        load_b(layer, n, k, n0, k0, lane, $iu);
+        //#end
         workgroupBarrier();
         for (var kk = 0u; kk < DEPTH; kk++) {
             let a_at = kk * TILE + row;

@@ -69,4 +69,5 @@ fn main(
     records[slot].first_bad = atomicLoad(&state[job.y].first_bad);
     records[slot].step = step.step;
     records[slot].rows = step.rows;
+    records[slot].nonce = step.nonce;
 }

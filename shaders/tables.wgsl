@@ -26,7 +26,7 @@ struct Member {
     drop_scale: f32,
     bn_eps: f32,
     bn_momentum: f32,
-    _pad: u32,
+    id: u32,
 }
 
 // One layer, with the constants of its member.
@@ -64,9 +64,9 @@ struct Step {
     correction1: f32,
     correction2: f32,
     keep: f32,
+    nonce: u32,
     _pad0: u32,
     _pad1: u32,
-    _pad2: u32,
 }
 
 const SHUFFLED: u32 = 1;
@@ -79,8 +79,8 @@ struct Record {
     first_bad: u32,
     step: u32,
     rows: u32,
-    _pad0: u32,
-    _pad1: u32,
+    nonce: u32,
+    _pad: u32,
 }
 
 // One member's clipping scale, and the first step at which it was not finite.

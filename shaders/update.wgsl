@@ -11,7 +11,7 @@
 
 @group(1) @binding(0) var<storage, read> layers: array<Layer>;
 @group(1) @binding(1) var<storage, read> steps: array<Step>;
-@group(1) @binding(2) var<storage, read> work: array<vec4u>; // (layer, member, start, length | kind << 16 | chunk << 18)
+@group(1) @binding(2) var<storage, read> work: array<vec4u>; // (layer, length | kind << 16, start, chunk)
 @group(1) @binding(3) var<storage, read> grads: array<f32>;
 @group(1) @binding(4) var<storage, read_write> params: array<f32>;
 @group(1) @binding(5) var<storage, read_write> moments: array<vec2f>;
@@ -34,13 +34,13 @@ fn main(
     }
     let job = work[at];
     let member = layers[job.x].member;
-    let step = steps[now.slot * now.members + job.y];
+    let step = steps[now.slot * now.members + member.id];
     if step.rows == 0u {
         return;
     }
-    let length = job.w & 0xffffu;
-    let keep = select(1.0, step.keep, ((job.w >> 16u) & 3u) == 0u);
-    let scale = state[job.y].scale;
+    let length = job.y & 0xffffu;
+    let keep = select(1.0, step.keep, (job.y >> 16u) == 0u);
+    let scale = state[member.id].scale;
     var finite = true;
     for (var i = lane; i < length; i += LANES) {
         let g = grads[job.z + i] * scale;
@@ -63,6 +63,6 @@ fn main(
         finite = finite && is_finite(p) && is_finite(m) && is_finite(v);
     }
     if !finite {
-        atomicMin(&state[job.y].first_bad, step.step);
+        atomicMin(&state[member.id].first_bad, step.step);
     }
 }

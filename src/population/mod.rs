@@ -249,7 +249,7 @@ fn member_row(
         drop_scale: (1.0 / (1.0 - network.dropout)) as f32,
         bn_eps: batch_norm.eps as f32,
         bn_momentum: batch_norm.momentum as f32,
-        _pad: 0,
+        id: 0,
     }
 }
 
@@ -295,6 +295,7 @@ impl Population {
         for (member, base) in self.members.iter().zip(&self.bases) {
             let at = |buffer: Buffer| base[buffer as usize] as u32;
             rows.push(MemberRow {
+                id: rows.len() as u32,
                 first_layer: layers.len() as u32,
                 first_row: at(Buffer::Index),
                 first_chunk: at(Buffer::Partials),

@@ -87,7 +87,8 @@ pub fn training_step(training: &Training, walk: &Walk, step: u64, total: u64) ->
         correction1: c1 as f32,
         correction2: c2 as f32,
         keep: (1.0 - lr * training.weight_decay) as f32,
-        _pad: [0; 3],
+        nonce: 0,
+        _pad: [0; 2],
     }
 }
 

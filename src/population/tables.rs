@@ -46,7 +46,8 @@ pub struct MemberRow {
     pub drop_scale: f32,
     pub bn_eps: f32,
     pub bn_momentum: f32,
-    pub _pad: u32,
+    /// Its position in the population.
+    pub id: u32,
 }
 
 /// One layer of one member. Offsets count elements of the buffer they belong to.
@@ -111,7 +112,9 @@ pub struct StepRow {
     pub correction2: f32,
     /// 1 - lr · weight decay
     pub keep: f32,
-    pub _pad: [u32; 3],
+    /// Canary: the engine writes the number of the submit here, and finds it in the record.
+    pub nonce: u32,
+    pub _pad: [u32; 2],
 }
 
 impl StepRow {
@@ -129,7 +132,8 @@ impl StepRow {
         correction1: 1.0,
         correction2: 1.0,
         keep: 1.0,
-        _pad: [0; 3],
+        nonce: 0,
+        _pad: [0; 2],
     };
 }
 
@@ -145,10 +149,11 @@ pub struct Record {
     pub grad_norm: f32,
     /// First step at which a non-finite number was seen in the member, or [`Record::FINITE`].
     pub first_bad: u32,
-    /// Canary: the step's number and the rows it was computed from.
+    /// Canary: the step's number, the rows it was computed from, and the submit's number.
     pub step: u32,
     pub rows: u32,
-    pub _pad: [u32; 2],
+    pub nonce: u32,
+    pub _pad: u32,
 }
 
 impl Record {

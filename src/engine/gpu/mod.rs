@@ -1,1 +1,484 @@
-//! The GPU engine.
+//! The GPU engine: the only place that knows wgpu.
+//!
+//! Everything is made when the engine is: buffers, pipelines, bind groups, the list of dispatches. A call of
+//! `run` writes the step table, records all steps into one submit and reads their records back.
+
+mod device;
+pub mod shaders;
+mod window;
+pub mod work;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+pub use device::{Device, GpuOptions};
+
+use super::{Engine, EngineError, EngineInfo, Pacer};
+use crate::population::tables::{LayerRow, MemberRow, Record, StepRow};
+use crate::population::{Buffer, Population};
+use crate::step::memory::Table;
+use crate::step::{Op, StepKind, plan};
+use shaders::{Binding, INITIALIZE, KERNELS, kernel_of};
+use window::DataWindow;
+
+/// A layer as the kernels see it: with its member's constants.
+#[repr(C)]
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+struct DeviceLayer {
+    layer: LayerRow,
+    member: MemberRow,
+}
+
+/// Bytes of the step table of one submit, at most.
+const STEP_TABLE_BYTES: usize = 4 << 20;
+/// Steps of one submit, at most.
+const LONGEST_SUBMIT: usize = 1024;
+/// Loop iterations that an invocation may make on a software adapter (llvmpipe stops at 65,535 unasked).
+const SOFTWARE_ITERATIONS: usize = 60_000;
+
+/// One operation, ready to be recorded.
+struct Dispatch {
+    kernel: usize,
+    bind_group: wgpu::BindGroup,
+    grid: (u32, u32),
+}
+
+/// Everything on the device that does not belong to one role of memory.
+struct Shared {
+    layers: wgpu::Buffer,
+    steps: wgpu::Buffer,
+    work: wgpu::Buffer,
+    records: wgpu::Buffer,
+    records_staging: wgpu::Buffer,
+    now_group: wgpu::BindGroup,
+}
+
+/// See the module.
+pub struct GpuEngine {
+    device: Device,
+    population: Arc<Population>,
+    roles: Vec<wgpu::Buffer>,
+    shared: Shared,
+    data: DataWindow,
+    pipelines: Vec<Option<wgpu::ComputePipeline>>,
+    dispatches: HashMap<Op, Dispatch>,
+    initialize: Dispatch,
+    plans: [Vec<Op>; 2],
+    pacers: [Pacer; 2],
+    /// Distance of two entries of the `now` buffer.
+    now_stride: u32,
+    /// Steps that fit into the step table.
+    longest: usize,
+    submits: u32,
+}
+
+impl GpuEngine {
+    /// An engine for `population` on `table`, memory zeroed, pipelines compiled.
+    pub fn new(
+        device: Device,
+        population: Arc<Population>,
+        table: Arc<Table>,
+    ) -> Result<GpuEngine, EngineError> {
+        supported(&device, &population)?;
+        let k = population.len();
+        let longest = (STEP_TABLE_BYTES / (k * size_of::<StepRow>())).clamp(1, LONGEST_SUBMIT);
+        let roles = Buffer::ALL
+            .iter()
+            .map(|&role| {
+                device.storage(&format!("{role:?}"), 4 * population.sizes[role as usize].max(1) as u64)
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        let data = DataWindow::new(&device, &population, table)?;
+
+        let (members, layers) = population.tables();
+        let mut device_layers = Vec::new();
+        for member in &members {
+            let own = &layers[member.first_layer as usize..][..member.layers as usize];
+            device_layers.extend(own.iter().map(|&layer| DeviceLayer { layer, member: *member }));
+        }
+        let layers = upload(&device, "the layer table", bytemuck::cast_slice(&device_layers))?;
+        let steps = device.storage("the step table", (longest * k * size_of::<StepRow>()) as u64)?;
+        let records_bytes = (longest * k * size_of::<Record>()) as u64;
+        let records = device.storage("the records", records_bytes)?;
+        let records_staging = device.staging("the records", records_bytes)?;
+
+        let plans = StepKind::ALL.map(|kind| plan(&population, kind));
+        let ops: Vec<Op> = plans.iter().flatten().copied().collect();
+        let (work, ranges) = work_buffer(&device, &population, &ops)?;
+
+        let now_stride = device.limits.min_uniform_buffer_offset_alignment.max(16);
+        let (now_layout, now_group) = now(&device, longest, now_stride, k as u32)?;
+        let shared = Shared { layers, steps, work, records, records_staging, now_group };
+
+        let bytes = data.is_bytes();
+        let mut needed: Vec<usize> = ops.iter().map(|&op| kernel_of(op, bytes)).chain([INITIALIZE]).collect();
+        needed.sort_unstable();
+        needed.dedup();
+        let mut pipelines: Vec<Option<wgpu::ComputePipeline>> = KERNELS.iter().map(|_| None).collect();
+        for &kernel in &needed {
+            pipelines[kernel] = Some(pipeline(&device, kernel, &now_layout)?);
+        }
+        let make = |kernel: usize, range: &(u64, usize)| -> Result<Dispatch, EngineError> {
+            dispatch(&device, kernel, &pipelines, &shared, &roles, &data, range)
+        };
+        let mut dispatches = HashMap::new();
+        for &op in &ops {
+            if let (Some(range), false) = (ranges.get(&Some(op)), dispatches.contains_key(&op)) {
+                dispatches.insert(op, make(kernel_of(op, bytes), range)?);
+            }
+        }
+        let initialize = make(INITIALIZE, &ranges[&None])?;
+        let pacer = Pacer::new(device.options.submit.as_secs_f64(), longest);
+        Ok(GpuEngine {
+            device,
+            roles,
+            shared,
+            data,
+            pipelines,
+            dispatches,
+            initialize,
+            plans,
+            pacers: [pacer; 2],
+            now_stride,
+            longest,
+            submits: 0,
+            population,
+        })
+    }
+
+    /// Loses the device, as a driver's reset would: for tests of what comes after.
+    pub fn lose_device(&self) {
+        self.device.device.destroy();
+    }
+
+    /// Dispatches of one step.
+    pub fn dispatches(&self, kind: StepKind) -> usize {
+        self.plans[kind as usize].iter().filter(|op| self.dispatches.contains_key(op)).count()
+    }
+
+    /// Uploads `steps` (`[S, K]`, at most `longest` steps) and, where the data stream, their rows.
+    fn upload_steps(&mut self, steps: &[StepRow]) {
+        self.submits = self.submits.wrapping_add(1);
+        let mut rows = steps.to_vec();
+        self.data.fill(&self.device, &self.population, &mut rows);
+        rows.iter_mut().for_each(|row| row.nonce = self.submits);
+        self.device.queue.write_buffer(&self.shared.steps, 0, bytemuck::cast_slice(&rows));
+    }
+
+    fn record(&self, pass: &mut wgpu::ComputePass, dispatch: &Dispatch, slot: usize) {
+        let Some(pipeline) = &self.pipelines[dispatch.kernel] else { return };
+        pass.set_pipeline(pipeline);
+        pass.set_bind_group(0, &self.shared.now_group, &[slot as u32 * self.now_stride]);
+        pass.set_bind_group(1, &dispatch.bind_group, &[]);
+        pass.dispatch_workgroups(dispatch.grid.0, dispatch.grid.1, 1);
+    }
+
+    /// One submit of at most `longest` steps.
+    fn submit(&mut self, kind: StepKind, steps: &[StepRow]) -> Result<Vec<Record>, EngineError> {
+        let k = self.population.len();
+        let start = Instant::now();
+        self.upload_steps(steps);
+        let bytes = std::mem::size_of::<Record>() as u64 * steps.len() as u64;
+        let mut encoder = self.device.device.create_command_encoder(&Default::default());
+        encoder.clear_buffer(&self.shared.records, 0, Some(bytes));
+        {
+            let mut pass = encoder.begin_compute_pass(&Default::default());
+            for slot in 0..steps.len() / k {
+                for op in &self.plans[kind as usize] {
+                    if let Some(dispatch) = self.dispatches.get(op) {
+                        self.record(&mut pass, dispatch, slot);
+                    }
+                }
+            }
+        }
+        encoder.copy_buffer_to_buffer(&self.shared.records, 0, &self.shared.records_staging, 0, bytes);
+        let records = self.device.submit_and_read(
+            encoder.finish(),
+            &self.shared.records_staging,
+            bytes,
+            "a submit",
+            |view| bytemuck::pod_collect_to_vec::<u8, Record>(view),
+        )?;
+        for (record, step) in records.iter().zip(steps).filter(|(_, step)| step.rows > 0) {
+            if (record.nonce, record.step, record.rows) != (self.submits, step.step, step.rows) {
+                return Err(EngineError::Canary {
+                    device: self.device.name(),
+                    expected: step.step,
+                    got: record.step,
+                });
+            }
+        }
+        self.pacers[kind as usize].learn(steps.len() / k, start.elapsed().as_secs_f64());
+        Ok(records)
+    }
+}
+
+impl Engine for GpuEngine {
+    fn info(&self) -> &EngineInfo {
+        &self.device.info
+    }
+
+    fn members(&self) -> usize {
+        self.population.len()
+    }
+
+    fn initialize(&mut self) -> Result<(), EngineError> {
+        let mut encoder = self.device.device.create_command_encoder(&Default::default());
+        {
+            let mut pass = encoder.begin_compute_pass(&Default::default());
+            self.record(&mut pass, &self.initialize, 0);
+        }
+        self.device.queue.submit([encoder.finish()]);
+        self.device.check()
+    }
+
+    fn run(&mut self, kind: StepKind, steps: &[StepRow]) -> Result<Vec<Record>, EngineError> {
+        let k = self.population.len();
+        let mut records = Vec::with_capacity(steps.len());
+        let mut rest = steps;
+        while !rest.is_empty() {
+            let fits = self.data.steps_that_fit(rest, k).min(self.longest).min(self.pace(kind).max(1));
+            let (now, later) = rest.split_at((fits * k).min(rest.len()));
+            records.extend(self.submit(kind, now)?);
+            rest = later;
+        }
+        Ok(records)
+    }
+
+    fn pace(&self, kind: StepKind) -> usize {
+        self.pacers[kind as usize].pace()
+    }
+
+    fn run_op(&mut self, op: Op, steps: &[StepRow]) -> Result<(), EngineError> {
+        self.upload_steps(steps);
+        let mut encoder = self.device.device.create_command_encoder(&Default::default());
+        if let Some(dispatch) = self.dispatches.get(&op) {
+            let mut pass = encoder.begin_compute_pass(&Default::default());
+            self.record(&mut pass, dispatch, 0);
+        }
+        self.device.queue.submit([encoder.finish()]);
+        self.device.check()
+    }
+
+    fn read(&mut self, buffer: Buffer) -> Result<Vec<f32>, EngineError> {
+        let bytes = 4 * self.population.sizes[buffer as usize] as u64;
+        self.device.read(&self.roles[buffer as usize], &format!("{buffer:?}"), bytes)
+    }
+
+    fn write(&mut self, buffer: Buffer, values: &[f32]) -> Result<(), EngineError> {
+        self.device.queue.write_buffer(&self.roles[buffer as usize], 0, bytemuck::cast_slice(values));
+        self.device.check()
+    }
+}
+
+/// Whether every kernel can do the population's sizes on this device.
+fn supported(device: &Device, population: &Population) -> Result<(), EngineError> {
+    let software = device.info.details["kind"] == "Cpu";
+    for member in population.members.iter().filter(|_| software) {
+        let widest = member.layers.iter().map(|l| l.inputs.max(l.outputs) as usize).max().unwrap_or(0);
+        let loops = [
+            ("features or hidden units", widest),
+            ("rows of a batch", member.walk.batch),
+            ("classes (three passes)", 3 * member.outputs()),
+        ];
+        if let Some((what, count)) = loops.into_iter().find(|(_, count)| *count > SOFTWARE_ITERATIONS) {
+            return Err(EngineError::Unsupported {
+                device: device.name(),
+                what: format!(
+                    "{count} {what} need more loop iterations than a software adapter makes \
+                     ({SOFTWARE_ITERATIONS}); use --device cpu"
+                ),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// A storage buffer that holds `bytes`.
+fn upload(device: &Device, label: &str, bytes: &[u8]) -> Result<wgpu::Buffer, EngineError> {
+    let buffer = device.storage(label, bytes.len() as u64)?;
+    device.queue.write_buffer(&buffer, 0, bytes);
+    Ok(buffer)
+}
+
+/// Where each operation's jobs stand in the work buffer: (offset in bytes, jobs); `None` is initialisation.
+type Ranges = HashMap<Option<Op>, (u64, usize)>;
+
+fn work_buffer(
+    device: &Device,
+    population: &Population,
+    ops: &[Op],
+) -> Result<(wgpu::Buffer, Ranges), EngineError> {
+    let align = device.limits.min_storage_buffer_offset_alignment as usize;
+    let (mut bytes, mut ranges) = (Vec::new(), Ranges::new());
+    let mut add = |op: Option<Op>, jobs: Vec<work::Job>| {
+        if !jobs.is_empty() && !ranges.contains_key(&op) {
+            bytes.resize(Vec::len(&bytes).next_multiple_of(align), 0u8);
+            ranges.insert(op, (bytes.len() as u64, jobs.len()));
+            bytes.extend_from_slice(bytemuck::cast_slice(&jobs));
+        }
+    };
+    for &op in ops {
+        add(Some(op), work::jobs(population, op));
+    }
+    add(None, work::initialize(population));
+    Ok((upload(device, "the work lists", &bytes)?, ranges))
+}
+
+/// The uniform that says which step of the submit a dispatch belongs to, chosen by a dynamic offset.
+fn now(
+    device: &Device,
+    longest: usize,
+    stride: u32,
+    members: u32,
+) -> Result<(wgpu::BindGroupLayout, wgpu::BindGroup), EngineError> {
+    let mut bytes = vec![0u8; longest * stride as usize];
+    for slot in 0..longest {
+        let words = [slot as u32, members, 0, 0];
+        bytes[slot * stride as usize..][..16].copy_from_slice(bytemuck::bytes_of(&words));
+    }
+    device.scoped("the step counter", || {
+        let buffer = device.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("now"),
+            size: bytes.len() as u64,
+            usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        device.queue.write_buffer(&buffer, 0, &bytes);
+        let layout = device.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+            label: Some("now"),
+            entries: &[wgpu::BindGroupLayoutEntry {
+                binding: 0,
+                visibility: wgpu::ShaderStages::COMPUTE,
+                ty: wgpu::BindingType::Buffer {
+                    ty: wgpu::BufferBindingType::Uniform,
+                    has_dynamic_offset: true,
+                    min_binding_size: wgpu::BufferSize::new(16),
+                },
+                count: None,
+            }],
+        });
+        let group = device.device.create_bind_group(&wgpu::BindGroupDescriptor {
+            label: Some("now"),
+            layout: &layout,
+            entries: &[wgpu::BindGroupEntry {
+                binding: 0,
+                resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+                    buffer: &buffer,
+                    offset: 0,
+                    size: wgpu::BufferSize::new(16),
+                }),
+            }],
+        });
+        (layout, group)
+    })
+}
+
+fn pipeline(
+    device: &Device,
+    kernel: usize,
+    now_layout: &wgpu::BindGroupLayout,
+) -> Result<wgpu::ComputePipeline, EngineError> {
+    let kernel = &KERNELS[kernel];
+    device.scoped(&format!("the kernel '{}'", kernel.name), || {
+        let source = wgpu::ShaderModuleDescriptor {
+            label: Some(kernel.name),
+            source: wgpu::ShaderSource::Wgsl(kernel.source().into()),
+        };
+        let checks = if device.options.checked {
+            wgpu::ShaderRuntimeChecks::checked()
+        } else {
+            wgpu::ShaderRuntimeChecks::unchecked()
+        };
+        // SAFETY: every index of every kernel is bounded by the tables that this module makes, which
+        // `work` and `Population` derive from the sizes of the buffers; tests run them checked.
+        let module = unsafe { device.device.create_shader_module_trusted(source, checks) };
+        let entries: Vec<_> = kernel
+            .bindings
+            .iter()
+            .enumerate()
+            .map(|(at, binding)| wgpu::BindGroupLayoutEntry {
+                binding: at as u32,
+                visibility: wgpu::ShaderStages::COMPUTE,
+                ty: wgpu::BindingType::Buffer {
+                    ty: wgpu::BufferBindingType::Storage { read_only: !binding.is_written() },
+                    has_dynamic_offset: false,
+                    min_binding_size: None,
+                },
+                count: None,
+            })
+            .collect();
+        let own = device.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+            label: Some(kernel.name),
+            entries: &entries,
+        });
+        let layout = device.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+            label: Some(kernel.name),
+            bind_group_layouts: &[Some(now_layout), Some(&own)],
+            immediate_size: 0,
+        });
+        device.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label: Some(kernel.name),
+            layout: Some(&layout),
+            module: &module,
+            entry_point: Some("main"),
+            compilation_options: wgpu::PipelineCompilationOptions {
+                constants: kernel.constants,
+                zero_initialize_workgroup_memory: false,
+            },
+            cache: None,
+        })
+    })
+}
+
+#[allow(clippy::too_many_arguments)]
+fn dispatch(
+    device: &Device,
+    kernel: usize,
+    pipelines: &[Option<wgpu::ComputePipeline>],
+    shared: &Shared,
+    roles: &[wgpu::Buffer],
+    data: &DataWindow,
+    &(offset, jobs): &(u64, usize),
+) -> Result<Dispatch, EngineError> {
+    let Some(pipeline) = &pipelines[kernel] else {
+        return Err(EngineError::Unsupported {
+            device: device.name(),
+            what: "a kernel that was not made".into(),
+        });
+    };
+    let kernel_info = &KERNELS[kernel];
+    let entries: Vec<_> = kernel_info
+        .bindings
+        .iter()
+        .enumerate()
+        .map(|(at, binding)| {
+            let resource = match binding {
+                Binding::Layers => shared.layers.as_entire_binding(),
+                Binding::Steps => shared.steps.as_entire_binding(),
+                Binding::Work => wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+                    buffer: &shared.work,
+                    offset,
+                    size: wgpu::BufferSize::new((jobs * size_of::<work::Job>()) as u64),
+                }),
+                Binding::Data => data.values.as_entire_binding(),
+                Binding::Scaling => data.scaling.as_entire_binding(),
+                Binding::Targets => data.targets.as_entire_binding(),
+                Binding::Records => shared.records.as_entire_binding(),
+                Binding::Read(role) | Binding::Write(role) => roles[*role as usize].as_entire_binding(),
+            };
+            wgpu::BindGroupEntry { binding: at as u32, resource }
+        })
+        .collect();
+    let bind_group = device.scoped(kernel_info.name, || {
+        device.device.create_bind_group(&wgpu::BindGroupDescriptor {
+            label: Some(kernel_info.name),
+            layout: &pipeline.get_bind_group_layout(1),
+            entries: &entries,
+        })
+    })?;
+    let widest = device.limits.max_compute_workgroups_per_dimension as usize;
+    let x = jobs.min(widest);
+    Ok(Dispatch { kernel, bind_group, grid: (x as u32, jobs.div_ceil(x) as u32) })
+}

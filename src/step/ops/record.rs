@@ -33,6 +33,7 @@ pub fn cpu<R: Real>(c: &mut Context<R>, kind: StepKind) {
         first_bad: c.memory.first_bad,
         step: c.step.step,
         rows: c.step.rows,
-        _pad: [0; 2],
+        nonce: c.step.nonce,
+        _pad: 0,
     };
 }

@@ -1,0 +1,234 @@
+//! One open device: its queue, its faults, bounded waits, readback.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_intrusive::channel::shared::oneshot_channel;
+use serde_json::json;
+
+use crate::engine::{EngineError, EngineInfo};
+
+/// How a device is opened and used.
+#[derive(Clone, Copy, Debug)]
+pub struct GpuOptions {
+    /// Shaders keep their bounds checks.
+    pub checked: bool,
+    /// Ask for no more than every WebGPU adapter has.
+    pub default_limits: bool,
+    /// Largest number of bytes of data on the device; larger data stream through a window.
+    pub data_memory: Option<u64>,
+    /// Time that one submit is steered to.
+    pub submit: Duration,
+    /// Time after which a submit counts as hung.
+    pub timeout: Duration,
+}
+
+impl Default for GpuOptions {
+    fn default() -> Self {
+        GpuOptions {
+            checked: cfg!(debug_assertions),
+            default_limits: false,
+            data_memory: None,
+            submit: Duration::from_millis(100),
+            timeout: Duration::from_secs(60),
+        }
+    }
+}
+
+/// What went wrong outside a call, first come.
+#[derive(Debug, Default)]
+struct Faults {
+    lost: Option<String>,
+    error: Option<wgpu::Error>,
+}
+
+/// See the module.
+pub struct Device {
+    pub device: wgpu::Device,
+    pub queue: wgpu::Queue,
+    pub limits: wgpu::Limits,
+    pub options: GpuOptions,
+    pub info: EngineInfo,
+    faults: Arc<Mutex<Faults>>,
+}
+
+impl Device {
+    /// Opens a device of `adapter`.
+    pub fn open(adapter: &wgpu::Adapter, options: GpuOptions) -> Result<Device, EngineError> {
+        let about = adapter.get_info();
+        let limits = if options.default_limits { wgpu::Limits::default() } else { adapter.limits() };
+        let request = wgpu::DeviceDescriptor {
+            label: Some("bngpu"),
+            required_limits: limits.clone(),
+            memory_hints: wgpu::MemoryHints::Performance,
+            ..Default::default()
+        };
+        let (device, queue) = pollster::block_on(adapter.request_device(&request)).map_err(|e| {
+            EngineError::Refused { device: about.name.clone(), what: "to open".into(), reason: e.to_string() }
+        })?;
+        let faults = Arc::new(Mutex::new(Faults::default()));
+        let on_lost = faults.clone();
+        device.set_device_lost_callback(move |reason, message| {
+            let text = if message.is_empty() { format!("{reason:?}") } else { message };
+            on_lost.lock().unwrap_or_else(PoisonError::into_inner).lost.get_or_insert(text);
+        });
+        let on_error = faults.clone();
+        device.on_uncaptured_error(Arc::new(move |error| {
+            on_error.lock().unwrap_or_else(PoisonError::into_inner).error.get_or_insert(error);
+        }));
+        let info = EngineInfo {
+            engine: "gpu",
+            device: about.name.clone(),
+            details: json!({
+                "backend": about.backend.to_string(),
+                "kind": format!("{:?}", about.device_type),
+                "driver": about.driver,
+                "driver_info": about.driver_info,
+                "vendor": about.vendor,
+                "device": about.device,
+                "limits": {
+                    "max_buffer_size": limits.max_buffer_size,
+                    "max_storage_buffer_binding_size": limits.max_storage_buffer_binding_size,
+                    "max_compute_workgroup_storage_size": limits.max_compute_workgroup_storage_size,
+                    "max_compute_workgroups_per_dimension": limits.max_compute_workgroups_per_dimension,
+                },
+                "checked_shaders": options.checked,
+            }),
+        };
+        Ok(Device { device, queue, limits, options, info, faults })
+    }
+
+    /// Name for messages.
+    pub fn name(&self) -> String {
+        self.info.device.clone()
+    }
+
+    /// The fault that happened since the last call, if any. A lost device stays lost.
+    pub fn check(&self) -> Result<(), EngineError> {
+        let mut faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(reason) = &faults.lost {
+            return Err(EngineError::Lost { device: self.name(), reason: reason.clone() });
+        }
+        match faults.error.take() {
+            Some(error) => Err(self.fault(error, "a submit")),
+            None => Ok(()),
+        }
+    }
+
+    fn fault(&self, error: wgpu::Error, what: &str) -> EngineError {
+        match error {
+            wgpu::Error::OutOfMemory { .. } => {
+                EngineError::OutOfMemory { device: self.name(), what: what.into() }
+            }
+            wgpu::Error::Validation { description, .. } | wgpu::Error::Internal { description, .. } => {
+                EngineError::Refused { device: self.name(), what: what.into(), reason: description }
+            }
+        }
+    }
+
+    /// Runs `make`, and gives the error that wgpu saw in it.
+    pub fn scoped<T>(&self, what: &str, make: impl FnOnce() -> T) -> Result<T, EngineError> {
+        self.check()?;
+        let scopes =
+            [wgpu::ErrorFilter::Internal, wgpu::ErrorFilter::Validation, wgpu::ErrorFilter::OutOfMemory]
+                .map(|filter| self.device.push_error_scope(filter));
+        let made = make();
+        let mut errors = scopes.into_iter().rev().filter_map(|scope| pollster::block_on(scope.pop()));
+        match errors.next() {
+            Some(error) => {
+                drop(errors);
+                self.check()?;
+                Err(self.fault(error, what))
+            }
+            None => {
+                drop(errors);
+                self.check().map(|()| made)
+            }
+        }
+    }
+
+    /// A storage buffer of `bytes` bytes, zeroed.
+    pub fn storage(&self, label: &str, bytes: u64) -> Result<wgpu::Buffer, EngineError> {
+        let limit = self.limits.max_storage_buffer_binding_size.min(self.limits.max_buffer_size);
+        if bytes > limit {
+            return Err(EngineError::Unsupported {
+                device: self.name(),
+                what: format!(
+                    "{label} needs {bytes} bytes in one buffer, the device binds at most {limit}; \
+                     use fewer hidden units, a smaller batch, or another device"
+                ),
+            });
+        }
+        let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
+        self.scoped(&format!("a buffer of {bytes} bytes for {label}"), || {
+            self.device.create_buffer(&wgpu::BufferDescriptor {
+                label: Some(label),
+                size: bytes.next_multiple_of(16).max(16),
+                usage,
+                mapped_at_creation: false,
+            })
+        })
+    }
+
+    /// A buffer that the host can read, for copies of `bytes` bytes.
+    pub fn staging(&self, label: &str, bytes: u64) -> Result<wgpu::Buffer, EngineError> {
+        self.scoped(&format!("{bytes} bytes to read {label} back"), || {
+            self.device.create_buffer(&wgpu::BufferDescriptor {
+                label: Some(label),
+                size: bytes.next_multiple_of(16).max(16),
+                usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+                mapped_at_creation: false,
+            })
+        })
+    }
+
+    /// Submits, waits until the device is done, and gives the first `bytes` bytes of `staging`.
+    pub fn submit_and_read<T>(
+        &self,
+        commands: wgpu::CommandBuffer,
+        staging: &wgpu::Buffer,
+        bytes: u64,
+        what: &str,
+        read: impl FnOnce(&[u8]) -> T,
+    ) -> Result<T, EngineError> {
+        let index = self.queue.submit([commands]);
+        let (sender, receiver) = oneshot_channel();
+        staging.map_async(wgpu::MapMode::Read, 0..bytes, move |result| {
+            // The receiver is gone only if this function has already given up.
+            let _ = sender.send(result);
+        });
+        let wait =
+            wgpu::PollType::Wait { submission_index: Some(index), timeout: Some(self.options.timeout) };
+        let polled = self.device.poll(wait);
+        self.check()?;
+        let timeout = || EngineError::Timeout {
+            device: self.name(),
+            what: what.into(),
+            seconds: self.options.timeout.as_secs(),
+        };
+        if polled.is_err() {
+            return Err(timeout());
+        }
+        let lost = |reason: String| EngineError::Lost { device: self.name(), reason };
+        let mapped = pollster::block_on(receiver.receive()).ok_or_else(timeout)?;
+        mapped.map_err(|e| lost(e.to_string()))?;
+        let view = staging.get_mapped_range(0..bytes).map_err(|e| lost(e.to_string()))?;
+        let value = read(&view);
+        drop(view);
+        staging.unmap();
+        Ok(value)
+    }
+
+    /// The first `bytes` bytes of `buffer`, as f32.
+    pub fn read(&self, buffer: &wgpu::Buffer, label: &str, bytes: u64) -> Result<Vec<f32>, EngineError> {
+        if bytes == 0 {
+            return Ok(Vec::new());
+        }
+        let staging = self.staging(label, bytes)?;
+        let mut encoder = self.device.create_command_encoder(&Default::default());
+        encoder.copy_buffer_to_buffer(buffer, 0, &staging, 0, bytes);
+        self.submit_and_read(encoder.finish(), &staging, bytes, label, |view| {
+            bytemuck::pod_collect_to_vec::<u8, f32>(view)
+        })
+    }
+}
