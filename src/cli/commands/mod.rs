@@ -13,8 +13,8 @@ use std::io::{IsTerminal, Write};
 pub use failure::Failure;
 
 use super::{Cli, Command, Exit};
-use crate::data::{Dataset, LoadRequest, TaskKind, load};
-use crate::spec::{self, LogLevel, RunRequest};
+use crate::data::{Dataset, LoadRequest, load};
+use crate::spec::{LogLevel, RunRequest};
 
 /// Does what was asked for.
 ///
@@ -55,10 +55,7 @@ fn load_data(request: &RunRequest, source: &str) -> Result<Dataset, Failure> {
     let dataset = load(&LoadRequest {
         source: source.to_owned(),
         target: data.target.clone(),
-        task: data.task.map(|task| match task {
-            spec::TaskKind::Classify => TaskKind::Classify,
-            spec::TaskKind::Regress => TaskKind::Regress,
-        }),
+        task: data.task,
         val_split: data.val_split,
         test_split: data.test_split,
         standardize: data.standardize,
