@@ -62,7 +62,7 @@ pub fn normal(key: [u32; 4], index: u32) -> f32 {
 }
 
 /// 1 / √(16·(65536² - 1)/12)
-pub const NORMAL_SCALE: f32 = 1.321_456_6e-5;
+pub const NORMAL_SCALE: f32 = 1.321_449_9e-5;
 
 /// The eight round keys of an epoch's permutation.
 #[inline(always)]

@@ -31,7 +31,8 @@ impl Walk {
         if batch == 0 || (batch_norm && batch == 1) {
             return None;
         }
-        let steps_per_epoch = (rows / batch + usize::from(rows % batch != 0 && !drops_single_row)) as u64;
+        let steps_per_epoch =
+            (rows / batch + usize::from(!rows.is_multiple_of(batch) && !drops_single_row)) as u64;
         Some(Walk { rows, batch, steps_per_epoch, drops_single_row })
     }
 
@@ -93,6 +94,132 @@ pub fn training_step(training: &Training, walk: &Walk, step: u64, total: u64) ->
 }
 
 /// The row of the step table that reads rows `first..first + rows` in their stored order.
+///
+/// Its `step` is 0: where the record's `first_bad` matters, set it to the number of training steps taken, so
+/// that what evaluation finds is not blamed on the first.
 pub fn evaluation_step(first: usize, rows: usize) -> StepRow {
     StepRow { first: first as u32, rows: rows as u32, ..StepRow::IDLE }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::population::random::{permuted, shuffle_keys};
+    use crate::spec::{Activation, Init, Length, Network};
+
+    fn training(schedule: Schedule, lr: f64, warmup: u64) -> Training {
+        Training {
+            network: Network {
+                hidden: vec![],
+                activation: Activation::Relu,
+                batch_norm: None,
+                dropout: 0.0,
+                init: Init::He,
+            },
+            optimizer: Optimizer::Adam { beta1: 0.9, beta2: 0.999, eps: 1e-8 },
+            lr,
+            l2: 0.0,
+            weight_decay: 0.1,
+            schedule,
+            warmup,
+            clip_norm: None,
+            batch_size: 8,
+            length: Length::Steps(100),
+            patience: None,
+            max_time: None,
+            seed: 1,
+        }
+    }
+
+    #[track_caller]
+    fn assert_rate(schedule: Schedule, warmup: u64, step: u64, total: u64, expected: f64) {
+        let got = learning_rate(&training(schedule, 0.5, warmup), step, total);
+        assert!((got - expected).abs() <= 1e-15 + 1e-13 * expected, "{schedule:?} {step}: {got} {expected}");
+    }
+
+    #[test]
+    fn cosine_is_pytorchs_cosine_annealing() {
+        // torch.optim.lr_scheduler.CosineAnnealingLR(SGD(lr=0.5), T_max=10): 0.5 (1 + cos(π t / 10)) / 2
+        for (step, lr) in
+            [(0, 0.5), (1, 0.4877641290737884), (3, 0.3969463130731183), (5, 0.25), (9, 0.012235870926211617)]
+        {
+            assert_rate(Schedule::Cosine, 0, step, 10, lr);
+        }
+    }
+
+    #[test]
+    fn one_cycle_has_pytorchs_constants() {
+        // OneCycleLR(max_lr=0.5): starts at max/25, peaks at 30 %, ends towards max/25/1e4. PyTorch's phases are
+        // a step shorter (it puts the peak on step 0.3 T - 1 and the end on step T - 1).
+        assert_rate(Schedule::OneCycle, 0, 0, 1000, 0.5 / 25.0);
+        assert_rate(Schedule::OneCycle, 0, 150, 1000, 0.5 * (1.0 / 25.0 + 1.0) / 2.0);
+        assert_rate(Schedule::OneCycle, 0, 300, 1000, 0.5);
+        assert_rate(Schedule::OneCycle, 0, 650, 1000, 0.5 * (1.0 + 4e-6) / 2.0);
+        assert_rate(Schedule::OneCycle, 0, 1000, 1000, 0.5 / 250_000.0);
+    }
+
+    #[test]
+    fn steps_and_decays_fall_where_they_should() {
+        for (step, factor) in [(0, 1.0), (49, 1.0), (50, 0.1), (74, 0.1), (75, 0.01), (99, 0.01)] {
+            assert_rate(Schedule::Step, 0, step, 100, 0.5 * factor);
+        }
+        for (step, factor) in [(0, 1.0), (50, 0.1), (100, 0.01)] {
+            assert_rate(Schedule::Exponential, 0, step, 100, 0.5 * factor);
+        }
+        assert_rate(Schedule::Constant, 0, 99, 100, 0.5);
+        assert_rate(Schedule::Constant, 0, 0, 0, 0.5);
+    }
+
+    #[test]
+    fn warm_up_rises_to_the_schedule() {
+        for (step, lr) in [(0, 0.125), (1, 0.25), (2, 0.375), (3, 0.5), (4, 0.5)] {
+            assert_rate(Schedule::Constant, 4, step, 100, lr);
+        }
+        assert_rate(Schedule::Step, 4, 60, 100, 0.05);
+    }
+
+    #[test]
+    fn bias_corrections_are_those_of_adam() {
+        let t = training(Schedule::Constant, 0.5, 0);
+        let walk = Walk::new(80, 8, false).expect("a walk");
+        for step in [0u64, 1, 9, 999, 1_000_000] {
+            let row = training_step(&t, &walk, step, 2_000_000);
+            let power = |beta: f64| beta.powi(step as i32 + 1);
+            assert_eq!(row.correction1, (1.0 / (1.0 - power(0.9))) as f32);
+            assert_eq!(row.correction2, (1.0 / (1.0 - power(0.999))) as f32);
+            assert_eq!(row.keep, 0.95);
+            assert_eq!((row.step, row.rows), (step as u32, 8));
+        }
+    }
+
+    #[test]
+    fn every_row_stands_exactly_once_in_an_epoch() {
+        for rows in 1..80usize {
+            for batch in [1, 2, 3, 7, 8, 40, 79, 1000] {
+                for batch_norm in [false, true] {
+                    let Some(walk) = Walk::new(rows, batch, batch_norm) else {
+                        assert!(batch_norm && (batch == 1 || rows == 1), "{rows} rows, batch {batch}");
+                        continue;
+                    };
+                    for epoch in 0..3 {
+                        let keys = shuffle_keys(rows as u64, epoch as u32);
+                        let mut seen = vec![0; rows];
+                        for step in 0..walk.steps_per_epoch {
+                            let (e, first, len) = walk.batch_of(epoch * walk.steps_per_epoch + step);
+                            assert_eq!(e, epoch);
+                            assert!(len > 0 && !(batch_norm && len == 1), "{walk:?} step {step}");
+                            (first..first + len)
+                                .for_each(|p| seen[permuted(keys, rows as u32, p as u32) as usize] += 1);
+                        }
+                        let total: usize = seen.iter().sum();
+                        assert_eq!(total, walk.rows_per_epoch(), "{walk:?}");
+                        assert!(seen.iter().all(|&n| n <= 1), "{walk:?}: {seen:?}");
+                        assert_eq!(walk.drops_single_row, total < rows, "{walk:?}");
+                    }
+                }
+            }
+        }
+        assert_eq!(Walk::new(0, 8, false), None);
+        assert_eq!(Walk::new(8, 0, false), None);
+    }
 }

@@ -175,7 +175,9 @@ pub fn exp_f32(x: f32) -> f32 {
     const ROUND: f32 = 12_582_912.0; // 1.5 · 2²³: adding it rounds to an integer
     let clamped = if x < -87.3 { -87.3 } else { x };
     let clamped = if clamped > 88.72 { 88.72 } else { clamped };
-    let n = (clamped * std::f32::consts::LOG2_E + ROUND) - ROUND;
+    // The sum's lowest bits are the integer: no conversion, which would not become vector instructions.
+    let sum = clamped * std::f32::consts::LOG2_E + ROUND;
+    let n = sum - ROUND;
     let r = (clamped - n * 0.693_359_4) - n * -2.121_944_4e-4;
     let p = 1.987_569_1e-4;
     let p = p * r + 1.398_199_9e-3;
@@ -185,9 +187,10 @@ pub fn exp_f32(x: f32) -> f32 {
     let p = p * r + 0.5;
     let p = p * r * r + r + 1.0;
     // Two factors, since 2^n alone overflows the exponent at n = 128.
-    let half = (n * 0.5 + ROUND) - ROUND;
-    let power = |e: f32| f32::from_bits(((e as i32 + 127) << 23) as u32);
-    let y = p * power(half) * power(n - half);
+    let integer = |sum: f32| sum.to_bits().wrapping_sub(ROUND.to_bits());
+    let power = |e: u32| f32::from_bits(e.wrapping_add(127) << 23);
+    let half = integer(n * 0.5 + ROUND);
+    let y = p * power(half) * power(integer(sum).wrapping_sub(half));
     if x > 88.72 {
         f32::INFINITY
     } else if x < -87.3 {
@@ -197,19 +200,15 @@ pub fn exp_f32(x: f32) -> f32 {
     }
 }
 
-/// Runs `f`, compiled for the widest vectors that the machine has. Only what is inlined into `f` profits; the
-/// results are the same on each, since no operation is fused or reordered.
+/// A piece of arithmetic for [`vectorised`]. `call` and what it spends its time in must be `#[inline(always)]`:
+/// only what is inlined is compiled for wide vectors. A closure cannot be told so, hence the type.
+pub use pulp::NullaryFnOnce as Kernel;
+
+/// Runs a kernel, compiled for the widest vectors that the machine has. The results are the same on each, since
+/// no operation is fused or reordered.
 #[inline(always)]
-pub fn vectorised<T>(f: impl FnOnce() -> T) -> T {
-    struct Call<F>(F);
-    impl<T, F: FnOnce() -> T> pulp::NullaryFnOnce for Call<F> {
-        type Output = T;
-        #[inline(always)]
-        fn call(self) -> T {
-            (self.0)()
-        }
-    }
-    pulp::Arch::new().dispatch(Call(f))
+pub fn vectorised<K: Kernel>(kernel: K) -> K::Output {
+    pulp::Arch::new().dispatch(kernel)
 }
 
 #[cfg(test)]

@@ -75,6 +75,10 @@ impl<R: Real> Engine for CpuEngine<R> {
     fn run(&mut self, kind: StepKind, steps: &[StepRow]) -> Result<Vec<Record>, EngineError> {
         let start = Instant::now();
         let k = self.members();
+        if steps.is_empty() {
+            return Ok(Vec::new());
+        }
+        assert!(steps.len().is_multiple_of(k), "{} rows of steps for {k} members", steps.len());
         let plan = &self.plans[kind as usize];
         let mut records = vec![Record::default(); steps.len()];
         let mut lanes: Vec<Vec<&mut Record>> = (0..k).map(|_| Vec::new()).collect();

@@ -41,23 +41,34 @@ fn normalize<R: Real>(c: &mut Context<R>, layer: usize) {
         }
     }
     mean.iter_mut().for_each(|mean| *mean = *mean / n);
+    let (running_mean, rest) = m.stats[l.stats as usize..][..5 * o].split_at_mut(o);
+    let (running_rest, rest) = rest.split_at_mut(o);
+    let (running_var, rest) = rest.split_at_mut(o);
+    let (mean_out, rstd_out) = rest.split_at_mut(o);
+    // What rounding left out of the mean shows as the mean of the centred values (the corrected two-pass
+    // algorithm: Chan, Golub & LeVeque 1983); it stands in `mean_out` for now.
+    let left = &mut *mean_out;
+    left.fill(R::ZERO);
     var.fill(R::ZERO);
     for row in z.chunks_exact_mut(o) {
-        for (((var, z), &shift), &mean) in var.iter_mut().zip(row).zip(&*shift).zip(&*mean) {
+        let sums = var.iter_mut().zip(&mut *left).zip(&*shift).zip(&*mean);
+        for ((((var, left), &shift), &mean), z) in sums.zip(row) {
             *z = (*z - shift) - mean;
+            *left += *z;
             *var += *z * *z;
         }
     }
     let eps = R::from_f64(c.member.training.network.batch_norm.unwrap_or_default().eps);
     let momentum = R::from_f64(c.member.training.network.batch_norm.unwrap_or_default().momentum);
-    let (running_mean, rest) = m.stats[l.stats as usize..][..5 * o].split_at_mut(o);
-    let (running_rest, rest) = rest.split_at_mut(o);
-    let (running_var, rest) = rest.split_at_mut(o);
-    let (mean_out, rstd_out) = rest.split_at_mut(o);
     let mut finite = true;
     for f in 0..o {
-        let unbiased = var[f] / (n - R::ONE);
-        let biased = var[f] / n;
+        let left = mean_out[f] / n;
+        let squares = var[f] - left * mean_out[f];
+        // Rounding may leave less than nothing of a constant column; NaN stays NaN.
+        let squares = if squares < R::ZERO { R::ZERO } else { squares };
+        mean[f] += left;
+        let unbiased = squares / (n - R::ONE);
+        let biased = squares / n;
         // r <- r + m (new - r), the mean as a sum of two numbers (Fast2Sum).
         let delta = ((shift[f] - running_mean[f]) - running_rest[f]) + mean[f];
         let low = running_rest[f] + momentum * delta;
@@ -68,9 +79,12 @@ fn normalize<R: Real>(c: &mut Context<R>, layer: usize) {
         finite &= high.is_finite() && running_var[f].is_finite();
         mean_out[f] = shift[f] + mean[f];
         rstd_out[f] = R::ONE / (biased + eps).sqrt();
+        shift[f] = left;
     }
     for row in z.chunks_exact_mut(o) {
-        row.iter_mut().zip(&*rstd_out).for_each(|(z, &rstd)| *z *= rstd);
+        for ((z, &left), &rstd) in row.iter_mut().zip(&*shift).zip(&*rstd_out) {
+            *z = (*z - left) * rstd;
+        }
     }
     c.check(finite);
 }

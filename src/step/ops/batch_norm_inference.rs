@@ -21,18 +21,27 @@ fn normalize<R: Real, F: Function>(c: &mut Context<R>, layer: usize) {
     let z = &mut m.z[l.z as usize..][..rows * o];
     let a = &mut m.acts[l.a as usize..][..rows * o];
     if !l.is_normalized() {
-        a.iter_mut().zip(z).for_each(|(a, &mut z)| *a = F::value(z));
-        return;
+        // A rectifier may hide what is not finite in Z.
+        let mut finite = true;
+        for (a, &mut z) in a.iter_mut().zip(z) {
+            finite &= z.is_finite();
+            *a = F::value(z);
+        }
+        return c.check(finite);
     }
     let eps = R::from_f64(c.member.training.network.batch_norm.unwrap_or_default().eps);
     let running = &m.stats[l.stats as usize..][..3 * o];
     let (gamma, beta) = (&m.params[l.b as usize..][..o], &m.params[l.beta as usize..][..o]);
     let rstd = &mut m.columns[..o];
     rstd.iter_mut().zip(&running[2 * o..]).for_each(|(rstd, &var)| *rstd = R::ONE / (var + eps).sqrt());
+    // An infinite variance would make zeros of everything.
+    let mut finite = running.iter().fold(true, |finite, r| finite & r.is_finite());
     for (a, z) in a.chunks_exact_mut(o).zip(z.chunks_exact_mut(o)) {
         for f in 0..o {
             z[f] = ((z[f] - running[f]) - running[o + f]) * rstd[f];
+            finite &= z[f].is_finite();
             a[f] = F::value(gamma[f] * z[f] + beta[f]);
         }
     }
+    c.check(finite);
 }

@@ -28,5 +28,6 @@ pub fn cpu<R: Real>(member: &Member, memory: &mut Memory<R>) {
         let o = layer.outputs as usize;
         memory.stats[layer.stats as usize + 2 * o..][..o].fill(R::ONE);
     }
+    memory.scale = R::ONE;
     memory.first_bad = Record::FINITE;
 }

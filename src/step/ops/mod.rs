@@ -13,7 +13,7 @@ pub mod record;
 pub mod update;
 
 use super::memory::Context;
-use super::real::{Real, vectorised};
+use super::real::{Kernel, Real, vectorised};
 use super::{Layers, Op};
 
 /// Runs one operation on one member.
@@ -23,27 +23,50 @@ pub fn run<R: Real>(op: Op, context: &mut Context<R>) {
     }
     let layers = context.member.layers.len();
     match op {
-        Op::Gather => vectorised(|| gather::cpu(context)),
         Op::Matmul { product, layer: Layers::One(layer) } if layer < layers => {
             matmul::cpu(context, product, layer)
         }
+        Op::Matmul { layer: Layers::One(_), .. } => {}
         Op::Matmul { product, layer: Layers::All } => {
             (0..layers).for_each(|layer| matmul::cpu(context, product, layer))
         }
-        Op::BatchNorm { layer } if layer + 1 < layers => vectorised(|| batch_norm::cpu(context, layer)),
-        Op::BatchNormInference { layer } if layer + 1 < layers => {
-            vectorised(|| batch_norm_inference::cpu(context, layer))
-        }
-        Op::Loss => vectorised(|| loss::cpu(context)),
-        Op::BatchNormBackward { layer } if layer < layers => {
-            vectorised(|| batch_norm_backward::cpu(context, layer))
-        }
-        Op::GradNorm => vectorised(|| grad_norm::cpu(context)),
         Op::Record { kind } => record::cpu(context, kind),
         Op::Update => update::cpu(context),
-        Op::Matmul { .. }
+        Op::Gather
         | Op::BatchNorm { .. }
         | Op::BatchNormInference { .. }
-        | Op::BatchNormBackward { .. } => {}
+        | Op::Loss
+        | Op::BatchNormBackward { .. }
+        | Op::GradNorm => vectorised(Elementwise { op, context }),
+    }
+}
+
+/// The operations that are loops over elements.
+struct Elementwise<'a, 'b, R> {
+    op: Op,
+    context: &'a mut Context<'b, R>,
+}
+
+impl<R: Real> Kernel for Elementwise<'_, '_, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let Elementwise { op, context } = self;
+        let layers = context.member.layers.len();
+        match op {
+            Op::Gather => gather::cpu(context),
+            Op::BatchNorm { layer } if layer + 1 < layers => batch_norm::cpu(context, layer),
+            Op::BatchNormInference { layer } if layer + 1 < layers => {
+                batch_norm_inference::cpu(context, layer)
+            }
+            Op::Loss => loss::cpu(context),
+            Op::BatchNormBackward { layer } if layer < layers => batch_norm_backward::cpu(context, layer),
+            Op::GradNorm => grad_norm::cpu(context),
+            // Layers that the member does not have.
+            Op::BatchNorm { .. } | Op::BatchNormInference { .. } | Op::BatchNormBackward { .. } => {}
+            // Not loops over elements: `run` has done them.
+            Op::Matmul { .. } | Op::Record { .. } | Op::Update => {}
+        }
     }
 }

@@ -1,60 +1,98 @@
 //! The optimisers. Twin of `shaders/update.wgsl`; [`crate::spec::Optimizer`] has the sources.
 
-use rayon::prelude::*;
-
+use crate::population::Chunk;
 use crate::population::tables::{ChunkKind, StepRow};
 use crate::spec::Optimizer;
 use crate::step::memory::Context;
-use crate::step::real::{Real, vectorised};
+use crate::step::real::{Kernel, Real, vectorised};
 
-/// Parameters that one core updates at a time.
-const PIECE: usize = 1 << 15;
+/// Chunks that one core updates at a time.
+const PIECE: usize = 32;
 
-/// The constants of one step.
+/// What is the same for all parameters of a member in one step.
 struct Rates<R> {
+    optimizer: Optimizer,
     lr: R,
     correction1: R,
     correction2: R,
+    /// 1 - lr · weight decay
+    keep: R,
     scale: R,
 }
 
-#[inline(always)]
 pub fn cpu<R: Real>(c: &mut Context<R>) {
     let StepRow { lr, correction1, correction2, keep, .. } = c.step;
     let rates = Rates {
+        optimizer: c.member.training.optimizer,
         lr: R::from_f32(lr),
         correction1: R::from_f32(correction1),
         correction2: R::from_f32(correction2),
+        keep: R::from_f32(keep),
         scale: c.memory.scale,
     };
     let m = &mut *c.memory;
-    if keep != 1.0 {
-        let keep = R::from_f32(keep);
-        for chunk in c.member.chunks.iter().filter(|c| c.kind == ChunkKind::Weight) {
-            m.params[chunk.start..][..chunk.len].iter_mut().for_each(|w| *w *= keep);
-        }
-    }
-    let optimizer = c.member.training.optimizer;
-    let pieces = (m.params.par_chunks_mut(PIECE))
-        .zip(m.moments.par_chunks_mut(2 * PIECE))
-        .zip(m.grads.par_chunks(PIECE));
-    let finite = pieces
-        .map(|((params, moments), grads)| vectorised(|| update(optimizer, &rates, params, moments, grads)))
-        .reduce(|| true, |a, b| a && b);
+    let finite = chunks(&rates, &c.member.chunks, 0, &mut m.params, &mut m.moments, &m.grads);
     c.check(finite);
 }
 
-/// Updates a run of parameters; whether all that was read and written is finite.
-#[inline(always)]
-fn update<R: Real>(
-    optimizer: Optimizer,
+/// Updates chunks, which lie in slices that start at parameter `first`; halves go to other cores.
+fn chunks<R: Real>(
     rates: &Rates<R>,
+    todo: &[Chunk],
+    first: usize,
     params: &mut [R],
     moments: &mut [R],
     grads: &[R],
 ) -> bool {
+    if todo.len() <= PIECE {
+        return vectorised(Piece { rates, todo, first, params, moments, grads });
+    }
+    let (left, right) = todo.split_at(todo.len() / 2);
+    let at = right[0].start;
+    let (params, params_right) = params.split_at_mut(at - first);
+    let (moments, moments_right) = moments.split_at_mut(2 * (at - first));
+    let (grads, grads_right) = grads.split_at(at - first);
+    let (a, b) = rayon::join(
+        || chunks(rates, left, first, params, moments, grads),
+        || chunks(rates, right, at, params_right, moments_right, grads_right),
+    );
+    a & b
+}
+
+/// Chunks that are updated one after the other.
+struct Piece<'a, R> {
+    rates: &'a Rates<R>,
+    todo: &'a [Chunk],
+    first: usize,
+    params: &'a mut [R],
+    moments: &'a mut [R],
+    grads: &'a [R],
+}
+
+impl<R: Real> Kernel for Piece<'_, R> {
+    type Output = bool;
+
+    #[inline(always)]
+    fn call(self) -> bool {
+        let Piece { rates, todo, first, params, moments, grads } = self;
+        let mut finite = true;
+        for chunk in todo {
+            let (from, to) = (chunk.start - first, chunk.start - first + chunk.len);
+            let params = &mut params[from..to];
+            if chunk.kind == ChunkKind::Weight && rates.keep != R::ONE {
+                params.iter_mut().for_each(|w| *w *= rates.keep);
+            }
+            finite &= update(rates, params, &mut moments[2 * from..2 * to], &grads[from..to]);
+        }
+        finite
+    }
+}
+
+/// Updates a run of parameters; whether all that was read and written is finite.
+#[inline(always)]
+fn update<R: Real>(rates: &Rates<R>, params: &mut [R], moments: &mut [R], grads: &[R]) -> bool {
     let real = R::from_f64;
-    match optimizer {
+    match rates.optimizer {
         Optimizer::Adam { beta1, beta2, eps } => {
             let (b1, b2, r1, r2, eps) =
                 (real(beta1), real(beta2), real(1.0 - beta1), real(1.0 - beta2), real(eps));

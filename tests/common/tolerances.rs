@@ -1,0 +1,59 @@
+//! Every tolerance of the tests, with its derivation.
+//!
+//! u is the unit roundoff, 2⁻⁵³ in f64 and 2⁻²⁴ in f32. A sum of n products in any order is off by at most
+//! γ_n = n·u/(1 - n·u) times the sum of the absolute products (Higham 2002, "Accuracy and Stability of
+//! Numerical Algorithms", section 3.1); rounding errors of mixed signs give about √n·u.
+
+use super::close::Tolerance;
+
+/// Unit roundoff of f32.
+pub const U32: f64 = 1.0 / (1u64 << 24) as f64;
+/// Unit roundoff of f64.
+pub const U64: f64 = 1.0 / (1u64 << 53) as f64;
+
+/// f64 against PyTorch's f64: the bound that the project promises. Both are off by less than γ_n with n of a
+/// few thousand (sums of up to 257 terms through 4 layers, there and back): 1e-12 of the terms, which divisions
+/// by the fixtures' smallest batch deviations, about 1e-2, may raise to 1e-10.
+pub const PYTORCH_F64: Tolerance = Tolerance { abs: 1e-9, rel: 1e-9 };
+
+/// f64 against f64 results that the fixture holds rounded to f32: u₃₂, and as much again.
+pub const ROUNDED_TO_F32: Tolerance = Tolerance { abs: 1e-9, rel: 2.0 * U32 };
+
+/// f64 against PyTorch's f64 after five optimiser steps. The step table holds lr, the two bias corrections and
+/// the weights' decay in f32, each off by u₃₂ = 6e-8 of itself at most. Adam's updates are at most lr = 1e-2:
+/// 5 · 3 u₃₂ · 1e-2 = 9e-9. SGD's are lr·‖buffer‖∞ ≤ 0.1 · 0.5 with lr alone in f32: 5 · u₃₂ · 0.05 = 1.5e-8;
+/// later gradients see it once more at most: 3e-8. 1 - lr·decay, just below 1, is off by u₃₂ / 2: five steps of
+/// it move W by 5/2 · u₃₂ = 1.5e-7 of itself.
+pub const PYTORCH_F64_STEPS: Tolerance = Tolerance { abs: 3e-8, rel: 1.5e-7 };
+
+/// f32 against PyTorch's f64, values whose terms have the size `scale`: forward and backward through 4 layers
+/// is a chain of 8 products and 8 normalisations with sums of at most n = 257 terms; each contributes about
+/// √n·u = 16 u and a factor of 4 for conditioning (γ, activations, 1/σ relative to the values): 16·16·4 = 1024 u
+/// = 6e-5 of the scale.
+pub fn pytorch_f32(scale: f64) -> Tolerance {
+    Tolerance { abs: 1024.0 * U32 * scale, rel: 1024.0 * U32 }
+}
+
+/// x̂ in f32 of columns far from zero against f64 (the project's promise: 1e-4 relative). Differences from the
+/// first row are exact to u·|x - x₀|, so the error does not depend on the offset; close to x̂ = 0 it is that of
+/// the mean. Its sum of n differences of d σ is off by about √n·u·d; the mean's own correction (or a sum by
+/// halves) leaves a few u·d, 2e-6 for d = 30 (a first row 30 σ away), with as much again from each z - x₀ - mean.
+pub const HARD_VARIANCE_F32: Tolerance = Tolerance { abs: 1e-5, rel: 1e-4 };
+
+/// The same through the running statistics: mean + remainder carry 2⁻⁴⁸ of the offset, each step of the average
+/// adds u of the *difference* to its batch mean, and z - mean is exact to u·σ.
+pub const HARD_VARIANCE_RUNNING_F32: Tolerance = Tolerance { abs: 2e-5, rel: 1e-4 };
+
+/// Gradients against Richardson's extrapolation R = (4·D(h/2) - D(h))/3 of two central differences. Its
+/// truncation error is O(h⁴), far below |D(h) - D(h/2)|, which is added for each parameter by itself; rounding
+/// of the loss L gives 2·u·c·|L|/h with c about 100 operations deep: 2·1.1e-16·100·(1 + |L|)/1e-5 = 2e-9.
+pub fn differences(spread: f64, loss: f64) -> Tolerance {
+    Tolerance { abs: spread + 2e-9 * (1.0 + loss.abs()), rel: 1e-8 }
+}
+/// Step of the differences.
+pub const DIFFERENCE_STEP: f64 = 2e-5;
+/// Where D(h) and D(h/2) are further apart than this times (1 + |gradient|), the parameter stands at a kink (a
+/// rectifier) or at a nearly singular normalisation (third derivative beyond 1e5): it is left out and counted.
+pub const DIFFERENCE_SPREAD: f64 = 1e-5;
+/// Share of the parameters that may be left out.
+pub const DIFFERENCE_LEFT_OUT: f64 = 0.02;

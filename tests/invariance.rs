@@ -1,0 +1,119 @@
+//! The four invariants on the CPU engine in f32; `common/invariance.rs` says what they are.
+
+mod common;
+
+use std::sync::Arc;
+
+use bngpu::engine::Engine;
+use bngpu::engine::cpu::CpuEngine;
+use bngpu::population::{Buffer, Loss, Member, Population, training_step};
+use bngpu::spec::{Activation, BatchNorm, Init, Network, Optimizer, Training};
+use bngpu::step::StepKind;
+use bngpu::step::memory::Table;
+
+use common::close::assert_same_bits;
+use common::invariance;
+use common::random_population::{Rng, plain, random_table};
+
+fn make(population: Arc<Population>, table: Arc<Table>) -> Box<dyn Engine> {
+    Box::new(CpuEngine::<f32>::new(population, table))
+}
+
+#[test]
+fn alone_is_any_slot_of_a_ragged_population() {
+    invariance::alone_is_any_slot(&make, 1, &(0..64).collect::<Vec<_>>());
+    invariance::alone_is_any_slot(&make, 2, &(0..64).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_hundred_repeats_are_identical() {
+    invariance::repeats_are_identical(&make, 3, 100);
+}
+
+#[test]
+fn division_into_calls_does_not_matter() {
+    (0..12).for_each(|seed| invariance::division_does_not_matter(&make, seed));
+}
+
+#[test]
+fn evaluation_and_pauses_leave_no_trace() {
+    (0..12).for_each(|seed| invariance::evaluation_and_pauses_leave_no_trace(&make, seed));
+}
+
+#[test]
+fn poison_between_steps_is_found_and_contained() {
+    let injections: usize = (0..24).map(|s| invariance::poison_is_found_and_contained(&make, s)).sum();
+    eprintln!("{injections} injections between steps, all found");
+    assert!(injections > 500, "{injections}");
+}
+
+#[test]
+fn poison_within_a_step_is_found() {
+    let injections: usize = (0..24).map(|s| invariance::poison_within_a_step_is_found(&make, s)).sum();
+    eprintln!("{injections} injections within a step, all found");
+    assert!(injections > 500, "{injections}");
+}
+
+#[test]
+fn stale_memory_is_never_read() {
+    (0..12).for_each(|seed| invariance::stale_memory_is_never_read(&make, seed));
+}
+
+#[test]
+fn bad_row_is_found_at_its_step() {
+    (0..24).for_each(|seed| invariance::bad_row_is_found_at_its_step(&make, seed));
+}
+
+#[test]
+fn small_and_flat_batches() {
+    invariance::small_and_flat_batches(&make);
+}
+
+/// Products and updates large enough to be cut into pieces give the same bits on 1, 2 and 3 threads.
+#[test]
+fn threads_do_not_matter() {
+    const ROWS: usize = 300;
+    let loss = Loss::CrossEntropy { classes: 10 };
+    let table = Arc::new(random_table(&mut Rng(9), ROWS, 300, loss, true));
+    let network = |activation, batch_norm| Network {
+        hidden: vec![512, 257],
+        activation,
+        batch_norm,
+        dropout: 0.2,
+        init: Init::He,
+    };
+    let trainings = [
+        Training {
+            optimizer: Optimizer::Adam { beta1: 0.9, beta2: 0.999, eps: 1e-8 },
+            lr: 1e-3,
+            l2: 1e-4,
+            weight_decay: 1e-2,
+            clip_norm: Some(1.0),
+            ..plain(network(Activation::Relu, Some(BatchNorm::default())), 128)
+        },
+        Training { lr: 1e-2, ..plain(network(Activation::Tanh, None), 100) },
+    ];
+    let members = trainings.map(|t| Member::new(&t, loss, 300, ROWS).expect("a step is possible"));
+    let population = Arc::new(Population::new(members.to_vec()));
+    let run = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a thread pool");
+        pool.install(|| {
+            let mut engine = CpuEngine::<f32>::new(population.clone(), table.clone());
+            engine.initialize().expect("initialises");
+            for s in 0..6 {
+                let steps: Vec<_> =
+                    population.members.iter().map(|m| training_step(&m.training, &m.walk, s, 6)).collect();
+                engine.run(StepKind::Train, &steps).expect("runs");
+            }
+            Buffer::ALL.map(|buffer| engine.read(buffer).expect("reads"))
+        })
+    };
+    let expected = run(1);
+    for threads in [2, 3] {
+        let got = run(threads);
+        for buffer in Buffer::ALL {
+            let what = format!("{buffer:?} on {threads} threads");
+            assert_same_bits(&got[buffer as usize], &expected[buffer as usize], &what);
+        }
+    }
+}
