@@ -1,17 +1,19 @@
 //! The files of a run of one member: written at each checkpoint, read by `resume`, `eval` and `predict`.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::data::{Preprocessing, Task};
+use crate::engine::{Engine, EngineFactory};
 use crate::population::{Member, Population};
 use crate::run::{Architecture, LayerTensors, ModelFile, RunDir, RunError, RunFile};
 use crate::spec::{PartialConfig, RunRequest, resolve};
 
 use super::model::{self, Weights};
-use super::{Best, Checkpoint, MemberState, TrainingState};
+use super::{Best, Checkpoint, Inference, MemberState, Problem, TrainError, TrainingState};
 
 /// Keys of the metadata, besides the architecture's.
 const HYPERPARAMETERS: &str = "hyperparameters";
@@ -184,16 +186,35 @@ impl Stored {
     }
 
     /// That the tensors are not those of the configuration.
-    pub fn wrong_model(&self) -> RunError {
+    fn wrong_model(&self) -> RunError {
         unusable(&self.path, "its tensors are not those of its hyperparameters".into())
     }
 
-    /// A member for this model on other rows than those it was trained on.
-    pub fn member(&self, problem: &super::Problem) -> Result<Member, RunError> {
+    /// The model on `engine`, or on a new one, with the data of `problem`.
+    ///
+    /// # Errors
+    /// If the tensors are not those of the population's only member, or the device fails.
+    pub fn inference<'a>(
+        &self,
+        factory: &'a dyn EngineFactory,
+        population: Arc<Population>,
+        problem: &'a Problem,
+        engine: Option<Box<dyn Engine>>,
+    ) -> Result<Inference<'a>, TrainError> {
+        Inference::new(factory, population, problem, &self.file.layers, engine)
+            .unwrap_or_else(|| Err(self.wrong_model().into()))
+    }
+
+    /// A population of this model alone, for other rows than those it was trained on.
+    ///
+    /// # Errors
+    /// If no such model can be trained, and so be stored.
+    pub fn population(&self, problem: &Problem) -> Result<Arc<Population>, RunError> {
         let training = &self.request.training;
         // Training rows count only for the walk through them, which is not made.
-        Member::new(training, problem.loss, problem.table.features, training.batch_size.max(2))
-            .ok_or_else(|| self.wrong_model())
+        let rows = training.batch_size.max(2);
+        let member = Member::new(training, problem.loss, problem.table.features, rows);
+        Ok(Arc::new(Population::new(vec![member.ok_or_else(|| self.wrong_model())?])))
     }
 }
 

@@ -2,57 +2,60 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::data::Part;
 use crate::engine::{Engine, EngineError, EngineFactory, EngineInfo};
-use crate::population::{Member, Population};
+use crate::population::Population;
 use crate::run::{LayerTensors, Score};
 
 use super::evaluate::{self, Canary};
 use super::model::{self, Weights};
-use super::{Problem, Stop, TrainError, trainer};
+use super::recovery::{self, TRIES};
+use super::{Pace, Problem, Stop, TrainError};
 
-/// Most faults of the device.
-const TRIES: u32 = 3;
-
-/// One model on one engine, with data.
+/// One model on one engine, with data. Made by [`super::Stored::inference`].
 pub struct Inference<'a> {
     factory: &'a dyn EngineFactory,
     population: Arc<Population>,
     problem: &'a Problem,
     weights: Weights,
-    engine: Box<dyn Engine>,
+    /// None after a fault.
+    engine: Option<Box<dyn Engine>>,
+    info: EngineInfo,
     canary: Canary,
 }
 
 impl<'a> Inference<'a> {
-    /// Puts `layers` on an engine. None if the layers are not those of `member`.
-    ///
-    /// # Errors
-    /// [`TrainError::Engine`] or [`TrainError::GaveUp`].
-    pub fn new(
+    /// Puts `layers` on `engine`, or on a new one. None if the layers are not those of the population's only member.
+    pub(super) fn new(
         factory: &'a dyn EngineFactory,
-        member: Member,
+        population: Arc<Population>,
         problem: &'a Problem,
         layers: &[LayerTensors],
+        engine: Option<Box<dyn Engine>>,
     ) -> Option<Result<Inference<'a>, TrainError>> {
-        let population = Arc::new(Population::new(vec![member]));
         let mut weights = Weights::zeros(&population.sizes);
         if !model::put_layers(&population.members[0], &population.bases[0], layers, &mut weights) {
             return None;
         }
-        let build = || build(factory, &population, problem, &weights);
-        let engine = match tries(factory, |_| build()) {
-            Ok(engine) => engine,
-            Err(error) => return Some(Err(error)),
-        };
-        Some(Ok(Inference { factory, problem, weights, engine, canary: Canary::default(), population }))
+        let mut given = engine;
+        let engine = tries(factory, || {
+            let mut engine = match given.take() {
+                Some(engine) => engine,
+                None => factory.build(&population, &problem.table)?,
+            };
+            recovery::put(engine.as_mut(), &weights)?;
+            Ok(engine)
+        });
+        Some(engine.map(|engine| {
+            let (info, canary) = (engine.info().clone(), Canary::default());
+            Inference { factory, problem, weights, engine: Some(engine), info, canary, population }
+        }))
     }
 
     /// What it runs on.
     pub fn info(&self) -> &EngineInfo {
-        self.engine.info()
+        &self.info
     }
 
     /// Mean loss and score of the rows of `part`; none where it has no rows.
@@ -86,36 +89,31 @@ impl<'a> Inference<'a> {
         &mut self,
         what: impl Fn(&mut dyn Engine, &Population, &mut Canary) -> Result<T, EngineError>,
     ) -> Result<T, TrainError> {
-        let factory = self.factory;
-        tries(factory, |again| {
-            if again {
-                self.engine = build(factory, &self.population, self.problem, &self.weights)?;
-            }
-            what(self.engine.as_mut(), &self.population, &mut self.canary)
+        tries(self.factory, || {
+            // What fails does not come back.
+            let mut engine = match self.engine.take() {
+                Some(engine) => engine,
+                None => {
+                    let mut engine = self.factory.build(&self.population, &self.problem.table)?;
+                    recovery::put(engine.as_mut(), &self.weights)?;
+                    engine
+                }
+            };
+            let value = what(engine.as_mut(), &self.population, &mut self.canary)?;
+            self.engine = Some(engine);
+            Ok(value)
         })
     }
 }
 
-fn build(
-    factory: &dyn EngineFactory,
-    population: &Arc<Population>,
-    problem: &Problem,
-    weights: &Weights,
-) -> Result<Box<dyn Engine>, EngineError> {
-    let mut engine = factory.build(population, &problem.table)?;
-    engine.initialize()?;
-    trainer::put(engine.as_mut(), weights)?;
-    Ok(engine)
-}
-
-/// Calls `what(false)`, and after transient faults `what(true)`.
+/// Calls `what` until it goes well, at most three times more after transient faults.
 fn tries<T>(
     factory: &dyn EngineFactory,
-    mut what: impl FnMut(bool) -> Result<T, EngineError>,
+    mut what: impl FnMut() -> Result<T, EngineError>,
 ) -> Result<T, TrainError> {
     let mut tries = 0;
     loop {
-        match what(tries > 0) {
+        match what() {
             Ok(value) => return Ok(value),
             Err(cause) if !cause.is_transient() => return Err(cause.into()),
             Err(cause) if tries == TRIES => {
@@ -125,7 +123,7 @@ fn tries<T>(
                 tries += 1;
                 log::warn!("{cause}; trying again");
                 factory.soften();
-                std::thread::sleep(Duration::from_millis(500) * tries);
+                std::thread::sleep(Pace::default().backoff * tries);
             }
         }
     }

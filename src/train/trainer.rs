@@ -2,22 +2,19 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::data::Part;
-use crate::engine::{Engine, EngineError, EngineFactory, EngineInfo};
+use crate::engine::{Engine, EngineFactory, EngineInfo};
 use crate::population::tables::{Record, StepRow};
-use crate::population::{Buffer, Loss, Member, Population, learning_rate, training_step};
+use crate::population::{Buffer, Population, learning_rate, training_step};
 use crate::run::{EpochMetrics, RunError};
-use crate::spec::Training;
 use crate::step::StepKind;
 
 use super::evaluate::{self, Canary, evaluate};
-use super::model::{self, Weights};
-use super::{Best, Checkpoint, Ended, EpochSums, MemberState, Problem, Stop, Sums, TrainError};
-
-/// Most faults in a row without progress.
-const TRIES: u32 = 3;
+use super::model;
+use super::recovery::{Cost, engine};
+use super::{Best, Checkpoint, Ended, EpochSums, MemberState, Pace, Problem, Stop, Sums, TrainError};
 
 /// What a training tells while it goes on.
 pub trait Events {
@@ -40,105 +37,26 @@ pub trait Events {
     }
 }
 
-/// How often checkpoints are taken, and how patient faults are met.
-#[derive(Clone, Copy, Debug)]
-pub struct Pace {
-    /// Stored within an epoch at most this often; at the end of every epoch if it costs little (see `share`).
-    pub store_every: Duration,
-    /// Read back to the host within an epoch at most this often, so that a fault loses little.
-    pub read_every: Duration,
-    /// Largest share of the time that checkpoints may take.
-    pub share: f64,
-    /// Wait before a device is tried again, times the number of the try.
-    pub backoff: Duration,
-}
-
-impl Default for Pace {
-    fn default() -> Pace {
-        Pace {
-            store_every: Duration::from_secs(30),
-            read_every: Duration::from_secs(3),
-            share: 0.1,
-            backoff: Duration::from_millis(500),
-        }
-    }
-}
-
-/// Lays out a member for `problem`.
-///
-/// # Errors
-/// [`TrainError::NoStep`], [`TrainError::TooLong`], [`TrainError::TooLarge`].
-pub fn member(training: &Training, problem: &Problem) -> Result<Member, TrainError> {
-    let (rows, inputs) = (problem.split.train, problem.table.features);
-    check_size(training, problem.loss, inputs, rows)?;
-    let member = Member::new(training, problem.loss, inputs, rows)
-        .ok_or(TrainError::NoStep { rows, batch: training.batch_size.min(rows) })?;
-    match member.total_steps() {
-        steps if steps > u64::from(u32::MAX) => Err(TrainError::TooLong { steps }),
-        _ => Ok(member),
-    }
-}
-
-/// Offsets into a role of memory are 32-bit numbers.
-fn check_size(training: &Training, loss: Loss, inputs: usize, rows: usize) -> Result<(), TrainError> {
-    let widths: Vec<u128> = ([inputs].iter().chain(&training.network.hidden).chain(&[loss.outputs()]))
-        .map(|&units| units as u128)
-        .collect();
-    let weights: u128 = widths.windows(2).map(|pair| (pair[0] + 3) * (pair[1] + 4)).sum();
-    let batch = training.batch_size.min(rows).max(256) as u128;
-    for (what, elements) in
-        [("weights and moments", 2 * weights), ("activations", batch * widths.iter().sum::<u128>())]
-    {
-        if elements > u128::from(u32::MAX) {
-            return Err(TrainError::TooLarge { what, elements });
-        }
-    }
-    Ok(())
-}
-
 /// Trains a population on one engine at a time.
 pub struct Trainer<'a> {
-    factory: &'a dyn EngineFactory,
-    population: Arc<Population>,
-    problem: &'a Problem,
-    pace: Pace,
+    pub(super) factory: &'a dyn EngineFactory,
+    pub(super) population: Arc<Population>,
+    pub(super) problem: &'a Problem,
+    pub(super) pace: Pace,
     /// None only while it is rebuilt.
-    engine: Option<Box<dyn Engine>>,
-    info: EngineInfo,
-    members: Vec<MemberState>,
+    pub(super) engine: Option<Box<dyn Engine>>,
+    pub(super) info: EngineInfo,
+    pub(super) members: Vec<MemberState>,
     /// Seconds that each member had trained before this process.
-    wall_before: Vec<f64>,
-    started: Instant,
-    canary: Canary,
+    pub(super) wall_before: Vec<f64>,
+    pub(super) started: Instant,
+    pub(super) canary: Canary,
     /// The latest point from which training can go on; none, the initial state.
-    checkpoint: Option<Checkpoint>,
-    read: Cost,
-    stored: Cost,
+    pub(super) checkpoint: Option<Checkpoint>,
+    pub(super) read: Cost,
+    pub(super) stored: Cost,
     /// Faults since the last progress.
-    tries: u32,
-}
-
-/// When something was done last, and how long it took.
-#[derive(Clone, Copy, Debug)]
-struct Cost {
-    at: Instant,
-    took: Duration,
-}
-
-impl Cost {
-    fn now() -> Cost {
-        Cost { at: Instant::now(), took: Duration::ZERO }
-    }
-    /// Whether doing it again now keeps it below `share` of the time, `every` apart.
-    fn is_due(&self, every: Duration, share: f64) -> bool {
-        self.at.elapsed() >= every.max(self.took.mul_f64(1.0 / share - 1.0))
-    }
-    fn measure<T>(&mut self, what: impl FnOnce() -> T) -> T {
-        let start = Instant::now();
-        let result = what();
-        *self = Cost { at: Instant::now(), took: start.elapsed() };
-        result
-    }
+    pub(super) tries: u32,
 }
 
 enum Next {
@@ -197,6 +115,11 @@ impl<'a> Trainer<'a> {
         &self.members
     }
 
+    /// Gives the engine on, for [`super::Stored::inference`].
+    pub fn into_engine(self) -> Option<Box<dyn Engine>> {
+        self.engine
+    }
+
     /// Stores the present state, so that a process killed from now on can be resumed.
     ///
     /// # Errors
@@ -204,14 +127,6 @@ impl<'a> Trainer<'a> {
     pub fn store(&mut self, events: &mut dyn Events) -> Result<(), TrainError> {
         self.keep(events)?;
         self.store_checkpoint(events)
-    }
-
-    /// Takes a checkpoint, whatever tries it needs.
-    fn keep(&mut self, events: &mut dyn Events) -> Result<(), TrainError> {
-        while let Err(error) = self.take_checkpoint() {
-            self.recover(error, events)?;
-        }
-        Ok(())
     }
 
     /// Trains until every member has ended, or until asked to stop; false is the latter. The last state is stored
@@ -238,6 +153,7 @@ impl<'a> Trainer<'a> {
     /// One submit, or the end of some members' epochs.
     fn advance(&mut self, events: &mut dyn Events, stop: &Stop) -> Result<Next, TrainError> {
         if stop.asked() {
+            events.message("stopping as asked, with a checkpoint; once more to stop at once");
             self.take_checkpoint()?;
             self.store_checkpoint(events)?;
             return Ok(Next::Interrupted);
@@ -264,7 +180,7 @@ impl<'a> Trainer<'a> {
         let (member, state) = (&self.population.members[k], &self.members[k].state);
         let at_end = state.step.is_multiple_of(member.walk.steps_per_epoch);
         let all = state.step >= member.total_steps();
-        (state.open.steps > 0 && (at_end || all)) || all || self.time_is_up(k)
+        all || (state.open.steps > 0 && at_end) || self.time_is_up(k)
     }
 
     fn time_is_up(&self, k: usize) -> bool {
@@ -375,7 +291,7 @@ impl<'a> Trainer<'a> {
     fn close_epoch(&mut self, at: usize, val: Option<&Sums>) -> EpochMetrics {
         let member = &self.population.members[at];
         let MemberState { state, history, .. } = &mut self.members[at];
-        let open = std::mem::replace(&mut state.open, EpochSums::default());
+        let open = std::mem::take(&mut state.open);
         let train = Sums { loss: open.loss, hits: open.hits, rows: open.rows };
         let (train_loss, train_score) = self.problem.evaluation(Part::Train, &train);
         let val = val.map(|sums| self.problem.evaluation(Part::Val, sums));
@@ -428,120 +344,4 @@ impl<'a> Trainer<'a> {
         state.step = good;
         state.open = EpochSums::default();
     }
-
-    fn checkpoint_within_epoch(&mut self, events: &mut dyn Events) -> Result<(), TrainError> {
-        let store = self.stored.is_due(self.pace.store_every, self.pace.share);
-        // After a fault, whatever goes well is kept at once.
-        if store || self.tries > 0 || self.read.is_due(self.pace.read_every, self.pace.share) {
-            self.take_checkpoint()?;
-        }
-        if store { self.store_checkpoint(events) } else { Ok(()) }
-    }
-
-    fn checkpoint_after_epoch(&mut self, events: &mut dyn Events) -> Result<(), TrainError> {
-        let store = self.stored.is_due(Duration::ZERO, self.pace.share);
-        if store || self.tries > 0 || self.read.is_due(Duration::ZERO, self.pace.share) {
-            self.take_checkpoint()?;
-        }
-        if store { self.store_checkpoint(events) } else { Ok(()) }
-    }
-
-    /// Reads what outlives a step back to the host. Diverged members keep what the checkpoint before had of them.
-    fn take_checkpoint(&mut self) -> Result<(), EngineError> {
-        let engine = engine(&mut self.engine)?;
-        let mut read = || -> Result<Weights, EngineError> {
-            Ok(Weights {
-                params: engine.read(Buffer::Params)?,
-                moments: engine.read(Buffer::Moments)?,
-                stats: engine.read(Buffer::Stats)?,
-            })
-        };
-        let mut weights = self.read.measure(&mut read)?;
-        for (at, member) in self.members.iter().enumerate() {
-            if let (Some(Ended::Diverged { .. }), Some(good)) = (&member.state.ended, &self.checkpoint) {
-                let (own, base) = (&self.population.members[at].sizes, &self.population.bases[at]);
-                for (to, from, role) in [
-                    (&mut weights.params, &good.weights.params, Buffer::Params as usize),
-                    (&mut weights.moments, &good.weights.moments, Buffer::Moments as usize),
-                    (&mut weights.stats, &good.weights.stats, Buffer::Stats as usize),
-                ] {
-                    let region = base[role]..base[role] + own[role];
-                    to[region.clone()].copy_from_slice(&from[region]);
-                }
-            }
-        }
-        let steps = |members: &[MemberState]| members.iter().map(|m| m.state.step).sum::<u64>();
-        let before = self.checkpoint.as_ref().map(|checkpoint| steps(&checkpoint.members));
-        if before.is_none_or(|before| steps(&self.members) > before) {
-            self.tries = 0;
-        }
-        self.checkpoint = Some(Checkpoint { weights, members: self.members.clone() });
-        Ok(())
-    }
-
-    fn store_checkpoint(&mut self, events: &mut dyn Events) -> Result<(), TrainError> {
-        if let Some(checkpoint) = &self.checkpoint {
-            self.stored.measure(|| events.checkpoint(&self.population, checkpoint))?;
-        }
-        Ok(())
-    }
-
-    /// After a fault: a new engine, gentler, at the last checkpoint.
-    fn recover(&mut self, error: EngineError, events: &mut dyn Events) -> Result<(), TrainError> {
-        let mut error = error;
-        loop {
-            if !error.is_transient() {
-                return Err(error.into());
-            }
-            self.tries += 1;
-            if self.tries > TRIES {
-                let tries = TRIES;
-                // What the host has may be newer than what is stored.
-                self.store_checkpoint(events)?;
-                return Err(TrainError::GaveUp { cause: error, tries, checkpoint: events.checkpoint_path() });
-            }
-            let step = self.checkpoint.as_ref().map_or(0, |good| good.members[0].state.step);
-            events.message(&format!("{error}; going on from step {step}, try {} of {TRIES}", self.tries));
-            self.factory.soften();
-            std::thread::sleep(self.pace.backoff * self.tries);
-            match self.rebuild() {
-                Ok(()) => return Ok(()),
-                Err(again) => error = again,
-            }
-        }
-    }
-
-    /// A new engine at the last checkpoint, or at the beginning.
-    fn rebuild(&mut self) -> Result<(), EngineError> {
-        // Its memory is free before the next one asks for it.
-        self.engine = None;
-        let mut engine = self.factory.build(&self.population, &self.problem.table)?;
-        self.info = engine.info().clone();
-        engine.initialize()?;
-        match &self.checkpoint {
-            Some(Checkpoint { weights, members }) => {
-                put(engine.as_mut(), weights)?;
-                self.members.clone_from(members);
-            }
-            None => self.members.iter_mut().for_each(|member| *member = MemberState::default()),
-        }
-        self.engine = Some(engine);
-        Ok(())
-    }
-}
-
-/// The engine, which is missing only if building it failed.
-fn engine(engine: &mut Option<Box<dyn Engine>>) -> Result<&mut Box<dyn Engine>, EngineError> {
-    engine.as_mut().ok_or_else(|| EngineError::Lost {
-        device: "the device".into(),
-        reason: "it could not be set up again".into(),
-    })
-}
-
-/// Overwrites what outlives a step. (What a step leaves in `State` counts for that step alone, apart from the first
-/// bad step, which a freshly initialised engine has not.)
-pub(super) fn put(engine: &mut dyn Engine, weights: &Weights) -> Result<(), EngineError> {
-    engine.write(Buffer::Params, &weights.params)?;
-    engine.write(Buffer::Moments, &weights.moments)?;
-    engine.write(Buffer::Stats, &weights.stats)
 }

@@ -8,7 +8,7 @@ use crate::engine::{DeviceRequest, choose};
 use crate::report::stdout;
 use crate::report::text::{count, number, percent};
 use crate::run::{RunDir, RunFile, Score};
-use crate::train::{Inference, Problem, Stored};
+use crate::train::{Problem, Stored};
 
 use super::{Failure, say, start_log};
 
@@ -35,10 +35,11 @@ pub fn run(args: EvalArgs) -> Result<Exit, Failure> {
     let n = rows.rows;
     let problem = Problem::of_rows(rows, &stored.preprocessing);
 
-    let member = stored.member(&problem)?;
-    let model = Inference::new(factory.as_ref(), member, &problem, &stored.file.layers);
-    let mut model = model.ok_or_else(|| stored.wrong_model())??;
-    let (loss, score) = model.evaluate(Part::Test)?.ok_or_else(|| stored.wrong_model())?;
+    let population = stored.population(&problem)?;
+    let mut model = stored.inference(factory.as_ref(), population, &problem, None)?;
+    // Sources without rows are refused where they are read.
+    let nothing = (f64::NAN, Score::Accuracy(f64::NAN));
+    let (loss, score) = model.evaluate(Part::Test)?.unwrap_or(nothing);
 
     say(format!("device  {}", factory.why()));
     let good = match score {

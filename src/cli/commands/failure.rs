@@ -13,13 +13,13 @@ use crate::train::TrainError;
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     #[error(transparent)]
-    Config(#[from] ConfigError),
+    Config(Box<ConfigError>),
     #[error(transparent)]
     Data(#[from] DataError),
     #[error(transparent)]
     NoDevice(#[from] NoDevice),
     #[error(transparent)]
-    Train(#[from] TrainError),
+    Train(Box<TrainError>),
     #[error(transparent)]
     Run(#[from] RunError),
     /// What `resume` was given is not what the run was trained on.
@@ -42,5 +42,17 @@ impl Failure {
             Failure::NoDevice(_) => Exit::NoDevice,
             _ => Exit::Error,
         }
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        Failure::Config(Box::new(error))
+    }
+}
+
+impl From<TrainError> for Failure {
+    fn from(error: TrainError) -> Self {
+        Failure::Train(Box::new(error))
     }
 }

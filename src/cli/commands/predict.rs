@@ -8,7 +8,7 @@ use crate::engine::{DeviceRequest, choose};
 use crate::report::stdout;
 use crate::report::text::count;
 use crate::run::{RunDir, RunFile, write_whole};
-use crate::train::{Inference, Problem, Stored};
+use crate::train::{Problem, Stored};
 
 use super::{Failure, say, start_log};
 
@@ -28,9 +28,8 @@ pub fn run(args: PredictArgs) -> Result<Exit, Failure> {
     let n = rows.rows;
     let problem = Problem::of_rows(rows, &stored.preprocessing);
 
-    let member = stored.member(&problem)?;
-    let model = Inference::new(factory.as_ref(), member, &problem, &stored.file.layers);
-    let mut model = model.ok_or_else(|| stored.wrong_model())??;
+    let population = stored.population(&problem)?;
+    let mut model = stored.inference(factory.as_ref(), population, &problem, None)?;
     let outputs = model.outputs(0..n)?;
 
     say(format!("device  {}", factory.why()));

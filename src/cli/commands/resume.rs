@@ -21,7 +21,7 @@ pub fn run(args: ResumeArgs) -> Result<Exit, Failure> {
         let dataset = load_data(&request, &request.data.source)?;
         let session = Session::new(request, dataset)?;
         session.introduce();
-        return session.train(|| Ok(Place { dir, is_new: true }), None);
+        return session.train(|| Ok(Place { dir, began_on: None }), None);
     };
     let source = stored.preprocessing.source();
     let dataset = load_data(&request, source)?;
@@ -42,8 +42,9 @@ pub fn run(args: ResumeArgs) -> Result<Exit, Failure> {
         Stored::load(&dir, RunFile::Best)?;
     }
     session.introduce();
-    session.compare_device(&env.engine);
-    session.train(|| Ok(Place { dir, is_new: false }), Some(checkpoint))
+    let device = env.engine.get("device").and_then(|device| device.as_str()).unwrap_or("another device");
+    let began_on = Some(device.to_owned());
+    session.train(|| Ok(Place { dir, began_on }), Some(checkpoint))
 }
 
 /// The run's own configuration, with the device and the manners of this call.

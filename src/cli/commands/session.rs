@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::cli::Exit;
 use crate::data::{Dataset, Part, Task};
-use crate::engine::{DeviceRequest, EngineFactory, EngineInfo, choose};
+use crate::engine::{DeviceRequest, Engine, EngineFactory, EngineInfo, choose};
 use crate::population::Population;
 use crate::report::text::{count, counted};
 use crate::report::{
@@ -14,8 +14,7 @@ use crate::report::{
 use crate::run::{Architecture, Environment, EpochMetrics, RunDir, RunError, RunFile};
 use crate::spec::RunRequest;
 use crate::train::{
-    Checkpoint, Ended, Events, Inference, Origin, Pace, Problem, RunFiles, Stop, Stored, Trainer,
-    TrainingState, member,
+    Checkpoint, Ended, Events, Origin, Pace, Problem, RunFiles, Stop, Stored, Trainer, TrainingState, member,
 };
 
 use super::{Failure, say, stderr_is_terminal};
@@ -33,10 +32,11 @@ pub struct Session {
     about: Vec<String>,
 }
 
-/// The folder of a run, and whether its first files are still to be written.
+/// The folder of a run.
 pub struct Place {
     pub dir: RunDir,
-    pub is_new: bool,
+    /// The device that the run began on; none, its first files are still to be written.
+    pub began_on: Option<String>,
 }
 
 impl Session {
@@ -93,16 +93,6 @@ impl Session {
         }
     }
 
-    /// Says so if the run began on another device than the one that was chosen.
-    pub fn compare_device(&self, then: &serde_json::Value) {
-        let now = self.factory.why();
-        if let Some(device) = then.get("device").and_then(|device| device.as_str())
-            && !self.request.quiet
-        {
-            log::info!("the run began on {device}; now: {now}");
-        }
-    }
-
     /// Trains in the folder that `place` gives, from a checkpoint or from the beginning, evaluates the best model
     /// and tells the result.
     ///
@@ -126,22 +116,27 @@ impl Session {
         let (factory, population) = (self.factory.as_ref(), self.population.clone());
         let mut trainer =
             Trainer::new(factory, population, &self.problem, from, Pace::default(), &mut console)?;
-        let Place { dir, is_new } = place()?;
+        let Place { dir, began_on } = place()?;
         let run = dir.path().display().to_string();
-        if is_new {
+        if began_on.is_none() {
             dir.write_config(&self.origin.config)?;
             let engine = serde_json::to_value(trainer.info()).unwrap_or_default();
             dir.write_env(&Environment::now(engine, &self.origin.fingerprint))?;
         }
         let best = dir.file(RunFile::Best);
         console.files = Some(RunFiles::new(dir, self.origin.clone()));
-        if is_new {
-            trainer.store(&mut console)?;
+        match began_on {
+            None => trainer.store(&mut console)?,
+            Some(then) if then != trainer.info().device => say(format!(
+                "note    the run began on {then} and goes on on {}: the last bits may differ from an \
+                 uninterrupted run's",
+                trainer.info().device
+            )),
+            Some(_) => {}
         }
         let done = is_over || trainer.run(&mut console, &stop)?;
         console.progress.finish();
         let (state, info) = (trainer.members()[0].state.clone(), trainer.info().clone());
-        drop(trainer);
         if is_over {
             say(format!("the run {run} has ended already: nothing to go on with"));
         }
@@ -167,7 +162,7 @@ impl Session {
             let stored = Stored::load(files.dir(), RunFile::Best)?;
             let epoch = stored.best()?.0;
             best_epoch = (epoch != state.epochs).then_some(epoch);
-            splits = self.evaluate(&stored, &mut result)?;
+            splits = self.evaluate(&stored, trainer.into_engine(), &mut result)?;
         }
         let target = Some(self.origin.preprocessing.target_name());
         say(EndSummary { result: &result, splits: &splits, best_epoch, target }.to_string());
@@ -183,10 +178,14 @@ impl Session {
     }
 
     /// Evaluates a model on the validation and the test rows.
-    fn evaluate(&self, stored: &Stored, result: &mut TrainResult) -> Result<Vec<SplitSummary>, Failure> {
-        let member = self.population.members[0].clone();
-        let model = Inference::new(self.factory.as_ref(), member, &self.problem, &stored.file.layers);
-        let mut model = model.ok_or_else(|| stored.wrong_model())??;
+    fn evaluate(
+        &self,
+        stored: &Stored,
+        engine: Option<Box<dyn Engine>>,
+        result: &mut TrainResult,
+    ) -> Result<Vec<SplitSummary>, Failure> {
+        let population = self.population.clone();
+        let mut model = stored.inference(self.factory.as_ref(), population, &self.problem, engine)?;
         let parts = [("val", Part::Val, self.baselines[0]), ("test", Part::Test, self.baselines[1])];
         let mut splits = Vec::new();
         for (name, part, baseline) in parts {

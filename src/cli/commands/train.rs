@@ -15,5 +15,5 @@ pub fn run(args: TrainArgs) -> Result<Exit, Failure> {
     let session = Session::new(request, dataset)?;
     session.introduce();
     // The folder is made when nothing else can be wrong any more.
-    session.train(|| Ok(Place { dir: RunDir::create(output.as_deref(), &name)?, is_new: true }), None)
+    session.train(|| Ok(Place { dir: RunDir::create(output.as_deref(), &name)?, began_on: None }), None)
 }

@@ -132,7 +132,6 @@ fn killed_between_two_files_is_uninterrupted() {
 #[test]
 fn best_has_no_state_and_is_evaluated_as_in_training() {
     use crate::data::Part;
-    use crate::train::Inference;
     let problem = problem();
     let dir = tempfile::tempdir().unwrap();
     assert!(go(dir.path().join("run").as_path(), &problem, None));
@@ -140,9 +139,9 @@ fn best_has_no_state_and_is_evaluated_as_in_training() {
     assert!(best.file.optimizer.is_none() && !best.file.metadata.contains_key("state"));
     let metrics = RunDir::open(&dir.path().join("run")).unwrap().read_metrics().unwrap();
     let of_best = metrics[best.best().unwrap().0 as usize - 1];
-    let member = member(&training(), &problem).unwrap();
     let factory = CpuFactory::default();
-    let mut model = Inference::new(&factory, member, &problem, &best.file.layers).unwrap().unwrap();
+    let population = population_of(&[training()], &problem);
+    let mut model = best.inference(&factory, population, &problem, None).unwrap();
     let (loss, score) = model.evaluate(Part::Val).unwrap().unwrap();
     // The file keeps the running mean in f32, without its remainder.
     assert!((loss - of_best.val_loss.unwrap()).abs() <= 1e-6 * loss, "{loss} {of_best:?}");
