@@ -3,7 +3,8 @@
 // mean, var over the batch (biased), xhat = (z - mean) / sqrt(var + eps), y = gamma xhat + beta,
 // a = f(y), dropped with probability p and scaled by 1 / (1 - p). z becomes xhat.
 // Running statistics: r <- r + momentum (new - r), the variance unbiased, the mean as a sum of two numbers.
-// Values are shifted by the batch's first row before they are summed, the variance is centred.
+// Values are shifted by the batch's first row before they are summed; the variance is centred, and corrected
+// by the mean of the centred values (Chan, Golub & LeVeque 1983).
 // Ioffe & Szegedy 2015, arXiv 1502.03167, algorithm 1.
 //
 // Grid: one workgroup of 16 x 16 owns all rows of 16 features. Order of sums: each lane its rows ascending
@@ -21,14 +22,14 @@
 const FEATURES: u32 = 16;
 const LANES: u32 = 16;
 
-var<workgroup> sums: array<f32, 256>; // [LANES, FEATURES]
+var<workgroup> sums: array<vec2f, 256>; // [LANES, FEATURES]
 
 // Sum over the lanes of one feature.
-fn reduce(value: f32, lane: u32, feature: u32) -> f32 {
+fn reduce(value: vec2f, lane: u32, feature: u32) -> vec2f {
     workgroupBarrier();
     sums[lane * FEATURES + feature] = value;
     workgroupBarrier();
-    var total = 0.0;
+    var total = vec2f(0.0);
     for (var i = 0u; i < LANES; i++) {
         total += sums[i * FEATURES + feature];
     }
@@ -60,6 +61,7 @@ fn main(
 
     var shift = 0.0;
     var mean = 0.0;
+    var left = 0.0;
     var rstd = 1.0;
     var gamma = 1.0;
     var beta = 0.0;
@@ -70,13 +72,17 @@ fn main(
         for (var b = lane; b < step.rows; b += LANES) {
             sum += z[layer.z + b * o + f] - shift;
         }
-        mean = reduce(sum, lane, local.x) / n;
-        var squares = 0.0;
+        mean = reduce(vec2f(sum, 0.0), lane, local.x).x / n;
+        var centred = vec2f(0.0); // what rounding left out of the mean, and squares
         for (var b = lane; b < step.rows; b += LANES) {
             let d = (z[layer.z + b * o + f] - shift) - mean;
-            squares += d * d;
+            centred += vec2f(d, d * d);
         }
-        squares = reduce(squares, lane, local.x);
+        centred = reduce(centred, lane, local.x);
+        left = centred.x / n;
+        // Rounding may leave less than nothing of a constant column; NaN stays NaN.
+        let corrected = centred.y - left * centred.x;
+        let squares = select(corrected, 0.0, corrected < 0.0);
         rstd = 1.0 / sqrt(squares / n + layer.member.bn_eps);
         gamma = params[layer.b + f];
         beta = params[layer.beta + f];
@@ -84,14 +90,14 @@ fn main(
             let momentum = layer.member.bn_momentum;
             let running = stats[layer.stats + f];
             let rest = stats[layer.stats + o + f];
-            let low = rest + momentum * (((shift - running) - rest) + mean);
+            let low = rest + momentum * (((shift - running) - rest) + (mean + left));
             let high = running + low;
             let running_var = stats[layer.stats + 2u * o + f];
             let new_var = running_var + momentum * (squares / (n - 1.0) - running_var);
             stats[layer.stats + f] = high;
             stats[layer.stats + o + f] = low - (high - running);
             stats[layer.stats + 2u * o + f] = new_var;
-            stats[layer.stats + 3u * o + f] = shift + mean;
+            stats[layer.stats + 3u * o + f] = shift + (mean + left);
             stats[layer.stats + 4u * o + f] = rstd;
             finite = is_finite(high) && is_finite(new_var);
         }
@@ -108,7 +114,7 @@ fn main(
     for (var b = lane; b < step.rows && inside; b += LANES) {
         let at_z = b * o + f;
         let value = z[layer.z + at_z];
-        let xhat = ((value - shift) - mean) * rstd;
+        let xhat = (((value - shift) - mean) - left) * rstd;
         var a = 0.0;
         if (layer.flags & NORMALIZED) != 0u {
             z[layer.z + at_z] = xhat;

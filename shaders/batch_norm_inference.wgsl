@@ -10,6 +10,7 @@
 @group(1) @binding(4) var<storage, read> stats: array<f32>;
 @group(1) @binding(5) var<storage, read_write> z: array<f32>;
 @group(1) @binding(6) var<storage, read_write> acts: array<f32>;
+@group(1) @binding(7) var<storage, read_write> state: array<State>;
 
 const FEATURES: u32 = 16;
 const LANES: u32 = 16;
@@ -27,7 +28,8 @@ fn main(
     }
     let job = work[at];
     let layer = layers[job.x];
-    let rows = min(steps[now.slot * now.members + job.y].rows, job.z + TILE_ROWS);
+    let step = steps[now.slot * now.members + job.y];
+    let rows = min(step.rows, job.z + TILE_ROWS);
     let o = layer.outputs;
     let f = job.w + local.x;
     if f >= o {
@@ -38,17 +40,26 @@ fn main(
     var rstd = 1.0;
     var gamma = 1.0;
     var beta = 0.0;
+    var finite = true;
     if (layer.flags & NORMALIZED) != 0u {
         mean = stats[layer.stats + f];
         rest = stats[layer.stats + o + f];
-        rstd = 1.0 / sqrt(stats[layer.stats + 2u * o + f] + layer.member.bn_eps);
+        let running_var = stats[layer.stats + 2u * o + f];
+        rstd = 1.0 / sqrt(running_var + layer.member.bn_eps);
+        // An infinite variance would make zeros of everything.
+        finite = is_finite(running_var);
         gamma = params[layer.b + f];
         beta = params[layer.beta + f];
     }
     for (var b = job.z + local.y; b < rows; b += LANES) {
         let at_z = b * o + f;
         let xhat = ((z[layer.z + at_z] - mean) - rest) * rstd;
+        // A rectifier may hide what is not finite.
+        finite = finite && is_finite(xhat);
         z[layer.z + at_z] = xhat;
         acts[layer.a + at_z] = activate(layer.activation, gamma * xhat + beta);
+    }
+    if !finite && step.rows > 0u {
+        atomicMin(&state[job.y].first_bad, step.step);
     }
 }

@@ -38,7 +38,7 @@ fn halves(v: vec4u) -> u32 {
 // A standard normal number: 16 uniform 16-bit integers, summed, centred, scaled (Irwin-Hall).
 fn normal(key: vec4u, index: u32) -> f32 {
     let sum = halves(words(key, 2u * index)) + halves(words(key, 2u * index + 1u));
-    return (f32(sum) - 524280.0) * 1.3214566e-5;
+    return (f32(sum) - 524280.0) * 1.3214499e-5;
 }
 
 fn mix_round(x: u32, k: u32, mask: u32, fold: u32) -> u32 {

@@ -264,16 +264,15 @@ pub struct Population {
 }
 
 impl Population {
-    /// Puts members one after another; regions start on 256 bytes.
+    /// Puts members one after another, without gaps: shaders count on the regions of `Moments` and `RowLoss`
+    /// standing at twice the offsets of `Params` and `Index`.
     pub fn new(members: Vec<Member>) -> Population {
         let mut sizes: Sizes = [0; Buffer::COUNT];
         let bases = members
             .iter()
             .map(|member| {
                 let base = sizes;
-                for (total, own) in sizes.iter_mut().zip(member.sizes) {
-                    *total += own.next_multiple_of(64);
-                }
+                sizes.iter_mut().zip(member.sizes).for_each(|(total, own)| *total += own);
                 base
             })
             .collect();

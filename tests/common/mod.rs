@@ -4,6 +4,7 @@
 
 pub mod close;
 pub mod fixtures;
+pub mod gpu;
 pub mod invariance;
 pub mod probe;
 pub mod pytorch;

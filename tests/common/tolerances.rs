@@ -26,12 +26,11 @@ pub const ROUNDED_TO_F32: Tolerance = Tolerance { abs: 1e-9, rel: 2.0 * U32 };
 /// it move W by 5/2 · u₃₂ = 1.5e-7 of itself.
 pub const PYTORCH_F64_STEPS: Tolerance = Tolerance { abs: 3e-8, rel: 1.5e-7 };
 
-/// f32 against PyTorch's f64, values whose terms have the size `scale`: forward and backward through 4 layers
-/// is a chain of 8 products and 8 normalisations with sums of at most n = 257 terms; each contributes about
-/// √n·u = 16 u and a factor of 4 for conditioning (γ, activations, 1/σ relative to the values): 16·16·4 = 1024 u
-/// = 6e-5 of the scale.
+/// f32 against PyTorch's f64, values whose terms have the size `scale`: the longest sums have n = 257 terms,
+/// √n·u = 16 u; forward and backward through 4 layers is a chain of 16 products and normalisations, whose errors
+/// add like a random walk, √16 = 4: 64 u = 4e-6 of the scale.
 pub fn pytorch_f32(scale: f64) -> Tolerance {
-    Tolerance { abs: 1024.0 * U32 * scale, rel: 1024.0 * U32 }
+    Tolerance { abs: 64.0 * U32 * scale, rel: 64.0 * U32 }
 }
 
 /// x̂ in f32 of columns far from zero against f64 (the project's promise: 1e-4 relative). Differences from the
@@ -53,7 +52,8 @@ pub fn differences(spread: f64, loss: f64) -> Tolerance {
 /// Step of the differences.
 pub const DIFFERENCE_STEP: f64 = 2e-5;
 /// Where D(h) and D(h/2) are further apart than this times (1 + |gradient|), the parameter stands at a kink (a
-/// rectifier) or at a nearly singular normalisation (third derivative beyond 1e5): it is left out and counted.
-pub const DIFFERENCE_SPREAD: f64 = 1e-5;
+/// rectifier) or at a nearly singular normalisation (D(h) - D(h/2) = h²/8 · f''': a third derivative
+/// beyond 2e4): it is left out and counted.
+pub const DIFFERENCE_SPREAD: f64 = 1e-6;
 /// Share of the parameters that may be left out.
 pub const DIFFERENCE_LEFT_OUT: f64 = 0.02;

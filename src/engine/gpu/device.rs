@@ -1,11 +1,12 @@
 //! One open device: its queue, its faults, bounded waits, readback.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use futures_intrusive::channel::shared::oneshot_channel;
 use serde_json::json;
 
+use super::shaders::KERNELS;
 use crate::engine::{EngineError, EngineInfo};
 
 /// How a device is opened and used.
@@ -50,6 +51,10 @@ pub struct Device {
     pub options: GpuOptions,
     pub info: EngineInfo,
     faults: Arc<Mutex<Faults>>,
+    /// Layout of group 0: which step of the submit a dispatch belongs to.
+    pub now_layout: wgpu::BindGroupLayout,
+    /// Compiled when first needed, kept for all engines of the device.
+    pipelines: [OnceLock<wgpu::ComputePipeline>; KERNELS.len()],
 }
 
 impl Device {
@@ -95,7 +100,21 @@ impl Device {
                 "checked_shaders": options.checked,
             }),
         };
-        Ok(Device { device, queue, limits, options, info, faults })
+        let now_layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+            label: Some("now"),
+            entries: &[wgpu::BindGroupLayoutEntry {
+                binding: 0,
+                visibility: wgpu::ShaderStages::COMPUTE,
+                ty: wgpu::BindingType::Buffer {
+                    ty: wgpu::BufferBindingType::Uniform,
+                    has_dynamic_offset: true,
+                    min_binding_size: wgpu::BufferSize::new(16),
+                },
+                count: None,
+            }],
+        });
+        let pipelines = [const { OnceLock::new() }; KERNELS.len()];
+        Ok(Device { device, queue, limits, options, info, faults, now_layout, pipelines })
     }
 
     /// Name for messages.
@@ -145,6 +164,69 @@ impl Device {
                 self.check().map(|()| made)
             }
         }
+    }
+
+    /// The pipeline of a kernel of [`KERNELS`].
+    pub fn pipeline(&self, kernel: usize) -> Result<&wgpu::ComputePipeline, EngineError> {
+        let slot = &self.pipelines[kernel];
+        if let Some(made) = slot.get() {
+            return Ok(made);
+        }
+        let made = self.compile(kernel)?;
+        Ok(slot.get_or_init(|| made))
+    }
+
+    fn compile(&self, kernel: usize) -> Result<wgpu::ComputePipeline, EngineError> {
+        let kernel = &KERNELS[kernel];
+        self.scoped(&format!("the kernel '{}'", kernel.name), || {
+            let source = wgpu::ShaderModuleDescriptor {
+                label: Some(kernel.name),
+                source: wgpu::ShaderSource::Wgsl(kernel.source().into()),
+            };
+            let checks = if self.options.checked {
+                wgpu::ShaderRuntimeChecks::checked()
+            } else {
+                wgpu::ShaderRuntimeChecks::unchecked()
+            };
+            // SAFETY: every index of every kernel is bounded by the tables that this folder makes, which `work`
+            // and `Population` derive from the sizes of the buffers; tests run them checked.
+            let module = unsafe { self.device.create_shader_module_trusted(source, checks) };
+            let entries: Vec<_> = kernel
+                .bindings
+                .iter()
+                .enumerate()
+                .map(|(at, binding)| wgpu::BindGroupLayoutEntry {
+                    binding: at as u32,
+                    visibility: wgpu::ShaderStages::COMPUTE,
+                    ty: wgpu::BindingType::Buffer {
+                        ty: wgpu::BufferBindingType::Storage { read_only: !binding.is_written() },
+                        has_dynamic_offset: false,
+                        min_binding_size: None,
+                    },
+                    count: None,
+                })
+                .collect();
+            let own = self.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+                label: Some(kernel.name),
+                entries: &entries,
+            });
+            let layout = self.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+                label: Some(kernel.name),
+                bind_group_layouts: &[Some(&self.now_layout), Some(&own)],
+                immediate_size: 0,
+            });
+            self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+                label: Some(kernel.name),
+                layout: Some(&layout),
+                module: &module,
+                entry_point: Some("main"),
+                compilation_options: wgpu::PipelineCompilationOptions {
+                    constants: kernel.constants,
+                    zero_initialize_workgroup_memory: false,
+                },
+                cache: None,
+            })
+        })
     }
 
     /// A storage buffer of `bytes` bytes, zeroed.

@@ -39,7 +39,7 @@ const SOFTWARE_ITERATIONS: usize = 60_000;
 
 /// One operation, ready to be recorded.
 struct Dispatch {
-    kernel: usize,
+    pipeline: wgpu::ComputePipeline,
     bind_group: wgpu::BindGroup,
     grid: (u32, u32),
 }
@@ -56,12 +56,11 @@ struct Shared {
 
 /// See the module.
 pub struct GpuEngine {
-    device: Device,
+    device: Arc<Device>,
     population: Arc<Population>,
     roles: Vec<wgpu::Buffer>,
     shared: Shared,
     data: DataWindow,
-    pipelines: Vec<Option<wgpu::ComputePipeline>>,
     dispatches: HashMap<Op, Dispatch>,
     initialize: Dispatch,
     plans: [Vec<Op>; 2],
@@ -76,7 +75,7 @@ pub struct GpuEngine {
 impl GpuEngine {
     /// An engine for `population` on `table`, memory zeroed, pipelines compiled.
     pub fn new(
-        device: Device,
+        device: Arc<Device>,
         population: Arc<Population>,
         table: Arc<Table>,
     ) -> Result<GpuEngine, EngineError> {
@@ -108,19 +107,12 @@ impl GpuEngine {
         let (work, ranges) = work_buffer(&device, &population, &ops)?;
 
         let now_stride = device.limits.min_uniform_buffer_offset_alignment.max(16);
-        let (now_layout, now_group) = now(&device, longest, now_stride, k as u32)?;
+        let now_group = now(&device, longest, now_stride, k as u32)?;
         let shared = Shared { layers, steps, work, records, records_staging, now_group };
 
         let bytes = data.is_bytes();
-        let mut needed: Vec<usize> = ops.iter().map(|&op| kernel_of(op, bytes)).chain([INITIALIZE]).collect();
-        needed.sort_unstable();
-        needed.dedup();
-        let mut pipelines: Vec<Option<wgpu::ComputePipeline>> = KERNELS.iter().map(|_| None).collect();
-        for &kernel in &needed {
-            pipelines[kernel] = Some(pipeline(&device, kernel, &now_layout)?);
-        }
         let make = |kernel: usize, range: &(u64, usize)| -> Result<Dispatch, EngineError> {
-            dispatch(&device, kernel, &pipelines, &shared, &roles, &data, range)
+            dispatch(&device, kernel, &shared, &roles, &data, range)
         };
         let mut dispatches = HashMap::new();
         for &op in &ops {
@@ -135,7 +127,6 @@ impl GpuEngine {
             roles,
             shared,
             data,
-            pipelines,
             dispatches,
             initialize,
             plans,
@@ -167,8 +158,7 @@ impl GpuEngine {
     }
 
     fn record(&self, pass: &mut wgpu::ComputePass, dispatch: &Dispatch, slot: usize) {
-        let Some(pipeline) = &self.pipelines[dispatch.kernel] else { return };
-        pass.set_pipeline(pipeline);
+        pass.set_pipeline(&dispatch.pipeline);
         pass.set_bind_group(0, &self.shared.now_group, &[slot as u32 * self.now_stride]);
         pass.set_bind_group(1, &dispatch.bind_group, &[]);
         pass.dispatch_workgroups(dispatch.grid.0, dispatch.grid.1, 1);
@@ -193,14 +183,14 @@ impl GpuEngine {
             }
         }
         encoder.copy_buffer_to_buffer(&self.shared.records, 0, &self.shared.records_staging, 0, bytes);
-        let records = self.device.submit_and_read(
+        let mut records = self.device.submit_and_read(
             encoder.finish(),
             &self.shared.records_staging,
             bytes,
             "a submit",
             |view| bytemuck::pod_collect_to_vec::<u8, Record>(view),
         )?;
-        for (record, step) in records.iter().zip(steps).filter(|(_, step)| step.rows > 0) {
+        for (record, step) in records.iter_mut().zip(steps).filter(|(_, step)| step.rows > 0) {
             if (record.nonce, record.step, record.rows) != (self.submits, step.step, step.rows) {
                 return Err(EngineError::Canary {
                     device: self.device.name(),
@@ -208,6 +198,7 @@ impl GpuEngine {
                     got: record.step,
                 });
             }
+            record.nonce = 0;
         }
         self.pacers[kind as usize].learn(steps.len() / k, start.elapsed().as_secs_f64());
         Ok(records)
@@ -332,7 +323,7 @@ fn now(
     longest: usize,
     stride: u32,
     members: u32,
-) -> Result<(wgpu::BindGroupLayout, wgpu::BindGroup), EngineError> {
+) -> Result<wgpu::BindGroup, EngineError> {
     let mut bytes = vec![0u8; longest * stride as usize];
     for slot in 0..longest {
         let words = [slot as u32, members, 0, 0];
@@ -346,22 +337,9 @@ fn now(
             mapped_at_creation: false,
         });
         device.queue.write_buffer(&buffer, 0, &bytes);
-        let layout = device.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
-            label: Some("now"),
-            entries: &[wgpu::BindGroupLayoutEntry {
-                binding: 0,
-                visibility: wgpu::ShaderStages::COMPUTE,
-                ty: wgpu::BindingType::Buffer {
-                    ty: wgpu::BufferBindingType::Uniform,
-                    has_dynamic_offset: true,
-                    min_binding_size: wgpu::BufferSize::new(16),
-                },
-                count: None,
-            }],
-        });
         let group = device.device.create_bind_group(&wgpu::BindGroupDescriptor {
             label: Some("now"),
-            layout: &layout,
+            layout: &device.now_layout,
             entries: &[wgpu::BindGroupEntry {
                 binding: 0,
                 resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
@@ -371,83 +349,19 @@ fn now(
                 }),
             }],
         });
-        (layout, group)
+        group
     })
 }
 
-fn pipeline(
-    device: &Device,
-    kernel: usize,
-    now_layout: &wgpu::BindGroupLayout,
-) -> Result<wgpu::ComputePipeline, EngineError> {
-    let kernel = &KERNELS[kernel];
-    device.scoped(&format!("the kernel '{}'", kernel.name), || {
-        let source = wgpu::ShaderModuleDescriptor {
-            label: Some(kernel.name),
-            source: wgpu::ShaderSource::Wgsl(kernel.source().into()),
-        };
-        let checks = if device.options.checked {
-            wgpu::ShaderRuntimeChecks::checked()
-        } else {
-            wgpu::ShaderRuntimeChecks::unchecked()
-        };
-        // SAFETY: every index of every kernel is bounded by the tables that this module makes, which
-        // `work` and `Population` derive from the sizes of the buffers; tests run them checked.
-        let module = unsafe { device.device.create_shader_module_trusted(source, checks) };
-        let entries: Vec<_> = kernel
-            .bindings
-            .iter()
-            .enumerate()
-            .map(|(at, binding)| wgpu::BindGroupLayoutEntry {
-                binding: at as u32,
-                visibility: wgpu::ShaderStages::COMPUTE,
-                ty: wgpu::BindingType::Buffer {
-                    ty: wgpu::BufferBindingType::Storage { read_only: !binding.is_written() },
-                    has_dynamic_offset: false,
-                    min_binding_size: None,
-                },
-                count: None,
-            })
-            .collect();
-        let own = device.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
-            label: Some(kernel.name),
-            entries: &entries,
-        });
-        let layout = device.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
-            label: Some(kernel.name),
-            bind_group_layouts: &[Some(now_layout), Some(&own)],
-            immediate_size: 0,
-        });
-        device.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-            label: Some(kernel.name),
-            layout: Some(&layout),
-            module: &module,
-            entry_point: Some("main"),
-            compilation_options: wgpu::PipelineCompilationOptions {
-                constants: kernel.constants,
-                zero_initialize_workgroup_memory: false,
-            },
-            cache: None,
-        })
-    })
-}
-
-#[allow(clippy::too_many_arguments)]
 fn dispatch(
     device: &Device,
     kernel: usize,
-    pipelines: &[Option<wgpu::ComputePipeline>],
     shared: &Shared,
     roles: &[wgpu::Buffer],
     data: &DataWindow,
     &(offset, jobs): &(u64, usize),
 ) -> Result<Dispatch, EngineError> {
-    let Some(pipeline) = &pipelines[kernel] else {
-        return Err(EngineError::Unsupported {
-            device: device.name(),
-            what: "a kernel that was not made".into(),
-        });
-    };
+    let pipeline = device.pipeline(kernel)?.clone();
     let kernel_info = &KERNELS[kernel];
     let entries: Vec<_> = kernel_info
         .bindings
@@ -480,5 +394,5 @@ fn dispatch(
     })?;
     let widest = device.limits.max_compute_workgroups_per_dimension as usize;
     let x = jobs.min(widest);
-    Ok(Dispatch { kernel, bind_group, grid: (x as u32, jobs.div_ceil(x) as u32) })
+    Ok(Dispatch { pipeline, bind_group, grid: (x as u32, jobs.div_ceil(x) as u32) })
 }

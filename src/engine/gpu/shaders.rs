@@ -152,6 +152,7 @@ pub const KERNELS: [Kernel; 14] = [
             Read(Buffer::Stats),
             Write(Buffer::Z),
             Write(Buffer::Acts),
+            Write(Buffer::State),
         ],
     },
     Kernel {

@@ -1,0 +1,47 @@
+//! The four invariants and PyTorch's arrays on the GPU engine; the suites are those of the CPU engine.
+
+mod common;
+
+use common::invariance;
+use common::tolerances::{HARD_VARIANCE_F32, HARD_VARIANCE_RUNNING_F32, pytorch_f32};
+use common::{gpu, pytorch};
+
+macro_rules! on_gpu {
+    ($($(#[$about:meta])* $name:ident: $body:expr;)*) => {$(
+        $(#[$about])*
+        #[test]
+        fn $name() {
+            if gpu::adapter().is_some() {
+                $body
+            }
+        }
+    )*};
+}
+
+on_gpu! {
+    alone_is_any_slot_of_a_ragged_population:
+        invariance::alone_is_any_slot(&gpu::make, 1, &[0, 1, 7, 31, 32, 47, 62, 63]);
+    a_hundred_repeats_are_identical: invariance::repeats_are_identical(&gpu::make, 3, 100);
+    division_into_calls_does_not_matter:
+        (0..4).for_each(|seed| invariance::division_does_not_matter(&gpu::make, seed));
+    evaluation_and_pauses_leave_no_trace:
+        (0..4).for_each(|seed| invariance::evaluation_and_pauses_leave_no_trace(&gpu::make, seed));
+    poison_between_steps_is_found_and_contained: {
+        let found: usize = (0..6).map(|s| invariance::poison_is_found_and_contained(&gpu::make, s)).sum();
+        assert!(found > 100, "{found}");
+    };
+    poison_within_a_step_is_found: {
+        let found: usize = (0..6).map(|s| invariance::poison_within_a_step_is_found(&gpu::make, s)).sum();
+        assert!(found > 100, "{found}");
+    };
+    stale_memory_is_never_read: (0..4).for_each(|seed| invariance::stale_memory_is_never_read(&gpu::make, seed));
+    bad_row_is_found_at_its_step: (0..6).for_each(|seed| invariance::bad_row_is_found_at_its_step(&gpu::make, seed));
+    small_and_flat_batches: invariance::small_and_flat_batches(&gpu::make);
+    pytorch_batch_norm: pytorch::batch_norm(&gpu::probe, &pytorch_f32);
+    pytorch_networks: pytorch::networks(&gpu::probe, &pytorch_f32);
+    pytorch_optimizers: pytorch::optimizers(&gpu::probe, &pytorch_f32);
+    columns_far_from_zero_keep_their_digits: pytorch::hard_variance(&gpu::probe, HARD_VARIANCE_F32);
+    columns_at_1e4_to_1e6_keep_their_digits:
+        pytorch::offsets(&gpu::probe, HARD_VARIANCE_F32, HARD_VARIANCE_RUNNING_F32);
+    rms_prop: pytorch::rms_prop(&gpu::probe, pytorch_f32(1.0));
+}
