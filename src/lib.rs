@@ -8,3 +8,4 @@ pub mod report;
 pub mod run;
 pub mod spec;
 pub mod step;
+pub mod train;

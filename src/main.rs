@@ -1,1 +1,26 @@
-fn main() {}
+//! The `bngpu` program: arguments in, exit code out.
+
+use std::io::Write;
+
+use bngpu::cli::{self, Exit};
+use bngpu::engine::gpu::adapters::without_device_select;
+
+fn main() -> Exit {
+    // SAFETY: the first statement of the program; no other thread exists yet.
+    unsafe { without_device_select() };
+    std::panic::set_hook(Box::new(|panic| tell(&format!("internal error: {panic}; please report it"))));
+    let cli = cli::parse();
+    match std::panic::catch_unwind(|| cli::commands::run(cli)) {
+        Ok(Ok(exit)) => exit,
+        Ok(Err(failure)) => {
+            tell(&format!("error: {failure}"));
+            failure.exit()
+        }
+        Err(_) => Exit::Error,
+    }
+}
+
+/// Writes a line to stderr; nobody reading is no error.
+fn tell(text: &str) {
+    let _ = std::io::stderr().write_all(format!("{text}\n").as_bytes());
+}

@@ -4,9 +4,9 @@ mod common;
 
 use std::collections::BTreeMap;
 
-use bngpu::engine::Engine;
 use bngpu::engine::compare::{Deviation, compare};
 use bngpu::engine::gpu::{GpuEngine, GpuOptions};
+use bngpu::engine::{Engine, self_test};
 use bngpu::population::Buffer;
 use bngpu::step::{Op, StepKind};
 
@@ -37,10 +37,7 @@ fn every_kernel_follows_its_twin() {
             let deviations = compare(&mut engine, &case.population, &case.table, kind, &steps)
                 .unwrap_or_else(|e| panic!("case {seed}: {e}"));
             for deviation in deviations {
-                let name = match deviation.op {
-                    Op::Matmul { product, .. } => format!("Matmul {product:?}"),
-                    op => format!("{op:?}").split([' ', '{']).next().unwrap_or_default().to_string(),
-                };
+                let name = self_test::name(deviation.op);
                 assert!(
                     deviation.worst <= 1.0,
                     "case {seed}, {:?}: {} times its bound at {}",

@@ -2,8 +2,11 @@
 
 pub mod compare;
 pub mod cpu;
+mod factory;
 pub mod gpu;
+pub mod self_test;
 
+pub use factory::{CpuFactory, DeviceRequest, EngineFactory, choose};
 use serde::Serialize;
 
 use crate::population::Buffer;

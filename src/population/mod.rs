@@ -6,7 +6,7 @@ pub mod tables;
 
 pub use schedule::{Walk, evaluation_step, learning_rate, training_step};
 
-use crate::spec::{Optimizer, Training};
+use crate::spec::{Length, Optimizer, Training};
 use tables::{ChunkKind, LayerRow, MemberRow};
 
 /// What the network has to predict.
@@ -191,6 +191,14 @@ impl Member {
     /// Number of trained parameters.
     pub fn parameters(&self) -> usize {
         self.chunks.iter().map(|c| c.len).sum()
+    }
+
+    /// Steps of the whole training.
+    pub fn total_steps(&self) -> u64 {
+        match self.training.length {
+            Length::Epochs(epochs) => epochs.saturating_mul(self.walk.steps_per_epoch),
+            Length::Steps(steps) => steps,
+        }
     }
 
     /// Outputs of the network.

@@ -1,32 +1,57 @@
 //! `bngpu devices`: the adapters, and what `--device` takes and why.
 
-use std::io::{self, Write};
-
 use serde_json::{Value, json};
 
+use super::{Failure, say, start_log};
 use crate::cli::{DevicesArgs, Exit};
 use crate::engine::gpu::adapters::{self, AdapterSummary, Choice, ChooseError, Chosen, NoAdapter};
+use crate::engine::{DeviceRequest, choose, self_test};
 use crate::report::stdout;
 use crate::report::text::{Align, bytes, columns, count};
 
 /// Widest line of the table.
 const WIDTH: usize = 80;
 
-/// Runs the command; its exit code is [`Exit::NoDevice`] if `--device` names none.
-pub fn run(args: DevicesArgs) -> Exit {
+/// Does the command.
+///
+/// # Errors
+/// If `--device` names no device, or a kernel fails its test.
+pub fn run(args: DevicesArgs) -> Result<Exit, Failure> {
+    start_log(args.reporting.log);
     if args.self_test {
-        return fail("--self-test is not part of this build", Exit::Error);
+        return self_test(args.device.as_deref().unwrap_or("gpu"), args.reporting.json);
     }
     let found =
         adapters::list().map(|found| found.into_iter().map(|(summary, _)| summary).collect::<Vec<_>>());
-    let found = found.as_deref();
-    match show(found, args.device.as_deref(), args.reporting.json) {
-        Ok(text) => match stdout::print(&text) {
-            Ok(()) => Exit::Done,
-            Err(error) => fail(&format!("cannot write to stdout: {error}"), Exit::Error),
-        },
-        Err(error) => fail(&error.to_string(), Exit::NoDevice),
-    }
+    let text = show(found.as_deref(), args.device.as_deref(), args.reporting.json).map_err(Failure::from)?;
+    stdout::print(&text).map_err(Failure::Stdout)?;
+    Ok(Exit::Done)
+}
+
+/// Every kernel of the device against the CPU reference in f64.
+fn self_test(device: &str, as_json: bool) -> Result<Exit, Failure> {
+    let factory = choose(&DeviceRequest { device, data_memory: None })?;
+    say(format!("device  {}", factory.why()));
+    let outcomes = self_test::self_test(&|population, table| factory.build(population, table))?;
+    let failed = outcomes.iter().filter(|o| !o.passed()).count();
+    let text = if as_json {
+        let kernels: Vec<Value> = outcomes
+            .iter()
+            .map(|o| json!({ "kernel": o.kernel, "runs": o.runs, "error_over_bound": o.worst, "passed": o.passed() }))
+            .collect();
+        format!("{:#}\n", json!({ "device": factory.why(), "passed": failed == 0, "kernels": kernels }))
+    } else {
+        const ALIGN: [Align; 4] = [Align::Left, Align::Right, Align::Right, Align::Left];
+        let head = ["kernel", "runs", "error / bound", ""].map(String::from).to_vec();
+        let rows = outcomes.iter().map(|o| {
+            let verdict = if o.passed() { "ok".into() } else { format!("WRONG: {}", o.detail) };
+            vec![o.kernel.clone(), o.runs.to_string(), format!("{:.3}", o.worst), verdict]
+        });
+        let rows: Vec<Vec<String>> = std::iter::once(head).chain(rows).collect();
+        columns(&rows, &ALIGN)
+    };
+    stdout::print(&text).map_err(Failure::Stdout)?;
+    if failed > 0 { Err(Failure::SelfTest(failed, outcomes.len())) } else { Ok(Exit::Done) }
 }
 
 /// The command's output: of all adapters, or of the one that `device` names.
@@ -162,12 +187,6 @@ fn wrapped(text: &str) -> String {
         }
     }
     lines.join("\n") + "\n"
-}
-
-fn fail(message: &str, exit: Exit) -> Exit {
-    // Nothing is left to do where stderr is gone.
-    let _ = writeln!(io::stderr(), "error: {message}");
-    exit
 }
 
 #[cfg(test)]

@@ -35,7 +35,7 @@ impl<R: Real> CpuEngine<R> {
             pacers: [Pacer::new(0.1, 4096); 2],
             info: EngineInfo {
                 engine: "cpu",
-                device: format!("native CPU engine, {} threads", rayon::current_num_threads()),
+                device: "native CPU engine".into(),
                 details: json!({
                     "threads": rayon::current_num_threads(),
                     "instructions": format!("{:?}", pulp::Arch::new()),

@@ -5,6 +5,7 @@
 
 pub mod adapters;
 mod device;
+mod factory;
 pub mod shaders;
 mod window;
 pub mod work;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 pub use device::{Device, GpuOptions};
+pub use factory::GpuFactory;
 
 use super::{Engine, EngineError, EngineInfo, Pacer};
 use crate::population::tables::{LayerRow, MemberRow, Record, StepRow};

@@ -1,0 +1,77 @@
+//! `bngpu eval`.
+
+use serde_json::{Map, Value};
+
+use crate::cli::{EvalArgs, Exit, SplitArg};
+use crate::data::Part;
+use crate::engine::{DeviceRequest, choose};
+use crate::report::stdout;
+use crate::report::text::{count, number, percent};
+use crate::run::{RunDir, RunFile, Score};
+use crate::train::{Problem, Stored};
+
+use super::{Failure, say, start_log};
+
+pub fn run(args: EvalArgs) -> Result<Exit, Failure> {
+    let reporting = args.common.reporting;
+    start_log(reporting.log);
+    let dir = RunDir::open(&args.run)?;
+    let stored = Stored::load(&dir, RunFile::Best)?;
+    let device = args.common.device.as_deref().unwrap_or(&stored.request.device);
+    let factory = choose(&DeviceRequest { device, data_memory: stored.request.data.data_memory })?;
+
+    let data_dir = args.data_dir.as_deref().or(stored.request.data.data_dir.as_deref());
+    let part = match (args.split, &args.data) {
+        (Some(SplitArg::Train), _) => Part::Train,
+        (Some(SplitArg::Val), _) => Part::Val,
+        (Some(SplitArg::Test), _) | (None, None) => Part::Test,
+        (Some(SplitArg::All), _) | (None, Some(_)) => Part::All,
+    };
+    let source = args.data.as_deref().unwrap_or(stored.preprocessing.source());
+    let mut rows = stored.preprocessing.read_labelled(source, data_dir, part)?;
+    for note in std::mem::take(&mut rows.notes) {
+        say(format!("note    {note}"));
+    }
+    let n = rows.rows;
+    let problem = Problem::of_rows(rows, &stored.preprocessing);
+
+    let population = stored.population(&problem)?;
+    let mut model = stored.inference(factory.as_ref(), population, &problem, None)?;
+    // Sources without rows are refused where they are read.
+    let nothing = (f64::NAN, Score::Accuracy(f64::NAN));
+    let (loss, score) = model.evaluate(Part::Test)?.unwrap_or(nothing);
+
+    say(format!("device  {}", factory.why()));
+    let good = match score {
+        Score::Accuracy(accuracy) => format!("accuracy {}", percent(accuracy)),
+        Score::Regression { rmse, r2 } => {
+            let target = stored.preprocessing.target_name();
+            format!("rmse {} (in units of {target}), R² {}", number(rmse), number(r2))
+        }
+    };
+    let rows = count(n as u64);
+    say(format!("{source}, {part} rows: {rows} rows, loss {}, {good}", number(loss)));
+    if reporting.json {
+        let mut json = Map::new();
+        let mut put = |key: &str, value: Value| drop(json.insert(key.into(), value));
+        put("run", args.run.display().to_string().into());
+        put("device", model.info().device.clone().into());
+        put("engine", model.info().engine.into());
+        put("data", source.into());
+        put("split", name(part).into());
+        put("rows", n.into());
+        put("loss", loss.into());
+        score.fields().into_iter().for_each(|(key, value)| put(key, value.into()));
+        stdout::print(&format!("{}\n", Value::Object(json))).map_err(Failure::Stdout)?;
+    }
+    Ok(Exit::Done)
+}
+
+fn name(part: Part) -> &'static str {
+    match part {
+        Part::All => "all",
+        Part::Train => "train",
+        Part::Val => "val",
+        Part::Test => "test",
+    }
+}

@@ -1,0 +1,63 @@
+//! Every way in which a command fails, with its exit code.
+
+use std::io;
+
+use crate::cli::Exit;
+use crate::data::DataError;
+use crate::engine::EngineError;
+use crate::engine::gpu::adapters::ChooseError;
+use crate::run::RunError;
+use crate::spec::ConfigError;
+use crate::train::TrainError;
+
+/// Why a command did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    #[error(transparent)]
+    Config(Box<ConfigError>),
+    #[error(transparent)]
+    Data(#[from] DataError),
+    #[error(transparent)]
+    NoDevice(#[from] ChooseError),
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    #[error(
+        "{0} of {1} kernels do not agree with the CPU reference on this device; use another device or driver"
+    )]
+    SelfTest(usize, usize),
+    #[error(transparent)]
+    Train(Box<TrainError>),
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// What `resume` was given is not what the run was trained on.
+    #[error(
+        "the data {source_name} are not those that the run {run} was trained on: fingerprint {then} then, {now} now; \
+         restore the data, or train anew"
+    )]
+    OtherData { run: String, source_name: String, then: String, now: String },
+    #[error("cannot write the result to stdout: {0}")]
+    Stdout(#[source] io::Error),
+}
+
+impl Failure {
+    /// The code to end with.
+    pub fn exit(&self) -> Exit {
+        match self {
+            Failure::Config(_) => Exit::Usage,
+            Failure::NoDevice(_) => Exit::NoDevice,
+            _ => Exit::Error,
+        }
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        Failure::Config(Box::new(error))
+    }
+}
+
+impl From<TrainError> for Failure {
+    fn from(error: TrainError) -> Self {
+        Failure::Train(Box::new(error))
+    }
+}

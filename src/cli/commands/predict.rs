@@ -1,0 +1,134 @@
+//! `bngpu predict`.
+
+use serde_json::{Map, Value};
+
+use crate::cli::{Exit, PredictArgs};
+use crate::data::{Part, Preprocessing, Task};
+use crate::engine::{DeviceRequest, choose};
+use crate::report::stdout;
+use crate::report::text::count;
+use crate::run::{RunDir, RunFile, write_whole};
+use crate::train::{Problem, Stored};
+
+use super::{Failure, say, start_log};
+
+pub fn run(args: PredictArgs) -> Result<Exit, Failure> {
+    let reporting = args.common.reporting;
+    start_log(reporting.log);
+    let dir = RunDir::open(&args.run)?;
+    let stored = Stored::load(&dir, RunFile::Best)?;
+    let device = args.common.device.as_deref().unwrap_or(&stored.request.device);
+    let factory = choose(&DeviceRequest { device, data_memory: stored.request.data.data_memory })?;
+
+    let data_dir = args.data_dir.as_deref().or(stored.request.data.data_dir.as_deref());
+    let mut rows = stored.preprocessing.read(&args.data, data_dir, Part::All)?;
+    for note in std::mem::take(&mut rows.notes) {
+        say(format!("note    {note}"));
+    }
+    let n = rows.rows;
+    let problem = Problem::of_rows(rows, &stored.preprocessing);
+
+    let population = stored.population(&problem)?;
+    let mut model = stored.inference(factory.as_ref(), population, &problem, None)?;
+    let outputs = model.outputs(0..n)?;
+
+    say(format!("device  {}", factory.why()));
+    let text = match reporting.json {
+        true => json_lines(&stored.preprocessing, &outputs),
+        false => csv(&stored.preprocessing, &outputs),
+    };
+    match &args.output {
+        Some(path) => {
+            write_whole(path, text.as_bytes())?;
+            say(format!("{} rows predicted, in {}", count(n as u64), path.display()));
+        }
+        None => stdout::print(&text).map_err(Failure::Stdout)?,
+    }
+    Ok(Exit::Done)
+}
+
+/// `row,class,p_<class>...` or `row,value`; rows count from 0.
+fn csv(preprocessing: &Preprocessing, outputs: &[f32]) -> String {
+    let mut text = String::new();
+    match preprocessing.task() {
+        Task::Classify { classes } => {
+            let heads = classes.iter().map(|class| format!(",{}", quoted(&format!("p_{class}"))));
+            text += &format!("row,class{}\n", heads.collect::<String>());
+            for (row, z) in outputs.chunks_exact(classes.len()).enumerate() {
+                let p = softmax(z);
+                text += &format!("{row},{}", quoted(&classes[largest(z)]));
+                p.iter().for_each(|p| text += &format!(",{:?}", *p as f32));
+                text.push('\n');
+            }
+        }
+        Task::Regress => {
+            text += "row,value\n";
+            for (row, &z) in outputs.iter().enumerate() {
+                text += &format!("{row},{:?}\n", preprocessing.target_to_units(f64::from(z)));
+            }
+        }
+    }
+    text
+}
+
+/// `{"row", "class", "probabilities": {class: p}}` or `{"row", "value"}`, one a line.
+fn json_lines(preprocessing: &Preprocessing, outputs: &[f32]) -> String {
+    let line = |row: usize, fields: Vec<(&str, Value)>| {
+        let mut map = Map::from_iter([("row".to_owned(), Value::from(row))]);
+        map.extend(fields.into_iter().map(|(key, value)| (key.to_owned(), value)));
+        format!("{}\n", Value::Object(map))
+    };
+    match preprocessing.task() {
+        Task::Classify { classes } => (outputs.chunks_exact(classes.len()).enumerate())
+            .map(|(row, z)| {
+                let p = classes.iter().cloned().zip(softmax(z).into_iter().map(Value::from));
+                let class = classes[largest(z)].as_str().into();
+                line(row, vec![("class", class), ("probabilities", Value::Object(p.collect()))])
+            })
+            .collect(),
+        Task::Regress => (outputs.iter().enumerate())
+            .map(|(row, &z)| line(row, vec![("value", preprocessing.target_to_units(f64::from(z)).into())]))
+            .collect(),
+    }
+}
+
+/// e^z / Σ e^z in f64, shifted by the largest z.
+fn softmax(z: &[f32]) -> Vec<f64> {
+    let shift = f64::from(z[largest(z)]);
+    let e: Vec<f64> = z.iter().map(|&z| (f64::from(z) - shift).exp()).collect();
+    let sum: f64 = e.iter().sum();
+    e.into_iter().map(|e| e / sum).collect()
+}
+
+/// Place of the largest output, the first of equals.
+fn largest(z: &[f32]) -> usize {
+    (0..z.len()).fold(0, |best, i| if z[i] > z[best] { i } else { best })
+}
+
+/// A CSV field, in quotes where it needs them.
+fn quoted(field: &str) -> String {
+    if field.contains(['"', ',', '\n', '\r']) || field.trim() != field {
+        format!("\"{}\"", field.replace('"', "\"\""))
+    } else {
+        field.into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn softmax_takes_any_finite_outputs() {
+        let p = softmax(&[3.0e38, -3.0e38, 3.0e38]);
+        assert_eq!(p, [0.5, 0.0, 0.5]);
+        let p = softmax(&[0.0, 1.0]);
+        assert!((p[1] - 1.0 / (1.0 + (-1f64).exp())).abs() < 1e-15);
+        assert_eq!(largest(&[1.0, 2.0, 2.0]), 1);
+    }
+
+    #[test]
+    fn class_names_are_quoted_where_csv_needs_it() {
+        assert_eq!(["a", "a,b", "a\"b", " a"].map(quoted), ["a", "\"a,b\"", "\"a\"\"b\"", "\" a\""]);
+    }
+}

@@ -1,0 +1,61 @@
+//! `bngpu resume`.
+
+use crate::cli::{Exit, ResumeArgs};
+use crate::run::{RunDir, RunFile};
+use crate::spec::{PartialConfig, RunRequest, resolve};
+use crate::train::Stored;
+
+use super::session::{Place, Session};
+use super::{Failure, load_data, say, start_log};
+
+pub fn run(args: ResumeArgs) -> Result<Exit, Failure> {
+    start_log(args.common.reporting.log);
+    let dir = RunDir::open_to_write(&args.run)?;
+    let request = request(&dir, args)?;
+    let stored = match dir.file(RunFile::Last).exists() {
+        true => Some(Stored::load(&dir, RunFile::Last)?),
+        false => None,
+    };
+    let Some(stored) = stored else {
+        say("no checkpoint yet: training begins anew");
+        let dataset = load_data(&request, &request.data.source)?;
+        let session = Session::new(request, dataset)?;
+        session.introduce();
+        return session.train(|| Ok(Place { dir, began_on: None }), None);
+    };
+    let source = stored.preprocessing.source();
+    let dataset = load_data(&request, source)?;
+    let env = dir.read_env()?;
+    for then in [env.data_fingerprint.as_str(), stored.fingerprint()] {
+        if then != dataset.fingerprint {
+            return Err(Failure::OtherData {
+                run: dir.path().display().to_string(),
+                source_name: source.to_owned(),
+                then: then.to_owned(),
+                now: dataset.fingerprint,
+            });
+        }
+    }
+    let session = Session::new(request, dataset)?;
+    let checkpoint = stored.checkpoint(&dir, session.population())?;
+    if checkpoint.members[0].state.best.is_some() || !session.has_val() {
+        Stored::load(&dir, RunFile::Best)?;
+    }
+    session.introduce();
+    let device = env.engine.get("device").and_then(|device| device.as_str()).unwrap_or("another device");
+    let began_on = Some(device.to_owned());
+    session.train(|| Ok(Place { dir, began_on }), Some(checkpoint))
+}
+
+/// The run's own configuration, with the device and the manners of this call.
+fn request(dir: &RunDir, args: ResumeArgs) -> Result<RunRequest, Failure> {
+    let path = dir.file(RunFile::Config);
+    let config = PartialConfig::from_toml(&dir.read_config()?, &path)?;
+    let mut request = resolve(PartialConfig::default(), Some((path, config)))?;
+    if let Some(device) = args.common.device {
+        request.device = device;
+    }
+    let reporting = args.common.reporting;
+    (request.json, request.quiet, request.log) = (reporting.json, reporting.quiet, reporting.log);
+    Ok(request)
+}

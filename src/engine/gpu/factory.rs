@@ -1,0 +1,65 @@
+//! Makes GPU engines of one adapter, and makes them again after a fault.
+
+use std::cell::{Cell, RefCell};
+use std::sync::Arc;
+
+use super::adapters::{self, AdapterSummary};
+use super::{Device, GpuEngine, GpuOptions};
+use crate::engine::{Engine, EngineError, EngineFactory};
+use crate::population::Population;
+use crate::step::memory::Table;
+
+/// See the module.
+pub struct GpuFactory {
+    adapter: AdapterSummary,
+    why: String,
+    options: Cell<GpuOptions>,
+    /// Kept from engine to engine, with its compiled kernels, until it fails.
+    device: RefCell<Option<Arc<Device>>>,
+}
+
+impl GpuFactory {
+    /// Engines on `adapter`, which was taken because of `why`.
+    pub fn new(adapter: AdapterSummary, why: String, options: GpuOptions) -> GpuFactory {
+        GpuFactory { adapter, why, options: Cell::new(options), device: RefCell::new(None) }
+    }
+
+    /// The open device, or a fresh one of a fresh adapter.
+    fn device(&self) -> Result<Arc<Device>, EngineError> {
+        if let Some(device) = self.device.borrow().as_ref().filter(|d| d.check().is_ok()) {
+            return Ok(device.clone());
+        }
+        let lost = |reason: String| EngineError::Lost { device: self.adapter.name.clone(), reason };
+        let found = adapters::list().map_err(|none| lost(none.to_string()))?;
+        let mut same = found.into_iter().filter(|(a, _)| {
+            (&a.name, a.vendor, a.device) == (&self.adapter.name, self.adapter.vendor, self.adapter.device)
+        });
+        let (_, adapter) = same.next().ok_or_else(|| lost("the adapter is gone".into()))?;
+        let device = Arc::new(Device::open(&adapter, self.options.get())?);
+        *self.device.borrow_mut() = Some(device.clone());
+        Ok(device)
+    }
+}
+
+impl EngineFactory for GpuFactory {
+    fn build(
+        &self,
+        population: &Arc<Population>,
+        table: &Arc<Table>,
+    ) -> Result<Box<dyn Engine>, EngineError> {
+        Ok(Box::new(GpuEngine::new(self.device()?, population.clone(), table.clone())?))
+    }
+
+    fn soften(&self) {
+        let mut options = self.options.get();
+        options.submit /= 4;
+        // Half of what one buffer can hold at most, then half of that.
+        options.data_memory = Some(options.data_memory.unwrap_or(self.adapter.limits.max_binding) / 2);
+        self.options.set(options);
+        *self.device.borrow_mut() = None;
+    }
+
+    fn why(&self) -> &str {
+        &self.why
+    }
+}

@@ -1,0 +1,232 @@
+//! The files of a run of one member: written at each checkpoint, read by `resume`, `eval` and `predict`.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::data::{Preprocessing, Task};
+use crate::engine::{Engine, EngineFactory};
+use crate::population::{Member, Population};
+use crate::run::{Architecture, LayerTensors, ModelFile, RunDir, RunError, RunFile};
+use crate::spec::{PartialConfig, RunRequest, resolve};
+
+use super::model::{self, Weights};
+use super::{Best, Checkpoint, Inference, MemberState, Problem, TrainError, TrainingState};
+
+/// Keys of the metadata, besides the architecture's.
+const HYPERPARAMETERS: &str = "hyperparameters";
+const PREPROCESSING: &str = "preprocessing";
+const CLASSES: &str = "classes";
+const FINGERPRINT: &str = "data_fingerprint";
+const STATE: &str = "state";
+const BEST: &str = "best";
+
+/// What a model comes from; in the metadata of every model file.
+#[derive(Clone, Debug)]
+pub struct Origin {
+    pub architecture: Architecture,
+    /// The resolved configuration, TOML.
+    pub config: String,
+    pub preprocessing: Preprocessing,
+    pub fingerprint: String,
+    /// Whether there are validation rows; without them, the best model is the latest.
+    pub has_val: bool,
+}
+
+impl Origin {
+    fn file(&self, layers: Vec<LayerTensors>) -> ModelFile {
+        let mut file = ModelFile::new(&self.architecture, layers);
+        let mut put = |key: &str, text: String| drop(file.metadata.insert(key.into(), text));
+        put(HYPERPARAMETERS, self.config.clone());
+        put(PREPROCESSING, to_json(&self.preprocessing));
+        if let Task::Classify { classes } = self.preprocessing.task() {
+            put(CLASSES, to_json(classes));
+        }
+        put(FINGERPRINT, self.fingerprint.clone());
+        file
+    }
+}
+
+/// A value as one line of JSON: lists, numbers and text, nothing that JSON cannot hold.
+fn to_json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_default()
+}
+
+/// Writes a run.
+#[derive(Debug)]
+pub struct RunFiles {
+    dir: RunDir,
+    origin: Origin,
+    /// Step of the best model that stands in `best.safetensors`, as far as this process wrote it.
+    best_step: Option<u64>,
+}
+
+impl RunFiles {
+    /// For a folder that is locked by this process.
+    pub fn new(dir: RunDir, origin: Origin) -> RunFiles {
+        RunFiles { dir, origin, best_step: None }
+    }
+
+    /// The folder.
+    pub fn dir(&self) -> &RunDir {
+        &self.dir
+    }
+
+    /// Where the latest state is.
+    pub fn last(&self) -> PathBuf {
+        self.dir.file(RunFile::Last)
+    }
+
+    /// Writes the metrics, then the best model, then the latest with the state: in this order, each whole, so that
+    /// whatever the latest state counts on is there.
+    ///
+    /// # Errors
+    /// [`RunError`] if a file cannot be written; what stood before still stands.
+    pub fn write(&mut self, population: &Population, checkpoint: &Checkpoint) -> Result<(), RunError> {
+        let (member, base) = (&population.members[0], &population.bases[0]);
+        let MemberState { state, history, best } = &checkpoint.members[0];
+        let Weights { params, moments, stats } = &checkpoint.weights;
+        let layers = model::layers(member, base, params, stats);
+        if !history.is_empty() || self.dir.file(RunFile::MetricsJsonl).exists() {
+            self.dir.write_metrics(history)?;
+        }
+        if !self.origin.has_val {
+            let now = Best { epoch: state.epochs, step: state.step, val_loss: f64::NAN };
+            self.write_best(&layers, now)?;
+        } else if let (Some(best), Some(of)) = (best, state.best)
+            && self.best_step != Some(of.step)
+        {
+            self.write_best(best, of)?;
+            self.best_step = Some(of.step);
+        }
+        let mut last = self.origin.file(layers);
+        last.optimizer = Some(model::optimizer(member, base, moments));
+        last.metadata.insert(STATE.into(), to_json(state));
+        last.save(&self.last())
+    }
+
+    fn write_best(&self, layers: &[LayerTensors], of: Best) -> Result<(), RunError> {
+        let mut file = self.origin.file(layers.to_vec()).model_only();
+        file.metadata.insert(BEST.into(), to_json(&of));
+        file.save(&self.dir.file(RunFile::Best))
+    }
+}
+
+/// A model file of a run, read.
+#[derive(Clone, Debug)]
+pub struct Stored {
+    path: PathBuf,
+    pub file: ModelFile,
+    /// How it was trained.
+    pub request: RunRequest,
+    pub preprocessing: Preprocessing,
+}
+
+impl Stored {
+    /// Reads `file` of a run.
+    ///
+    /// # Errors
+    /// [`RunError`] if it is not there, damaged, foreign, or holds NaN or infinity.
+    pub fn load(dir: &RunDir, file: RunFile) -> Result<Stored, RunError> {
+        let path = dir.existing(file)?;
+        let file = ModelFile::load(&path)?;
+        if let Some(where_) = file.non_finite() {
+            return Err(unusable(&path, where_));
+        }
+        let preprocessing: Preprocessing = json(&path, &file, PREPROCESSING)?;
+        let config = file.metadata.get(HYPERPARAMETERS).map(String::as_str).unwrap_or_default();
+        let request = PartialConfig::from_toml(config, &path)
+            .and_then(|config| resolve(PartialConfig::default(), Some((path.clone(), config))))
+            .map_err(|error| unusable(&path, format!("its hyperparameters are unusable: {error}")))?;
+        Ok(Stored { path, file, request, preprocessing })
+    }
+
+    /// The epoch of `best.safetensors`.
+    ///
+    /// # Errors
+    /// If it is not there.
+    pub fn best(&self) -> Result<(u64, u64), RunError> {
+        #[derive(serde::Deserialize)]
+        struct Place {
+            epoch: u64,
+            step: u64,
+        }
+        let place: Place = json(&self.path, &self.file, BEST)?;
+        Ok((place.epoch, place.step))
+    }
+
+    /// Fingerprint of the data it was trained on.
+    pub fn fingerprint(&self) -> &str {
+        self.file.metadata.get(FINGERPRINT).map(String::as_str).unwrap_or_default()
+    }
+
+    /// The point that `last.safetensors` holds, for the only member of `population`; metrics beyond it are
+    /// dropped.
+    ///
+    /// # Errors
+    /// If it is not a state of this member.
+    pub fn checkpoint(&self, dir: &RunDir, population: &Population) -> Result<Checkpoint, RunError> {
+        let (member, base) = (&population.members[0], &population.bases[0]);
+        let state: TrainingState = json(&self.path, &self.file, STATE)?;
+        let mut weights = Weights::zeros(&population.sizes);
+        let fits = model::put_layers(member, base, &self.file.layers, &mut weights)
+            && self
+                .file
+                .optimizer
+                .as_ref()
+                .is_some_and(|o| model::put_optimizer(member, base, o, &mut weights));
+        if !fits {
+            return Err(self.wrong_model());
+        }
+        let mut history = dir.read_metrics()?;
+        history.retain(|metrics| metrics.epoch <= state.epochs);
+        Ok(Checkpoint { weights, members: vec![MemberState { state, history, best: None }] })
+    }
+
+    /// That the tensors are not those of the configuration.
+    fn wrong_model(&self) -> RunError {
+        unusable(&self.path, "its tensors are not those of its hyperparameters".into())
+    }
+
+    /// The model on `engine`, or on a new one, with the data of `problem`.
+    ///
+    /// # Errors
+    /// If the tensors are not those of the population's only member, or the device fails.
+    pub fn inference<'a>(
+        &self,
+        factory: &'a dyn EngineFactory,
+        population: Arc<Population>,
+        problem: &'a Problem,
+        engine: Option<Box<dyn Engine>>,
+    ) -> Result<Inference<'a>, TrainError> {
+        Inference::new(factory, population, problem, &self.file.layers, engine)
+            .unwrap_or_else(|| Err(self.wrong_model().into()))
+    }
+
+    /// A population of this model alone, for other rows than those it was trained on.
+    ///
+    /// # Errors
+    /// If no such model can be trained, and so be stored.
+    pub fn population(&self, problem: &Problem) -> Result<Arc<Population>, RunError> {
+        let training = &self.request.training;
+        // Training rows count only for the walk through them, which is not made.
+        let rows = training.batch_size.max(2);
+        let member = Member::new(training, problem.loss, problem.table.features, rows);
+        Ok(Arc::new(Population::new(vec![member.ok_or_else(|| self.wrong_model())?])))
+    }
+}
+
+fn json<T: DeserializeOwned>(path: &Path, file: &ModelFile, key: &str) -> Result<T, RunError> {
+    let text = file.metadata.get(key).ok_or_else(|| unusable(path, format!("its metadata hold no {key}")))?;
+    serde_json::from_str(text).map_err(|error| unusable(path, format!("its {key} is unusable: {error}")))
+}
+
+fn unusable(path: &Path, what: String) -> RunError {
+    RunError::Content {
+        path: path.into(),
+        what,
+        remedy: "use a copy of the file, or train again with `bngpu train --config` of its config.toml",
+    }
+}

@@ -1,0 +1,28 @@
+//! The training loop: epochs, evaluation, early stop, checkpoints, faults of the device.
+//!
+//! [`Trainer`] trains the members of a population on one engine and tells [`Events`] what happens; it knows no
+//! file. [`RunFiles`] writes the files of a run of one member. [`model`] knows both layouts of the weights.
+
+mod error;
+mod evaluate;
+mod files;
+mod infer;
+mod member;
+pub mod model;
+mod problem;
+mod recovery;
+mod state;
+mod stop;
+#[cfg(test)]
+mod tests;
+mod trainer;
+
+pub use error::TrainError;
+pub use files::{Origin, RunFiles, Stored};
+pub use infer::Inference;
+pub use member::member;
+pub use problem::{Problem, Sums};
+pub use recovery::Pace;
+pub use state::{Best, Checkpoint, Ended, EpochSums, MemberState, TrainingState};
+pub use stop::Stop;
+pub use trainer::{Events, Trainer};

@@ -1,0 +1,162 @@
+//! Between an engine's memory and stored tensors, both ways: the one place that knows both layouts.
+//!
+//! An engine keeps W `[I, O]` and the moments in pairs; a file keeps W `[O, I]`, as PyTorch, and each moment by
+//! itself. Nothing is computed, so a round trip keeps every bit.
+
+use crate::population::tables::LayerRow;
+use crate::population::{Buffer, Member, Sizes};
+use crate::run::{BnTensors, LayerMoments, LayerTensors, Moments, OptimizerState};
+use crate::spec::Optimizer;
+
+/// What of a population's memory outlives a step: whole roles, as [`crate::engine::Engine::read`] gives them.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Weights {
+    pub params: Vec<f32>,
+    pub moments: Vec<f32>,
+    pub stats: Vec<f32>,
+}
+
+impl Weights {
+    /// All zeros, for a population with these sizes.
+    pub fn zeros(sizes: &Sizes) -> Weights {
+        let of = |buffer: Buffer| vec![0.0; sizes[buffer as usize]];
+        Weights { params: of(Buffer::Params), moments: of(Buffer::Moments), stats: of(Buffer::Stats) }
+    }
+}
+
+/// The tensors of a member whose regions start at `base`.
+pub fn layers(member: &Member, base: &Sizes, params: &[f32], stats: &[f32]) -> Vec<LayerTensors> {
+    let params = &params[base[Buffer::Params as usize]..];
+    let stats = &stats[base[Buffer::Stats as usize]..];
+    let tensors = |l: &LayerRow| {
+        let (i, o) = (l.inputs as usize, l.outputs as usize);
+        let vector = |from: &[f32], start: u32, nth: usize| from[start as usize + nth * o..][..o].to_vec();
+        let bn = l.is_normalized().then(|| BnTensors {
+            weight: vector(params, l.b, 0),
+            bias: vector(params, l.beta, 0),
+            running_mean: vector(stats, l.stats, 0),
+            running_mean_lo: Some(vector(stats, l.stats, 1)),
+            running_var: vector(stats, l.stats, 2),
+        });
+        LayerTensors {
+            inputs: i,
+            outputs: o,
+            weight: transposed(&params[l.w as usize..][..i * o], i, o),
+            bias: (!l.is_normalized()).then(|| vector(params, l.b, 0)),
+            bn,
+        }
+    };
+    member.layers.iter().map(tensors).collect()
+}
+
+/// The optimiser's memory of a member whose regions start at `base`; moments that its optimiser does not use are
+/// empty.
+pub fn optimizer(member: &Member, base: &Sizes, moments: &[f32]) -> OptimizerState {
+    let moments = &moments[base[Buffer::Moments as usize]..];
+    let used = used(member.training.optimizer);
+    let of = |start: u32, inputs: usize, outputs: usize| {
+        let pairs = &moments[2 * start as usize..][..2 * inputs * outputs];
+        let one = |nth: usize| {
+            let values: Vec<f32> = pairs.iter().skip(nth).step_by(2).copied().collect();
+            if used[nth] { transposed(&values, inputs, outputs) } else { Vec::new() }
+        };
+        Moments { m: one(0), v: one(1) }
+    };
+    let layer = |l: &LayerRow| {
+        let (i, o) = (l.inputs as usize, l.outputs as usize);
+        let bn = l.is_normalized();
+        LayerMoments {
+            weight: of(l.w, i, o),
+            bias: (!bn).then(|| of(l.b, 1, o)),
+            bn_weight: bn.then(|| of(l.b, 1, o)),
+            bn_bias: bn.then(|| of(l.beta, 1, o)),
+        }
+    };
+    OptimizerState { layers: member.layers.iter().map(layer).collect() }
+}
+
+/// The inverse of [`layers`]; a remainder that is not stored is 0. False if the tensors are not the member's.
+#[must_use]
+pub fn put_layers(member: &Member, base: &Sizes, tensors: &[LayerTensors], into: &mut Weights) -> bool {
+    let params = &mut into.params[base[Buffer::Params as usize]..];
+    let stats = &mut into.stats[base[Buffer::Stats as usize]..];
+    if tensors.len() != member.layers.len() {
+        return false;
+    }
+    member.layers.iter().zip(tensors).all(|(l, tensors)| {
+        let (i, o) = (l.inputs as usize, l.outputs as usize);
+        let mut fits = (tensors.inputs, tensors.outputs) == (i, o) && tensors.weight.len() == i * o;
+        if !fits {
+            return false;
+        }
+        params[l.w as usize..][..i * o].copy_from_slice(&transposed(&tensors.weight, o, i));
+        let mut put = |to: &mut [f32], start: usize, values: &[f32]| {
+            fits &= values.len() == o;
+            to[start..][..o].iter_mut().zip(values).for_each(|(to, v)| *to = *v);
+        };
+        match (&tensors.bn, &tensors.bias) {
+            (Some(bn), None) if l.is_normalized() => {
+                put(params, l.b as usize, &bn.weight);
+                put(params, l.beta as usize, &bn.bias);
+                let at = l.stats as usize;
+                put(stats, at, &bn.running_mean);
+                let zeros = vec![0.0; o];
+                put(stats, at + o, bn.running_mean_lo.as_deref().unwrap_or(&zeros));
+                put(stats, at + 2 * o, &bn.running_var);
+            }
+            (None, Some(bias)) if !l.is_normalized() => put(params, l.b as usize, bias),
+            _ => fits = false,
+        }
+        fits
+    })
+}
+
+/// The inverse of [`optimizer`]. False if the moments are not the member's.
+#[must_use]
+pub fn put_optimizer(member: &Member, base: &Sizes, state: &OptimizerState, into: &mut Weights) -> bool {
+    let all = &mut into.moments[base[Buffer::Moments as usize]..];
+    let used = used(member.training.optimizer);
+    let mut put = |start: u32, inputs: usize, outputs: usize, moments: Option<&Moments>| {
+        let Some(moments) = moments else { return false };
+        let pairs = &mut all[2 * start as usize..][..2 * inputs * outputs];
+        [&moments.m, &moments.v].into_iter().zip(used).enumerate().all(|(nth, (values, used))| {
+            if values.len() != if used { inputs * outputs } else { 0 } {
+                return false;
+            }
+            let values = if used { transposed(values, outputs, inputs) } else { Vec::new() };
+            pairs.iter_mut().skip(nth).step_by(2).zip(values).for_each(|(to, v)| *to = v);
+            true
+        })
+    };
+    state.layers.len() == member.layers.len()
+        && member.layers.iter().zip(&state.layers).all(|(l, moments)| {
+            let (i, o) = (l.inputs as usize, l.outputs as usize);
+            put(l.w, i, o, Some(&moments.weight))
+                && if l.is_normalized() {
+                    put(l.b, 1, o, moments.bn_weight.as_ref()) && put(l.beta, 1, o, moments.bn_bias.as_ref())
+                } else {
+                    put(l.b, 1, o, moments.bias.as_ref())
+                }
+        })
+}
+
+/// Which of (m, v) an optimiser uses.
+fn used(optimizer: Optimizer) -> [bool; 2] {
+    match optimizer {
+        Optimizer::Adam { .. } => [true, true],
+        Optimizer::Sgd { .. } => [true, false],
+        Optimizer::RmsProp { .. } => [false, true],
+    }
+}
+
+/// `[rows, columns]` as `[columns, rows]`.
+fn transposed(values: &[f32], rows: usize, columns: usize) -> Vec<f32> {
+    if rows == 1 || columns == 1 {
+        return values.to_vec();
+    }
+    let mut out = Vec::with_capacity(values.len());
+    for column in 0..columns {
+        out.extend((0..rows).map(|row| values[row * columns + column]));
+    }
+    out
+}

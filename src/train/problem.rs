@@ -1,0 +1,100 @@
+//! What there is to learn: the data as the engines take them, and how good an answer is.
+
+use std::sync::Arc;
+
+use crate::data::{Dataset, Features, Part, Preprocessing, Rows, Split, Targets, Task};
+use crate::population::Loss;
+use crate::run::Score;
+use crate::step::memory::{Table, Values};
+
+/// Data, loss and scores.
+#[derive(Clone, Debug)]
+pub struct Problem {
+    pub table: Arc<Table>,
+    pub split: Split,
+    pub loss: Loss,
+    /// The user's units that one unit of a target has (regression).
+    target_scale: f64,
+    /// Mean squared deviation of the targets of (train, val, test) from their own mean (regression).
+    variances: [f64; 3],
+}
+
+/// Sums over some rows, as engines report them.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Sums {
+    pub loss: f64,
+    pub hits: u64,
+    pub rows: u64,
+}
+
+impl Problem {
+    /// The problem that a data set poses.
+    pub fn new(dataset: Dataset) -> Problem {
+        let values = match dataset.features {
+            Features::Floats(values) => Values::Floats(values),
+            Features::Bytes(values) => {
+                let scaling = dataset.preprocessing.byte_scaling();
+                let (shift, factor) = scaling.map(|(s, f)| (s.to_vec(), f.to_vec())).unwrap_or_default();
+                Values::Bytes { values, shift, factor }
+            }
+        };
+        Problem::of(values, &dataset.targets, dataset.split, &dataset.preprocessing)
+    }
+
+    /// Some rows, all of them in the test part; without targets, losses and scores mean nothing.
+    pub fn of_rows(rows: Rows, preprocessing: &Preprocessing) -> Problem {
+        let split = Split { train: 0, val: 0, test: rows.rows };
+        let targets = rows.targets.unwrap_or_else(|| Targets::Classes(vec![0; rows.rows]));
+        Problem::of(Values::Floats(rows.features), &targets, split, preprocessing)
+    }
+
+    fn of(values: Values, targets: &Targets, split: Split, preprocessing: &Preprocessing) -> Problem {
+        let (bits, variances) = match targets {
+            Targets::Classes(classes) => (classes.clone(), [0.0; 3]),
+            Targets::Values(values) => (
+                values.iter().map(|v| v.to_bits()).collect(),
+                [Part::Train, Part::Val, Part::Test].map(|part| variance(&values[split.range(part)])),
+            ),
+        };
+        Problem {
+            table: Arc::new(Table { values, features: preprocessing.n_features(), targets: bits }),
+            split,
+            loss: match preprocessing.task() {
+                Task::Classify { classes } => Loss::CrossEntropy { classes: classes.len() },
+                Task::Regress => Loss::SquaredError,
+            },
+            target_scale: preprocessing.target_scale(),
+            variances,
+        }
+    }
+
+    /// Whether a number is predicted.
+    pub fn is_regression(&self) -> bool {
+        self.loss == Loss::SquaredError
+    }
+
+    /// Mean loss and score of sums over rows of `part`: accuracy, or rmse in the target's unit and
+    /// R² = 1 - mean squared error / variance. NaN where there are no rows.
+    pub fn evaluation(&self, part: Part, sums: &Sums) -> (f64, Score) {
+        let loss = sums.loss / sums.rows as f64;
+        let score = match self.loss {
+            Loss::CrossEntropy { .. } => Score::Accuracy(sums.hits as f64 / sums.rows as f64),
+            Loss::SquaredError => {
+                let variance = match part {
+                    Part::Train => self.variances[0],
+                    Part::Val => self.variances[1],
+                    Part::Test => self.variances[2],
+                    Part::All => f64::NAN,
+                };
+                Score::Regression { rmse: loss.sqrt() * self.target_scale, r2: 1.0 - loss / variance }
+            }
+        };
+        (loss, score)
+    }
+}
+
+fn variance(values: &[f32]) -> f64 {
+    let n = values.len() as f64;
+    let mean = values.iter().map(|&v| f64::from(v)).sum::<f64>() / n;
+    values.iter().map(|&v| (f64::from(v) - mean).powi(2)).sum::<f64>() / n
+}

@@ -1,0 +1,86 @@
+//! Where a training stands: all that a resumption needs besides the weights.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::run::{EpochMetrics, LayerTensors};
+
+use super::model::Weights;
+
+/// One member's training; JSON in the metadata of `last.safetensors`, where every f64 keeps its bits.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainingState {
+    /// Steps done.
+    pub step: u64,
+    /// Epochs closed: evaluated and in the metrics.
+    pub epochs: u64,
+    /// Of the epoch that is not closed yet.
+    pub open: EpochSums,
+    /// Lowest validation loss so far.
+    pub best: Option<Best>,
+    /// Epochs since then.
+    pub epochs_since_best: u64,
+    /// Rows trained on.
+    pub rows: u64,
+    /// Seconds spent in training steps.
+    pub train_s: f64,
+    /// Seconds since the beginning, evaluation and checkpoints included, pauses before a resumption not.
+    pub wall_s: f64,
+    /// How the training ended; none, it goes on.
+    pub ended: Option<Ended>,
+}
+
+/// Sums over the steps of an epoch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EpochSums {
+    pub steps: u64,
+    pub rows: u64,
+    pub hits: u64,
+    pub loss: f64,
+    /// Of the norms of the gradient.
+    pub grad_norm: f64,
+    pub train_s: f64,
+}
+
+/// The epoch with the lowest validation loss.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Best {
+    /// From 1.
+    pub epoch: u64,
+    /// Steps done then.
+    pub step: u64,
+    pub val_loss: f64,
+}
+
+/// Why a training goes on no more.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
+pub enum Ended {
+    /// All steps are done.
+    Completed,
+    /// Before that.
+    Stopped { reason: String },
+    /// NaN or infinity in this step, from 1. The weights are those of the last good checkpoint.
+    Diverged { step: u64 },
+}
+
+/// One member on the host: its state, its record, its best model.
+#[derive(Clone, Debug, Default)]
+pub struct MemberState {
+    pub state: TrainingState,
+    pub history: Vec<EpochMetrics>,
+    /// The model of `state.best`; none, it stands in a file already.
+    pub best: Option<Arc<Vec<LayerTensors>>>,
+}
+
+/// A point from which a population can go on, on the host.
+#[derive(Clone, Debug)]
+pub struct Checkpoint {
+    pub weights: Weights,
+    /// `[K]`
+    pub members: Vec<MemberState>,
+}

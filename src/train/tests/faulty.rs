@@ -1,0 +1,135 @@
+//! An engine that fails when it is told to.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crate::engine::{CpuFactory, Engine, EngineError, EngineFactory, EngineInfo};
+use crate::population::tables::{Record, StepRow};
+use crate::population::{Buffer, Population};
+use crate::step::memory::Table;
+use crate::step::{Op, StepKind};
+
+/// How a call fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    Lost,
+    Timeout,
+    OutOfMemory,
+    /// The call succeeds, with the records of another one.
+    Stale,
+    /// Not transient.
+    Refused,
+}
+
+/// Calls so far and what is to fail, shared by a factory and its engines.
+#[derive(Default)]
+pub struct Script {
+    pub calls: Cell<usize>,
+    pub faults: RefCell<BTreeMap<usize, Fault>>,
+    /// Faults that happened.
+    pub met: Cell<usize>,
+    /// Every call from this one on fails.
+    pub dead_from: Cell<Option<usize>>,
+    pub softened: Cell<usize>,
+}
+
+impl Script {
+    /// Counts a call; whether its records are to be stale.
+    fn call(&self) -> Result<bool, EngineError> {
+        let call = self.calls.get();
+        self.calls.set(call + 1);
+        let dead = self.dead_from.get().is_some_and(|from| call >= from);
+        let fault = self.faults.borrow_mut().remove(&call).or(dead.then_some(Fault::Lost));
+        let Some(fault) = fault else { return Ok(false) };
+        self.met.set(self.met.get() + 1);
+        let device = "a faulty device".to_owned();
+        Err(match fault {
+            Fault::Stale => return Ok(true),
+            Fault::Lost => EngineError::Lost { device, reason: "as told".into() },
+            Fault::Timeout => EngineError::Timeout { device, what: "a submit".into(), seconds: 1 },
+            Fault::OutOfMemory => EngineError::OutOfMemory { device, what: "as told".into() },
+            Fault::Refused => {
+                EngineError::Refused { device, what: "a shader".into(), reason: "as told".into() }
+            }
+        })
+    }
+}
+
+#[derive(Default)]
+pub struct FaultyFactory {
+    pub script: Rc<Script>,
+    inner: CpuFactory,
+}
+
+impl EngineFactory for FaultyFactory {
+    fn build(
+        &self,
+        population: &Arc<Population>,
+        table: &Arc<Table>,
+    ) -> Result<Box<dyn Engine>, EngineError> {
+        self.script.call()?;
+        let inner = self.inner.build(population, table)?;
+        Ok(Box::new(Faulty { inner, script: self.script.clone(), lost: false }))
+    }
+    fn soften(&self) {
+        self.script.softened.set(self.script.softened.get() + 1);
+    }
+    fn why(&self) -> &str {
+        "told to fail"
+    }
+}
+
+/// A CPU engine that forgets everything at its first fault, as a lost device does.
+struct Faulty {
+    inner: Box<dyn Engine>,
+    script: Rc<Script>,
+    lost: bool,
+}
+
+impl Faulty {
+    fn call(&mut self) -> Result<bool, EngineError> {
+        assert!(!self.lost, "a lost device was used again");
+        let call = self.script.call();
+        self.lost = call.is_err();
+        call
+    }
+}
+
+impl Engine for Faulty {
+    fn info(&self) -> &EngineInfo {
+        self.inner.info()
+    }
+    fn members(&self) -> usize {
+        self.inner.members()
+    }
+    fn initialize(&mut self) -> Result<(), EngineError> {
+        self.call()?;
+        self.inner.initialize()
+    }
+    fn run(&mut self, kind: StepKind, steps: &[StepRow]) -> Result<Vec<Record>, EngineError> {
+        let stale = self.call();
+        // The work may have been done before the fault.
+        let mut records = self.inner.run(kind, steps)?;
+        if stale? {
+            records.iter_mut().for_each(|record| record.step = record.step.wrapping_sub(1));
+        }
+        Ok(records)
+    }
+    /// 1, 2, 3, 1, ... steps.
+    fn pace(&self, _: StepKind) -> usize {
+        1 + self.script.calls.get() % 3
+    }
+    fn run_op(&mut self, op: Op, steps: &[StepRow]) -> Result<(), EngineError> {
+        self.inner.run_op(op, steps)
+    }
+    fn read(&mut self, buffer: Buffer) -> Result<Vec<f32>, EngineError> {
+        self.call()?;
+        self.inner.read(buffer)
+    }
+    fn write(&mut self, buffer: Buffer, values: &[f32]) -> Result<(), EngineError> {
+        self.call()?;
+        self.inner.write(buffer, values)
+    }
+}

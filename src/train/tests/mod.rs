@@ -1,0 +1,209 @@
+//! The loop on the CPU engine, with a tiny network on the digits.
+
+mod faults;
+mod faulty;
+mod files;
+mod model;
+mod population;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::data::{Dataset, LoadRequest, load};
+use crate::engine::CpuFactory;
+use crate::population::{Member, Population};
+use crate::run::{EpochMetrics, RunError};
+use crate::spec::{
+    Activation, BatchNorm, Init, Length, Network, Optimizer, PartialConfig, RunRequest, Schedule, Training,
+    resolve,
+};
+
+use super::model::Weights;
+use super::{Checkpoint, Ended, Events, MemberState, Pace, Problem, Stop, Trainer, TrainingState, member};
+
+/// Checkpoints as often as possible, no pauses.
+const EAGER: Pace =
+    Pace { store_every: Duration::ZERO, read_every: Duration::ZERO, share: 1.0, backoff: Duration::ZERO };
+
+fn dataset() -> Dataset {
+    load(&LoadRequest {
+        source: "digits".into(),
+        target: None,
+        task: None,
+        val_split: 0.1,
+        test_split: 0.8,
+        standardize: true,
+        seed: 0,
+        data_dir: None,
+    })
+    .unwrap()
+}
+
+/// 323 training rows, 36 validation rows.
+fn problem() -> Problem {
+    Problem::new(dataset())
+}
+
+/// Three epochs of eleven steps, and a half.
+fn training() -> Training {
+    Training {
+        network: Network {
+            hidden: vec![9, 7],
+            activation: Activation::Relu,
+            batch_norm: Some(BatchNorm::default()),
+            dropout: 0.1,
+            init: Init::He,
+        },
+        optimizer: Optimizer::Adam { beta1: 0.9, beta2: 0.999, eps: 1e-8 },
+        lr: 1e-2,
+        l2: 1e-4,
+        weight_decay: 1e-2,
+        schedule: Schedule::Cosine,
+        warmup: 3,
+        clip_norm: Some(3.0),
+        batch_size: 30,
+        length: Length::Steps(38),
+        patience: None,
+        max_time: None,
+        seed: 5,
+    }
+}
+
+fn request() -> RunRequest {
+    let request = resolve(PartialConfig::default(), None).unwrap();
+    RunRequest { training: training(), ..request }
+}
+
+fn population_of(trainings: &[Training], problem: &Problem) -> Arc<Population> {
+    let members: Vec<Member> = trainings.iter().map(|training| member(training, problem).unwrap()).collect();
+    Arc::new(Population::new(members))
+}
+
+/// Keeps what is told.
+#[derive(Default)]
+struct Told {
+    epochs: Vec<(usize, EpochMetrics)>,
+    messages: Vec<String>,
+    checkpoints: Vec<Checkpoint>,
+    /// Asked to stop when so many checkpoints were stored.
+    stop_at: Option<(usize, Stop)>,
+}
+
+impl Events for Told {
+    fn epoch(&mut self, member: usize, metrics: &EpochMetrics) {
+        self.epochs.push((member, *metrics));
+    }
+    fn message(&mut self, text: &str) {
+        self.messages.push(text.into());
+    }
+    fn checkpoint(&mut self, _: &Population, checkpoint: &Checkpoint) -> Result<(), RunError> {
+        self.checkpoints.push(checkpoint.clone());
+        if let Some((at, stop)) = &self.stop_at
+            && self.checkpoints.len() == *at
+        {
+            stop.ask();
+        }
+        Ok(())
+    }
+}
+
+/// Trains to the end; the last checkpoint and what was told.
+fn train(trainings: &[Training], problem: &Problem, from: Option<Checkpoint>) -> (Checkpoint, Told) {
+    let population = population_of(trainings, problem);
+    let mut told = Told::default();
+    let factory = CpuFactory::default();
+    let mut trainer = Trainer::new(&factory, population, problem, from, EAGER, &mut told).unwrap();
+    assert!(trainer.run(&mut told, &Stop::default()).unwrap());
+    drop(trainer);
+    (told.checkpoints.last().unwrap().clone(), told)
+}
+
+/// A member's state without what depends on the clock.
+fn timeless(member: &MemberState) -> (TrainingState, Vec<EpochMetrics>) {
+    let mut state = TrainingState { train_s: 0.0, wall_s: 0.0, ..member.state.clone() };
+    state.open.train_s = 0.0;
+    let metrics = member.history.iter();
+    let metrics = metrics.map(|m| EpochMetrics { samples_per_s: 0.0, wall_s: 0.0, ..*m }).collect();
+    (state, metrics)
+}
+
+/// That two trainings ended alike, bit for bit.
+fn assert_same(found: &Checkpoint, expected: &Checkpoint, what: &str) {
+    for (found, expected) in found.members.iter().zip(&expected.members) {
+        assert_eq!(timeless(found), timeless(expected), "{what}");
+    }
+    assert_same_weights(&found.weights, &expected.weights, what);
+}
+
+fn assert_same_weights(found: &Weights, expected: &Weights, what: &str) {
+    for (name, found, expected) in
+        [("parameters", &found.params, &expected.params), ("moments", &found.moments, &expected.moments)]
+    {
+        assert_eq!(found.len(), expected.len(), "{what}: {name}");
+        let differ = found.iter().zip(expected).position(|(a, b)| a.to_bits() != b.to_bits());
+        assert_eq!(differ, None, "{what}: {name} differ at this place");
+    }
+}
+
+#[test]
+fn epochs_are_recorded_and_the_last_may_be_short() {
+    let problem = problem();
+    let (end, told) = train(&[training()], &problem, None);
+    let MemberState { state, history, best } = &end.members[0];
+    assert_eq!((state.step, state.epochs, state.ended.as_ref()), (38, 4, Some(&Ended::Completed)));
+    assert_eq!(history.iter().map(|m| m.step).collect::<Vec<_>>(), [11, 22, 33, 38]);
+    assert_eq!(told.epochs.iter().map(|(_, m)| *m).collect::<Vec<_>>(), *history);
+    assert_eq!(state.rows, 3 * problem.split.train as u64 + 5 * 30);
+    assert!(history[3].train_loss < history[0].train_loss, "{history:?}");
+    let lowest = history.iter().min_by(|a, b| a.val_loss.partial_cmp(&b.val_loss).unwrap()).unwrap();
+    let kept = state.best.unwrap();
+    assert_eq!((kept.epoch, Some(kept.val_loss)), (lowest.epoch, lowest.val_loss));
+    assert!(best.is_some());
+}
+
+#[test]
+fn patience_stops() {
+    let problem = problem();
+    // Nothing improves after the first epoch where the learning rate is next to nothing.
+    let training = Training { patience: Some(2), lr: 1e-30, weight_decay: 0.0, ..training() };
+    let training = Training { length: Length::Epochs(50), clip_norm: None, ..training };
+    let training = Training { network: Network { batch_norm: None, ..training.network.clone() }, ..training };
+    let (end, _) = train(&[training], &problem, None);
+    let state = &end.members[0].state;
+    assert_eq!(state.epochs, 3);
+    let Some(Ended::Stopped { reason }) = &state.ended else { panic!("{state:?}") };
+    assert!(reason.contains("2 epochs"), "{reason}");
+}
+
+#[test]
+fn the_time_limit_closes_the_epoch_and_keeps_a_model() {
+    let problem = problem();
+    let limit = Some(Duration::ZERO);
+    let training = Training { max_time: limit, length: Length::Epochs(50), ..training() };
+    let (end, _) = train(&[Training { max_time: limit, ..training }], &problem, None);
+    let MemberState { state, .. } = &end.members[0];
+    assert!(matches!(state.ended, Some(Ended::Stopped { .. })) && state.step < 550, "{state:?}");
+}
+
+#[test]
+fn a_state_keeps_its_bits_in_json() {
+    let problem = problem();
+    let (_, told) = train(&[training()], &problem, None);
+    assert!(told.checkpoints.iter().any(|c| c.members[0].state.open.steps > 0), "none within an epoch");
+    for checkpoint in &told.checkpoints {
+        let state = &checkpoint.members[0].state;
+        let back: TrainingState = serde_json::from_str(&serde_json::to_string(state).unwrap()).unwrap();
+        assert_eq!(back, *state);
+    }
+}
+
+#[test]
+fn impossible_trainings_are_refused_with_a_remedy() {
+    let problem = problem();
+    let error = |training: Training| member(&training, &problem).unwrap_err().to_string();
+    assert!(error(Training { batch_size: 1, ..training() }).contains("--no-bn"));
+    let hidden = vec![65_536, 65_536];
+    let wide = Training { network: Network { hidden, ..training().network }, ..training() };
+    assert!(error(wide).contains("--hidden"));
+    assert!(error(Training { length: Length::Epochs(4_000_000_000), ..training() }).contains("too many"));
+}

@@ -1,0 +1,136 @@
+//! Signals and kills: whatever the moment, the run can be resumed, and ends in the weights of the uninterrupted
+//! one.
+#![cfg(unix)]
+
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use bngpu::run::{ModelFile, RunDir};
+
+/// Long enough to be interrupted (a second or so), with epochs that end in between.
+const ARGS: &[&str] = &[
+    "--hidden",
+    "24,16",
+    "--bn",
+    "--batch-size",
+    "8",
+    "--epochs",
+    "120",
+    "--device",
+    "cpu",
+    "--schedule",
+    "cosine",
+    "--dropout",
+    "0.05",
+    "--quiet",
+];
+
+/// One process has all cores otherwise, and 50 of them would wait for each other.
+fn bngpu(command: &str) -> Command {
+    let mut process = Command::new(env!("CARGO_BIN_EXE_bngpu"));
+    process.arg(command).env("RAYON_NUM_THREADS", "1").stderr(Stdio::null()).stdout(Stdio::null());
+    process
+}
+
+fn train(folder: &Path) -> Command {
+    let mut process = bngpu("train");
+    process.args(ARGS).arg("-o").arg(folder);
+    process
+}
+
+fn signal(child: &Child, name: &str) {
+    let sent = Command::new("kill").args([format!("-{name}"), child.id().to_string()]).status().unwrap();
+    assert!(sent.success(), "the training was over before the signal");
+}
+
+/// Goes on to the end: resumes, or trains where there is no run yet.
+fn finish(folder: &Path) {
+    let code = if folder.join("config.toml").exists() {
+        bngpu("resume").arg(folder).status().unwrap().code()
+    } else {
+        train(folder).status().unwrap().code()
+    };
+    assert_eq!(code, Some(0), "{}", folder.display());
+}
+
+/// Epoch, step, training loss and validation loss, as bits.
+type Line = (u64, u64, u64, Option<u64>);
+
+/// Tensors of both files, moments included; and the record.
+fn outcome(folder: &Path) -> (Vec<ModelFile>, Vec<Line>) {
+    let files = ["best.safetensors", "last.safetensors"].map(|name| {
+        let mut file = ModelFile::load(&folder.join(name)).unwrap();
+        file.metadata.clear(); // times of the clock
+        file
+    });
+    let metrics = RunDir::open(folder).unwrap().read_metrics().unwrap();
+    let record =
+        metrics.iter().map(|m| (m.epoch, m.step, m.train_loss.to_bits(), m.val_loss.map(f64::to_bits)));
+    (files.into(), record.collect())
+}
+
+#[test]
+fn signals_write_a_checkpoint_and_resume_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let whole = dir.path().join("whole");
+    assert!(train(&whole).status().unwrap().success());
+    let expected = outcome(&whole);
+    for name in ["INT", "TERM"] {
+        let part = dir.path().join(name);
+        let mut child = train(&part).spawn().unwrap();
+        let start = Instant::now();
+        while !part.join("metrics.jsonl").exists() {
+            assert!(start.elapsed() < Duration::from_secs(20), "no epoch within 20 s");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        signal(&child, name);
+        assert_eq!(child.wait().unwrap().code(), Some(130), "{name}");
+        let last = ModelFile::load(&part.join("last.safetensors")).unwrap();
+        assert!(last.metadata["state"].contains("\"ended\":null"), "{}", last.metadata["state"]);
+        finish(&part);
+        assert!(outcome(&part) == expected, "{name}: other weights than uninterrupted");
+    }
+}
+
+#[test]
+fn killed_at_fifty_random_points_and_resumed_is_uninterrupted() {
+    let dir = tempfile::tempdir().unwrap();
+    let whole = dir.path().join("whole");
+    let start = Instant::now();
+    assert!(train(&whole).status().unwrap().success());
+    let length = start.elapsed();
+    let expected = outcome(&whole);
+    let (mut within, mut twice) = (0, 0);
+    let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut share = || {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        (random >> 11) as f64 / (1u64 << 53) as f64
+    };
+    for nth in 0..50 {
+        let part = dir.path().join(format!("{nth}"));
+        let mut process = train(&part);
+        loop {
+            let mut child = process.spawn().unwrap();
+            std::thread::sleep(length.mul_f64(share()));
+            // SIGKILL
+            child.kill().unwrap();
+            let killed = child.wait().unwrap().code().is_none();
+            within += usize::from(killed && part.join("metrics.jsonl").exists());
+            // Some are killed again while they resume.
+            if !killed || !part.join("config.toml").exists() || share() < 0.7 {
+                break;
+            }
+            twice += 1;
+            process = bngpu("resume");
+            process.arg(&part);
+        }
+        finish(&part);
+        assert!(outcome(&part) == expected, "kill {nth}: other weights than uninterrupted");
+        std::fs::remove_dir_all(&part).unwrap();
+    }
+    println!("50 runs killed, {within} times within the training, {twice} times more while resuming");
+    assert!(within >= 15, "only {within} of the kills hit the training after a checkpoint");
+}
