@@ -87,7 +87,7 @@ const FEATURES: usize = 67;
 fn population(case: u32) -> (Arc<Population>, Arc<Table>) {
     let word = |index: usize, column: u32| pcg4d([case, column, index as u32, 7])[0];
     let loss = if case % 3 == 2 { Loss::SquaredError } else { Loss::CrossEntropy { classes: 10 } };
-    let values = if case % 2 == 0 {
+    let values = if case.is_multiple_of(2) {
         Values::Bytes {
             values: (0..ROWS * FEATURES).map(|i| word(i, 0) as u8).collect(),
             shift: vec![127.5; FEATURES],
@@ -115,7 +115,7 @@ fn population(case: u32) -> (Arc<Population>, Arc<Table>) {
                 hidden: widths[k].to_vec(),
                 activation: Activation::ALL[(2 * case as usize + k) % Activation::ALL.len()],
                 batch_norm: (at % 3 != 1).then(BatchNorm::default),
-                dropout: if at % 2 == 0 { 0.25 } else { 0.0 },
+                dropout: if at.is_multiple_of(2) { 0.25 } else { 0.0 },
                 init: Init::He,
             },
             optimizer: optimizers[at % 4],

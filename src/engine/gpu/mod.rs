@@ -191,7 +191,7 @@ impl GpuEngine {
             &self.shared.records_staging,
             bytes,
             "a submit",
-            |view| bytemuck::pod_collect_to_vec::<u8, Record>(view),
+            bytemuck::pod_collect_to_vec::<u8, Record>,
         )?;
         for (record, step) in records.iter_mut().zip(steps).filter(|(_, step)| step.rows > 0) {
             if (record.nonce, record.step, record.rows) != (self.submits, step.step, step.rows) {
@@ -335,7 +335,8 @@ fn now(device: &Device, longest: usize, stride: u32, members: u32) -> Result<wgp
             mapped_at_creation: false,
         });
         device.queue.write_buffer(&buffer, 0, &bytes);
-        let group = device.device.create_bind_group(&wgpu::BindGroupDescriptor {
+
+        device.device.create_bind_group(&wgpu::BindGroupDescriptor {
             label: Some("now"),
             layout: &device.now_layout,
             entries: &[wgpu::BindGroupEntry {
@@ -346,8 +347,7 @@ fn now(device: &Device, longest: usize, stride: u32, members: u32) -> Result<wgp
                     size: wgpu::BufferSize::new(16),
                 }),
             }],
-        });
-        group
+        })
     })
 }
 
