@@ -127,14 +127,22 @@ impl Device {
 
     /// The fault that happened since the last call, if any. A lost device stays lost.
     pub fn check(&self) -> Result<(), EngineError> {
+        // A loss is told by the callback alone, and the callback is called by a poll.
+        let polled = panics::caught(|| self.device.poll(wgpu::PollType::Poll));
+        if let Some(reason) = self.loss(polled.err()) {
+            return Err(EngineError::Lost { device: self.name(), reason });
+        }
+        let error = self.faults.lock().unwrap_or_else(PoisonError::into_inner).error.take();
+        error.map_or(Ok(()), |error| Err(self.fault(error, "a submit")))
+    }
+
+    /// Why the device is lost, if it is; `panic` is one of wgpu at a poll, where the driver reported a loss.
+    fn loss(&self, panic: Option<String>) -> Option<String> {
         let mut faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(reason) = &faults.lost {
-            return Err(EngineError::Lost { device: self.name(), reason: reason.clone() });
+        if let (None, Some(panic)) = (&faults.lost, panic) {
+            faults.lost = Some(panic);
         }
-        match faults.error.take() {
-            Some(error) => Err(self.fault(error, "a submit")),
-            None => Ok(()),
-        }
+        faults.lost.clone()
     }
 
     fn fault(&self, error: wgpu::Error, what: &str) -> EngineError {
@@ -143,7 +151,16 @@ impl Device {
                 EngineError::OutOfMemory { device: self.name(), what: what.into() }
             }
             wgpu::Error::Validation { description, .. } | wgpu::Error::Internal { description, .. } => {
-                EngineError::Refused { device: self.name(), what: what.into(), reason: description }
+                // What is made on a lost device is invalid. Its loss is told when its last work is done.
+                let timeout = Some(self.options.timeout);
+                let wait = wgpu::PollType::Wait { submission_index: None, timeout };
+                let polled = panics::caught(|| self.device.poll(wait));
+                match self.loss(polled.err()) {
+                    Some(reason) => EngineError::Lost { device: self.name(), reason },
+                    None => {
+                        EngineError::Refused { device: self.name(), what: what.into(), reason: description }
+                    }
+                }
             }
         }
     }
@@ -299,14 +316,13 @@ impl Device {
         let lost = |reason: String| EngineError::Lost { device: self.name(), reason };
         let wait =
             wgpu::PollType::Wait { submission_index: Some(index), timeout: Some(self.options.timeout) };
-        // wgpu panics where the driver reports the loss of the device here.
-        let polled = panics::caught(|| self.device.poll(wait));
+        // wgpu panics where the driver reports a loss here; `check` knows of it then.
+        let polled = panics::caught(|| self.device.poll(wait)).map_err(|panic| self.loss(Some(panic)));
         self.check()?;
         match polled {
-            Ok(Ok(_)) => Ok(()),
             Ok(Err(wgpu::PollError::Timeout)) => Err(self.timed_out(what)),
             Ok(Err(refused)) => Err(lost(refused.to_string())),
-            Err(panic) => Err(lost(panic)),
+            Ok(Ok(_)) | Err(_) => Ok(()),
         }
     }
 

@@ -23,7 +23,13 @@ pub struct GpuFactory {
 impl GpuFactory {
     /// Engines on `adapter`, which was taken because of `why`.
     pub fn new(adapter: AdapterSummary, why: String, options: GpuOptions) -> GpuFactory {
-        GpuFactory { adapter, why, options: Cell::new(options), device: RefCell::new(None), opened: Cell::new(false) }
+        GpuFactory {
+            adapter,
+            why,
+            options: Cell::new(options),
+            device: RefCell::new(None),
+            opened: Cell::new(false),
+        }
     }
 
     /// Loses the open device, as a driver's reset would: for tests of what comes after.

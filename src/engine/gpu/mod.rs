@@ -87,9 +87,7 @@ impl GpuEngine {
         let longest = (STEP_TABLE_BYTES / (k * size_of::<StepRow>())).clamp(1, LONGEST_SUBMIT);
         let roles = Buffer::ALL
             .iter()
-            .map(|&role| {
-                device.storage(contents(role), 4 * population.sizes[role as usize].max(1) as u64)
-            })
+            .map(|&role| device.storage(contents(role), 4 * population.sizes[role as usize].max(1) as u64))
             .collect::<Result<Vec<_>, _>>()?;
         let data = DataWindow::new(&device, &population, table)?;
 
