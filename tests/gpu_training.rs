@@ -129,7 +129,7 @@ fn a_window_of_the_data_gives_the_bits_of_resident_data() {
         // The configuration, in the metadata, names the budget.
         let mut file = ModelFile::load(&path).unwrap();
         let config = file.metadata.get_mut("hyperparameters").expect("the configuration");
-        *config = config.lines().filter(|line| !line.starts_with("data_memory")).collect();
+        *config = config.lines().filter(|line| !line.starts_with("data-memory")).collect();
         let clean = dir.path().join(format!("{name}.safetensors"));
         file.save(&clean).unwrap();
         std::fs::read(clean).unwrap()

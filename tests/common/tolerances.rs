@@ -71,7 +71,8 @@ impl Trajectory {
     /// The GPU's sums may add one product after another (errors of up to n·u) where the CPU's add blocks; its
     /// exponentials are off by 3 + 2|x| units (Vulkan) where the CPU's are by one; the distance of one training is
     /// one sample of a random size.
-    pub const FACTOR: f64 = 16.0;
+    /// (Measured: 1 times the CPU's own distance on lavapipe, whatever the seed.)
+    pub const FACTOR: f64 = 8.0;
 
     /// From the curves of the f64 and the f32 CPU engine.
     pub fn new(exact: &[f64], single: &[f64]) -> Trajectory {

@@ -172,17 +172,13 @@ impl Device {
             [wgpu::ErrorFilter::Internal, wgpu::ErrorFilter::Validation, wgpu::ErrorFilter::OutOfMemory]
                 .map(|filter| self.device.push_error_scope(filter));
         let made = make();
-        let mut errors = scopes.into_iter().rev().filter_map(|scope| pollster::block_on(scope.pop()));
-        match errors.next() {
-            Some(error) => {
-                drop(errors);
-                self.check()?;
-                Err(self.fault(error, what))
-            }
-            None => {
-                drop(errors);
-                self.check().map(|()| made)
-            }
+        // All of them, innermost first: wgpu panics at scopes that end in another order.
+        let errors: Vec<_> =
+            scopes.into_iter().rev().filter_map(|scope| pollster::block_on(scope.pop())).collect();
+        self.check()?;
+        match errors.into_iter().next() {
+            Some(error) => Err(self.fault(error, what)),
+            None => Ok(made),
         }
     }
 
