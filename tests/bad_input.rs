@@ -222,6 +222,9 @@ fn requests() {
     });
     c.fails("no name", &["\"\""], |_| load(&request("")));
     c.fails("a name with a zero byte", &["a\0b"], |_| load(&request("a\0b")));
+    c.fails("a target of images that have labels", &["digits", "\"3\"", "--target"], |_| {
+        load(&LoadRequest { target: Some("3".into()), ..request("digits") })
+    });
     c.fails("a target beyond 32 bits", &["line 3", "\"b\"", "32-bit"], |folder| {
         std::fs::write(folder.join("far.csv"), "a,b\n1,1.5\n2,2e39\n3,3\n4,-1\n").unwrap();
         load(&LoadRequest { standardize: false, ..request(folder.join("far.csv")) })
