@@ -1,0 +1,90 @@
+#!/usr/bin/env python3
+"""Loads a bngpu run of images into a PyTorch module and compares it with `bngpu predict`.
+
+    pip install torch numpy safetensors
+    bngpu train --bn --lr 1e-3 --output runs/first
+    bngpu predict runs/first --data digits --json -o digits.jsonl
+    python3 docs/pytorch.py runs/first digits.jsonl src/data/digits/digits.csv.gz
+
+The last argument holds the raw images: an IDX file of images, or a table of pixels whose last column is the label.
+The keys of best.safetensors are PyTorch's, and so is the layout of the weights: no transpose, strict=True.
+Compared are log-probabilities, the logits less their log-sum-exp: what `predict` gives is e to these.
+"""
+import gzip
+import json
+import sys
+
+import numpy as np
+import torch
+from safetensors import safe_open
+from torch import nn
+
+ACTIVATIONS = {
+    "relu": nn.ReLU(), "sigmoid": nn.Sigmoid(), "tanh": nn.Tanh(), "leaky-relu": nn.LeakyReLU(0.01),
+    "elu": nn.ELU(), "gelu": nn.GELU(), "silu": nn.SiLU(), "identity": nn.Identity(),
+}
+
+
+class Layer(nn.Linear):
+    """W x + b, or batch normalisation of W x."""
+
+    def __init__(self, inputs, outputs, bn_eps=None):
+        super().__init__(inputs, outputs, bias=bn_eps is None)
+        if bn_eps is not None:
+            self.bn = nn.BatchNorm1d(outputs, eps=bn_eps)
+
+    def forward(self, x):
+        z = super().forward(x)
+        return self.bn(z) if hasattr(self, "bn") else z
+
+
+class Network(nn.Module):
+    """What the metadata `architecture` of a run describes."""
+
+    def __init__(self, inputs, hidden, outputs, activation, bn_eps=None, **_):
+        super().__init__()
+        widths = [inputs, *hidden]
+        layers = [Layer(i, o, bn_eps) for i, o in zip(widths, hidden)]
+        self.layers = nn.ModuleList([*layers, Layer(widths[-1], outputs)])
+        self.activation = ACTIVATIONS[activation]
+
+    def forward(self, x):
+        for layer in self.layers[:-1]:
+            x = self.activation(layer(x))
+        return self.layers[-1](x)
+
+
+def read_images(path):
+    """Raw bytes [N, F] of an IDX file or of a table of pixels."""
+    data = (gzip.open if path.endswith(".gz") else open)(path, "rb").read()
+    if data[:2] == b"\0\0":
+        shape = np.frombuffer(data, ">u4", data[3], 4)
+        return np.frombuffer(data, np.uint8, offset=4 + 4 * data[3]).reshape(shape[0], -1)
+    return np.loadtxt(data.decode().splitlines(), delimiter=",")[:, :-1]
+
+
+def main(run, predictions, images):
+    with safe_open(f"{run}/best.safetensors", "pt") as file:
+        metadata, weights = file.metadata(), {key: file.get_tensor(key) for key in file.keys()}
+    network = Network(**json.loads(metadata["architecture"]))
+    print(network.load_state_dict(weights, strict=True))
+    network.eval()
+
+    scaling = json.loads(metadata["preprocessing"])["inputs"]["bytes"]
+    shift, factor = (np.array(scaling[name], np.float32) for name in ("shift", "factor"))
+    x = (read_images(images).astype(np.float32) - shift) * factor
+    with torch.no_grad():
+        expected = torch.log_softmax(network(torch.from_numpy(x)).double(), 1).numpy()
+
+    rows = [json.loads(line) for line in open(predictions)]
+    got = np.log([list(row["probabilities"].values()) for row in rows][-len(expected):])
+    assert got.shape == expected.shape, f"{got.shape} predictions for {expected.shape} outputs"
+    error = np.abs(got - expected)
+    print(f"{len(expected)} rows, log-probabilities down to {expected.min():.1f}: largest difference {error.max():.1e}")
+    assert (error <= 1e-5 + 1e-5 * np.abs(expected)).all(), "they differ by more than 1e-5 + 1e-5 of the value"
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 4:
+        sys.exit(__doc__)
+    main(*sys.argv[1:])
