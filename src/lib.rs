@@ -3,6 +3,7 @@
 pub mod cli;
 pub mod data;
 pub mod engine;
+mod panics;
 pub mod population;
 pub mod report;
 pub mod run;

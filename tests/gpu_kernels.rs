@@ -3,12 +3,14 @@
 mod common;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bngpu::engine::compare::{Deviation, compare};
-use bngpu::engine::gpu::{GpuEngine, GpuOptions};
+use bngpu::engine::gpu::work::jobs;
+use bngpu::engine::gpu::{Device, GpuEngine, GpuOptions};
 use bngpu::engine::{Engine, self_test};
 use bngpu::population::Buffer;
-use bngpu::step::{Op, StepKind};
+use bngpu::step::{Op, StepKind, plan};
 
 use common::gpu;
 use common::random_population::{Case, Space};
@@ -143,4 +145,62 @@ fn windows_and_missing_checks_do_not_matter() {
             assert!(run(options) == expected, "case {seed}, {data_memory} bytes of data memory");
         }
     }
+}
+
+/// Work lists longer than a dimension of the grid are folded into rows, the last of which is seldom full: every
+/// kernel follows its twin, and gives the bits of an unfolded grid.
+#[test]
+fn folded_grids_leave_nothing_out() {
+    if gpu::adapter().is_none() {
+        return;
+    }
+    let device =
+        |max_workgroups| gpu::device(GpuOptions { max_workgroups, ..gpu::strict() }).expect("an adapter");
+    let [folded, unfolded] = [Some(7), None].map(device);
+    let mut longest = 0;
+    // Lists of at most 7 x 7 workgroups.
+    let space = Space { members: (1, 2), widths: &[1, 15, 16, 17, 33, 64, 65], ..Space::TILES };
+    for seed in 0..30 {
+        let case = Case::random(seed, &space);
+        let ops = StepKind::ALL.into_iter().flat_map(|kind| plan(&case.population, kind));
+        let most = ops.map(|op| jobs(&case.population, op).len()).max().unwrap_or(0);
+        let make = |device: &Arc<Device>| {
+            GpuEngine::new(device.clone(), case.population.clone(), case.table.clone())
+        };
+        let made = make(&folded);
+        if most > 49 {
+            let error = made.map(drop).expect_err("more than fits").to_string();
+            assert!(error.contains("7 x 7"), "case {seed}: {error}");
+            continue;
+        }
+        let (Ok(mut engine), Ok(mut plain)) = (made, make(&unfolded)) else {
+            panic!("case {seed}: no engine")
+        };
+        longest = longest.max(most);
+        let mut bits = [&mut engine, &mut plain].map(|engine| {
+            engine.initialize().expect("initialises");
+            let records = engine.run(StepKind::Train, &case.training_steps(0, 3)).expect("runs");
+            let params = engine.read(Buffer::Params).expect("reads");
+            (records, params.iter().map(|v| v.to_bits()).collect::<Vec<_>>())
+        });
+        let (found, expected) = bits.split_at_mut(1);
+        assert!(found == expected, "case {seed}: other bits than unfolded");
+        for (kind, steps) in [
+            (StepKind::Train, case.training_steps(3, 4)),
+            (StepKind::Evaluate, case.evaluation_steps()[..case.population.len()].to_vec()),
+        ] {
+            let deviations = compare(&mut engine, &case.population, &case.table, kind, &steps).expect("runs");
+            for d in deviations {
+                assert!(
+                    d.worst <= 1.0,
+                    "case {seed}, {:?}: {} times its bound at {}",
+                    d.op,
+                    d.worst,
+                    d.detail
+                );
+            }
+        }
+    }
+    eprintln!("work lists of up to {longest} in grids 7 wide");
+    assert!(longest > 14, "{longest}");
 }

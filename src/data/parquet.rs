@@ -1,10 +1,7 @@
 //! Parquet tables: numbers, booleans, strings, dates and times; no nested columns.
 
-use std::cell::Cell;
 use std::fs::File;
-use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
-use std::sync::Once;
 
 use ::parquet::file::reader::{FileReader, SerializedFileReader};
 use ::parquet::record::Field;
@@ -13,6 +10,7 @@ use super::csv::Expect;
 use super::raw::{Raw, digest};
 use super::table::{Column, Table, TextBuilder};
 use super::{DataError, file};
+use crate::panics;
 
 /// Reads a whole table. Booleans become the texts `false` and `true`; dates and times numbers of their unit.
 pub(crate) fn read(path: &Path, expect: &Expect) -> Result<Raw, DataError> {
@@ -29,7 +27,7 @@ pub(crate) fn read(path: &Path, expect: &Expect) -> Result<Raw, DataError> {
     // The decoder panics on some damaged files; that, too, must be an error that names the file.
     drop(bytes);
     let opened = File::open(path).map_err(|e| DataError::io(path, e))?;
-    let table = quietly(|| read_table(&name, opened, expect)).unwrap_or_else(|| {
+    let table = panics::caught(|| read_table(&name, opened, expect)).unwrap_or_else(|_| {
         Err(DataError::file(&name, "is damaged: its pages cannot be decoded", "write or copy it again"))
     })?;
     Ok(Raw::from_table(table, content))
@@ -158,25 +156,4 @@ impl Builder {
             Builder::Text(text) => text.finish(),
         }
     }
-}
-
-thread_local! {
-    static QUIET: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Runs `f`; a panic inside it is `None` and prints nothing.
-fn quietly<T>(f: impl FnOnce() -> T) -> Option<T> {
-    static HOOK: Once = Once::new();
-    HOOK.call_once(|| {
-        let before = panic::take_hook();
-        panic::set_hook(Box::new(move |info| {
-            if !QUIET.get() {
-                before(info);
-            }
-        }));
-    });
-    QUIET.set(true);
-    let result = panic::catch_unwind(AssertUnwindSafe(f));
-    QUIET.set(false);
-    result.ok()
 }

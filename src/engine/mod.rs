@@ -21,7 +21,7 @@ pub enum EngineError {
     Lost { device: String, reason: String },
     /// A submit did not end in time.
     #[error("the device {device} did not finish {what} within {seconds} s")]
-    Timeout { device: String, what: String, seconds: u64 },
+    Timeout { device: String, what: String, seconds: f64 },
     /// Not enough memory on the device.
     #[error("out of memory on {device}: {what}")]
     OutOfMemory { device: String, what: String },

@@ -10,3 +10,4 @@ pub mod probe;
 pub mod pytorch;
 pub mod random_population;
 pub mod tolerances;
+pub mod training;

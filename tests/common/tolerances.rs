@@ -57,3 +57,51 @@ pub const DIFFERENCE_STEP: f64 = 2e-5;
 pub const DIFFERENCE_SPREAD: f64 = 1e-6;
 /// Share of the parameters that may be left out.
 pub const DIFFERENCE_LEFT_OUT: f64 = 0.02;
+
+/// A loss curve in f32 against f64. Every step's rounding errors move the weights, and training amplifies what the
+/// steps before have moved, so that the distance of two f32 engines from f64 grows with the steps at the same rate:
+/// that of the derivative of the training map, whatever the order of the sums. It is therefore measured, with the
+/// f32 CPU engine. Its largest distance up to a step is what is allowed there times [`Trajectory::FACTOR`].
+pub struct Trajectory {
+    exact: Vec<f64>,
+    allowed: Vec<f64>,
+}
+
+impl Trajectory {
+    /// The GPU's sums may add one product after another (errors of up to n·u) where the CPU's add blocks; its
+    /// exponentials are off by 3 + 2|x| units (Vulkan) where the CPU's are by one; the distance of one training is
+    /// one sample of a random size.
+    /// (Measured: 1 times the CPU's own distance on lavapipe, whatever the seed.)
+    pub const FACTOR: f64 = 8.0;
+
+    /// From the curves of the f64 and the f32 CPU engine.
+    pub fn new(exact: &[f64], single: &[f64]) -> Trajectory {
+        assert_eq!(exact.len(), single.len());
+        let mut most = 0.0f64;
+        let allowed = exact.iter().zip(single).map(|(e, s)| {
+            // A first step in which both happen to agree still has the rounding of the loss itself.
+            most = most.max((e - s).abs()).max(4.0 * U32 * e.abs());
+            Self::FACTOR * most
+        });
+        Trajectory { allowed: allowed.collect(), exact: exact.to_vec() }
+    }
+
+    /// What a step may be off by.
+    pub fn allowed(&self, step: usize) -> f64 {
+        self.allowed[step]
+    }
+
+    /// The step that is furthest off, and by how many times what is allowed; NaN and wrong lengths are errors.
+    pub fn worst(&self, found: &[f64]) -> Result<(usize, f64), String> {
+        if found.len() != self.exact.len() {
+            return Err(format!("{} steps where {} were expected", found.len(), self.exact.len()));
+        }
+        let ratios = found.iter().zip(&self.exact).zip(&self.allowed).map(|((f, e), a)| (f - e).abs() / a);
+        let ratios: Vec<f64> = ratios.collect();
+        if let Some(step) = ratios.iter().position(|ratio| ratio.is_nan()) {
+            return Err(format!("the loss of step {step} is {}", found[step]));
+        }
+        let worst = (0..ratios.len()).max_by(|&a, &b| ratios[a].total_cmp(&ratios[b]));
+        worst.map(|step| (step, ratios[step])).ok_or_else(|| "no steps".into())
+    }
+}

@@ -1,13 +1,13 @@
 //! One open device: its queue, its faults, bounded waits, readback.
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
 use std::time::Duration;
 
-use futures_intrusive::channel::shared::oneshot_channel;
 use serde_json::json;
 
 use super::shaders::KERNELS;
 use crate::engine::{EngineError, EngineInfo};
+use crate::panics;
 
 /// How a device is opened and used.
 #[derive(Clone, Copy, Debug)]
@@ -22,6 +22,8 @@ pub struct GpuOptions {
     pub submit: Duration,
     /// Time after which a submit counts as hung.
     pub timeout: Duration,
+    /// Largest number of workgroups in one dimension of a grid, where that is less than what the device allows.
+    pub max_workgroups: Option<u32>,
 }
 
 impl Default for GpuOptions {
@@ -32,6 +34,7 @@ impl Default for GpuOptions {
             data_memory: None,
             submit: Duration::from_millis(100),
             timeout: Duration::from_secs(60),
+            max_workgroups: None,
         }
     }
 }
@@ -124,14 +127,22 @@ impl Device {
 
     /// The fault that happened since the last call, if any. A lost device stays lost.
     pub fn check(&self) -> Result<(), EngineError> {
+        // A loss is told by the callback alone, and the callback is called by a poll.
+        let polled = panics::caught(|| self.device.poll(wgpu::PollType::Poll));
+        if let Some(reason) = self.loss(polled.err()) {
+            return Err(EngineError::Lost { device: self.name(), reason });
+        }
+        let error = self.faults.lock().unwrap_or_else(PoisonError::into_inner).error.take();
+        error.map_or(Ok(()), |error| Err(self.fault(error, "a submit")))
+    }
+
+    /// Why the device is lost, if it is; `panic` is one of wgpu at a poll, where the driver reported a loss.
+    fn loss(&self, panic: Option<String>) -> Option<String> {
         let mut faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(reason) = &faults.lost {
-            return Err(EngineError::Lost { device: self.name(), reason: reason.clone() });
+        if let (None, Some(panic)) = (&faults.lost, panic) {
+            faults.lost = Some(panic);
         }
-        match faults.error.take() {
-            Some(error) => Err(self.fault(error, "a submit")),
-            None => Ok(()),
-        }
+        faults.lost.clone()
     }
 
     fn fault(&self, error: wgpu::Error, what: &str) -> EngineError {
@@ -140,7 +151,16 @@ impl Device {
                 EngineError::OutOfMemory { device: self.name(), what: what.into() }
             }
             wgpu::Error::Validation { description, .. } | wgpu::Error::Internal { description, .. } => {
-                EngineError::Refused { device: self.name(), what: what.into(), reason: description }
+                // What is made on a lost device is invalid. Its loss is told when its last work is done.
+                let timeout = Some(self.options.timeout);
+                let wait = wgpu::PollType::Wait { submission_index: None, timeout };
+                let polled = panics::caught(|| self.device.poll(wait));
+                match self.loss(polled.err()) {
+                    Some(reason) => EngineError::Lost { device: self.name(), reason },
+                    None => {
+                        EngineError::Refused { device: self.name(), what: what.into(), reason: description }
+                    }
+                }
             }
         }
     }
@@ -152,17 +172,13 @@ impl Device {
             [wgpu::ErrorFilter::Internal, wgpu::ErrorFilter::Validation, wgpu::ErrorFilter::OutOfMemory]
                 .map(|filter| self.device.push_error_scope(filter));
         let made = make();
-        let mut errors = scopes.into_iter().rev().filter_map(|scope| pollster::block_on(scope.pop()));
-        match errors.next() {
-            Some(error) => {
-                drop(errors);
-                self.check()?;
-                Err(self.fault(error, what))
-            }
-            None => {
-                drop(errors);
-                self.check().map(|()| made)
-            }
+        // All of them, innermost first: wgpu panics at scopes that end in another order.
+        let errors: Vec<_> =
+            scopes.into_iter().rev().filter_map(|scope| pollster::block_on(scope.pop())).collect();
+        self.check()?;
+        match errors.into_iter().next() {
+            Some(error) => Err(self.fault(error, what)),
+            None => Ok(made),
         }
     }
 
@@ -237,7 +253,7 @@ impl Device {
                 device: self.name(),
                 what: format!(
                     "{label} needs {bytes} bytes in one buffer, the device binds at most {limit}; \
-                     use fewer hidden units, a smaller batch, or another device"
+                     use fewer hidden units, a smaller --batch-size, or --device cpu"
                 ),
             });
         }
@@ -274,31 +290,47 @@ impl Device {
         read: impl FnOnce(&[u8]) -> T,
     ) -> Result<T, EngineError> {
         let index = self.queue.submit([commands]);
-        let (sender, receiver) = oneshot_channel();
+        let (sender, receiver) = mpsc::sync_channel(1);
         staging.map_async(wgpu::MapMode::Read, 0..bytes, move |result| {
             // The receiver is gone only if this function has already given up.
             let _ = sender.send(result);
         });
-        let wait =
-            wgpu::PollType::Wait { submission_index: Some(index), timeout: Some(self.options.timeout) };
-        let polled = self.device.poll(wait);
-        self.check()?;
-        let timeout = || EngineError::Timeout {
-            device: self.name(),
-            what: what.into(),
-            seconds: self.options.timeout.as_secs(),
-        };
-        if polled.is_err() {
-            return Err(timeout());
-        }
+        self.wait(index, what)?;
+        // The wait has called the callback, unless the mapping itself was refused.
+        let mapped = receiver.recv_timeout(self.options.timeout).map_err(|_| self.timed_out(what))?;
         let lost = |reason: String| EngineError::Lost { device: self.name(), reason };
-        let mapped = pollster::block_on(receiver.receive()).ok_or_else(timeout)?;
         mapped.map_err(|e| lost(e.to_string()))?;
         let view = staging.get_mapped_range(0..bytes).map_err(|e| lost(e.to_string()))?;
         let value = read(&view);
         drop(view);
         staging.unmap();
         Ok(value)
+    }
+
+    /// Waits until the device has done a submit, at most as long as the options say.
+    fn wait(&self, index: wgpu::SubmissionIndex, what: &str) -> Result<(), EngineError> {
+        let lost = |reason: String| EngineError::Lost { device: self.name(), reason };
+        let wait =
+            wgpu::PollType::Wait { submission_index: Some(index), timeout: Some(self.options.timeout) };
+        // wgpu panics where the driver reports a loss here; `check` knows of it then.
+        let polled = panics::caught(|| self.device.poll(wait)).map_err(|panic| self.loss(Some(panic)));
+        self.check()?;
+        match polled {
+            Ok(Err(wgpu::PollError::Timeout)) => Err(self.timed_out(what)),
+            Ok(Err(refused)) => Err(lost(refused.to_string())),
+            Ok(Ok(_)) | Err(_) => Ok(()),
+        }
+    }
+
+    /// Gives up a submit that may never end.
+    fn timed_out(&self, what: &str) -> EngineError {
+        // A queue waits for its work without end when it is dropped: this one never is.
+        std::mem::forget(self.queue.clone());
+        EngineError::Timeout {
+            device: self.name(),
+            what: what.into(),
+            seconds: self.options.timeout.as_secs_f64(),
+        }
     }
 
     /// The first `bytes` bytes of `buffer`, as f32.

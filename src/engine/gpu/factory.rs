@@ -16,12 +16,27 @@ pub struct GpuFactory {
     options: Cell<GpuOptions>,
     /// Kept from engine to engine, with its compiled kernels, until it fails.
     device: RefCell<Option<Arc<Device>>>,
+    /// Whether a device was ever open.
+    opened: Cell<bool>,
 }
 
 impl GpuFactory {
     /// Engines on `adapter`, which was taken because of `why`.
     pub fn new(adapter: AdapterSummary, why: String, options: GpuOptions) -> GpuFactory {
-        GpuFactory { adapter, why, options: Cell::new(options), device: RefCell::new(None) }
+        GpuFactory {
+            adapter,
+            why,
+            options: Cell::new(options),
+            device: RefCell::new(None),
+            opened: Cell::new(false),
+        }
+    }
+
+    /// Loses the open device, as a driver's reset would: for tests of what comes after.
+    pub fn lose_device(&self) {
+        if let Some(device) = self.device.borrow().as_ref() {
+            device.device.destroy();
+        }
     }
 
     /// The open device, or a fresh one of a fresh adapter.
@@ -35,7 +50,13 @@ impl GpuFactory {
             (&a.name, a.vendor, a.device) == (&self.adapter.name, self.adapter.vendor, self.adapter.device)
         });
         let (_, adapter) = same.next().ok_or_else(|| lost("the adapter is gone".into()))?;
-        let device = Arc::new(Device::open(&adapter, self.options.get())?);
+        let device = Device::open(&adapter, self.options.get()).map_err(|error| match error {
+            // It worked before; a driver that is still at its reset may refuse for a while.
+            EngineError::Refused { reason, .. } if self.opened.get() => lost(reason),
+            error => error,
+        })?;
+        self.opened.set(true);
+        let device = Arc::new(device);
         *self.device.borrow_mut() = Some(device.clone());
         Ok(device)
     }

@@ -87,9 +87,7 @@ impl GpuEngine {
         let longest = (STEP_TABLE_BYTES / (k * size_of::<StepRow>())).clamp(1, LONGEST_SUBMIT);
         let roles = Buffer::ALL
             .iter()
-            .map(|&role| {
-                device.storage(&format!("{role:?}"), 4 * population.sizes[role as usize].max(1) as u64)
-            })
+            .map(|&role| device.storage(contents(role), 4 * population.sizes[role as usize].max(1) as u64))
             .collect::<Result<Vec<_>, _>>()?;
         let data = DataWindow::new(&device, &population, table)?;
 
@@ -257,7 +255,7 @@ impl Engine for GpuEngine {
 
     fn read(&mut self, buffer: Buffer) -> Result<Vec<f32>, EngineError> {
         let bytes = 4 * self.population.sizes[buffer as usize] as u64;
-        self.device.read(&self.roles[buffer as usize], &format!("{buffer:?}"), bytes)
+        self.device.read(&self.roles[buffer as usize], contents(buffer), bytes)
     }
 
     fn write(&mut self, buffer: Buffer, values: &[f32]) -> Result<(), EngineError> {
@@ -287,6 +285,23 @@ fn supported(device: &Device, population: &Population) -> Result<(), EngineError
         }
     }
     Ok(())
+}
+
+/// What a role of memory holds, for messages.
+fn contents(role: Buffer) -> &'static str {
+    match role {
+        Buffer::Params => "the parameters",
+        Buffer::Grads => "the gradients",
+        Buffer::Moments => "the optimiser's moments",
+        Buffer::Stats => "the statistics of batch normalisation",
+        Buffer::Acts => "a batch's activations",
+        Buffer::Z => "a batch's Z",
+        Buffer::Dz => "a batch's gradients",
+        Buffer::Index => "a batch's rows",
+        Buffer::RowLoss => "a batch's losses",
+        Buffer::Partials => "the partial sums",
+        Buffer::State => "the members' state",
+    }
 }
 
 /// A storage buffer that holds `bytes`.
@@ -390,7 +405,19 @@ fn dispatch(
             entries: &entries,
         })
     })?;
-    let widest = device.limits.max_compute_workgroups_per_dimension as usize;
-    let x = jobs.min(widest);
-    Ok(Dispatch { pipeline, bind_group, grid: (x as u32, jobs.div_ceil(x) as u32) })
+    Ok(Dispatch { pipeline, bind_group, grid: fold(device, jobs)? })
+}
+
+/// A grid of at least `jobs` workgroups, and of less than one row more, within the device's limit for each dimension.
+fn fold(device: &Device, jobs: usize) -> Result<(u32, u32), EngineError> {
+    let allowed = device.limits.max_compute_workgroups_per_dimension;
+    let widest = device.options.max_workgroups.map_or(allowed, |most| most.clamp(1, allowed)) as usize;
+    let rows = jobs.div_ceil(widest);
+    if rows > widest {
+        return Err(EngineError::Unsupported {
+            device: device.name(),
+            what: format!("{jobs} workgroups are more than {widest} x {widest}; use fewer or smaller models"),
+        });
+    }
+    Ok((jobs.div_ceil(rows) as u32, rows as u32))
 }

@@ -48,7 +48,7 @@ impl Script {
         Err(match fault {
             Fault::Stale => return Ok(true),
             Fault::Lost => EngineError::Lost { device, reason: "as told".into() },
-            Fault::Timeout => EngineError::Timeout { device, what: "a submit".into(), seconds: 1 },
+            Fault::Timeout => EngineError::Timeout { device, what: "a submit".into(), seconds: 1.0 },
             Fault::OutOfMemory => EngineError::OutOfMemory { device, what: "as told".into() },
             Fault::Refused => {
                 EngineError::Refused { device, what: "a shader".into(), reason: "as told".into() }
