@@ -65,6 +65,9 @@ fn main(
     var rstd = 1.0;
     var gamma = 1.0;
     var beta = 0.0;
+    var running = 0.0;
+    var low = 0.0;
+    let keeps = (layer.flags & NORMALIZED) != 0u && lane == 0u && inside; // the running statistics
     if (layer.flags & NORMALIZED) != 0u {
         let n = f32(step.rows);
         shift = z[layer.z + f];
@@ -86,16 +89,15 @@ fn main(
         rstd = 1.0 / sqrt(squares / n + layer.member.bn_eps);
         gamma = params[layer.b + f];
         beta = params[layer.beta + f];
-        if lane == 0u && inside {
+        if keeps {
             let momentum = layer.member.bn_momentum;
-            let running = stats[layer.stats + f];
+            running = stats[layer.stats + f];
             let rest = stats[layer.stats + o + f];
-            let low = rest + momentum * (((shift - running) - rest) + (mean + left));
+            low = rest + momentum * (((shift - running) - rest) + (mean + left));
             let high = running + low;
             let running_var = stats[layer.stats + 2u * o + f];
             let new_var = running_var + momentum * (squares / (n - 1.0) - running_var);
             stats[layer.stats + f] = high;
-            stats[layer.stats + o + f] = low - (high - running);
             stats[layer.stats + 2u * o + f] = new_var;
             stats[layer.stats + 3u * o + f] = shift + (mean + left);
             stats[layer.stats + 4u * o + f] = rstd;
@@ -105,6 +107,11 @@ fn main(
     // Everybody has read the first row before it is overwritten.
     storageBarrier();
     workgroupBarrier();
+
+    if keeps {
+        // Fast2Sum's remainder, from the sum as it stands in memory: seen as running + low, drivers simplify it to 0.
+        stats[layer.stats + o + f] = low - (stats[layer.stats + f] - running);
+    }
 
     let below = layer.member.drop_below;
     var key = vec4u(0u);

@@ -97,6 +97,7 @@ fn tables_of_text() {
     c.file("only a byte order mark", "bom.csv", b"\xef\xbb\xbf", &["no rows"]);
     c.file("one line", "one.csv", b"1,2\n", &["rows"]);
     c.file("one row after a header", "header.csv", b"a,b\n1,2.5\n", &["row"]);
+    c.file("a header and no row", "heads.csv", b"a,b,c\n", &["one row", "at least two"]);
     c.file("ragged, too few", "few.csv", b"a,b,c\n1,2,3\n4,5\n", &["line 3", "2 cells", "3"]);
     c.file("ragged, too many", "many.csv", b"a,b\r\n1,2\r\n\r\n3,4,5\r\n", &["line 4", "3 cells"]);
     c.file("ragged after a quoted line end", "quoted.csv", b"a,b\n\"x\ny\",1\n2\n", &["line 4", "1 cells"]);
@@ -221,6 +222,13 @@ fn requests() {
     });
     c.fails("no name", &["\"\""], |_| load(&request("")));
     c.fails("a name with a zero byte", &["a\0b"], |_| load(&request("a\0b")));
+    c.fails("a target of images that have labels", &["digits", "\"3\"", "--target"], |_| {
+        load(&LoadRequest { target: Some("3".into()), ..request("digits") })
+    });
+    c.fails("a target beyond 32 bits", &["line 3", "\"b\"", "32-bit"], |folder| {
+        std::fs::write(folder.join("far.csv"), "a,b\n1,1.5\n2,2e39\n3,3\n4,-1\n").unwrap();
+        load(&LoadRequest { standardize: false, ..request(folder.join("far.csv")) })
+    });
     c.fails("two rows left of nothing", &["good2.csv", "training rows"], |folder| {
         std::fs::write(folder.join("good2.csv"), "a,b\n1,1.5\n2,2.5\n3,3\n").unwrap();
         load(&LoadRequest { val_split: 0.5, test_split: 0.5, ..request(folder.join("good2.csv")) })

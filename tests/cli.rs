@@ -192,6 +192,15 @@ fn what_is_damaged_or_foreign_is_named_and_refused() {
         }
         fs::write(out.join(file), &whole).unwrap();
     }
+    // What belongs to another run is not gone on with.
+    let other = dir.path().join("other");
+    train(&other, &[SMALL, &["--lr", "0.5"]].concat());
+    for file in ["config.toml", "best.safetensors"] {
+        let ours = fs::read(out.join(file)).unwrap();
+        fs::copy(other.join(file), out.join(file)).unwrap();
+        refused(&["resume", run_], &[file, "restore the file"]);
+        fs::write(out.join(file), ours).unwrap();
+    }
     let env = text(out.join("env.json"));
     let mut other: Value = serde_json::from_str(&env).unwrap();
     let ours = other["data_fingerprint"].as_str().unwrap().to_owned();
@@ -265,6 +274,17 @@ fn predictions_add_up_to_the_evaluation() {
     // The split of the training is found again, without --data.
     let test = json(&run(["eval", run_, "--json"]));
     assert_eq!((&test["rows"], &test["split"]), (&40.into(), &"test".into()));
+}
+
+#[test]
+fn a_batch_larger_than_any_memory_is_all_training_rows() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("x");
+    train(&out, &[SMALL, &["--batch-size", "4294967295"]].concat());
+    for args in [&["eval"][..], &["predict", "--data", "digits"]] {
+        let output = bngpu().args(args).arg(&out).output().unwrap();
+        assert_code(&output, 0);
+    }
 }
 
 #[test]

@@ -41,7 +41,7 @@ pub(crate) fn read(file: &str, bytes: &[u8], expect: &Expect) -> Result<Table, D
     let separator = separator(bytes);
     let mut records = Records::new(file, bytes, separator);
     let Some((first, first_line)) = records.next()? else {
-        return Err(DataError::file(file, "holds no rows", "expected a table with at least two rows"));
+        return Err(DataError::file(file, "holds no rows", "expected a table with rows"));
     };
     let width = first.len();
     if width > MAX_COLUMNS {
@@ -74,11 +74,7 @@ pub(crate) fn read(file: &str, bytes: &[u8], expect: &Expect) -> Result<Table, D
         lines.insert(0, first_line);
     }
     if lines.is_empty() {
-        return Err(DataError::file(
-            file,
-            "holds a header and no rows",
-            "expected a table with at least two rows",
-        ));
+        return Err(DataError::file(file, "holds a header and no rows", "expected a table with rows"));
     }
     let force = expect.text.map_or_else(|| vec![false; width], |text| text(&names, header));
     let is_text: Vec<bool> =

@@ -95,12 +95,8 @@ impl ColumnEncoding {
                 (kind, moments, 0)
             }
             Column::Text { levels, codes } => match fit_categories(levels, codes, train, n_missing) {
-                Some(fitted) => fitted,
-                None => {
-                    return Ok(Fitted::Dropped(
-                        "nearly every row has a text of its own, like a name or an id",
-                    ));
-                }
+                Ok(fitted) => fitted,
+                Err(why) => return Ok(Fitted::Dropped(why)),
             },
         };
         let scale = |m: &Moments| if standardize { m.scale() } else { Scale::IDENTITY };
@@ -231,25 +227,25 @@ fn fit_numbers(values: &[f64], train: &[usize], n_missing: usize) -> (Kind, Vec<
     (Kind::Number { median, missing }, moments)
 }
 
-/// None for a column that names its rows; else also how many levels went into "other".
+/// Also how many levels went into "other"; or why the column is of no use.
 fn fit_categories(
     levels: &[String],
     codes: &[u32],
     train: &[usize],
     n_missing: usize,
-) -> Option<(Kind, Vec<Moments>, usize)> {
+) -> Result<(Kind, Vec<Moments>, usize), &'static str> {
     let mut counts = vec![0usize; levels.len()];
     train.iter().map(|row| codes[*row]).filter(|c| *c != MISSING).for_each(|c| counts[c as usize] += 1);
     let mut seen: Vec<usize> = (0..levels.len()).filter(|l| counts[*l] > 0).collect();
     let known = train.len() - n_missing;
     if seen.len() > MIN_ID_LEVELS && seen.len() as f64 >= ID_SHARE * known as f64 {
-        return None;
+        return Err("nearly every row has a text of its own, like a name or an id");
     }
     seen.sort_by(|a, b| counts[*b].cmp(&counts[*a]).then(levels[*a].cmp(&levels[*b])));
     let has_input = |l: &usize| counts[*l] >= 2 && is_often_enough(counts[*l], train.len());
     let kept = seen.iter().filter(|l| has_input(l)).count().min(MAX_LEVELS);
     if kept == 0 {
-        return None;
+        return Err("each of its texts is too rare to learn from");
     }
     let folded = seen.split_off(kept);
     seen.sort_by(|a, b| levels[*a].cmp(&levels[*b]));
@@ -259,7 +255,7 @@ fn fit_categories(
     ones.extend(other.then_some(n_other));
     ones.extend(missing.then_some(n_missing));
     let kind = Kind::Category { levels: seen.iter().map(|l| levels[*l].clone()).collect(), other, missing };
-    Some((kind, ones.iter().map(|n| Moments::binary(*n, train.len())).collect(), folded.len()))
+    Ok((kind, ones.iter().map(|n| Moments::binary(*n, train.len())).collect(), folded.len()))
 }
 
 /// Whether a one in `ones` of `n` rows may have an input.
@@ -336,10 +332,13 @@ mod tests {
         let column = text(&names.iter().map(|n| Some(n.as_str())).collect::<Vec<_>>());
         let encoding = fit(&column, &(0..1000).collect::<Vec<_>>());
         assert_eq!(encoding.inputs(), MAX_LEVELS + 1);
-        let ids: Vec<String> = (0..100).map(|i| format!("id{i}")).collect();
-        let ids = text(&ids.iter().map(|n| Some(n.as_str())).collect::<Vec<_>>());
-        let fitted = ColumnEncoding::fit("t.csv", "c", 0, &ids, &(0..100).collect::<Vec<_>>(), true).unwrap();
-        assert!(matches!(fitted, Fitted::Dropped(why) if why.contains("id")));
+        for (rows, different, expected) in [(100, 100, "a name or an id"), (9000, 3000, "too rare")] {
+            let names: Vec<String> = (0..rows).map(|i| format!("id{}", i % different)).collect();
+            let column = text(&names.iter().map(|n| Some(n.as_str())).collect::<Vec<_>>());
+            let train: Vec<usize> = (0..rows).collect();
+            let fitted = ColumnEncoding::fit("t.csv", "c", 0, &column, &train, true).unwrap();
+            assert!(matches!(fitted, Fitted::Dropped(why) if why.contains(expected)), "{expected}");
+        }
     }
 
     #[test]

@@ -36,6 +36,10 @@ pub fn load(request: &LoadRequest) -> Result<Dataset, DataError> {
     if kept.len() < raw.rows {
         notes.push(format!("{} rows without a target ({:?}) left out", raw.rows - kept.len(), target.name));
     }
+    if kept.len() == 1 {
+        let remedy = "give more rows, below the header if there is one";
+        return Err(DataError::file(&raw.file, "holds one row, at least two were expected", remedy));
+    }
     let task = match kind {
         TaskKind::Classify => Task::Classify { classes: target::classes(&raw, &target)? },
         TaskKind::Regress => Task::Regress,

@@ -74,7 +74,7 @@ fn read_table(name: &str, opened: File, expect: &Expect) -> Result<Table, DataEr
         rows += 1;
     }
     if rows == 0 {
-        return Err(DataError::file(name, "holds no rows", "expected a table with at least two rows"));
+        return Err(DataError::file(name, "holds no rows", "expected a table with rows"));
     }
     let columns = builders.into_iter().map(Builder::finish).collect();
     Ok(Table { file: name.into(), names, named: true, columns, rows, lines: None })

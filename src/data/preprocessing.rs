@@ -1,5 +1,6 @@
 //! What turns raw rows into the network's inputs, kept inside the model file.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -72,6 +73,11 @@ impl Preprocessing {
     /// The source that was trained on, as a path that holds from any working directory (or `digits`).
     pub fn source(&self) -> &str {
         &self.trained_on.source
+    }
+
+    /// Rows that it was trained on.
+    pub fn train_rows(&self) -> usize {
+        self.trained_on.split.train
     }
 
     /// Name of the target column.
@@ -251,7 +257,8 @@ impl Preprocessing {
         names: &[String],
         named: bool,
     ) -> Result<(Vec<usize>, Option<usize>), DataError> {
-        let by_name = |name: &str| names.iter().position(|n| n == name);
+        let places: HashMap<&str, usize> = names.iter().map(String::as_str).zip(0..).collect();
+        let by_name = |name: &str| places.get(name).copied();
         let target_by_name = named.then(|| by_name(&self.target.name)).flatten();
         let (source_columns, wanted) = match &self.inputs {
             Inputs::Bytes(scaling) => (scaling.shift.len(), (0..scaling.shift.len()).collect::<Vec<_>>()),

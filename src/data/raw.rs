@@ -145,6 +145,12 @@ impl Raw {
 
     /// The target that `--target` means: a name, or a position from 0; the last column by default.
     pub fn choose_target(&mut self, wanted: Option<&str>) -> Result<(), DataError> {
+        if let (Some(TargetColumn { name, .. }), Some(wanted)) = (&self.target, wanted)
+            && !name.eq_ignore_ascii_case(wanted)
+        {
+            let what = format!("no such target; the source has its labels, {name:?}");
+            return Err(DataError::column(&self.file, wanted, what, "leave --target out"));
+        }
         let RawFeatures::Table(table) = &self.features else { return Ok(()) };
         if self.target.is_some() || !self.holds_target {
             return Ok(());

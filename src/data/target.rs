@@ -229,7 +229,16 @@ pub(crate) fn encode(
         }
         Task::Regress => {
             let values = values(raw, target)?;
-            Targets::Values(order.iter().map(|row| scale.apply(values[*row]) as f32).collect())
+            let scaled = |row: &usize| {
+                let value = scale.apply(values[*row]) as f32;
+                if value.is_finite() {
+                    return Ok(value);
+                }
+                let what = format!("{:e} is beyond what the network's 32-bit numbers hold", values[*row]);
+                let place = raw.place(*row);
+                Err(DataError::cell(&raw.file, place, &target.name, what, "rescale the column"))
+            };
+            Targets::Values(order.iter().map(scaled).collect::<Result<_, _>>()?)
         }
     })
 }

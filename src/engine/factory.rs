@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::cpu::CpuEngine;
+use super::cpu::{self, CpuEngine};
 use super::gpu::adapters::{self, Choice, ChooseError};
 use super::gpu::{GpuFactory, GpuOptions};
 use super::{Engine, EngineError};
@@ -68,6 +68,7 @@ impl EngineFactory for CpuFactory {
         population: &Arc<Population>,
         table: &Arc<Table>,
     ) -> Result<Box<dyn Engine>, EngineError> {
+        cpu::check_room(4 * population.sizes.iter().map(|&elements| elements as u64).sum::<u64>())?;
         Ok(Box::new(CpuEngine::<f32>::new(population.clone(), table.clone())))
     }
 

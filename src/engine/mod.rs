@@ -104,10 +104,4 @@ impl Pacer {
         let fits = steps as f64 * self.target_s / seconds.max(1e-6);
         self.pace = (fits as usize).clamp(1, (4 * self.pace.max(steps)).min(self.longest));
     }
-    /// After a fault: submits of at most a quarter of the time from now on.
-    #[allow(dead_code)]
-    pub(crate) fn shorten(&mut self) {
-        self.target_s /= 4.0;
-        self.pace = 1;
-    }
 }

@@ -64,6 +64,7 @@ fn io_remedy(cause: &io::Error) -> &'static str {
         ErrorKind::PermissionDenied => "; check the permissions of the file and its folder",
         ErrorKind::ReadOnlyFilesystem => "; use a folder that can be written to (--output)",
         ErrorKind::NotFound => "; check the path",
+        ErrorKind::InvalidData => "; the file is damaged: restore it",
         ErrorKind::AlreadyExists => "; a file of that name is in the way: give another name (--output)",
         ErrorKind::NotADirectory => "; a part of the path is a file, not a folder",
         ErrorKind::IsADirectory => "; it is a folder, not a file",

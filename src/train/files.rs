@@ -211,8 +211,8 @@ impl Stored {
     /// If no such model can be trained, and so be stored.
     pub fn population(&self, problem: &Problem) -> Result<Arc<Population>, RunError> {
         let training = &self.request.training;
-        // Training rows count only for the walk through them, which is not made.
-        let rows = training.batch_size.max(2);
+        // As many rows at once as in training, however large a batch was asked for.
+        let rows = self.preprocessing.train_rows();
         let member = Member::new(training, problem.loss, problem.table.features, rows);
         Ok(Arc::new(Population::new(vec![member.ok_or_else(|| self.wrong_model())?])))
     }

@@ -54,8 +54,12 @@ impl Cost {
     fn measure<T>(&mut self, what: impl FnOnce() -> T) -> T {
         let start = Instant::now();
         let result = what();
-        *self = Cost { at: Instant::now(), took: start.elapsed() };
+        *self = Cost::since(start);
         result
+    }
+    /// Of what began at `start` and is done now.
+    fn since(start: Instant) -> Cost {
+        Cost { at: Instant::now(), took: start.elapsed() }
     }
 }
 
@@ -87,15 +91,13 @@ impl Trainer<'_> {
 
     /// Reads what outlives a step back to the host. Diverged members keep what the checkpoint before had of them.
     pub(super) fn take_checkpoint(&mut self) -> Result<(), EngineError> {
+        let start = Instant::now();
         let engine = engine(&mut self.engine)?;
-        let mut read = || -> Result<Weights, EngineError> {
-            Ok(Weights {
-                params: engine.read(Buffer::Params)?,
-                moments: engine.read(Buffer::Moments)?,
-                stats: engine.read(Buffer::Stats)?,
-            })
+        let mut weights = Weights {
+            params: engine.read(Buffer::Params)?,
+            moments: engine.read(Buffer::Moments)?,
+            stats: engine.read(Buffer::Stats)?,
         };
-        let mut weights = self.read.measure(&mut read)?;
         for (at, member) in self.members.iter().enumerate() {
             if let (Some(Ended::Diverged { .. }), Some(good)) = (&member.state.ended, &self.checkpoint) {
                 let (own, base) = (&self.population.members[at].sizes, &self.population.bases[at]);
@@ -115,6 +117,8 @@ impl Trainer<'_> {
             self.tries = 0;
         }
         self.checkpoint = Some(Checkpoint { weights, members: self.members.clone() });
+        // The record of a long training costs more to copy than the weights of a small network.
+        self.read = Cost::since(start);
         Ok(())
     }
 

@@ -1,7 +1,8 @@
 //! `bngpu resume`.
 
 use crate::cli::{Exit, ResumeArgs};
-use crate::run::{RunDir, RunFile};
+use crate::report::text::count;
+use crate::run::{RunDir, RunError, RunFile};
 use crate::spec::{PartialConfig, RunRequest, resolve};
 use crate::train::Stored;
 
@@ -23,6 +24,13 @@ pub fn run(args: ResumeArgs) -> Result<Exit, Failure> {
         session.introduce();
         return session.train(|| Ok(Place { dir, began_on: None }), None);
     };
+    if stored.request.training != request.training {
+        return Err(foreign(
+            &dir,
+            RunFile::Config,
+            "does not hold the settings that the run was trained with",
+        ));
+    }
     let source = stored.preprocessing.source();
     let dataset = load_data(&request, source)?;
     let env = dir.read_env()?;
@@ -39,12 +47,26 @@ pub fn run(args: ResumeArgs) -> Result<Exit, Failure> {
     let session = Session::new(request, dataset)?;
     let checkpoint = stored.checkpoint(&dir, session.population())?;
     if checkpoint.members[0].state.best.is_some() || !session.has_val() {
-        Stored::load(&dir, RunFile::Best)?;
+        let best = Stored::load(&dir, RunFile::Best)?;
+        if best.request.training != stored.request.training || best.fingerprint() != stored.fingerprint() {
+            return Err(foreign(&dir, RunFile::Best, "is a model of another run"));
+        }
+    }
+    let (recorded, epochs) = (checkpoint.members[0].history.len() as u64, checkpoint.members[0].state.epochs);
+    if recorded != epochs {
+        let name = RunFile::MetricsJsonl.name();
+        say(format!("note    {name} holds {} of the {} epochs done", count(recorded), count(epochs)));
     }
     session.introduce();
     let device = env.engine.get("device").and_then(|device| device.as_str()).unwrap_or("another device");
     let began_on = Some(device.to_owned());
     session.train(|| Ok(Place { dir, began_on }), Some(checkpoint))
+}
+
+/// That a file of the run is not its own.
+fn foreign(dir: &RunDir, file: RunFile, what: &str) -> Failure {
+    let remedy = "restore the file, or train anew";
+    RunError::Content { path: dir.file(file), what: what.into(), remedy }.into()
 }
 
 /// The run's own configuration, with the device and the manners of this call.

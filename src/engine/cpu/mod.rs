@@ -3,6 +3,8 @@
 //! Members share nothing, so each runs all the steps of a call by itself; members spread over the cores, and
 //! large products within a member do too.
 
+mod room;
+
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -15,6 +17,11 @@ use crate::population::{Buffer, Population};
 use crate::step::memory::{Context, Memory, Table};
 use crate::step::real::Real;
 use crate::step::{Op, StepKind, ops, plan};
+
+pub(super) use room::check_room;
+
+/// Name of the engine, for messages.
+const NAME: &str = "native CPU engine";
 
 /// See the module.
 pub struct CpuEngine<R> {
@@ -35,7 +42,7 @@ impl<R: Real> CpuEngine<R> {
             pacers: [Pacer::new(0.1, 4096); 2],
             info: EngineInfo {
                 engine: "cpu",
-                device: "native CPU engine".into(),
+                device: NAME.into(),
                 details: json!({
                     "threads": rayon::current_num_threads(),
                     "instructions": format!("{:?}", pulp::Arch::new()),
