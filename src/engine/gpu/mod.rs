@@ -259,8 +259,7 @@ impl Engine for GpuEngine {
     }
 
     fn write(&mut self, buffer: Buffer, values: &[f32]) -> Result<(), EngineError> {
-        self.device.queue.write_buffer(&self.roles[buffer as usize], 0, bytemuck::cast_slice(values));
-        self.device.check()
+        self.device.write(&self.roles[buffer as usize], bytemuck::cast_slice(values))
     }
 }
 
@@ -308,7 +307,7 @@ fn contents(role: Buffer) -> &'static str {
 /// A storage buffer that holds `bytes`.
 fn upload(device: &Device, label: &str, bytes: &[u8]) -> Result<wgpu::Buffer, EngineError> {
     let buffer = device.storage(label, bytes.len() as u64)?;
-    device.queue.write_buffer(&buffer, 0, bytes);
+    device.write(&buffer, bytes)?;
     Ok(buffer)
 }
 
