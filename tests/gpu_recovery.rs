@@ -236,7 +236,8 @@ fn a_device_that_never_answers_in_time_is_given_up() {
     for part in ["did not finish", "3 tries", "runs/test/last.safetensors", "--device cpu"] {
         assert!(text.contains(part), "{part} is missing: {text}");
     }
-    assert_eq!(told.messages.len(), 3, "{:?}", told.messages);
+    // A submit that is done before it is asked for counts as progress, and the tries begin anew.
+    assert!(told.messages.len() >= 3, "{:?}", told.messages);
 }
 
 /// After a fault, submits are steered to a quarter of the time.
