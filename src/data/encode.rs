@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::DataError;
 use super::scale::{Moments, Scale};
-use super::table::{Column, MISSING, Table};
+use super::table::{Column, MISSING, Table, first_text};
 
 /// Most categories of a text column that get an input of their own.
 pub const MAX_LEVELS: usize = 64;
@@ -165,9 +165,7 @@ impl ColumnEncoding {
                 Ok(unknown)
             }
             (Kind::Number { .. }, Column::Text { levels, codes }) => {
-                let is_text = |c: &u32| levels.get(*c as usize).is_some_and(|l| l.parse::<f64>().is_err());
-                let row = codes.iter().position(is_text).unwrap_or(0);
-                let text = codes.get(row).and_then(|c| levels.get(*c as usize)).map_or("", String::as_str);
+                let (row, text) = first_text(levels, codes).unwrap_or_default();
                 Err(DataError::cell(
                     &table.file,
                     table.place(row),
