@@ -97,10 +97,10 @@ fn tables_of_text() {
     c.file("only a byte order mark", "bom.csv", b"\xef\xbb\xbf", &["no rows"]);
     c.file("one line", "one.csv", b"1,2\n", &["rows"]);
     c.file("one row after a header", "header.csv", b"a,b\n1,2.5\n", &["row"]);
-    c.file("a header and no row", "heads.csv", b"a,b,c\n", &["one row", "at least two"]);
+    c.file("a header and no row", "heads.csv", b"a,b,c\n", &["holds a header and no rows"]);
     c.file("ragged, too few", "few.csv", b"a,b,c\n1,2,3\n4,5\n", &["line 3", "2 cells", "3"]);
     c.file("ragged, too many", "many.csv", b"a,b\r\n1,2\r\n\r\n3,4,5\r\n", &["line 4", "3 cells"]);
-    c.file("ragged after a quoted line end", "quoted.csv", b"a,b\n\"x\ny\",1\n2\n", &["line 4", "1 cells"]);
+    c.file("ragged after a quoted line end", "quoted.csv", b"a,b\n\"x\ny\",1\n2\n", &["line 4", "1 cell,"]);
     c.file("open quote", "quote.csv", b"a,b\n1,2\n3,\"4\n5,6\n", &["line 3", "quote"]);
     c.file("latin-1", "latin.csv", b"a,b\n1,caf\xe9\n2,x\n", &["line 2", "UTF-8", "iconv"]);
     c.file("UTF-16", "utf16.csv", b"\xff\xfea\0,\0b\0\n\0", &["UTF-16"]);
@@ -153,6 +153,33 @@ fn tables_of_text() {
         &["line 4", "\"b\"", "\"x4\""],
         |r| r.task = Some(TaskKind::Regress),
     );
+    for (case, marks, words) in [
+        (
+            "a slip",
+            vec![(100, "12x")],
+            vec!["\"b\"", "299 of 300 cells are numbers, line 102 \"12x\" is not; correct"],
+        ),
+        ("a slip in the first row", vec![(0, "oops")], vec!["299 of 300", "line 2 \"oops\""]),
+        (
+            "several slips",
+            vec![(5, "a"), (6, "-"), (7, "b"), (8, "c"), (9, ""), (298, "d")],
+            vec!["294 of 298", "line 7 \"a\", line 9 \"b\", line 10 \"c\" and 1 more are not"],
+        ),
+    ] {
+        c.file(case, "slips.csv", slips(&marks).as_bytes(), &words);
+    }
+    c.file(
+        "decimal commas and points",
+        "signs.csv",
+        b"a;b\n1,5;2\n2,5;3\n3;1.5\n4;2\n",
+        &["\"a\"", "line 2 has a decimal comma", "line 4 a point in column \"b\""],
+    );
+    c.file(
+        "a quote within a cell",
+        "inner.csv",
+        b"a,b\n1,x\n2,\"yes, \"really\"\"\n3,x\n",
+        &["line 3", "quote"],
+    );
     let classes: String = (0..140_000).map(|i| format!("{i},{}\n", i / 2)).collect();
     c.file_with("too many classes", "classes.csv", classes.as_bytes(), &["65536", "--task regress"], |r| {
         r.task = Some(TaskKind::Classify);
@@ -187,12 +214,21 @@ fn tables_of_text() {
     wrong_sum[at] ^= 1;
     c.file("gzip with a wrong checksum", "sum.csv.gz", &wrong_sum, &["damaged gzip"]);
     c.file("unknown format", "data.xyz", b"hello", &["no format", ".parquet"]);
-    c.at_least(38);
+    c.at_least(43);
 }
 
 /// Rows that only an id tells apart.
 fn ids() -> String {
     (0..30).fold("id,kind\n".into(), |csv, i| csv + &format!("u-{i},{}\n", ["a", "b"][i % 2]))
+}
+
+/// 300 rows of two numbers and a class; some cells of the second are replaced.
+fn slips(marks: &[(usize, &str)]) -> String {
+    (0..300).fold("a,b,kind\n".into(), |csv, i| {
+        let mark = marks.iter().find(|(row, _)| *row == i);
+        let cell = mark.map_or(format!("{}.5", i % 50), |(_, cell)| (*cell).to_owned());
+        csv + &format!("{i},{cell},{}\n", ["x", "y"][i % 2])
+    })
 }
 
 fn lone() -> String {
@@ -235,6 +271,7 @@ fn requests() {
     });
     #[cfg(unix)]
     {
+        c.fails("a device", &["/dev/null", "a file was expected"], |_| load(&request("/dev/null")));
         use std::os::unix::fs::PermissionsExt;
         c.write("secret.csv", b"a,b\n1,2\n");
         let path = c.path("secret.csv");
@@ -256,6 +293,7 @@ fn folders_of_images() {
     const Y: &str = "train-labels-idx1-ubyte";
     c.folder("empty folder", &[], &["empty folder"]);
     c.folder("folder of other files", &[("notes.txt", b"hi".to_vec())], &["no IDX", "notes.txt"]);
+    c.folder("hidden files", &[(".DS_Store", b"x".to_vec())], &["empty folder"]);
     c.folder("no labels", &[(X, images(20))], &["no labels"]);
     c.folder("no images", &[(Y, labels(20))], &["no images"]);
     c.folder("counts differ", &[(X, images(20)), (Y, labels(19))], &["19 labels", "20 images"]);
@@ -492,6 +530,7 @@ fn rows_for_a_trained_model() {
         "size,colour\n1,red\nbig,red\n",
         &["line 3", "\"size\"", "\"big\""],
     );
+    predict("a slip among missing cells", "p8.csv", "size,colour\n-,red\nbig,red\n", &["line 3", "\"big\""]);
     predict("infinity to predict", "p3.csv", "size,colour\n1,red\ninf,red\n", &["line 3", "\"size\""]);
     predict("too few columns without a header", "p4.csv", "1\n2\n", &["1 columns", "2 and the target"]);
     predict("beyond 32 bits", "p5.csv", "size,colour\n1,red\n1e200,red\n", &["line 3", "\"size\"", "32-bit"]);

@@ -294,7 +294,7 @@ fn preprocessing_survives_json_and_finds_its_rows_again() {
     table.classes[17] = "NA";
     let csv = table.csv(",", "\n").replace("\"NA\"\n", "NA\n");
     let data = load(&write(&folder, "a.csv", csv.as_bytes())).unwrap();
-    assert!(data.notes.iter().any(|n| n.contains("1 rows without a target")), "{:?}", data.notes);
+    assert!(data.notes.iter().any(|n| n.contains("1 row without a target")), "{:?}", data.notes);
     let json = serde_json::to_string(&data.preprocessing).unwrap();
     let back: Preprocessing = serde_json::from_str(&json).unwrap();
     assert_eq!(back, data.preprocessing);
@@ -347,6 +347,79 @@ fn empty_parts_are_told() {
     assert_eq!((none.split.train, none.split.val, none.split.test), (1797, 0, 0));
     assert!(none.notes.iter().any(|n| n.contains("early stopping is off")), "{:?}", none.notes);
     assert_eq!(none.baseline(Part::Test), None);
+}
+
+#[test]
+fn a_split_that_the_source_makes_itself_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let part = |rows: u8| (npy("|u1", &format!("({rows}, 2, 2)"), &vec![1; 4 * usize::from(rows)]), rows);
+    let arrays = |(x, rows): (Vec<u8>, u8)| {
+        (x, npy("|u1", &format!("({rows},)"), &(0..rows).map(|i| i % 2).collect::<Vec<_>>()))
+    };
+    let ((x, y), (x_test, y_test)) = (arrays(part(40)), arrays(part(20)));
+    let archive = npz(&[("x_train", x), ("y_train", y), ("x_test", x_test), ("y_test", y_test)]);
+    let told = |val_split, test_split| {
+        load(&LoadRequest { val_split, test_split, ..write(&folder, "a.npz", &archive) }).unwrap().notes
+    };
+    assert_eq!(told(0.1, 0.3), ["--test-split 0.3 is not used: the source has a test part of its own"]);
+    assert!(told(0.2, 0.1).is_empty(), "the validation part is split off");
+}
+
+/// The inputs and notes of a table in which `cell` makes the second of three columns.
+fn with_cells(separator: &str, cell: impl Fn(usize) -> String) -> Dataset {
+    let folder = tempfile::tempdir().unwrap();
+    let csv = (0..60).fold(["a", "b", "kind"].join(separator) + "\n", |csv, i| {
+        csv + &([i.to_string(), cell(i), ["x", "y"][i % 2].into()].join(separator) + "\n")
+    });
+    load(&write(&folder, "a.csv", csv.as_bytes())).unwrap()
+}
+
+#[test]
+fn what_is_written_for_missing_numbers_is_missing() {
+    let empty = with_cells(",", |i| if i % 5 == 0 { String::new() } else { format!("{i}.5") });
+    assert_eq!(empty.preprocessing.input_names(), ["a", "b", "b is missing"]);
+    let markers = "? na N/A n.a. #n/a <NA> NaN NULL - . None MISSING";
+    for marker in markers.split(' ') {
+        let marked = with_cells(",", |i| if i % 5 == 0 { marker.into() } else { format!("{i}.5") });
+        assert_eq!(marked.features, empty.features, "{marker:?}");
+    }
+    // Among texts some of them are classes: + and -, none and some.
+    let signs = with_cells(",", |i| ["+", "-", "none"][i % 3].into());
+    assert_eq!(signs.preprocessing.input_names(), ["a", "b=+", "b=-", "b=none"]);
+}
+
+#[test]
+fn a_missing_number_is_missing_to_a_model_as_well() {
+    let folder = tempfile::tempdir().unwrap();
+    let trained = with_cells(",", |i| if i % 5 == 0 { "-".into() } else { format!("{i}.5") }).preprocessing;
+    let rows = |name: &str, csv: &str| {
+        std::fs::write(folder.path().join(name), csv).unwrap();
+        trained.read(&folder.path().join(name).display().to_string(), None, Part::All).unwrap().features
+    };
+    assert_eq!(rows("marked.csv", "a,b\n1,-\n"), rows("empty.csv", "a,b\n1,\n"));
+    assert_eq!(rows("comma.csv", "a;b\n1;2,5\n"), rows("point.csv", "a,b\n1,2.5\n"));
+}
+
+#[test]
+fn decimal_commas_are_numbers_between_semicolons() {
+    let points = with_cells(",", |i| format!("-{i}.5e1"));
+    let commas = with_cells(";", |i| format!("-{i},5e1"));
+    assert_eq!((commas.features, commas.notes), (points.features, points.notes));
+    let lists = with_cells(";", |i| ["1,2", "1,2,3"][i % 2].into());
+    assert_eq!(lists.preprocessing.input_names(), ["a", "b=1,2", "b=1,2,3"]);
+}
+
+#[test]
+fn empty_texts_of_parquet_are_missing() {
+    let folder = tempfile::tempdir().unwrap();
+    let of = |empty: Option<&'static str>| {
+        let texts = (0..60).map(|i| if i % 5 == 0 { empty } else { Some(["u", "v"][i % 2]) }).collect();
+        let kinds = (0..60).map(|i| Some(["x", "y"][i / 2 % 2])).collect();
+        let bytes = parquet(&[("text", Cells::Text(texts)), ("kind", Cells::Text(kinds))]);
+        load(&write(&folder, "a.parquet", &bytes)).unwrap()
+    };
+    assert_eq!(of(Some("")).features, of(None).features);
+    assert_eq!(of(Some("")).preprocessing.input_names(), ["text=u", "text=v", "text is missing"]);
 }
 
 #[test]

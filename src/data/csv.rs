@@ -1,21 +1,32 @@
 //! Comma, semicolon or tab separated text.
 //!
-//! The separator is the one of `, ; tab` that the first line has most of. A cell is missing if it is empty or
-//! one of `? NA N/A NaN null` (see [`super::table::is_missing`]); a column is numeric if every other cell is a
-//! number. The first line is a header if `--target` names one of its cells, or a column has a text there and
-//! numbers alone below; in a file without any number, if none of its cells occurs again in its column.
+//! The separator is the one of `, ; tab` that the first line has most of. What stands for a missing cell is in
+//! [`is_missing`] and, among numbers, [`is_missing_number`]; a column is numeric if every other cell is a number,
+//! where the separator is a semicolon also one with a decimal comma. A column of numbers with a few texts among
+//! them is an error that shows these: as text it would be useless, and nobody would know why. The first line is
+//! a header if `--target` names one of its cells, or a column has a text there and numbers below; in a file
+//! without any number, if none of its cells occurs again in its column.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use ::csv::{ByteRecord, ReaderBuilder, StringRecord};
 
-use super::error::list;
+use super::error::{list, shorten};
 use super::raw::{Raw, digest};
-use super::table::{Column, Table, TextBuilder, is_missing, number, positions};
+use super::table::{
+    Column, Table, TextBuilder, decimal_comma, is_missing, is_missing_number, number, positions,
+};
 use super::{DataError, file};
+use crate::report::text::{count, counted};
 
 /// More columns than this are taken for a file that is no table.
 const MAX_COLUMNS: usize = 1 << 20;
+/// A column with at least so many numbers, and so many for each text, is one of numbers with slips among them.
+const MIN_NUMBERS: u64 = 10;
+const NUMBERS_A_TEXT: u64 = 9;
+/// So many of its slips are shown.
+const SHOWN_SLIPS: usize = 3;
 
 /// What is known of a file before it is read.
 #[derive(Default)]
@@ -39,6 +50,7 @@ pub(crate) fn read_file(path: &Path, expect: &Expect) -> Result<Raw, DataError> 
 pub(crate) fn read(file: &str, bytes: &[u8], expect: &Expect) -> Result<Table, DataError> {
     let bytes = text_of(file, bytes)?;
     let separator = separator(bytes);
+    check_quotes(file, bytes, separator)?;
     let mut records = Records::new(file, bytes, separator);
     let Some((first, first_line)) = records.next()? else {
         return Err(DataError::file(file, "holds no rows", "expected a table with rows"));
@@ -51,11 +63,13 @@ pub(crate) fn read(file: &str, bytes: &[u8], expect: &Expect) -> Result<Table, D
             "check the separator",
         ));
     }
-    let mut columns: Vec<Scan> = (0..width).map(|_| Scan::default()).collect();
+    let mut columns: Vec<Scan> =
+        (0..width).map(|_| Scan { comma: separator == b';', ..Scan::default() }).collect();
     let mut lines = Vec::new();
     while let Some((record, line)) = records.next()? {
         if record.len() != width {
-            let what = format!("{} cells, where line {first_line} has {width}", record.len());
+            let cells = counted(record.len() as u64, "cell");
+            let what = format!("{cells}, where line {first_line} has {}", count(width as u64));
             let remedy = "give every line the same number of cells; quote cells that hold the separator";
             return Err(DataError::row(file, format!("line {line}"), what, remedy));
         }
@@ -65,7 +79,7 @@ pub(crate) fn read(file: &str, bytes: &[u8], expect: &Expect) -> Result<Table, D
         lines.push(line);
     }
     let first = first.clone();
-    let header = is_header(&first, &columns, expect);
+    let header = is_header(&first, &columns, expect) || lines.is_empty() && is_lone_header(&first, expect);
     let names = if header { header_names(file, &first)? } else { positions(width) };
     if !header {
         for (column, cell) in columns.iter_mut().zip(first.iter()) {
@@ -77,8 +91,14 @@ pub(crate) fn read(file: &str, bytes: &[u8], expect: &Expect) -> Result<Table, D
         return Err(DataError::file(file, "holds a header and no rows", "expected a table with rows"));
     }
     let force = expect.text.map_or_else(|| vec![false; width], |text| text(&names, header));
+    // What a model was trained on decides for its columns, and its messages name their cells.
+    let training = expect.text.is_none();
     let is_text: Vec<bool> =
-        columns.iter().zip(&force).map(|(c, force)| c.is_text || (*force && c.any_number)).collect();
+        columns.iter().zip(&force).map(|(c, force)| c.reads_as_text(*force, training)).collect();
+    if training {
+        columns.iter().zip(&names).try_for_each(|(column, name)| column.check_slips(file, name))?;
+    }
+    check_decimals(file, &names, &columns, &is_text)?;
     for (c, column) in columns.iter().enumerate() {
         if let (false, Some(line)) = (is_text[c], column.infinite) {
             return Err(DataError::cell(
@@ -90,11 +110,11 @@ pub(crate) fn read(file: &str, bytes: &[u8], expect: &Expect) -> Result<Table, D
             ));
         }
     }
-    let mut texts = read_texts(file, bytes, separator, header, &is_text)?;
+    let mut texts = read_texts(file, bytes, separator, header, &is_text)?.into_iter();
     let columns = columns
         .into_iter()
         .zip(is_text)
-        .map(|(c, text)| if text { texts.remove(0) } else { Column::Number(c.numbers) })
+        .map(|(c, text)| text.then(|| texts.next()).flatten().unwrap_or(Column::Number(c.numbers)))
         .collect();
     Ok(Table { file: file.into(), rows: lines.len(), names, named: header, columns, lines: Some(lines) })
 }
@@ -102,66 +122,155 @@ pub(crate) fn read(file: &str, bytes: &[u8], expect: &Expect) -> Result<Table, D
 /// What the first pass learns of a column.
 #[derive(Default)]
 struct Scan {
+    /// Whether a decimal comma makes a number.
+    comma: bool,
     numbers: Vec<f64>,
-    is_text: bool,
-    any_number: bool,
+    /// Cells that are numbers, and those that are neither numbers nor missing.
+    n_numbers: u64,
+    n_texts: u64,
+    /// The first of these, with their lines.
+    slips: Vec<(u64, String)>,
+    /// Cells that are missing if the others are numbers.
+    perhaps_missing: bool,
+    /// Lines of the first number with a decimal comma and of the first with a point.
+    comma_at: Option<u64>,
+    point_at: Option<u64>,
     first_recurs: bool,
     infinite: Option<u64>,
 }
 
 impl Scan {
     fn push(&mut self, cell: &str, line: u64, first: &str) {
-        if self.is_text {
-            self.first_recurs |= cell == first;
-            return;
-        }
         self.first_recurs |= cell == first;
         if is_missing(cell) {
-            self.numbers.push(f64::NAN);
-            return;
+            return self.push_number(f64::NAN);
         }
-        match number(cell) {
-            Some(value) => {
-                self.any_number = true;
-                if value.is_infinite() {
-                    self.infinite.get_or_insert(line);
-                }
-                self.numbers.push(value);
+        if let Some(value) = number(cell) {
+            if cell.contains('.') {
+                self.point_at.get_or_insert(line);
             }
-            None => {
-                self.is_text = true;
-                self.numbers = Vec::new();
-            }
+            return self.count_number(value, line);
+        }
+        if let (true, Some(value)) = (self.comma, decimal_comma(cell)) {
+            self.comma_at.get_or_insert(line);
+            return self.count_number(value, line);
+        }
+        if is_missing_number(cell) {
+            self.perhaps_missing = true;
+            return self.push_number(f64::NAN);
+        }
+        self.n_texts += 1;
+        self.numbers = Vec::new();
+        if self.slips.len() < SHOWN_SLIPS {
+            self.slips.push((line, shorten(cell)));
         }
     }
 
-    fn push_first(&mut self, cell: &str, line: u64) {
-        self.push(cell, line, "");
-        if !self.is_text {
-            self.numbers.rotate_right(1);
+    fn count_number(&mut self, value: f64, line: u64) {
+        self.n_numbers += 1;
+        if value.is_infinite() {
+            self.infinite.get_or_insert(line);
+        }
+        self.push_number(value);
+    }
+
+    fn push_number(&mut self, value: f64) {
+        if self.n_texts == 0 {
+            self.numbers.push(value);
         }
     }
+
+    /// The first line, which comes last, for only then it is known to be a row.
+    fn push_first(&mut self, cell: &str, line: u64) {
+        let slips = self.slips.len();
+        self.push(cell, line, "");
+        if self.n_texts == 0 {
+            self.numbers.rotate_right(1);
+        }
+        if self.slips.len() > slips {
+            self.slips.rotate_right(1);
+        }
+    }
+
+    fn reads_as_text(&self, force: bool, training: bool) -> bool {
+        let no_number = self.n_numbers == 0 && self.perhaps_missing;
+        self.n_texts > 0 || (force && (self.n_numbers > 0 || self.perhaps_missing)) || (training && no_number)
+    }
+
+    /// Numbers, perhaps with a few slips among them.
+    fn is_numeric(&self) -> bool {
+        self.n_numbers > 0 && (self.n_texts == 0 || self.has_slips())
+    }
+
+    fn has_slips(&self) -> bool {
+        self.n_texts > 0 && self.n_numbers >= MIN_NUMBERS && self.n_numbers >= NUMBERS_A_TEXT * self.n_texts
+    }
+
+    fn check_slips(&self, file: &str, name: &str) -> Result<(), DataError> {
+        if !self.has_slips() {
+            return Ok(());
+        }
+        let shown: Vec<String> =
+            self.slips.iter().map(|(line, cell)| format!("line {line} {cell:?}")).collect();
+        let more = match self.n_texts - self.slips.len() as u64 {
+            0 => String::new(),
+            more => format!(" and {} more", count(more)),
+        };
+        let what = format!(
+            "{} of {} cells are numbers, {}{more} {} not",
+            count(self.n_numbers),
+            count(self.n_numbers + self.n_texts),
+            shown.join(", "),
+            if self.n_texts == 1 { "is" } else { "are" },
+        );
+        let remedy = "correct it or leave it empty; codes that are no quantities need a letter in every row";
+        Err(DataError::column(file, name, what, remedy))
+    }
+}
+
+/// 1,5 in one place and 1.5 in another of one file: one of the two is no decimal sign.
+fn check_decimals(file: &str, names: &[String], columns: &[Scan], is_text: &[bool]) -> Result<(), DataError> {
+    let numeric =
+        || columns.iter().zip(names).zip(is_text).filter(|(_, text)| !**text).map(|(column, _)| column);
+    let comma = numeric().find_map(|(c, name)| Some((c.comma_at?, name)));
+    let point = numeric().find_map(|(c, name)| Some((c.point_at?, name)));
+    let (Some((line, name)), Some((other, other_name))) = (comma, point) else { return Ok(()) };
+    Err(DataError::column(
+        file,
+        name,
+        format!("line {line} has a decimal comma, line {other} a point in column {other_name:?}"),
+        "write all decimals with one sign, and none between thousands",
+    ))
 }
 
 fn is_header(first: &StringRecord, columns: &[Scan], expect: &Expect) -> bool {
     let cells: Vec<&str> = first.iter().map(str::trim).collect();
-    let is_text = |cell: &str| !is_missing(cell) && number(cell).is_none();
-    if cells.iter().any(|cell| is_text(cell) && expect.names.contains(cell)) {
+    let comma = columns.iter().any(|c| c.comma);
+    let is_number = |cell: &str| number(cell).is_some() || (comma && decimal_comma(cell).is_some());
+    let is_text = |cell: &str| !is_missing(cell) && !is_number(cell);
+    let wanted: HashSet<&str> = expect.names.iter().copied().collect();
+    if cells.iter().any(|cell| is_text(cell) && wanted.contains(cell)) {
         return true;
     }
-    let distinct =
-        |cells: &[&str]| cells.iter().collect::<std::collections::HashSet<_>>().len() == cells.len();
+    let distinct = |cells: &[&str]| cells.iter().collect::<HashSet<_>>().len() == cells.len();
     // Names that are numbers are taken only if they can be positions: pandas writes 0, 1, 2, …
-    let numbers: Vec<&str> = cells.iter().copied().filter(|cell| number(cell).is_some()).collect();
+    let numbers: Vec<&str> = cells.iter().copied().filter(|cell| is_number(cell)).collect();
     let positions = numbers.iter().all(|n| n.parse::<u32>().is_ok()) && distinct(&numbers);
-    let over_numbers = cells.iter().zip(columns).any(|(cell, c)| is_text(cell) && !c.is_text && c.any_number);
-    let all_text = columns.iter().all(|c| c.is_text || !c.any_number);
+    let over_numbers = cells.iter().zip(columns).any(|(cell, c)| is_text(cell) && c.is_numeric());
+    let all_text = columns.iter().all(|c| !c.is_numeric());
     let unlike_its_rows = all_text
-        && columns.iter().any(|c| c.is_text)
+        && columns.iter().any(|c| c.n_texts > 0 || c.perhaps_missing)
         && cells.iter().all(|cell| is_text(cell))
         && distinct(&cells)
         && !columns.iter().any(|c| c.first_recurs);
     (over_numbers && positions) || unlike_its_rows
+}
+
+/// A line of different texts and nothing below: a header, not a row to train on.
+fn is_lone_header(first: &StringRecord, expect: &Expect) -> bool {
+    let is_name = |cell: &str| !is_missing(cell) && number(cell).is_none();
+    let cells: HashSet<&str> = first.iter().map(str::trim).collect();
+    expect.text.is_none() && cells.len() == first.len() && cells.into_iter().all(is_name)
 }
 
 /// Names of the columns; one without a name is `Unnamed: 3`, as pandas has it.
@@ -257,20 +366,7 @@ fn text_of<'a>(file: &str, bytes: &'a [u8]) -> Result<&'a [u8], DataError> {
         [b'P', b'A', b'R', b'1', ..] => "Parquet",
         [0x93, b'N', b'U', b'M', b'P', b'Y', ..] => "a NumPy array",
         _ if bytes.iter().take(1 << 16).any(|b| *b == 0) => "binary",
-        _ => {
-            // An odd number of quotes and a last cell of several lines: the csv crate would take the rest of
-            // the file for one cell.
-            if let Some(open) = unclosed_quote(bytes) {
-                let remedy = "close it, or double a quote that belongs to the cell";
-                return Err(DataError::row(
-                    file,
-                    format!("line {open}"),
-                    "a quote is opened and not closed",
-                    remedy,
-                ));
-            }
-            return Ok(bytes);
-        }
+        _ => return Ok(bytes),
     };
     Err(DataError::file(
         file,
@@ -279,23 +375,37 @@ fn text_of<'a>(file: &str, bytes: &'a [u8]) -> Result<&'a [u8], DataError> {
     ))
 }
 
-/// Line of the quote that stays open until the end, if one does.
-fn unclosed_quote(bytes: &[u8]) -> Option<u64> {
-    let (mut open, mut at_start, mut line) = (None, true, 1);
-    let mut i = 0;
-    while i < bytes.len() {
-        let byte = bytes[i];
+/// Refuses a quote that is not closed, for which the csv crate would take the rest of the file for one cell, and
+/// one that closes within a cell, after which it would go on as if there had been none.
+fn check_quotes(file: &str, bytes: &[u8], separator: u8) -> Result<(), DataError> {
+    let bad = |line: u64, what, remedy| Err(DataError::row(file, format!("line {line}"), what, remedy));
+    let double = "double a quote that belongs to the cell";
+    let (mut open, mut at_start, mut line, mut i) = (None, true, 1, 0);
+    while let Some(byte) = bytes.get(i) {
         match (open, byte) {
             (None, b'"') if at_start => open = Some(line),
             (Some(_), b'"') if bytes.get(i + 1) == Some(&b'"') => i += 1,
-            (Some(_), b'"') => open = None,
+            (Some(_), b'"') => {
+                open = None;
+                let next = bytes[i + 1..].iter().find(|b| **b != b' ');
+                if next.is_some_and(|next| ![separator, b'\r', b'\n'].contains(next)) {
+                    return bad(line, "a quoted cell goes on after its closing quote", double);
+                }
+            }
             _ => {}
         }
-        line += u64::from(byte == b'\n');
-        at_start = open.is_none() && matches!(byte, b',' | b';' | b'\t' | b'\n' | b'\r');
+        line += u64::from(*byte == b'\n');
+        at_start = open.is_none() && (*byte == separator || matches!(byte, b'\n' | b'\r'));
         i += 1;
     }
-    open
+    match open {
+        Some(line) => bad(
+            line,
+            "a quote is opened and not closed",
+            "close it, or double a quote that belongs to the cell",
+        ),
+        None => Ok(()),
+    }
 }
 
 /// The one of `, ; tab` that stands most often outside quotes in the first line.

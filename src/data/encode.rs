@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::DataError;
 use super::scale::{Moments, Scale};
-use super::table::{Column, MISSING, Table};
+use super::table::{Column, MISSING, Table, first_text, number};
 
 /// Most categories of a text column that get an input of their own.
 pub const MAX_LEVELS: usize = 64;
@@ -96,6 +96,14 @@ impl ColumnEncoding {
             }
             Column::Text { levels, codes } => match fit_categories(levels, codes, train, n_missing) {
                 Ok(fitted) => fitted,
+                Err(_) if are_numbers_with_commas(levels) => {
+                    return Err(DataError::column(
+                        file,
+                        name,
+                        format!("{:?} and the like are numbers only without their commas", levels[0]),
+                        "write 1,000.5 as 1000.5; a decimal comma needs semicolons between the cells",
+                    ));
+                }
                 Err(why) => return Ok(Fitted::Dropped(why)),
             },
         };
@@ -165,9 +173,7 @@ impl ColumnEncoding {
                 Ok(unknown)
             }
             (Kind::Number { .. }, Column::Text { levels, codes }) => {
-                let is_text = |c: &u32| levels.get(*c as usize).is_some_and(|l| l.parse::<f64>().is_err());
-                let row = codes.iter().position(is_text).unwrap_or(0);
-                let text = codes.get(row).and_then(|c| levels.get(*c as usize)).map_or("", String::as_str);
+                let (row, text) = first_text(levels, codes).unwrap_or_default();
                 Err(DataError::cell(
                     &table.file,
                     table.place(row),
@@ -194,6 +200,14 @@ impl ColumnEncoding {
             }
         }
     }
+}
+
+/// Whether nearly all texts are numbers but for commas, most of them with one: `1,024`, `-3,5`.
+fn are_numbers_with_commas(levels: &[String]) -> bool {
+    let share = |is: &dyn Fn(&String) -> bool| {
+        levels.iter().filter(|l| is(l)).count() as f64 / levels.len().max(1) as f64
+    };
+    share(&|l| number(&l.replace(',', "")).is_some()) >= 0.9 && share(&|l| l.contains(',')) >= 0.5
 }
 
 /// A column without a name that holds 0, 1, 2, … or 1, 2, 3, …: what pandas and R write for the rows' numbers.

@@ -18,6 +18,13 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, DataError> {
     let length = fs::metadata(path).map_err(io).and_then(|meta| {
         if meta.is_dir() {
             Err(DataError::file(&name, "is a folder, a file was expected", "give the file inside it"))
+        } else if !meta.is_file() {
+            // Formats are read more than once, and a pipe may never end.
+            Err(DataError::file(
+                &name,
+                "is a pipe or a device, a file was expected",
+                "write it to a file first",
+            ))
         } else {
             Ok(meta.len())
         }

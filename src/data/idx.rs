@@ -183,13 +183,19 @@ fn idx_files(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
     let io = |e| DataError::io(folder, e);
     let mut names = Vec::new();
     for entry in fs::read_dir(folder).map_err(io)? {
-        names.push(entry.map_err(io)?.file_name().to_string_lossy().into_owned());
+        let name = entry.map_err(io)?.file_name().to_string_lossy().into_owned();
+        if !name.starts_with('.') {
+            names.push(name);
+        }
     }
     names.sort();
     let files: Vec<PathBuf> = names
         .iter()
-        .filter(|n| is_idx_name(n) && !n.starts_with('.'))
-        .filter(|n| n.strip_suffix(".gz").is_none_or(|plain| !names.iter().any(|other| other == plain)))
+        .filter(|n| is_idx_name(n))
+        .filter(|n| {
+            n.strip_suffix(".gz")
+                .is_none_or(|plain| names.binary_search_by(|n| n.as_str().cmp(plain)).is_err())
+        })
         .map(|n| folder.join(n))
         .collect();
     if !files.is_empty() {

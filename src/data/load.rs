@@ -11,6 +11,8 @@ use super::split::{self, Fractions, Parts};
 use super::table::{Column, Table};
 use super::target::{self, TargetEncoding};
 use super::{DataError, Dataset, Features, LoadRequest, Split, Task, TaskKind, read_raw};
+use crate::report::text::{count, counted};
+use crate::spec::PartialConfig;
 
 /// Fewer training rows than this leave nothing to learn from.
 const MIN_TRAIN: usize = 2;
@@ -34,7 +36,11 @@ pub fn load(request: &LoadRequest) -> Result<Dataset, DataError> {
     notes.extend(note);
     let kept: Vec<usize> = (0..raw.rows).filter(|row| !target.column.is_missing(*row)).collect();
     if kept.len() < raw.rows {
-        notes.push(format!("{} rows without a target ({:?}) left out", raw.rows - kept.len(), target.name));
+        notes.push(format!(
+            "{} without a target ({:?}) left out",
+            counted((raw.rows - kept.len()) as u64, "row"),
+            target.name
+        ));
     }
     if kept.len() == 1 {
         let remedy = "give more rows, below the header if there is one";
@@ -49,6 +55,8 @@ pub fn load(request: &LoadRequest) -> Result<Dataset, DataError> {
     let parts = assign(&raw, &kept, |row| class[row], fractions, request.seed);
     check_parts(&raw, &parts, fractions, &mut notes)?;
     note_unseen_classes(&task, &class, &parts, &mut notes);
+
+    note_unused_splits(&raw, fractions, &mut notes);
 
     let scale = match &task {
         Task::Classify { .. } => Scale::IDENTITY,
@@ -192,6 +200,20 @@ fn check_parts(
     Ok(())
 }
 
+/// A split that is not the default was meant.
+fn note_unused_splits(raw: &Raw, asked: Fractions, notes: &mut Vec<String>) {
+    let Some([_, val, test]) = raw.given else { return };
+    let default = PartialConfig::defaults();
+    for (part, rows, flag, value, default) in [
+        ("validation", val, "--val-split", asked.val, default.val_split),
+        ("test", test, "--test-split", asked.test, default.test_split),
+    ] {
+        if rows > 0 && default.is_some_and(|d| d.0 != value) {
+            notes.push(format!("{flag} {value} is not used: the source has a {part} part of its own"));
+        }
+    }
+}
+
 fn note_unseen_classes(task: &Task, class: &[usize], parts: &Parts, notes: &mut Vec<String>) {
     let Task::Classify { classes } = task else { return };
     let mut seen = vec![false; classes.len()];
@@ -236,8 +258,8 @@ fn fit_columns(
                 if encoding.scales.iter().all(|s| s.factor == 0.0) {
                     constant.push(format!("{name:?}"));
                 }
-                missing.extend((imputed > 0).then(|| format!("{name:?} {imputed}")));
-                rare.extend((folded > 0).then(|| format!("{name:?} {folded}")));
+                missing.extend((imputed > 0).then(|| format!("{name:?} {}", count(imputed as u64))));
+                rare.extend((folded > 0).then(|| format!("{name:?} {}", count(folded as u64))));
                 encodings.push(encoding);
                 kept.push(true);
             }

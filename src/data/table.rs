@@ -126,15 +126,40 @@ pub(crate) fn positions(n: usize) -> Vec<String> {
     (0..n).map(|i| i.to_string()).collect()
 }
 
-/// Whether a cell of a text file stands for "no value".
+/// Whether a cell of a text file stands for "no value", whatever its column holds.
 pub(crate) fn is_missing(cell: &str) -> bool {
-    matches!(
-        cell,
-        "" | "?" | "NA" | "N/A" | "n/a" | "#N/A" | "NaN" | "nan" | "NAN" | "-nan" | "null" | "NULL" | "Null"
-    )
+    let markers = ["?", "na", "n/a", "n.a.", "#n/a", "<na>", "nan", "-nan", "null"];
+    cell.is_empty() || markers.iter().any(|marker| cell.eq_ignore_ascii_case(marker))
+}
+
+/// Whether a cell stands for "no value" among numbers; among texts these may be classes of their own.
+pub(crate) fn is_missing_number(cell: &str) -> bool {
+    ["-", ".", "none", "missing"].iter().any(|marker| cell.eq_ignore_ascii_case(marker))
 }
 
 /// The number in a cell; infinite if it says so or is too large for f64.
 pub(crate) fn number(cell: &str) -> Option<f64> {
     cell.parse::<f64>().ok().filter(|v| !v.is_nan())
+}
+
+/// The number in a cell with a decimal comma, as `-1,5` or `2,5e3`.
+pub(crate) fn decimal_comma(cell: &str) -> Option<f64> {
+    let (whole, fraction) = cell.split_once(',')?;
+    if whole.contains('.') || fraction.contains([',', '.']) {
+        return None;
+    }
+    number(&format!("{whole}.{fraction}"))
+}
+
+/// The first row whose text keeps a column from being one of numbers, and that text.
+pub(crate) fn first_text<'a>(levels: &'a [String], codes: &[u32]) -> Option<(usize, &'a str)> {
+    let at = |is_text: &dyn Fn(&String) -> bool| {
+        let texts: Vec<bool> = levels.iter().map(is_text).collect();
+        let row = codes.iter().position(|c| texts.get(*c as usize) == Some(&true))?;
+        Some((row, levels[codes[row] as usize].as_str()))
+    };
+    // What may be read as a number, or as none, is shown only if nothing else is in the way.
+    at(&|l| number(l).is_none() && decimal_comma(l).is_none() && !is_missing_number(l))
+        .or_else(|| at(&|l| number(l).is_none()))
+        .or_else(|| at(&|_| true))
 }

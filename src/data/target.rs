@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 use super::error::shorten;
 use super::raw::{Raw, TargetColumn};
 use super::scale::{Moments, Scale};
-use super::table::{Column, MISSING};
+use super::table::{Column, first_text};
 use super::{DataError, Targets, Task, TaskKind};
+use crate::report::text::count;
 
 /// Integers with at most this many different values are classes.
 const MAX_INTEGER_CLASSES: usize = 20;
@@ -39,12 +40,7 @@ pub(crate) fn decide(
             if force != Some(TaskKind::Regress) {
                 return Ok((TaskKind::Classify, None));
             }
-            let row = codes.iter().position(|c| *c != MISSING).unwrap_or(0);
-            let text = codes.get(row).and_then(|c| levels.get(*c as usize)).map_or("", String::as_str);
-            // The first text that is no number is the one to show.
-            let bad =
-                codes.iter().position(|c| levels.get(*c as usize).is_some_and(|t| t.parse::<f64>().is_err()));
-            let (row, text) = bad.map_or((row, text), |row| (row, levels[codes[row] as usize].as_str()));
+            let (row, text) = first_text(levels, codes).unwrap_or_default();
             return Err(DataError::cell(
                 &raw.file,
                 raw.place(row),
@@ -71,13 +67,15 @@ pub(crate) fn decide(
         true => (
             TaskKind::Classify,
             Some(format!(
-                "target {name:?}: {distinct} different integers, taken as classes (--task regress if not)"
+                "target {name:?}: {} different integers, taken as classes (--task regress if not)",
+                count(distinct as u64)
             )),
         ),
         false if integers => (
             TaskKind::Regress,
             Some(format!(
-                "target {name:?}: {distinct} different integers, taken as numbers (--task classify if not)"
+                "target {name:?}: {} different integers, taken as numbers (--task classify if not)",
+                count(distinct as u64)
             )),
         ),
         false => (TaskKind::Regress, None),
@@ -183,9 +181,7 @@ pub(crate) fn values<'a>(raw: &Raw, target: &'a TargetColumn) -> Result<&'a [f64
             }
         },
         Column::Text { levels, codes } => {
-            let is_text = |c: &u32| levels.get(*c as usize).is_some_and(|t| t.parse::<f64>().is_err());
-            let row = codes.iter().position(is_text).unwrap_or(0);
-            let text = codes.get(row).and_then(|c| levels.get(*c as usize)).map_or("", String::as_str);
+            let (row, text) = first_text(levels, codes).unwrap_or_default();
             let what = format!("{:?} is not a number, which the model predicts", shorten(text));
             Err(DataError::cell(&raw.file, raw.place(row), &target.name, what, "correct the cell"))
         }
