@@ -13,6 +13,7 @@ use super::error::list;
 use super::raw::{Raw, digest};
 use super::table::{Column, Table, TextBuilder, is_missing, number, positions};
 use super::{DataError, file};
+use crate::report::text::counted;
 
 /// More columns than this are taken for a file that is no table.
 const MAX_COLUMNS: usize = 1 << 20;
@@ -55,7 +56,8 @@ pub(crate) fn read(file: &str, bytes: &[u8], expect: &Expect) -> Result<Table, D
     let mut lines = Vec::new();
     while let Some((record, line)) = records.next()? {
         if record.len() != width {
-            let what = format!("{} cells, where line {first_line} has {width}", record.len());
+            let what =
+                format!("{}, where line {first_line} has {width}", counted(record.len() as u64, "cell"));
             let remedy = "give every line the same number of cells; quote cells that hold the separator";
             return Err(DataError::row(file, format!("line {line}"), what, remedy));
         }

@@ -11,6 +11,7 @@ use super::split::{self, Fractions, Parts};
 use super::table::{Column, Table};
 use super::target::{self, TargetEncoding};
 use super::{DataError, Dataset, Features, LoadRequest, Split, Task, TaskKind, read_raw};
+use crate::report::text::counted;
 
 /// Fewer training rows than this leave nothing to learn from.
 const MIN_TRAIN: usize = 2;
@@ -34,7 +35,11 @@ pub fn load(request: &LoadRequest) -> Result<Dataset, DataError> {
     notes.extend(note);
     let kept: Vec<usize> = (0..raw.rows).filter(|row| !target.column.is_missing(*row)).collect();
     if kept.len() < raw.rows {
-        notes.push(format!("{} rows without a target ({:?}) left out", raw.rows - kept.len(), target.name));
+        notes.push(format!(
+            "{} without a target ({:?}) left out",
+            counted((raw.rows - kept.len()) as u64, "row"),
+            target.name
+        ));
     }
     if kept.len() == 1 {
         let remedy = "give more rows, below the header if there is one";

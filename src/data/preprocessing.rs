@@ -16,6 +16,7 @@ use super::split::Fractions;
 use super::table::Table;
 use super::target::TargetEncoding;
 use super::{DataError, Part, Rows, Split, Task, read_raw, target};
+use crate::report::text::counted;
 
 /// What to do where pixels were expected.
 const PIXELS: &str = "give the images that the model was trained on as numbers of 0 to 255";
@@ -177,7 +178,10 @@ impl Preprocessing {
             let before = order.len();
             order.retain(|row| has_target[*row]);
             if order.len() < before {
-                notes.push(format!("{} rows without a target left out", before - order.len()));
+                notes.push(format!(
+                    "{} without a target left out",
+                    counted((before - order.len()) as u64, "row")
+                ));
             }
         }
         if order.is_empty() {

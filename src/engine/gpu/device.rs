@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use super::adapters;
 use super::shaders::KERNELS;
 use crate::engine::{EngineError, EngineInfo};
 use crate::panics;
@@ -89,7 +90,7 @@ impl Device {
             device: about.name.clone(),
             details: json!({
                 "backend": about.backend.to_string(),
-                "kind": format!("{:?}", about.device_type),
+                "kind": adapters::kind(about.device_type, &about.name, &about.driver),
                 "driver": about.driver,
                 "driver_info": about.driver_info,
                 "vendor": about.vendor,

@@ -266,7 +266,7 @@ impl Engine for GpuEngine {
 
 /// Whether every kernel can do the population's sizes on this device.
 fn supported(device: &Device, population: &Population) -> Result<(), EngineError> {
-    let software = device.info.details["kind"] == "Cpu";
+    let software = device.info.details["kind"] == "software";
     for member in population.members.iter().filter(|_| software) {
         let widest = member.layers.iter().map(|l| l.inputs.max(l.outputs) as usize).max().unwrap_or(0);
         let loops = [
