@@ -26,7 +26,9 @@ use crate::spec::{Bytes, ConfigError, Count, PartialConfig, Real, RunRequest, Se
 pub fn command() -> clap::Command {
     let defaults = PartialConfig::defaults().table().unwrap_or_default();
     let any_case = |arg: clap::Arg| {
-        let listed = arg.get_value_parser().possible_values().is_some();
+        let takes_value =
+            arg.get_action().takes_values() && arg.get_num_args().is_none_or(|n| n.max_values() > 0);
+        let listed = takes_value && arg.get_value_parser().possible_values().is_some();
         if listed { arg.ignore_case(true) } else { arg }
     };
     let command = Cli::command().mut_subcommands(|command| command.mut_args(any_case));

@@ -137,7 +137,7 @@ mod tests {
 
     #[test]
     fn lines_break_at_words_and_hang() {
-        let text = wrapped("device  ", "native CPU engine, because there is no GPU", 30);
+        let text = wrapped("device  ", "native CPU engine, because there is no GPU", 31);
         assert_eq!(text, "device  native CPU engine,\n        because there is no GPU");
         let long = "x".repeat(90);
         assert_eq!(wrapped("note    ", &long, 40), format!("note    {long}"));

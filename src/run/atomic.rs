@@ -1,6 +1,5 @@
 //! Whole files: a reader sees the old content or the new one, never a part.
 
-use std::error::Error;
 use std::ffi::OsString;
 use std::fs;
 use std::io::{self, ErrorKind, Write};
@@ -51,10 +50,10 @@ fn resolved(path: &Path) -> io::Result<PathBuf> {
 
 /// What the operating system said, without the name of a file that the user never named.
 fn without_temporary_path(error: io::Error) -> io::Error {
-    let cause = error.source().and_then(|source| source.downcast_ref::<io::Error>());
-    match cause.and_then(io::Error::raw_os_error) {
-        Some(code) => io::Error::from_raw_os_error(code),
-        None => error,
+    match error.kind() {
+        ErrorKind::Other => error,
+        kind if error.raw_os_error().is_none() => kind.into(),
+        _ => error,
     }
 }
 

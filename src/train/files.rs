@@ -105,7 +105,7 @@ impl RunFiles {
         last.optimizer = Some(model::optimizer(member, base, moments));
         last.metadata.insert(STATE.into(), to_json(state));
         last.save(&self.last())?;
-        log::debug!("checkpoint of step {} in {}", state.step, self.last().display());
+        log::debug!("step {} stored in {}", state.step, self.last().display());
         Ok(())
     }
 

@@ -106,7 +106,11 @@ impl Session {
     ) -> Result<Exit, Failure> {
         let member = &self.population.members[0];
         let epochs = member.total_steps().div_ceil(member.walk.steps_per_epoch);
-        let progress = Progress::new(member.total_steps(), epochs, stderr_is_terminal(), self.request.quiet);
+        let progress = {
+            // Log lines would tear a bar apart.
+            let bar = stderr_is_terminal() && log::max_level() <= log::LevelFilter::Warn;
+            Progress::new(member.total_steps(), epochs, bar, self.request.quiet, terminal_width)
+        };
         let mut console = Console { files: None, progress };
         let is_over = from.as_ref().is_some_and(|from| from.members[0].state.ended.is_some());
         if let Some(from) = &from {
