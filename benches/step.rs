@@ -118,12 +118,9 @@ fn validate(
     Ok(())
 }
 
-fn time(
-    criterion: &mut Criterion,
-    name: &str,
-    table: &Arc<Table>,
-    make: &dyn Fn(&Arc<Population>) -> Result<Box<dyn Engine>, EngineError>,
-) {
+type Make<'a> = dyn Fn(&Arc<Population>) -> Result<Box<dyn Engine>, EngineError> + 'a;
+
+fn time(criterion: &mut Criterion, name: &str, table: &Arc<Table>, make: &Make) {
     let mut group = criterion.benchmark_group(name);
     group.sample_size(10).warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(5));
     for (case, members) in CASES.iter().flat_map(|case| [1, 8].map(|k| (case, k))) {

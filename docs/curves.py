@@ -13,6 +13,9 @@ import matplotlib.pyplot as plt
 
 STYLES = [("#0072b2", "-"), ("#d55e00", "--"), ("#009e73", ":"), ("#cc79a7", "-.")]  # Okabe & Ito: colour-blind safe
 
+if len(sys.argv) < 3:
+    sys.exit(__doc__)
+
 figure, axes = plt.subplots(figsize=(7, 3.6), dpi=150)
 labels = []
 for (colour, dash), argument in zip(STYLES, sys.argv[2:]):

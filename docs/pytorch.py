@@ -70,7 +70,9 @@ def main(run, predictions, images):
     print(network.load_state_dict(weights, strict=True))
     network.eval()
 
-    scaling = json.loads(metadata["preprocessing"])["inputs"]["bytes"]
+    scaling = json.loads(metadata["preprocessing"])["inputs"].get("bytes")
+    if scaling is None:
+        sys.exit(f"{run} was trained on a table; the network is loaded, its inputs are not rebuilt here")
     shift, factor = (np.array(scaling[name], np.float32) for name in ("shift", "factor"))
     x = (read_images(images).astype(np.float32) - shift) * factor
     with torch.no_grad():

@@ -107,10 +107,11 @@ fn main(
     var sum$r_hi = vec4f(0.0);
     //#end
     for (var k0 = 0u; k0 < k; k0 += DEPTH) {
-        //#for i 0..16
-        load_a(layer, m, k, m0, k0, lane, $iu);
-        load_b(layer, n, k, n0, k0, lane, $iu);
-        //#end
+        // A loop, and not written out: drivers that inline all functions compile the latter for minutes.
+        for (var i = 0u; i < TILE * DEPTH / LANES; i++) {
+            load_a(layer, m, k, m0, k0, lane, i);
+            load_b(layer, n, k, n0, k0, lane, i);
+        }
         workgroupBarrier();
         for (var kk = 0u; kk < DEPTH; kk++) {
             let a_at = kk * TILE + row;
@@ -135,14 +136,9 @@ fn store_row(layer: Layer, target_at: u32, r: u32, c: u32, m: u32, n: u32, lo: v
     if r >= m {
         return;
     }
-    store(layer, target_at, r, c, n, lo.x);
-    store(layer, target_at, r, c + 1u, n, lo.y);
-    store(layer, target_at, r, c + 2u, n, lo.z);
-    store(layer, target_at, r, c + 3u, n, lo.w);
-    store(layer, target_at, r, c + 4u, n, hi.x);
-    store(layer, target_at, r, c + 5u, n, hi.y);
-    store(layer, target_at, r, c + 6u, n, hi.z);
-    store(layer, target_at, r, c + 7u, n, hi.w);
+    for (var i = 0u; i < SIDE; i++) {
+        store(layer, target_at, r, c + i, n, select(lo, hi, i >= 4u)[i % 4u]);
+    }
 }
 
 fn store(layer: Layer, target_at: u32, r: u32, c: u32, n: u32, sum: f32) {

@@ -1,8 +1,9 @@
 //! One open device: its queue, its faults, bounded waits, readback.
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use futures_intrusive::channel::shared::channel;
 use serde_json::json;
 
 use super::adapters;
@@ -39,6 +40,9 @@ impl Default for GpuOptions {
         }
     }
 }
+
+/// Bytes of one piece of an upload.
+const UPLOAD: usize = 32 << 20;
 
 /// What went wrong outside a call, first come.
 #[derive(Debug, Default)]
@@ -269,6 +273,17 @@ impl Device {
         })
     }
 
+    /// Writes `bytes` to the front of `buffer`, piece by piece, so that the driver need not hold all of them twice.
+    pub fn write(&self, buffer: &wgpu::Buffer, bytes: &[u8]) -> Result<(), EngineError> {
+        for (at, piece) in bytes.chunks(UPLOAD).enumerate() {
+            self.queue.write_buffer(buffer, (at * UPLOAD) as u64, piece);
+            if bytes.len() > UPLOAD {
+                self.queue.submit([]);
+            }
+        }
+        self.check()
+    }
+
     /// A buffer that the host can read, for copies of `bytes` bytes.
     pub fn staging(&self, label: &str, bytes: u64) -> Result<wgpu::Buffer, EngineError> {
         self.scoped(&format!("{bytes} bytes to read {label} back"), || {
@@ -291,14 +306,14 @@ impl Device {
         read: impl FnOnce(&[u8]) -> T,
     ) -> Result<T, EngineError> {
         let index = self.queue.submit([commands]);
-        let (sender, receiver) = mpsc::sync_channel(1);
+        let (sender, receiver) = channel(1);
         staging.map_async(wgpu::MapMode::Read, 0..bytes, move |result| {
             // The receiver is gone only if this function has already given up.
-            let _ = sender.send(result);
+            let _ = sender.try_send(result);
         });
         self.wait(index, what)?;
         // The wait has called the callback, unless the mapping itself was refused.
-        let mapped = receiver.recv_timeout(self.options.timeout).map_err(|_| self.timed_out(what))?;
+        let mapped = receiver.try_receive().map_err(|_| self.timed_out(what))?;
         let lost = |reason: String| EngineError::Lost { device: self.name(), reason };
         mapped.map_err(|e| lost(e.to_string()))?;
         let view = staging.get_mapped_range(0..bytes).map_err(|e| lost(e.to_string()))?;

@@ -269,8 +269,7 @@ impl Engine for GpuEngine {
     }
 
     fn write(&mut self, buffer: Buffer, values: &[f32]) -> Result<(), EngineError> {
-        self.device.queue.write_buffer(&self.roles[buffer as usize], 0, bytemuck::cast_slice(values));
-        self.device.check()
+        self.device.write(&self.roles[buffer as usize], bytemuck::cast_slice(values))
     }
 }
 
@@ -280,15 +279,16 @@ fn supported(device: &Device, population: &Population) -> Result<(), EngineError
     for member in population.members.iter().filter(|_| software) {
         let widest = member.layers.iter().map(|l| l.inputs.max(l.outputs) as usize).max().unwrap_or(0);
         let loops = [
-            ("features or hidden units", widest),
-            ("rows of a batch", member.walk.batch),
-            ("classes (three passes)", 3 * member.outputs()),
+            // A product loads and adds each, in tiles, and writes 64 elements at the end.
+            ("the widest layer's units", 2 * widest + widest / 16 + 96),
+            ("the rows of a batch", 2 * member.walk.batch + member.walk.batch / 16 + 96),
+            ("the classes, in three passes,", 3 * member.outputs()),
         ];
         if let Some((what, count)) = loops.into_iter().find(|(_, count)| *count > SOFTWARE_ITERATIONS) {
             return Err(EngineError::Unsupported {
                 device: device.name(),
                 what: format!(
-                    "{count} {what} need more loop iterations than a software adapter makes \
+                    "{what} need {count} loop iterations, more than a software adapter makes \
                      ({SOFTWARE_ITERATIONS}); use --device cpu"
                 ),
             });
@@ -317,7 +317,7 @@ fn contents(role: Buffer) -> &'static str {
 /// A storage buffer that holds `bytes`.
 fn upload(device: &Device, label: &str, bytes: &[u8]) -> Result<wgpu::Buffer, EngineError> {
     let buffer = device.storage(label, bytes.len() as u64)?;
-    device.queue.write_buffer(&buffer, 0, bytes);
+    device.write(&buffer, bytes)?;
     Ok(buffer)
 }
 
