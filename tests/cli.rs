@@ -153,6 +153,141 @@ fn a_training_that_diverges_keeps_its_last_good_checkpoint() {
 }
 
 #[test]
+fn a_diverged_run_is_evaluated_by_its_last_good_checkpoint() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("x");
+    let args = ["--device", "cpu", "--optimizer", "sgd", "--lr", "1e30", "--no-bn"];
+    assert_code(&bngpu().arg("train").args(args).arg("-o").arg(&out).output().unwrap(), 4);
+    let run_ = out.to_str().unwrap();
+    for command in [&["eval", run_][..], &["predict", run_, "--data", "digits"]] {
+        let output = run(command);
+        assert_code(&output, 0);
+        assert!(stderr(&output).contains("last.safetensors, of step 0, serves"), "{}", stderr(&output));
+    }
+    let refused = run(["eval", run_, "--weights", "best"]);
+    assert_code(&refused, 1);
+}
+
+#[test]
+fn damaged_best_weights_leave_the_latest() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("x");
+    train(&out, SMALL);
+    fs::write(out.join("best.safetensors"), "no model").unwrap();
+    let run_ = out.to_str().unwrap();
+    let refused = run(["eval", run_]);
+    assert_code(&refused, 1);
+    assert!(stderr(&refused).contains("--weights last"), "{}", stderr(&refused));
+    assert_code(&run(["eval", run_, "--weights", "last"]), 0);
+}
+
+#[test]
+fn a_trained_run_without_its_latest_state_is_not_trained_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("x");
+    train(&out, SMALL);
+    fs::remove_file(out.join("last.safetensors")).unwrap();
+    for file in ["metrics.jsonl", "best.safetensors"] {
+        let output = run(["resume", out.to_str().unwrap()]);
+        assert_code(&output, 1);
+        let told = stderr(&output);
+        assert!(told.contains("last.safetensors") && told.contains("restore it"), "{file}: {told}");
+        if file == "metrics.jsonl" {
+            fs::remove_file(out.join(file)).unwrap();
+        }
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn predictions_go_into_a_pipe_and_leave_it_there() {
+    use std::os::unix::fs::FileTypeExt;
+    let dir = tempfile::tempdir().unwrap();
+    let (out, pipe) = (dir.path().join("x"), dir.path().join("pipe"));
+    train(&out, SMALL);
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let from = pipe.clone();
+    let reader = std::thread::spawn(move || fs::read_to_string(from).unwrap());
+    let output = run(["predict", out.to_str().unwrap(), "--data", "digits", "-o", pipe.to_str().unwrap()]);
+    assert_code(&output, 0);
+    // If the pipe was replaced, its reader would wait for ever.
+    assert!(fs::symlink_metadata(&pipe).unwrap().file_type().is_fifo());
+    let text = reader.join().unwrap();
+    assert!(text.starts_with("row,class") && text.lines().count() == 1798);
+}
+
+#[test]
+fn a_run_is_repeated_from_any_folder() {
+    let dir = tempfile::tempdir().unwrap();
+    table(&dir.path().join("t.csv"), "label");
+    let other = tempfile::tempdir().unwrap();
+    let output = bngpu()
+        .current_dir(&dir)
+        .args([
+            "train",
+            "--data",
+            "t.csv",
+            "-o",
+            "a",
+            "--device",
+            "CPU",
+            "--epochs",
+            "1",
+            "--activation",
+            "Tanh",
+        ])
+        .output()
+        .unwrap();
+    assert_code(&output, 0);
+    let config = dir.path().join("a/config.toml");
+    let output =
+        bngpu().current_dir(&other).args(["train", "-o", "b", "--config"]).arg(&config).output().unwrap();
+    assert_code(&output, 0);
+    assert_eq!(text(config), text(other.path().join("b/config.toml")));
+    assert!(text(dir.path().join("a/config.toml")).contains(&*dir.path().join("t.csv").to_string_lossy()));
+}
+
+#[test]
+fn a_device_that_is_gone_is_no_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("x");
+    train(&out, SMALL);
+    let env = out.join("env.json");
+    let mut changed: Value = serde_json::from_str(&text(env.clone())).unwrap();
+    changed["engine"]["device"] = "Voodoo 2".into();
+    fs::write(&env, changed.to_string()).unwrap();
+    let run_ = out.to_str().unwrap();
+    for command in [&["eval", run_][..], &["predict", run_, "--data", "digits"], &["resume", run_]] {
+        let output = run(command);
+        assert_code(&output, 0);
+        assert!(stderr(&output).contains("no Voodoo 2"), "{}", stderr(&output));
+    }
+    // One that was typed is.
+    assert_code(&run(["eval", run_, "--device", "Voodoo 2"]), 5);
+}
+
+#[test]
+fn what_is_told_is_what_was_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let a = dir.path().join("a");
+    let output = train(&a, &[SMALL, &["--json", "--quiet"]].concat());
+    assert_eq!(stderr(&output), "");
+    let output = train(&dir.path().join("b"), &[SMALL, &["--log", "debug", "--test-split", "0"]].concat());
+    let told = stderr(&output);
+    for part in ["INFO", "digits loaded in", "engine on native CPU engine", "checkpoint of step", "steps in"]
+    {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    // What is suggested works.
+    let next = told.lines().find_map(|line| line.strip_prefix("next  bngpu ")).unwrap();
+    assert!(next.ends_with("--split val"), "{next}");
+    assert_code(&run(next.split(' ')), 0);
+    // A folder that is taken is refused before anything is read.
+    let output = run(["train", "--data", "no-such-data", "-o", a.to_str().unwrap()]);
+    assert!(stderr(&output).contains("holds a run already"), "{}", stderr(&output));
+}
+
+#[test]
 fn a_finished_run_says_so() {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("x");

@@ -55,6 +55,10 @@ impl EngineFactory for Losing {
         self.plan.softened.set(self.plan.softened.get() + 1);
         self.inner.soften();
     }
+    fn name(&self) -> &str {
+        self.inner.name()
+    }
+
     fn why(&self) -> &str {
         self.inner.why()
     }

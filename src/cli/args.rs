@@ -58,6 +58,9 @@ pub struct EvalArgs {
     /// Rows to evaluate [default: test, or all rows of --data]
     #[arg(long, value_name = "ROWS")]
     pub split: Option<SplitArg>,
+    /// Weights to take [default: best by validation loss, or the latest where the run has no best]
+    #[arg(long, value_name = "WHICH")]
+    pub weights: Option<WeightsArg>,
     #[command(flatten)]
     pub common: CommonArgs,
 }
@@ -69,6 +72,13 @@ pub enum SplitArg {
     Val,
     Test,
     All,
+}
+
+/// The weights of a run that `eval` and `predict` take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum WeightsArg {
+    Best,
+    Last,
 }
 
 /// `bngpu predict`.
@@ -86,6 +96,9 @@ pub struct PredictArgs {
     /// File for the predictions, CSV or with --json JSON lines [default: stdout]
     #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub output: Option<PathBuf>,
+    /// Weights to take [default: best by validation loss, or the latest where the run has no best]
+    #[arg(long, value_name = "WHICH")]
+    pub weights: Option<WeightsArg>,
     #[command(flatten)]
     pub common: CommonArgs,
 }

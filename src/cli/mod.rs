@@ -15,7 +15,7 @@ use clap_complete::Shell;
 
 pub use args::{
     Cli, Command, CommonArgs, CompletionsArgs, DevicesArgs, EvalArgs, PredictArgs, ReportingArgs, ResumeArgs,
-    SplitArg, TrainArgs,
+    SplitArg, TrainArgs, WeightsArg,
 };
 pub use exit::Exit;
 
@@ -25,7 +25,14 @@ use crate::spec::{Bytes, ConfigError, Count, PartialConfig, Real, RunRequest, Se
 /// last one counts.
 pub fn command() -> clap::Command {
     let defaults = PartialConfig::defaults().table().unwrap_or_default();
-    Cli::command().mut_subcommand("train", |train| {
+    let any_case = |arg: clap::Arg| {
+        let takes_value =
+            arg.get_action().takes_values() && arg.get_num_args().is_none_or(|n| n.max_values() > 0);
+        let listed = takes_value && arg.get_value_parser().possible_values().is_some();
+        if listed { arg.ignore_case(true) } else { arg }
+    };
+    let command = Cli::command().mut_subcommands(|command| command.mut_args(any_case));
+    command.mut_subcommand("train", |train| {
         train.args_override_self(true).mut_args(|arg| {
             let default = arg.get_long().and_then(|long| defaults.get(long)).map(text);
             let help = arg.get_help().map(ToString::to_string).unwrap_or_default();

@@ -6,7 +6,7 @@ mod factory;
 pub mod gpu;
 pub mod self_test;
 
-pub use factory::{CpuFactory, DeviceRequest, EngineFactory, choose};
+pub use factory::{CpuFactory, DeviceRequest, EngineFactory, choose, choose_again};
 use serde::Serialize;
 
 use crate::population::Buffer;

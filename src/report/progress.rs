@@ -3,13 +3,17 @@
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
 
 use super::text::{count, duration, number, rate};
 use crate::run::{EpochMetrics, Score};
 
 /// Plain lines of epochs are at least this far apart.
 const BETWEEN_EPOCHS: Duration = Duration::from_secs(1);
+/// Columns that the bar leaves free at the right.
+const MARGIN: usize = 4;
+/// Columns of the bar itself, at least.
+const SHORTEST_BAR: usize = 6;
 /// Within an epoch that takes longer than this, a plain line of the step follows.
 const BETWEEN_STEPS: Duration = Duration::from_secs(10);
 
@@ -24,28 +28,35 @@ pub struct Progress {
 
 enum View {
     Hidden,
-    Bar(ProgressBar),
+    Bar { bar: ProgressBar, width: fn() -> usize },
     Lines(Lines),
 }
 
 impl Progress {
-    /// For `total_steps` steps in `epochs` epochs. `is_terminal`: whether stderr is one; `quiet`: show nothing.
+    /// For `total_steps` steps in `epochs` epochs. `is_terminal`: whether stderr is one; `quiet`: show nothing;
+    /// `width`: the terminal's columns.
     ///
     /// The bar is for terminals that can draw it: not with `TERM=dumb`, not in a CI job (`CI`); it is without
     /// colours where `NO_COLOR` asks for that.
-    pub fn new(total_steps: u64, epochs: u64, is_terminal: bool, quiet: bool) -> Progress {
+    pub fn new(
+        total_steps: u64,
+        epochs: u64,
+        is_terminal: bool,
+        quiet: bool,
+        width: fn() -> usize,
+    ) -> Progress {
         let variable = |name: &str| std::env::var(name).unwrap_or_default();
         let dumb = variable("TERM") == "dumb";
         let ci = !matches!(variable("CI").as_str(), "" | "0" | "false");
         let view = if quiet {
             View::Hidden
         } else if is_terminal && !dumb && !ci {
-            View::Bar(bar(total_steps, variable("NO_COLOR").is_empty()))
+            View::Bar { bar: bar(total_steps, variable("NO_COLOR").is_empty(), width), width }
         } else {
             View::Lines(Lines::new(Box::new(io::stderr())))
         };
         let progress = Progress { epochs, total_steps, latest: None, view };
-        if let View::Bar(bar) = &progress.view {
+        if let View::Bar { bar, .. } = &progress.view {
             bar.set_prefix(progress.epoch_text(1));
         }
         progress
@@ -57,7 +68,7 @@ impl Progress {
         self.latest = latest.copied();
         match &mut self.view {
             View::Hidden => {}
-            View::Bar(bar) => {
+            View::Bar { bar, .. } => {
                 bar.set_position(step);
                 bar.reset_eta();
             }
@@ -71,14 +82,18 @@ impl Progress {
         let (loss, speed) = (number(loss), rate(samples_per_s));
         match &mut self.view {
             View::Hidden => {}
-            View::Bar(bar) => {
+            View::Bar { bar, width } => {
                 bar.set_position(step);
                 let total = count(self.total_steps);
-                bar.set_prefix(format!("{epoch} step {:>width$}", count(step), width = total.len()));
+                let step = format!(" step {:>width$}", count(step), width = total.len());
                 let val = self.latest.and_then(|latest| latest.val_score).map(short_score);
                 let val = val.map_or(String::new(), |score| format!(" val {score}"));
                 let left = time_left(bar.eta().as_secs_f64());
-                bar.set_message(format!("loss {loss}{val} {speed}/s {left}"));
+                let parts =
+                    [(loss_text(&loss), 0), (val, 1), (format!(" {speed}/s"), 3), (format!(" {left}"), 2)];
+                let (prefix, message) = fit(epoch, step, parts, width().saturating_sub(MARGIN));
+                bar.set_prefix(prefix);
+                bar.set_message(message);
             }
             View::Lines(lines) => {
                 let now = Instant::now();
@@ -97,7 +112,7 @@ impl Progress {
         let line = epoch_line(&self.epoch_text(metrics.epoch), metrics);
         match &mut self.view {
             View::Hidden => {}
-            View::Bar(_) => self.step(metrics.step, metrics.train_loss, metrics.samples_per_s),
+            View::Bar { .. } => self.step(metrics.step, metrics.train_loss, metrics.samples_per_s),
             View::Lines(lines) => lines.epoch(line, Instant::now()),
         }
     }
@@ -106,7 +121,7 @@ impl Progress {
     pub fn message(&mut self, text: &str) {
         match &mut self.view {
             View::Hidden => {}
-            View::Bar(bar) => bar.suspend(|| write_line(&mut io::stderr(), text)),
+            View::Bar { bar, .. } => bar.suspend(|| write_line(&mut io::stderr(), text)),
             View::Lines(lines) => write_line(&mut lines.out, text),
         }
     }
@@ -115,7 +130,7 @@ impl Progress {
     pub fn finish(&mut self) {
         match &mut self.view {
             View::Hidden => {}
-            View::Bar(bar) => bar.finish_and_clear(),
+            View::Bar { bar, .. } => bar.finish_and_clear(),
             View::Lines(lines) => lines.finish(),
         }
     }
@@ -135,10 +150,82 @@ impl Drop for Progress {
     }
 }
 
-fn bar(total_steps: u64, colours: bool) -> ProgressBar {
+fn loss_text(loss: &str) -> String {
+    format!("loss {loss}")
+}
+
+/// What stands before and behind a bar in a line of `width` columns: what counts least is left out where there is no
+/// room for it and for the shortest bar. Parts with a higher number go first, the step before them.
+fn fit(epoch: String, step: String, parts: [(String, u8); 4], width: usize) -> (String, String) {
+    let columns = |text: &str| text.chars().count();
+    let mut parts: Vec<(String, u8)> = parts.into();
+    let mut prefix = epoch.clone() + &step;
+    let line = |prefix: &str, parts: &[(String, u8)]| {
+        columns(prefix) + parts.iter().map(|(part, _)| columns(part)).sum::<usize>() + 2 + SHORTEST_BAR
+    };
+    if line(&prefix, &parts) > width {
+        prefix = epoch;
+    }
+    while line(&prefix, &parts) > width && parts.len() > 1 {
+        let least = parts.iter().map(|&(_, rank)| rank).max();
+        parts.retain(|&(_, rank)| Some(rank) != least);
+    }
+    let room = width.saturating_sub(columns(&prefix) + 2);
+    let message: String = parts.into_iter().map(|(part, _)| part).collect();
+    (prefix, message.chars().take(room).collect())
+}
+
+/// Stderr, a few columns narrower than it is: a terminal that shows Ctrl-C as `^C` then does so in the bar's own
+/// line, which is cleared, and not in the next one.
+#[derive(Debug)]
+struct Narrow(fn() -> usize);
+
+impl Narrow {
+    fn put(&self, text: &str) -> io::Result<()> {
+        io::stderr().write_all(text.as_bytes())
+    }
+    fn moved(&self, n: usize, to: char) -> io::Result<()> {
+        if n == 0 { Ok(()) } else { self.put(&format!("\x1b[{n}{to}")) }
+    }
+}
+
+impl TermLike for Narrow {
+    fn width(&self) -> u16 {
+        u16::try_from((self.0)().saturating_sub(MARGIN)).unwrap_or(u16::MAX)
+    }
+    fn move_cursor_up(&self, n: usize) -> io::Result<()> {
+        self.moved(n, 'A')
+    }
+    fn move_cursor_down(&self, n: usize) -> io::Result<()> {
+        self.moved(n, 'B')
+    }
+    fn move_cursor_right(&self, n: usize) -> io::Result<()> {
+        self.moved(n, 'C')
+    }
+    fn move_cursor_left(&self, n: usize) -> io::Result<()> {
+        self.moved(n, 'D')
+    }
+    fn write_line(&self, text: &str) -> io::Result<()> {
+        self.put(&format!("{text}\n"))
+    }
+    fn write_str(&self, text: &str) -> io::Result<()> {
+        self.put(text)
+    }
+    fn clear_line(&self) -> io::Result<()> {
+        self.put("\r\x1b[2K")
+    }
+    fn flush(&self) -> io::Result<()> {
+        io::stderr().flush()
+    }
+}
+
+fn bar(total_steps: u64, colours: bool, width: fn() -> usize) -> ProgressBar {
     let template = if colours { "{prefix} {wide_bar:.cyan/dim} {msg}" } else { "{prefix} {wide_bar} {msg}" };
     let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-    let bar = ProgressBar::with_draw_target(Some(total_steps), ProgressDrawTarget::stderr());
+    let bar = ProgressBar::with_draw_target(
+        Some(total_steps),
+        ProgressDrawTarget::term_like_with_hz(Box::new(Narrow(width)), 20),
+    );
     bar.with_style(style.progress_chars("━╸─")).with_message("starting")
 }
 
@@ -284,6 +371,24 @@ mod tests {
     }
 
     #[test]
+    fn the_bar_fits_any_terminal() {
+        let parts = || {
+            let texts = ["loss 0.1234", " val 96.10%", " 21.3k/s", " 1m 05s left"];
+            let [a, b, c, d] = texts.map(String::from);
+            [(a, 0), (b, 1), (c, 3), (d, 2)]
+        };
+        for width in 0..120 {
+            let (prefix, message) = fit("epoch  3/20".into(), " step 120".into(), parts(), width);
+            assert!(width < 15 || prefix.len() + message.len() + 2 <= width, "{width}: {prefix}|{message}");
+        }
+        let (prefix, message) = fit("epoch  3/20".into(), " step 120".into(), parts(), 46);
+        assert_eq!((prefix.as_str(), message.as_str()), ("epoch  3/20", "loss 0.1234 val 96.10%"));
+        let (prefix, message) = fit("epoch  3/20".into(), " step 120".into(), parts(), 76);
+        assert_eq!(prefix, "epoch  3/20 step 120");
+        assert_eq!(message, "loss 0.1234 val 96.10% 21.3k/s 1m 05s left");
+    }
+
+    #[test]
     fn fast_epochs_give_the_first_and_the_last_line() {
         let page = Page::default();
         let mut progress = progress(&page);
@@ -326,7 +431,7 @@ mod tests {
         }
         let mut closed =
             Progress { view: View::Lines(Lines::new(Box::new(Closed))), ..progress(&Page::default()) };
-        let mut quiet = Progress::new(460, 20, true, true);
+        let mut quiet = Progress::new(460, 20, true, true, || 80);
         for progress in [&mut closed, &mut quiet] {
             progress.message("hello");
             progress.step(1, 0.5, 100.0);

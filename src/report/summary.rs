@@ -154,8 +154,15 @@ impl fmt::Display for EndSummary<'_> {
         writeln!(f, "\nrun   {}", result.run)?;
         match result.status {
             Status::Completed | Status::Stopped => {
-                writeln!(f, "next  bngpu eval {run}")?;
-                writeln!(f, "      bngpu predict {run} --data FILE")
+                // `eval` takes the test rows unless told otherwise.
+                let has = |part: &str| self.splits.iter().any(|split| split.name == part);
+                let eval = match (has("test"), has("val")) {
+                    (true, _) => Some(format!("bngpu eval {run}")),
+                    (false, true) => Some(format!("bngpu eval {run} --split val")),
+                    (false, false) => None,
+                };
+                let next = eval.into_iter().chain([format!("bngpu predict {run} --data FILE")]);
+                next.zip(["next", ""]).try_for_each(|(line, head)| writeln!(f, "{head:<6}{line}"))
             }
             Status::Diverged => {
                 writeln!(f, "next  train again with a smaller --lr, with --clip-norm or with --bn")
@@ -328,7 +335,7 @@ mod tests {
     #[test]
     fn every_end_says_what_to_do_next() {
         for (status, next) in [
-            (Status::Stopped, "next  bngpu eval 'my runs/a'\n"),
+            (Status::Stopped, "next  bngpu predict 'my runs/a' --data FILE\n"),
             (Status::Interrupted, "next  bngpu resume 'my runs/a'\n"),
             (Status::Diverged, "next  train again with a smaller --lr"),
         ] {

@@ -83,6 +83,26 @@ pub fn percent(share: f64) -> String {
     if share.is_finite() { format!("{:.2} %", 100.0 * share) } else { number(share) }
 }
 
+/// `text` behind `heading`, broken at words into lines of at most `width` columns, the later ones indented as far as
+/// the heading reaches.
+pub fn wrapped(heading: &str, text: &str, width: usize) -> String {
+    let indent = heading.chars().count();
+    let (mut lines, mut line) = (heading.to_owned(), indent);
+    for (at, word) in text.split_whitespace().enumerate() {
+        let length = word.chars().count();
+        if at > 0 && line + 1 + length > width {
+            lines += &format!("\n{:indent$}", "");
+            line = indent;
+        } else if at > 0 {
+            lines.push(' ');
+            line += 1;
+        }
+        lines += word;
+        line += length;
+    }
+    lines
+}
+
 /// Where the text of a column stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Align {
@@ -114,6 +134,14 @@ pub fn columns(rows: &[Vec<String>], align: &[Align]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lines_break_at_words_and_hang() {
+        let text = wrapped("device  ", "native CPU engine, because there is no GPU", 31);
+        assert_eq!(text, "device  native CPU engine,\n        because there is no GPU");
+        let long = "x".repeat(90);
+        assert_eq!(wrapped("note    ", &long, 40), format!("note    {long}"));
+    }
 
     #[test]
     fn thousands_are_separated() {

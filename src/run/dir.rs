@@ -108,12 +108,20 @@ impl RunDir {
     fn create_at(path: &Path) -> Result<RunDir, RunError> {
         fs::create_dir_all(path).map_err(|error| RunError::io("create the folder", path, error))?;
         let lock = lock(path)?;
-        let taken = RunFile::ALL.map(RunFile::name).into_iter().chain(["trials.jsonl", "study.journal"]);
-        if let Some(found) = taken.into_iter().find(|name| path.join(name).exists()) {
-            return Err(RunError::Occupied { path: path.to_owned(), found });
-        }
+        RunDir::check_free(path)?;
         clear_temporary_files(path);
         Ok(RunDir { path: path.to_owned(), _lock: lock })
+    }
+
+    /// Whether a new run can have the folder `path`, as far as can be told without making it.
+    ///
+    /// Errors: [`RunError::Occupied`] if it holds a run.
+    pub fn check_free(path: &Path) -> Result<(), RunError> {
+        let taken = RunFile::ALL.map(RunFile::name).into_iter().chain(["trials.jsonl", "study.journal"]);
+        match taken.into_iter().find(|name| path.join(name).exists()) {
+            Some(found) => Err(RunError::Occupied { path: path.to_owned(), found }),
+            None => Ok(()),
+        }
     }
 
     /// Opens a run to read it.
@@ -217,7 +225,11 @@ fn check_is_run(path: &Path) -> Result<(), RunError> {
         |what: &str, remedy: String| RunError::NotARun { path: path.to_owned(), what: what.into(), remedy };
     if path.is_file() {
         let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        return Err(not_a_run("is a file", format!("give the run's folder, {}", folder.display())));
+        let remedy = match folder.join(RunFile::Config.name()).is_file() {
+            true => format!("give the run's folder, {}", folder.display()),
+            false => format!("give the folder of a run, as `bngpu train` prints it at its end ({RUNS}/...)"),
+        };
+        return Err(not_a_run("is a file", remedy));
     }
     if !path.is_dir() {
         let meant = Path::new(RUNS).join(path);
@@ -346,11 +358,15 @@ mod tests {
         for (path, expected) in [
             (dir.path().join("none"), "does not exist"),
             (dir.path().to_owned(), "has no config.toml"),
-            (file, "is a file; give the run's folder"),
+            (file.clone(), "is a file; give the folder of a run, as"),
         ] {
             let text = RunDir::open(&path).unwrap_err().to_string();
             assert!(text.contains(expected), "{text}");
         }
+        fs::write(dir.path().join("config.toml"), "").unwrap();
+        let text = RunDir::open(&file).unwrap_err().to_string();
+        let folder = dir.path().display();
+        assert!(text.contains(&format!("is a file; give the run's folder, {folder}")), "{text}");
     }
 
     #[test]

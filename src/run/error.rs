@@ -13,7 +13,7 @@ pub enum RunError {
     Io { doing: &'static str, path: PathBuf, cause: io::Error },
 
     /// A file of weights that is damaged, foreign or contradicts itself.
-    #[error("{}: {fault}; {}", path.display(), fault.remedy())]
+    #[error("{}: {fault}; {}", path.display(), model_remedy(path, fault))]
     Model { path: PathBuf, fault: ModelFault },
 
     /// A line of `metrics.jsonl` that cannot be read.
@@ -72,6 +72,23 @@ fn io_remedy(cause: &io::Error) -> &'static str {
     }
 }
 
+/// What to do about a model file that is refused, to be put behind the fault.
+fn model_remedy(path: &Path, fault: &ModelFault) -> &'static str {
+    let is = |name: &str| path.file_name().is_some_and(|file| file == name);
+    match fault {
+        ModelFault::Foreign(_) | ModelFault::Format { .. } => fault.remedy(),
+        _ if is("best.safetensors") => {
+            "restore it from a copy, or train again; `bngpu eval` and `predict` take the run's latest weights \
+             with --weights last"
+        }
+        _ if is("last.safetensors") => {
+            "restore it from a copy, or train again; `bngpu eval` and `predict` take the run's best weights \
+             with --weights best"
+        }
+        _ => fault.remedy(),
+    }
+}
+
 /// Why the bytes of a model file are refused.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum ModelFault {
@@ -97,7 +114,7 @@ impl ModelFault {
     pub fn remedy(&self) -> &'static str {
         match self {
             ModelFault::Truncated { .. } | ModelFault::Damaged | ModelFault::Inconsistent(_) => {
-                "use the run's other checkpoint or a copy of this one, or train again"
+                "restore it from a copy, or train again"
             }
             ModelFault::Foreign(_) => "give a run that `bngpu train` made",
             ModelFault::Format { .. } => "read it with the version of bngpu that wrote it (see env.json)",

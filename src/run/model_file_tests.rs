@@ -204,7 +204,7 @@ fn the_error_names_file_cause_and_remedy() {
     fs::write(&path, bytes).unwrap();
     let text = ModelFile::load(&path).unwrap_err().to_string();
     assert!(text.contains("best.safetensors: its checksum does not match"), "{text}");
-    assert!(text.contains("use the run's other checkpoint"), "{text}");
+    assert!(text.contains("--weights last"), "{text}");
     let missing = ModelFile::load(&dir.path().join("none.safetensors")).unwrap_err().to_string();
     assert!(missing.contains("none.safetensors") && missing.contains("check the path"), "{missing}");
 }

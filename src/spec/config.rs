@@ -114,7 +114,7 @@ pub struct PartialConfig {
     /// Decoupled weight decay (AdamW), a fraction of lr
     #[arg(long, value_name = "DECAY", help_heading = TRAINING)]
     pub weight_decay: Option<Real>,
-    /// How the learning rate runs over the training
+    /// How the learning rate runs over the training: step, x0.1 from half, x0.01 from three quarters; exponential, down to 1 % at the end; cosine, down to 0; one-cycle, up and down
     #[arg(long, value_name = "NAME", help_heading = TRAINING)]
     pub schedule: Option<Schedule>,
     /// Steps over which the learning rate rises at the start

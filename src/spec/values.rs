@@ -215,7 +215,7 @@ impl FromStr for Hidden {
     fn from_str(text: &str) -> Result<Self, String> {
         let text = text.trim();
         let mut layers = Vec::new();
-        if !text.is_empty() && text != "none" {
+        if !text.is_empty() && !text.eq_ignore_ascii_case("none") {
             for part in text.split(',') {
                 let (units, times) = part.split_once(['x', 'X']).unwrap_or((part, "1"));
                 let number = |t: &str| t.trim().parse::<usize>().map_err(|_| expected::<Self>());
@@ -240,7 +240,7 @@ impl Typed for Init {
 impl FromStr for Init {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
-        match text.trim() {
+        match text.trim().to_ascii_lowercase().as_str() {
             "he" => Ok(Init::He),
             "xavier" => Ok(Init::Xavier),
             other => other

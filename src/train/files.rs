@@ -104,7 +104,9 @@ impl RunFiles {
         let mut last = self.origin.file(layers);
         last.optimizer = Some(model::optimizer(member, base, moments));
         last.metadata.insert(STATE.into(), to_json(state));
-        last.save(&self.last())
+        last.save(&self.last())?;
+        log::debug!("step {} stored in {}", state.step, self.last().display());
+        Ok(())
     }
 
     fn write_best(&self, layers: &[LayerTensors], of: Best) -> Result<(), RunError> {
@@ -157,6 +159,14 @@ impl Stored {
         Ok((place.epoch, place.step))
     }
 
+    /// Where training stood, of `last.safetensors`.
+    ///
+    /// # Errors
+    /// If it is not there.
+    pub fn state(&self) -> Result<TrainingState, RunError> {
+        json(&self.path, &self.file, STATE)
+    }
+
     /// Fingerprint of the data it was trained on.
     pub fn fingerprint(&self) -> &str {
         self.file.metadata.get(FINGERPRINT).map(String::as_str).unwrap_or_default()
@@ -169,7 +179,7 @@ impl Stored {
     /// If it is not a state of this member.
     pub fn checkpoint(&self, dir: &RunDir, population: &Population) -> Result<Checkpoint, RunError> {
         let (member, base) = (&population.members[0], &population.bases[0]);
-        let state: TrainingState = json(&self.path, &self.file, STATE)?;
+        let state = self.state()?;
         let mut weights = Weights::zeros(&population.sizes);
         let fits = model::put_layers(member, base, &self.file.layers, &mut weights)
             && self

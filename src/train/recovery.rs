@@ -125,6 +125,8 @@ impl Trainer<'_> {
     pub(super) fn store_checkpoint(&mut self, events: &mut dyn Events) -> Result<(), TrainError> {
         if let Some(checkpoint) = &self.checkpoint {
             self.stored.measure(|| events.checkpoint(&self.population, checkpoint))?;
+            let step = checkpoint.members.iter().map(|m| m.state.step).max().unwrap_or(0);
+            log::info!("checkpoint of step {step} in {:.0} ms", 1e3 * self.stored.took.as_secs_f64());
         }
         Ok(())
     }
@@ -145,6 +147,7 @@ impl Trainer<'_> {
             }
             let step = self.checkpoint.as_ref().map_or(0, |good| good.members[0].state.step);
             events.message(&format!("{error}; going on from step {step}, try {} of {TRIES}", self.tries));
+            log::info!("recovery: a new engine with shorter submits and smaller windows");
             self.factory.soften();
             std::thread::sleep(self.pace.backoff * self.tries);
             match self.rebuild() {
@@ -160,6 +163,7 @@ impl Trainer<'_> {
         self.engine = None;
         let mut engine = self.factory.build(&self.population, &self.problem.table)?;
         self.info = engine.info().clone();
+        log::info!("engine on {}: {} members", self.info.device, self.population.len());
         engine.initialize()?;
         match &self.checkpoint {
             Some(Checkpoint { weights, members }) => {

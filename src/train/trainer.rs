@@ -210,6 +210,7 @@ impl<'a> Trainer<'a> {
         let start = Instant::now();
         let records = engine.run(StepKind::Train, &steps)?;
         let seconds = start.elapsed().as_secs_f64();
+        log::debug!("{count} steps in {:.1} ms", 1e3 * seconds);
         for &at in active {
             let (mut loss, mut rows) = (0.0, 0);
             let state = &mut self.members[at].state;

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Failure, say, start_log};
+use super::{Failure, start_log, tell};
 use crate::cli::{DevicesArgs, Exit};
 use crate::engine::gpu::adapters::{self, AdapterSummary, Choice, ChooseError, Chosen, NoAdapter};
 use crate::engine::{DeviceRequest, choose, self_test};
@@ -17,7 +17,7 @@ const WIDTH: usize = 80;
 /// # Errors
 /// If `--device` names no device, or a kernel fails its test.
 pub fn run(args: DevicesArgs) -> Result<Exit, Failure> {
-    start_log(args.reporting.log);
+    start_log(args.reporting.log, args.reporting.quiet, args.reporting.json);
     if args.self_test {
         return self_test(args.device.as_deref().unwrap_or("gpu"), args.reporting.json);
     }
@@ -31,7 +31,7 @@ pub fn run(args: DevicesArgs) -> Result<Exit, Failure> {
 /// Every kernel of the device against the CPU reference in f64.
 fn self_test(device: &str, as_json: bool) -> Result<Exit, Failure> {
     let factory = choose(&DeviceRequest { device, data_memory: None })?;
-    say(format!("device  {}", factory.why()));
+    tell("device", factory.why());
     let outcomes = self_test::self_test(&|population, table| factory.build(population, table))?;
     let failed = outcomes.iter().filter(|o| !o.passed()).count();
     let text = if as_json {
@@ -39,7 +39,10 @@ fn self_test(device: &str, as_json: bool) -> Result<Exit, Failure> {
             .iter()
             .map(|o| json!({ "kernel": o.kernel, "runs": o.runs, "error_over_bound": o.worst, "passed": o.passed() }))
             .collect();
-        format!("{:#}\n", json!({ "device": factory.why(), "passed": failed == 0, "kernels": kernels }))
+        format!(
+            "{:#}\n",
+            json!({ "device": factory.name(), "reason": factory.reason(), "passed": failed == 0, "kernels": kernels })
+        )
     } else {
         const ALIGN: [Align; 4] = [Align::Left, Align::Right, Align::Right, Align::Left];
         let head = ["kernel", "runs", "error / bound", ""].map(String::from).to_vec();
@@ -77,7 +80,8 @@ fn show(
         shown.iter().for_each(|adapter| text += &(details(adapter) + "\n"));
     }
     let flag = if device.is_some() { "--device " } else { "" };
-    text += &wrapped(&format!("{flag}{wanted} takes {}, because {}.", chosen.name, chosen.reason));
+    let article = if chosen.choice == Choice::Cpu { "the " } else { "" };
+    text += &wrapped(&format!("{flag}{wanted} takes {article}{}, because {}.", chosen.name, chosen.reason));
     Ok(text)
 }
 
@@ -288,7 +292,7 @@ because it is the only usable discrete GPU.
     fn without_adapter_the_cause_is_told() {
         let text = show(Err(&NoAdapter::NoLoader), None, false).unwrap();
         assert!(
-            text.starts_with("auto takes the CPU engine, because there is no GPU: no Vulkan loader"),
+            text.starts_with("auto takes the native CPU engine, because there is no GPU: no Vulkan"),
             "{text}"
         );
         assert!(text.contains("mesa-vulkan-drivers"), "{text}");

@@ -4,21 +4,19 @@ use serde_json::{Map, Value};
 
 use crate::cli::{EvalArgs, Exit, SplitArg};
 use crate::data::Part;
-use crate::engine::{DeviceRequest, choose};
 use crate::report::stdout;
 use crate::report::text::{count, number, percent};
-use crate::run::{RunDir, RunFile, Score};
-use crate::train::{Problem, Stored};
+use crate::run::{RunDir, Score};
+use crate::train::Problem;
 
-use super::{Failure, say, start_log};
+use super::{Failure, device_of_run, say, start_log, tell, weights};
 
 pub fn run(args: EvalArgs) -> Result<Exit, Failure> {
     let reporting = args.common.reporting;
-    start_log(reporting.log);
+    start_log(reporting.log, reporting.quiet, reporting.json);
     let dir = RunDir::open(&args.run)?;
-    let stored = Stored::load(&dir, RunFile::Best)?;
-    let device = args.common.device.as_deref().unwrap_or(&stored.request.device);
-    let factory = choose(&DeviceRequest { device, data_memory: stored.request.data.data_memory })?;
+    let stored = weights(&dir, args.weights)?;
+    let factory = device_of_run(&dir, args.common.device.as_deref(), &stored.request)?;
 
     let data_dir = args.data_dir.as_deref().or(stored.request.data.data_dir.as_deref());
     let part = match (args.split, &args.data) {
@@ -30,7 +28,7 @@ pub fn run(args: EvalArgs) -> Result<Exit, Failure> {
     let source = args.data.as_deref().unwrap_or(stored.preprocessing.source());
     let mut rows = stored.preprocessing.read_labelled(source, data_dir, part)?;
     for note in std::mem::take(&mut rows.notes) {
-        say(format!("note    {note}"));
+        tell("note", &note);
     }
     let n = rows.rows;
     let problem = Problem::of_rows(rows, &stored.preprocessing);
@@ -41,7 +39,7 @@ pub fn run(args: EvalArgs) -> Result<Exit, Failure> {
     let nothing = (f64::NAN, Score::Accuracy(f64::NAN));
     let (loss, score) = model.evaluate(Part::Test)?.unwrap_or(nothing);
 
-    say(format!("device  {}", factory.why()));
+    tell("device", factory.why());
     let good = match score {
         Score::Accuracy(accuracy) => format!("accuracy {}", percent(accuracy)),
         Score::Regression { rmse, r2 } => {

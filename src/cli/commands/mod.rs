@@ -10,12 +10,20 @@ mod session;
 mod train;
 
 use std::io::{IsTerminal, Write};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 pub use failure::Failure;
 
+use super::args::WeightsArg;
 use super::{Cli, Command, Exit};
 use crate::data::{Dataset, LoadRequest, load};
+use crate::engine::{DeviceRequest, EngineFactory, choose, choose_again};
+use crate::report::text::{count, wrapped};
+use crate::run::{RunDir, RunFile};
 use crate::spec::{LogLevel, RunRequest};
+use crate::train::Stored;
 
 /// Does what was asked for.
 ///
@@ -32,13 +40,35 @@ pub fn run(cli: Cli) -> Result<Exit, Failure> {
     }
 }
 
-/// Writes a line to stderr; nobody reading is no error.
+/// Whether nothing but errors and warnings is wanted on stderr: `--quiet` with `--json`.
+static SILENT: AtomicBool = AtomicBool::new(false);
+
+/// Writes a line to stderr, unless nothing but errors and warnings is wanted there.
 fn say(text: impl AsRef<str>) {
+    if !SILENT.load(Ordering::Relaxed) {
+        warn(text);
+    }
+}
+
+/// Says something under a heading of eight columns, wrapped to the terminal.
+fn tell(heading: &str, text: &str) {
+    say(wrapped(&format!("{heading:<8}"), text, terminal_width()));
+}
+
+/// Columns of the terminal behind stderr, 80 where there is none.
+fn terminal_width() -> usize {
+    let size = terminal_size::terminal_size_of(std::io::stderr());
+    size.map_or(80, |(width, _)| usize::from(width.0)).max(20)
+}
+
+/// Writes a line to stderr; nobody reading is no error.
+fn warn(text: impl AsRef<str>) {
     let _ = std::io::stderr().write_all(format!("{}\n", text.as_ref().trim_end()).as_bytes());
 }
 
 /// Messages of the libraries and of `log`, on stderr.
-fn start_log(level: LogLevel) {
+fn start_log(level: LogLevel, quiet: bool, json: bool) {
+    SILENT.store(quiet && json, Ordering::Relaxed);
     let mut builder = env_logger::Builder::new();
     // The graphics libraries tell much that is none of the user's business.
     let others = log::LevelFilter::from(level).min(log::LevelFilter::Warn);
@@ -53,6 +83,7 @@ fn stderr_is_terminal() -> bool {
 /// Loads the data of a run; `source` is where they are.
 fn load_data(request: &RunRequest, source: &str) -> Result<Dataset, Failure> {
     let data = &request.data;
+    let start = Instant::now();
     let dataset = load(&LoadRequest {
         source: source.to_owned(),
         target: data.target.clone(),
@@ -63,5 +94,66 @@ fn load_data(request: &RunRequest, source: &str) -> Result<Dataset, Failure> {
         seed: request.training.seed,
         data_dir: data.data_dir.clone(),
     })?;
+    let split = &dataset.split;
+    let (ms, features) = (1e3 * start.elapsed().as_secs_f64(), dataset.n_features);
+    log::info!("{} loaded in {ms:.0} ms: {} rows", dataset.source, split.train + split.val + split.test);
+    log::debug!("train {}, val {}, test {} rows; {features} features", split.train, split.val, split.test);
     Ok(dataset)
+}
+
+/// The device that `--device` names, else the one that the run `dir` was trained on, else, with a note, what `auto`
+/// takes.
+fn device_of_run(
+    dir: &RunDir,
+    given: Option<&str>,
+    request: &RunRequest,
+) -> Result<Box<dyn EngineFactory>, Failure> {
+    let data_memory = request.data.data_memory;
+    let named = |device: &str| choose(&DeviceRequest { device, data_memory });
+    if let Some(device) = given {
+        return Ok(named(device)?);
+    }
+    let env = dir.read_env().ok();
+    let trained_on = env.as_ref().and_then(|env| env.engine.get("device")?.as_str());
+    let (wanted, found) = match trained_on {
+        Some(name) => (name, choose_again(name, data_memory)),
+        None => (request.device.as_str(), named(&request.device).ok()),
+    };
+    match found {
+        Some(factory) => Ok(factory),
+        None => {
+            tell(
+                "note",
+                &format!("this machine has no {wanted}, which the run asks for: --device auto decides"),
+            );
+            Ok(named("auto")?)
+        }
+    }
+}
+
+/// The weights of a run that are asked for; the latest, with a note, where there are no best ones.
+fn weights(dir: &RunDir, asked: Option<WeightsArg>) -> Result<Stored, Failure> {
+    match asked {
+        Some(WeightsArg::Best) => return Ok(Stored::load(dir, RunFile::Best)?),
+        Some(WeightsArg::Last) => return Ok(Stored::load(dir, RunFile::Last)?),
+        None => {}
+    }
+    if dir.file(RunFile::Best).exists() || !dir.file(RunFile::Last).exists() {
+        return Ok(Stored::load(dir, RunFile::Best)?);
+    }
+    let stored = Stored::load(dir, RunFile::Last)?;
+    let (best, last) = (RunFile::Best.name(), RunFile::Last.name());
+    let at = count(stored.state()?.step);
+    warn(format!(
+        "note    the run has no {best} (no epoch had a finite validation loss): {last}, of step {at}, serves"
+    ));
+    Ok(stored)
+}
+
+/// Where a source is, if it is a path, so that it is found from any folder; names stay.
+fn anchored(source: &str) -> String {
+    let path = Path::new(source);
+    let is_path = source != "digits" && path.exists();
+    let absolute = std::path::absolute(path).ok().filter(|_| is_path);
+    absolute.and_then(|path| path.into_os_string().into_string().ok()).unwrap_or_else(|| source.to_owned())
 }

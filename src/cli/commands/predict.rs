@@ -4,26 +4,24 @@ use serde_json::{Map, Value};
 
 use crate::cli::{Exit, PredictArgs};
 use crate::data::{Part, Preprocessing, Task};
-use crate::engine::{DeviceRequest, choose};
 use crate::report::stdout;
 use crate::report::text::count;
-use crate::run::{RunDir, RunFile, write_whole};
-use crate::train::{Problem, Stored};
+use crate::run::{RunDir, write_whole};
+use crate::train::Problem;
 
-use super::{Failure, say, start_log};
+use super::{Failure, device_of_run, say, start_log, tell, weights};
 
 pub fn run(args: PredictArgs) -> Result<Exit, Failure> {
     let reporting = args.common.reporting;
-    start_log(reporting.log);
+    start_log(reporting.log, reporting.quiet, reporting.json);
     let dir = RunDir::open(&args.run)?;
-    let stored = Stored::load(&dir, RunFile::Best)?;
-    let device = args.common.device.as_deref().unwrap_or(&stored.request.device);
-    let factory = choose(&DeviceRequest { device, data_memory: stored.request.data.data_memory })?;
+    let stored = weights(&dir, args.weights)?;
+    let factory = device_of_run(&dir, args.common.device.as_deref(), &stored.request)?;
 
     let data_dir = args.data_dir.as_deref().or(stored.request.data.data_dir.as_deref());
     let mut rows = stored.preprocessing.read(&args.data, data_dir, Part::All)?;
     for note in std::mem::take(&mut rows.notes) {
-        say(format!("note    {note}"));
+        tell("note", &note);
     }
     let n = rows.rows;
     let problem = Problem::of_rows(rows, &stored.preprocessing);
@@ -32,7 +30,7 @@ pub fn run(args: PredictArgs) -> Result<Exit, Failure> {
     let mut model = stored.inference(factory.as_ref(), population, &problem, None)?;
     let outputs = model.outputs(0..n)?;
 
-    say(format!("device  {}", factory.why()));
+    tell("device", factory.why());
     let text = match reporting.json {
         true => json_lines(&stored.preprocessing, &outputs),
         false => csv(&stored.preprocessing, &outputs),

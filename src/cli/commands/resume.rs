@@ -7,10 +7,12 @@ use crate::spec::{PartialConfig, RunRequest, resolve};
 use crate::train::Stored;
 
 use super::session::{Place, Session};
-use super::{Failure, load_data, say, start_log};
+use super::{Failure, device_of_run, load_data, say, start_log, tell};
 
 pub fn run(args: ResumeArgs) -> Result<Exit, Failure> {
-    start_log(args.common.reporting.log);
+    let reporting = &args.common.reporting;
+    start_log(reporting.log, reporting.quiet, reporting.json);
+    let given = args.common.device.clone();
     let dir = RunDir::open_to_write(&args.run)?;
     let request = request(&dir, args)?;
     let stored = match dir.file(RunFile::Last).exists() {
@@ -18,9 +20,16 @@ pub fn run(args: ResumeArgs) -> Result<Exit, Failure> {
         false => None,
     };
     let Some(stored) = stored else {
+        if had_checkpoint(&dir) {
+            let what = "is missing, though the run has been trained".into();
+            let remedy = "restore it from a copy, or train again in another folder with `bngpu train --config` of \
+                          the run's config.toml; `bngpu eval` and `predict` still take its best weights";
+            return Err(RunError::Content { path: dir.file(RunFile::Last), what, remedy }.into());
+        }
         say("no checkpoint yet: training begins anew");
+        let factory = device_of_run(&dir, given.as_deref(), &request)?;
         let dataset = load_data(&request, &request.data.source)?;
-        let session = Session::new(request, dataset)?;
+        let session = Session::new(request, dataset, factory)?;
         session.introduce();
         return session.train(|| Ok(Place { dir, began_on: None }), None);
     };
@@ -44,7 +53,8 @@ pub fn run(args: ResumeArgs) -> Result<Exit, Failure> {
             });
         }
     }
-    let session = Session::new(request, dataset)?;
+    let factory = device_of_run(&dir, given.as_deref(), &request)?;
+    let session = Session::new(request, dataset, factory)?;
     let checkpoint = stored.checkpoint(&dir, session.population())?;
     if checkpoint.members[0].state.best.is_some() || !session.has_val() {
         let best = Stored::load(&dir, RunFile::Best)?;
@@ -55,12 +65,20 @@ pub fn run(args: ResumeArgs) -> Result<Exit, Failure> {
     let (recorded, epochs) = (checkpoint.members[0].history.len() as u64, checkpoint.members[0].state.epochs);
     if recorded != epochs {
         let name = RunFile::MetricsJsonl.name();
-        say(format!("note    {name} holds {} of the {} epochs done", count(recorded), count(epochs)));
+        tell("note", &format!("{name} holds {} of the {} epochs done", count(recorded), count(epochs)));
     }
     session.introduce();
     let device = env.engine.get("device").and_then(|device| device.as_str()).unwrap_or("another device");
     let began_on = Some(device.to_owned());
     session.train(|| Ok(Place { dir, began_on }), Some(checkpoint))
+}
+
+/// Whether a run without `last.safetensors` had one: that is the first file of a training apart from a best model of
+/// no epoch.
+fn had_checkpoint(dir: &RunDir) -> bool {
+    let best = dir.file(RunFile::Best).exists().then(|| Stored::load(dir, RunFile::Best)?.best());
+    let trained = !matches!(best, None | Some(Ok((0, _))));
+    trained || dir.file(RunFile::MetricsJsonl).exists()
 }
 
 /// That a file of the run is not its own.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::cli::Exit;
 use crate::data::{Dataset, Part, Task};
-use crate::engine::{DeviceRequest, Engine, EngineFactory, EngineInfo, choose};
+use crate::engine::{Engine, EngineFactory, EngineInfo};
 use crate::population::Population;
 use crate::report::text::{count, counted};
 use crate::report::{
@@ -17,7 +17,7 @@ use crate::train::{
     Checkpoint, Ended, Events, Origin, Pace, Problem, RunFiles, Stop, Stored, Trainer, TrainingState, member,
 };
 
-use super::{Failure, say, stderr_is_terminal};
+use super::{Failure, say, stderr_is_terminal, tell, terminal_width, warn};
 
 /// A training that is known to be possible.
 pub struct Session {
@@ -29,7 +29,7 @@ pub struct Session {
     /// Of (val, test), where they have rows.
     baselines: [Option<f64>; 2],
     /// What is told of the data.
-    about: Vec<String>,
+    about: Vec<(&'static str, String)>,
 }
 
 /// The folder of a run.
@@ -43,15 +43,17 @@ impl Session {
     /// Checks everything that can be checked before there is a folder.
     ///
     /// # Errors
-    /// If there is no such device, or no step can be made.
-    pub fn new(request: RunRequest, dataset: Dataset) -> Result<Session, Failure> {
+    /// If no step can be made.
+    pub fn new(
+        request: RunRequest,
+        dataset: Dataset,
+        factory: Box<dyn EngineFactory>,
+    ) -> Result<Session, Failure> {
         let about = about(&dataset);
         let baselines = [Part::Val, Part::Test].map(|part| dataset.baseline(part));
         let (preprocessing, fingerprint) = (dataset.preprocessing.clone(), dataset.fingerprint.clone());
         let problem = Problem::new(dataset);
         let member = member(&request.training, &problem)?;
-        let data_memory = request.data.data_memory;
-        let factory = choose(&DeviceRequest { device: &request.device, data_memory })?;
         let (inputs, outputs) = (member.inputs, member.outputs());
         let origin = Origin {
             architecture: Architecture::new(&request.training.network, inputs, outputs),
@@ -76,20 +78,19 @@ impl Session {
 
     /// Says what is going to be done: device, data, model.
     pub fn introduce(&self) {
-        say(format!("device  {}", self.factory.why()));
+        tell("device", self.factory.why());
         if self.request.quiet {
             return;
         }
-        self.about.iter().for_each(say);
+        self.about.iter().for_each(|(heading, text)| tell(heading, text));
         let (training, member) = (&self.request.training, &self.population.members[0]);
         say(format!("model\n{}", ModelSummary::new(training, member.inputs, member.outputs())));
         if member.walk.drops_single_row {
-            say(
-                "note    the last batch of an epoch would have one row, which batch normalisation cannot take: dropped",
-            );
+            let dropped = "the last batch of an epoch would have one row, which batch normalisation cannot take: dropped";
+            tell("note", dropped);
         }
         if training.patience.is_some() && !self.has_val() {
-            say("note    --patience has no effect without validation rows");
+            tell("note", "--patience has no effect without validation rows");
         }
     }
 
@@ -105,7 +106,11 @@ impl Session {
     ) -> Result<Exit, Failure> {
         let member = &self.population.members[0];
         let epochs = member.total_steps().div_ceil(member.walk.steps_per_epoch);
-        let progress = Progress::new(member.total_steps(), epochs, stderr_is_terminal(), self.request.quiet);
+        let progress = {
+            // Log lines would tear a bar apart.
+            let bar = stderr_is_terminal() && log::max_level() <= log::LevelFilter::Warn;
+            Progress::new(member.total_steps(), epochs, bar, self.request.quiet, terminal_width)
+        };
         let mut console = Console { files: None, progress };
         let is_over = from.as_ref().is_some_and(|from| from.members[0].state.ended.is_some());
         if let Some(from) = &from {
@@ -127,11 +132,14 @@ impl Session {
         console.files = Some(RunFiles::new(dir, self.origin.clone()));
         match began_on {
             None => trainer.store(&mut console)?,
-            Some(then) if then != trainer.info().device => say(format!(
-                "note    the run began on {then} and goes on on {}: the last bits may differ from an \
+            Some(then) if then != trainer.info().device => tell(
+                "note",
+                &format!(
+                    "the run began on {then} and goes on on {}: the last bits may differ from an \
                  uninterrupted run's",
-                trainer.info().device
-            )),
+                    trainer.info().device
+                ),
+            ),
             Some(_) => {}
         }
         let done = is_over || trainer.run(&mut console, &stop)?;
@@ -147,10 +155,10 @@ impl Session {
         let mut result = self.result(&state, &info, status, run);
         if let Some(Ended::Diverged { step }) = state.ended {
             result.steps = step;
-            say(format!("diverged: NaN or infinity at step {}", count(step)));
+            warn(format!("diverged: NaN or infinity at step {}", count(step)));
             if let Some(files) = &console.files {
                 let (last, at) = (files.last(), count(state.step));
-                say(format!("the last good checkpoint is {} (step {at})", last.display()));
+                warn(format!("the last good checkpoint is {} (step {at})", last.display()));
             }
         }
         let mut splits = Vec::new();
@@ -233,7 +241,7 @@ fn status(state: &TrainingState, done: bool) -> Status {
 }
 
 /// The data in a few lines.
-fn about(dataset: &Dataset) -> Vec<String> {
+fn about(dataset: &Dataset) -> Vec<(&'static str, String)> {
     let split = &dataset.split;
     let rows = |n: usize| count(n as u64);
     let what = match &dataset.task {
@@ -241,16 +249,17 @@ fn about(dataset: &Dataset) -> Vec<String> {
         Task::Regress => format!("regression of {}", dataset.preprocessing.target_name()),
     };
     let all = split.train + split.val + split.test;
-    let mut lines = vec![format!(
-        "data    {}: {} rows of {}, {what}; train {}, val {}, test {}",
+    let text = format!(
+        "{}: {} rows of {}, {what}; train {}, val {}, test {}",
         dataset.source,
         rows(all),
         counted(dataset.n_features as u64, "feature"),
         rows(split.train),
         rows(split.val),
         rows(split.test)
-    )];
-    lines.extend(dataset.notes.iter().map(|note| format!("note    {note}")));
+    );
+    let mut lines = vec![("data", text)];
+    lines.extend(dataset.notes.iter().map(|note| ("note", note.clone())));
     lines
 }
 

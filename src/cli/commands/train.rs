@@ -1,18 +1,29 @@
 //! `bngpu train`.
 
+use std::path::PathBuf;
+
 use crate::cli::{Exit, TrainArgs};
+use crate::engine::{DeviceRequest, choose};
 use crate::run::RunDir;
 
 use super::session::{Place, Session};
-use super::{Failure, load_data, start_log};
+use super::{Failure, anchored, load_data, start_log};
 
 pub fn run(args: TrainArgs) -> Result<Exit, Failure> {
-    let request = args.request()?;
-    start_log(request.log);
+    let mut request = args.request()?;
+    start_log(request.log, request.quiet, request.json);
+    if let Some(output) = &request.output {
+        RunDir::check_free(output)?;
+    }
+    let (device, data_memory) = (request.device.as_str(), request.data.data_memory);
+    let factory = choose(&DeviceRequest { device, data_memory })?;
     let dataset = load_data(&request, &request.data.source)?;
+    request.data.source = anchored(&request.data.source);
+    let absolute = |dir: PathBuf| std::path::absolute(&dir).unwrap_or(dir);
+    request.data.data_dir = request.data.data_dir.map(absolute);
     let name = request.name.clone().unwrap_or_else(|| dataset.name.clone());
     let output = request.output.clone();
-    let session = Session::new(request, dataset)?;
+    let session = Session::new(request, dataset, factory)?;
     session.introduce();
     // The folder is made when nothing else can be wrong any more.
     session.train(|| Ok(Place { dir: RunDir::create(output.as_deref(), &name)?, began_on: None }), None)

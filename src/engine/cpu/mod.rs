@@ -20,8 +20,8 @@ use crate::step::{Op, StepKind, ops, plan};
 
 pub(super) use room::check_room;
 
-/// Name of the engine, for messages.
-const NAME: &str = "native CPU engine";
+/// Name of the engine, wherever it is told.
+pub const NAME: &str = "native CPU engine";
 
 /// See the module.
 pub struct CpuEngine<R> {

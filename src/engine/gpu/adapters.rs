@@ -264,7 +264,7 @@ fn rank(a: &AdapterSummary) -> (AdapterKind, Reverse<u64>, Reverse<u64>, usize) 
 
 /// The kind of an adapter. Software is known by its name too: drivers have called it a GPU, and so does a
 /// virtual machine's GPU that the host computes in software.
-fn kind(reported: wgpu::DeviceType, name: &str, driver: &str) -> AdapterKind {
+pub(super) fn kind(reported: wgpu::DeviceType, name: &str, driver: &str) -> AdapterKind {
     const SOFTWARE: [&str; 7] = [
         "llvmpipe",
         "lavapipe",

@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures_intrusive::channel::shared::channel;
 use serde_json::json;
 
+use super::adapters;
 use super::shaders::KERNELS;
 use crate::engine::{EngineError, EngineInfo};
 use crate::panics;
@@ -93,7 +94,7 @@ impl Device {
             device: about.name.clone(),
             details: json!({
                 "backend": about.backend.to_string(),
-                "kind": format!("{:?}", about.device_type),
+                "kind": adapters::kind(about.device_type, &about.name, &about.driver),
                 "driver": about.driver,
                 "driver_info": about.driver_info,
                 "vendor": about.vendor,

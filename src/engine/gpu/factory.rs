@@ -80,6 +80,10 @@ impl EngineFactory for GpuFactory {
         *self.device.borrow_mut() = None;
     }
 
+    fn name(&self) -> &str {
+        &self.adapter.name
+    }
+
     fn why(&self) -> &str {
         &self.why
     }

@@ -83,6 +83,7 @@ impl GpuEngine {
         table: Arc<Table>,
     ) -> Result<GpuEngine, EngineError> {
         supported(&device, &population)?;
+        let start = Instant::now();
         let k = population.len();
         let longest = (STEP_TABLE_BYTES / (k * size_of::<StepRow>())).clamp(1, LONGEST_SUBMIT);
         let roles = Buffer::ALL
@@ -122,6 +123,8 @@ impl GpuEngine {
             }
         }
         let initialize = make(INITIALIZE, &ranges[&None])?;
+        let (ops, ms) = (dispatches.len(), 1e3 * start.elapsed().as_secs_f64());
+        log::info!("{}: {ops} operations ready, pipelines compiled, in {ms:.0} ms", device.name());
         let pacer = Pacer::new(device.options.submit.as_secs_f64(), longest);
         Ok(GpuEngine {
             device,
@@ -201,7 +204,14 @@ impl GpuEngine {
             }
             record.nonce = 0;
         }
-        self.pacers[kind as usize].learn(steps.len() / k, start.elapsed().as_secs_f64());
+        let (count, seconds) = (steps.len() / k, start.elapsed().as_secs_f64());
+        self.pacers[kind as usize].learn(count, seconds);
+        let pace = self.pacers[kind as usize].pace();
+        log::debug!(
+            "submit {}: {count} {kind:?} steps in {:.1} ms, next {pace}",
+            self.submits,
+            1e3 * seconds
+        );
         Ok(records)
     }
 }
@@ -265,7 +275,7 @@ impl Engine for GpuEngine {
 
 /// Whether every kernel can do the population's sizes on this device.
 fn supported(device: &Device, population: &Population) -> Result<(), EngineError> {
-    let software = device.info.details["kind"] == "Cpu";
+    let software = device.info.details["kind"] == "software";
     for member in population.members.iter().filter(|_| software) {
         let widest = member.layers.iter().map(|l| l.inputs.max(l.outputs) as usize).max().unwrap_or(0);
         let loops = [

@@ -76,6 +76,10 @@ impl EngineFactory for FaultyFactory {
     fn soften(&self) {
         self.script.softened.set(self.script.softened.get() + 1);
     }
+    fn name(&self) -> &str {
+        "told to fail"
+    }
+
     fn why(&self) -> &str {
         "told to fail"
     }

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::{AdapterKind, AdapterSummary, NoAdapter, contains, rank};
+use crate::engine::cpu;
 use crate::report::text::bytes;
 
 /// What computes.
@@ -19,7 +20,7 @@ pub enum Choice {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Chosen {
     pub choice: Choice,
-    /// Name of the adapter, or "the CPU engine".
+    /// Name of the adapter, or of the CPU engine.
     pub name: String,
     /// A clause, without a full stop.
     pub reason: String,
@@ -185,7 +186,7 @@ fn taken(adapter: &AdapterSummary, why: &str) -> Chosen {
 }
 
 fn cpu(reason: String) -> Chosen {
-    Chosen { choice: Choice::Cpu, name: "the CPU engine".into(), reason }
+    Chosen { choice: Choice::Cpu, name: cpu::NAME.into(), reason }
 }
 
 /// "usable " where some adapter is not, so that "there is no GPU" is not said of a machine with one.

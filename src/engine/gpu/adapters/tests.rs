@@ -372,7 +372,7 @@ fn whole_names_go_before_parts_and_drivers_come_last() {
 fn without_adapter_auto_computes_on_the_cpu_and_gpu_is_refused_with_the_cause() {
     let cause = NoAdapter::NoDriver;
     let auto = choose(Err(&cause), "auto").unwrap();
-    assert_eq!((auto.choice, auto.name.as_str()), (Choice::Cpu, "the CPU engine"));
+    assert_eq!((auto.choice, auto.name.as_str()), (Choice::Cpu, "native CPU engine"));
     assert_eq!(auto.reason, format!("there is no GPU: {cause}"));
     assert_eq!(choose(Err(&cause), "cpu").unwrap().choice, Choice::Cpu);
     for wanted in ["gpu", "0", "RTX"] {
