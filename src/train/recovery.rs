@@ -163,7 +163,7 @@ impl Trainer<'_> {
         self.engine = None;
         let mut engine = self.factory.build(&self.population, &self.problem.table)?;
         self.info = engine.info().clone();
-        log::info!("engine on {}: {} members", self.info.device, self.population.len());
+        log::info!("engine on {}, population of {}", self.info.device, self.population.len());
         engine.initialize()?;
         match &self.checkpoint {
             Some(Checkpoint { weights, members }) => {
