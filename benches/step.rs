@@ -113,7 +113,9 @@ fn validate(
     let first = steps(population, 0, 2);
     let (got, expected) = (engine.run(StepKind::Train, &first)?, truth.run(StepKind::Train, &first)?);
     for (g, e) in got.iter().zip(&expected) {
-        assert!((g.loss - e.loss).abs() <= 1e-3 * e.loss, "loss {} where {} was expected", g.loss, e.loss);
+        // A row's loss is the logarithm of a sum near 1 at best: off by some units of f32 each.
+        let allowed = 1e-3 * e.loss + 1e-6 * e.rows as f32;
+        assert!((g.loss - e.loss).abs() <= allowed, "loss {} where {} was expected", g.loss, e.loss);
     }
     Ok(())
 }
