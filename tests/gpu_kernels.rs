@@ -9,11 +9,12 @@ use bngpu::engine::compare::{Deviation, compare};
 use bngpu::engine::gpu::work::jobs;
 use bngpu::engine::gpu::{Device, GpuEngine, GpuOptions};
 use bngpu::engine::{Engine, self_test};
-use bngpu::population::Buffer;
+use bngpu::population::{Buffer, Loss, Member, Population};
+use bngpu::spec::{Activation, Init, Network};
 use bngpu::step::{Op, StepKind, plan};
 
 use common::gpu;
-use common::random_population::{Case, Space};
+use common::random_population::{Case, Rng, Space, plain, random_table};
 
 /// Populations; each has up to five members, which differ in everything.
 const CASES: u64 = 500;
@@ -203,4 +204,27 @@ fn folded_grids_leave_nothing_out() {
     }
     eprintln!("work lists of up to {longest} in grids 7 wide");
     assert!(longest > 14, "{longest}");
+}
+
+/// A software adapter would end a loop without a word: what needs too many iterations is refused.
+#[test]
+fn endless_loops_are_refused_on_software_adapters() {
+    let Some(device) = gpu::device(GpuOptions::default()).filter(|device| device.software) else { return };
+    let loss = Loss::CrossEntropy { classes: 2 };
+    let network = |width| Network {
+        hidden: vec![width],
+        activation: Activation::Relu,
+        batch_norm: None,
+        dropout: 0.0,
+        init: Init::He,
+    };
+    let table = Arc::new(random_table(&mut Rng(1), 8, 2, loss, false));
+    for (width, runs) in [(1000, true), (60_000, false)] {
+        let member = Member::new(&plain(network(width), 8), loss, 2, 8).expect("a step is possible");
+        let population = Arc::new(Population::new(vec![member]));
+        match GpuEngine::new(device.clone(), population, table.clone()) {
+            Ok(_) => assert!(runs, "{width} units"),
+            Err(error) => assert!(!runs && error.to_string().contains("loop iterations"), "{width}: {error}"),
+        }
+    }
 }

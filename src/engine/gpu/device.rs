@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_intrusive::channel::shared::channel;
 use serde_json::json;
 
-use super::adapters;
+use super::adapters::{self, AdapterKind};
 use super::shaders::KERNELS;
 use crate::engine::{EngineError, EngineInfo};
 use crate::panics;
@@ -56,6 +56,8 @@ pub struct Device {
     pub device: wgpu::Device,
     pub queue: wgpu::Queue,
     pub limits: wgpu::Limits,
+    /// The adapter computes on the CPU.
+    pub software: bool,
     pub options: GpuOptions,
     pub info: EngineInfo,
     faults: Arc<Mutex<Faults>>,
@@ -89,12 +91,13 @@ impl Device {
         device.on_uncaptured_error(Arc::new(move |error| {
             on_error.lock().unwrap_or_else(PoisonError::into_inner).error.get_or_insert(error);
         }));
+        let kind = adapters::kind(about.device_type, &about.name, &about.driver);
         let info = EngineInfo {
             engine: "gpu",
             device: about.name.clone(),
             details: json!({
                 "backend": about.backend.to_string(),
-                "kind": adapters::kind(about.device_type, &about.name, &about.driver),
+                "kind": kind,
                 "driver": about.driver,
                 "driver_info": about.driver_info,
                 "vendor": about.vendor,
@@ -122,7 +125,8 @@ impl Device {
             }],
         });
         let pipelines = [const { OnceLock::new() }; KERNELS.len()];
-        Ok(Device { device, queue, limits, options, info, faults, now_layout, pipelines })
+        let software = kind == AdapterKind::Software;
+        Ok(Device { device, queue, software, limits, options, info, faults, now_layout, pipelines })
     }
 
     /// Name for messages.

@@ -275,8 +275,7 @@ impl Engine for GpuEngine {
 
 /// Whether every kernel can do the population's sizes on this device.
 fn supported(device: &Device, population: &Population) -> Result<(), EngineError> {
-    let software = device.info.details["kind"] == "software";
-    for member in population.members.iter().filter(|_| software) {
+    for member in population.members.iter().filter(|_| device.software) {
         let widest = member.layers.iter().map(|l| l.inputs.max(l.outputs) as usize).max().unwrap_or(0);
         let loops = [
             // A product loads and adds each, in tiles, and writes 64 elements at the end.
