@@ -118,11 +118,12 @@ impl GpuEngine {
         };
         let mut dispatches = HashMap::new();
         for &op in &ops {
-            if let (Some(range), false) = (ranges.get(&Some(op)), dispatches.contains_key(&op)) {
+            if let (Some(range), false) = (ranges.get(&op), dispatches.contains_key(&op)) {
                 dispatches.insert(op, make(kernel_of(op, bytes), range)?);
             }
         }
-        let initialize = make(INITIALIZE, &ranges[&None])?;
+        // The same chunks of the parameters.
+        let initialize = make(INITIALIZE, &ranges[&Op::Update])?;
         let (ops, ms) = (dispatches.len(), 1e3 * start.elapsed().as_secs_f64());
         log::info!("{}: {ops} operations ready, pipelines compiled, in {ms:.0} ms", device.name());
         let pacer = Pacer::new(device.options.submit.as_secs_f64(), longest);
@@ -320,8 +321,8 @@ fn upload(device: &Device, label: &str, bytes: &[u8]) -> Result<wgpu::Buffer, En
     Ok(buffer)
 }
 
-/// Where each operation's jobs stand in the work buffer: (offset in bytes, jobs); `None` is initialisation.
-type Ranges = HashMap<Option<Op>, (u64, usize)>;
+/// Where each operation's jobs stand in the work buffer: (offset in bytes, jobs).
+type Ranges = HashMap<Op, (u64, usize)>;
 
 fn work_buffer(
     device: &Device,
@@ -330,17 +331,18 @@ fn work_buffer(
 ) -> Result<(wgpu::Buffer, Ranges), EngineError> {
     let align = device.limits.min_storage_buffer_offset_alignment as usize;
     let (mut bytes, mut ranges) = (Vec::new(), Ranges::new());
-    let mut add = |op: Option<Op>, jobs: Vec<work::Job>| {
-        if !jobs.is_empty() && !ranges.contains_key(&op) {
+    for &op in ops {
+        // Both kinds of steps have some operations in common.
+        if ranges.contains_key(&op) {
+            continue;
+        }
+        let jobs = work::jobs(population, op);
+        if !jobs.is_empty() {
             bytes.resize(Vec::len(&bytes).next_multiple_of(align), 0u8);
             ranges.insert(op, (bytes.len() as u64, jobs.len()));
             bytes.extend_from_slice(bytemuck::cast_slice(&jobs));
         }
-    };
-    for &op in ops {
-        add(Some(op), work::jobs(population, op));
     }
-    add(None, work::initialize(population));
     Ok((upload(device, "the work lists", &bytes)?, ranges))
 }
 

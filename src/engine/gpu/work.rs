@@ -71,17 +71,6 @@ pub fn jobs(population: &Population, op: Op) -> Vec<Job> {
     jobs
 }
 
-/// The jobs that fill all members' memory.
-pub fn initialize(population: &Population) -> Vec<Job> {
-    let mut first_layer = 0;
-    let mut jobs = Vec::new();
-    for (at, member) in population.members.iter().enumerate() {
-        jobs.extend(chunks(population, at, first_layer));
-        first_layer += member.layers.len();
-    }
-    jobs
-}
-
 /// A member's chunks as (layer, length | kind << 16, start, number).
 fn chunks(population: &Population, at: usize, first_layer: usize) -> impl Iterator<Item = Job> {
     let base = population.bases[at][Buffer::Params as usize];
