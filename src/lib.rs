@@ -9,4 +9,5 @@ pub mod report;
 pub mod run;
 pub mod spec;
 pub mod step;
+pub mod sweep;
 pub mod train;

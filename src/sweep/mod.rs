@@ -1,0 +1,5 @@
+//! Many trainings: which, in which order, on which lanes, and what came out.
+
+pub mod record;
+
+pub use record::{CurvePoint, Stage, TrialRecord, TrialStatus};
