@@ -89,6 +89,9 @@ pub struct TrialRecord {
     pub ended: f64,
     /// SHA-256 over the bits of the best model's tensors, in hexadecimal.
     pub weights: Option<String>,
+    /// The objective at each rung of successive halving that it reached, lower is better.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub rungs: Vec<Option<f64>>,
     /// Its epochs; of a long training some are left out, never the first, the last and the best.
     pub curve: Vec<CurvePoint>,
 }

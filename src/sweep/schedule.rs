@@ -1,0 +1,598 @@
+//! What is trained next, what waits, what stops: the decisions of a sweep, without threads, devices and files.
+//!
+//! Successive halving after ASHA (Li et al. 2018, arXiv 1810.05934), made independent of time: a trial goes on
+//! from a rung if it is among the best 1/η of the trials *up to its own number* that reached the rung. Until all
+//! of those have reached it, or are known never to, the trial waits outside of its slot (`park`), and others take
+//! the slot. So what is stopped, and where, is a function of the study alone: not of the number of slots, lanes or
+//! devices, of speed, or of interruptions. Trials wait only for lower numbers, so none waits for ever.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::spec::{Halving, Params};
+
+/// One training of a trial.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TrainingId {
+    pub trial: u64,
+    pub seed: u64,
+}
+
+/// A trial that has ended, as a strategy that learns sees it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Told {
+    pub trial: u64,
+    pub params: Params,
+    /// The objective, lower is better; none if it diverged or failed.
+    pub value: Option<f64>,
+    /// Epochs that it reached.
+    pub epochs: u64,
+}
+
+/// Where the settings of the trials come from.
+pub trait Proposals: Send {
+    /// The settings of a trial; `told` are all trials numbered below `trial` - [`Proposals::window`], in order.
+    fn params(&self, trial: u64, told: &[Told]) -> Params;
+    /// How many trials go on at once before the next proposal waits for results; none if results do not matter.
+    fn window(&self) -> Option<u64>;
+}
+
+/// What a lane that has a free slot is told to do.
+#[derive(Debug)]
+pub enum Next<P> {
+    /// Train this: from the beginning, or from where it was parked.
+    Train { id: TrainingId, params: Params, from: Option<P> },
+    /// Nothing now; ask again when something has changed.
+    Wait,
+    /// Nothing any more.
+    Done,
+}
+
+/// What becomes of a training that has closed an epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    GoOn,
+    /// It has to wait for others: take it out of its slot and [`Scheduler::park`] it.
+    Park,
+    /// Halving ends it here.
+    Stop,
+}
+
+/// One seed of a trial.
+#[derive(Clone, Debug, Default)]
+struct Training {
+    /// Objective at each rung reached, infinite where it diverged.
+    rungs: Vec<f64>,
+    /// Objective and epochs at its end.
+    ended: Option<(f64, u64)>,
+}
+
+#[derive(Clone, Debug)]
+struct Trial {
+    number: u64,
+    params: Option<Params>,
+    trainings: Vec<Training>,
+    /// Rungs that it may pass.
+    passed: usize,
+    /// The rung that it may not pass.
+    stopped: Option<usize>,
+}
+
+/// The trials that reached a rung, in the order of their numbers.
+#[derive(Clone, Debug, Default)]
+struct Rung {
+    /// Position of the first trial that is not decided here.
+    frontier: usize,
+    /// Objectives of those before it, ascending.
+    values: Vec<f64>,
+}
+
+/// See the module. `P` is what a parked training is kept as.
+pub struct Scheduler<P> {
+    proposals: Box<dyn Proposals>,
+    seeds: Vec<u64>,
+    /// Epochs of each rung, ascending, all below the full length.
+    rungs: Vec<u64>,
+    eta: usize,
+    trials: Vec<Trial>,
+    decided: Vec<Rung>,
+    /// Trainings that were never started, as (position, seed's index).
+    fresh: BTreeSet<(usize, usize)>,
+    ready: BTreeMap<TrainingId, Option<P>>,
+    parked: BTreeMap<TrainingId, P>,
+    dropped: Vec<(TrainingId, P)>,
+    running: BTreeSet<TrainingId>,
+    /// Trainings that may be parked before no new ones start.
+    most_parked: usize,
+    closed: bool,
+}
+
+/// Epochs of the rungs below `epochs`: `min_epochs`, and η times as many from one to the next.
+pub fn rungs(halving: Option<Halving>, epochs: u64) -> Vec<u64> {
+    let Some(Halving { eta, min_epochs }) = halving else { return Vec::new() };
+    let next = |&rung: &u64| rung.checked_mul(eta.into());
+    std::iter::successors(Some(min_epochs), next).take_while(|&rung| rung < epochs).collect()
+}
+
+impl<P> Scheduler<P> {
+    /// For `trials` (ascending), each with all `seeds`, of `epochs` epochs in full.
+    pub fn new(
+        proposals: Box<dyn Proposals>,
+        trials: impl IntoIterator<Item = u64>,
+        seeds: Vec<u64>,
+        halving: Option<Halving>,
+        epochs: u64,
+        most_parked: usize,
+    ) -> Scheduler<P> {
+        let trial = |number| Trial {
+            number,
+            params: None,
+            trainings: vec![Training::default(); seeds.len()],
+            passed: 0,
+            stopped: None,
+        };
+        let trials: Vec<Trial> = trials.into_iter().map(trial).collect();
+        let fresh = (0..trials.len()).flat_map(|at| (0..seeds.len()).map(move |s| (at, s))).collect();
+        let rungs = rungs(halving, epochs);
+        Scheduler {
+            proposals,
+            decided: vec![Rung::default(); rungs.len()],
+            eta: halving.map_or(1, |h| h.eta as usize),
+            rungs,
+            seeds,
+            trials,
+            fresh,
+            ready: BTreeMap::new(),
+            parked: BTreeMap::new(),
+            dropped: Vec::new(),
+            running: BTreeSet::new(),
+            most_parked: most_parked.max(1),
+            closed: false,
+        }
+    }
+
+    /// Epochs of the rungs.
+    pub fn rungs(&self) -> &[u64] {
+        &self.rungs
+    }
+
+    /// The training for a free slot: what may go on first, then the lowest number that was not begun.
+    pub fn next(&mut self) -> Next<P> {
+        if let Some((id, from)) = self.ready.pop_first() {
+            let params =
+                self.place(id).and_then(|(at, _)| self.trials[at].params.clone()).unwrap_or_default();
+            self.running.insert(id);
+            return Next::Train { id, params, from };
+        }
+        if let Some(&(at, s)) = self.fresh.first()
+            && !self.closed
+        {
+            if self.parked.len() < self.most_parked
+                && let Some(params) = self.params(at)
+            {
+                self.fresh.remove(&(at, s));
+                let id = TrainingId { trial: self.trials[at].number, seed: self.seeds[s] };
+                self.running.insert(id);
+                return Next::Train { id, params, from: None };
+            }
+            return Next::Wait;
+        }
+        if self.running.is_empty() && self.parked.is_empty() { Next::Done } else { Next::Wait }
+    }
+
+    /// A training that [`Scheduler::next`] gave and that cannot be trained now: there is no room, or its lane is lost.
+    pub fn give_back(&mut self, id: TrainingId, from: Option<P>) {
+        self.running.remove(&id);
+        self.ready.insert(id, from);
+    }
+
+    /// `id` has closed `epoch`; `value` is its objective so far, lower is better. Told again after a fault, it gives
+    /// the same answer.
+    pub fn epoch(&mut self, id: TrainingId, epoch: u64, value: f64) -> Verdict {
+        let Some(rung) = self.rungs.iter().position(|&rung| rung == epoch) else { return Verdict::GoOn };
+        let Some((at, s)) = self.place(id) else { return Verdict::GoOn };
+        let seen = &mut self.trials[at].trainings[s].rungs;
+        if seen.len() == rung {
+            seen.push(if value.is_finite() { value } else { f64::INFINITY });
+            self.decide();
+        }
+        self.verdict(at, rung)
+    }
+
+    fn verdict(&self, at: usize, rung: usize) -> Verdict {
+        let trial = &self.trials[at];
+        match trial.stopped {
+            Some(last) if last <= rung => Verdict::Stop,
+            _ if trial.passed > rung => Verdict::GoOn,
+            _ => Verdict::Park,
+        }
+    }
+
+    /// Keeps a training that has to wait.
+    pub fn park(&mut self, id: TrainingId, what: P) {
+        self.running.remove(&id);
+        self.parked.insert(id, what);
+        self.unpark();
+    }
+
+    /// Trainings that waited and that halving has ended, to be recorded.
+    pub fn dropped(&mut self) -> Vec<(TrainingId, P)> {
+        std::mem::take(&mut self.dropped)
+    }
+
+    /// `id` has ended after `epochs` epochs, for whatever reason; `value` is its objective, lower is better, none if
+    /// it diverged or failed.
+    pub fn ended(&mut self, id: TrainingId, value: Option<f64>, epochs: u64) {
+        self.running.remove(&id);
+        self.ready.remove(&id);
+        self.parked.remove(&id);
+        if let Some((at, s)) = self.place(id) {
+            self.fresh.remove(&(at, s));
+            let value = value.filter(|value| value.is_finite()).unwrap_or(f64::INFINITY);
+            self.trials[at].trainings[s].ended.get_or_insert((value, epochs));
+            self.decide();
+        }
+    }
+
+    /// A training that ended in an earlier process, with what it had at the rungs.
+    pub fn restore_ended(&mut self, id: TrainingId, rungs: &[Option<f64>], value: Option<f64>, epochs: u64) {
+        if let Some((at, s)) = self.place(id) {
+            let values = rungs.iter().map(|value| value.unwrap_or(f64::INFINITY));
+            self.trials[at].trainings[s].rungs = values.take(self.rungs.len()).collect();
+            self.ended(id, value, epochs);
+        }
+    }
+
+    /// A training that an earlier process left unfinished: `rungs` are its objectives at the rungs, the last of which
+    /// is where it stands if `at_rung`.
+    pub fn restore_begun(&mut self, id: TrainingId, rungs: &[f64], at_rung: bool, from: P) {
+        let Some((at, s)) = self.place(id) else { return };
+        if !self.fresh.remove(&(at, s)) {
+            return;
+        }
+        let rungs = &rungs[..rungs.len().min(self.rungs.len())];
+        self.trials[at].trainings[s].rungs =
+            rungs.iter().map(|value| if value.is_finite() { *value } else { f64::INFINITY }).collect();
+        if at_rung {
+            self.parked.insert(id, from);
+        } else {
+            self.ready.insert(id, Some(from));
+        }
+        self.decide();
+    }
+
+    /// Settings of a trial, none while they wait for results.
+    pub fn params_of(&mut self, trial: u64) -> Option<Params> {
+        let at = self.trials.binary_search_by_key(&trial, |t| t.number).ok()?;
+        self.params(at)
+    }
+
+    /// Nothing new is started from now on.
+    pub fn close(&mut self) {
+        self.closed = true;
+    }
+
+    /// Takes everything that waits, to be recorded as stopped; with [`Scheduler::close`], the end of a search.
+    pub fn drain(&mut self) -> Vec<(TrainingId, P)> {
+        let ready = std::mem::take(&mut self.ready).into_iter().filter_map(|(id, from)| Some((id, from?)));
+        let all: Vec<_> = ready.chain(std::mem::take(&mut self.parked)).collect();
+        all
+    }
+
+    /// What waits, in or out of the queue, with what it is kept as.
+    pub fn waiting(&self) -> impl Iterator<Item = (TrainingId, &P)> {
+        let ready = self.ready.iter().filter_map(|(id, from)| Some((*id, from.as_ref()?)));
+        ready.chain(self.parked.iter().map(|(id, what)| (*id, what)))
+    }
+
+    /// Trainings that are parked.
+    pub fn parked(&self) -> usize {
+        self.parked.len()
+    }
+
+    /// Whether everything has ended.
+    pub fn is_done(&self) -> bool {
+        (self.fresh.is_empty() || self.closed)
+            && self.ready.is_empty()
+            && self.parked.is_empty()
+            && self.running.is_empty()
+    }
+
+    fn place(&self, id: TrainingId) -> Option<(usize, usize)> {
+        let at = self.trials.binary_search_by_key(&id.trial, |trial| trial.number).ok()?;
+        Some((at, self.seeds.iter().position(|&seed| seed == id.seed)?))
+    }
+
+    fn params(&mut self, at: usize) -> Option<Params> {
+        if self.trials[at].params.is_none() {
+            let told = match self.proposals.window() {
+                None => Vec::new(),
+                Some(window) => {
+                    let number = self.trials[at].number;
+                    let below = self.trials[..at].iter().filter(|trial| trial.number + window < number);
+                    below.map(Trial::told).collect::<Option<Vec<_>>>()?
+                }
+            };
+            self.trials[at].params = Some(self.proposals.params(self.trials[at].number, &told));
+        }
+        self.trials[at].params.clone()
+    }
+
+    /// Decides what can be decided, rung by rung in the order of the trials' numbers.
+    fn decide(&mut self) {
+        for rung in 0..self.rungs.len() {
+            let decided = &mut self.decided[rung];
+            while let Some(trial) = self.trials.get_mut(decided.frontier) {
+                if trial.stopped.is_none() && trial.passed >= rung {
+                    let Some(value) = trial.value_at(rung) else { break };
+                    let rank = decided.values.partition_point(|&other| other <= value);
+                    decided.values.insert(rank, value);
+                    let best = (decided.values.len() / self.eta).max(1);
+                    match rank < best && value.is_finite() {
+                        true => trial.passed = rung + 1,
+                        false => trial.stopped = Some(rung),
+                    }
+                } else if trial.stopped.is_none() {
+                    // It has not been decided at the rung before.
+                    break;
+                }
+                decided.frontier += 1;
+            }
+        }
+        self.unpark();
+    }
+
+    /// Moves what need not wait any more out of `parked`.
+    fn unpark(&mut self) {
+        let ids: Vec<_> = self.parked.keys().copied().collect();
+        for id in ids {
+            let Some((at, s)) = self.place(id) else { continue };
+            let Some(rung) = self.trials[at].trainings[s].rungs.len().checked_sub(1) else { continue };
+            let verdict = self.verdict(at, rung);
+            if verdict != Verdict::Park
+                && let Some(what) = self.parked.remove(&id)
+            {
+                match verdict {
+                    Verdict::Stop => self.dropped.push((id, what)),
+                    _ => drop(self.ready.insert(id, Some(what))),
+                }
+            }
+        }
+    }
+}
+
+impl Trial {
+    /// Mean objective of all seeds at a rung; none if one has yet to reach it. What ended before counts as it ended.
+    fn value_at(&self, rung: usize) -> Option<f64> {
+        let of = |t: &Training| t.rungs.get(rung).copied().or(t.ended.map(|(value, _)| value));
+        self.trainings.iter().map(of).sum::<Option<f64>>().map(|sum| sum / self.trainings.len() as f64)
+    }
+
+    fn told(&self) -> Option<Told> {
+        let ends = self.trainings.iter().map(|t| t.ended).collect::<Option<Vec<_>>>()?;
+        let mean = ends.iter().map(|(value, _)| value).sum::<f64>() / ends.len() as f64;
+        let epochs = ends.iter().map(|&(_, epochs)| epochs).min().unwrap_or(0);
+        let params = self.params.clone().unwrap_or_default();
+        Some(Told { trial: self.number, params, value: mean.is_finite().then_some(mean), epochs })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use rand::rngs::ChaCha8Rng;
+    use rand::seq::SliceRandom;
+    use rand::{RngExt, SeedableRng};
+
+    use super::*;
+
+    struct Numbers(Option<u64>);
+
+    impl Proposals for Numbers {
+        fn params(&self, trial: u64, told: &[Told]) -> Params {
+            Params::from_iter([("trial".into(), trial.into()), ("told".into(), told.len().into())])
+        }
+        fn window(&self) -> Option<u64> {
+            self.0
+        }
+    }
+
+    const HALVING: Option<Halving> = Some(Halving { eta: 3, min_epochs: 1 });
+
+    /// The objective of a training after some epochs.
+    type Objective = dyn Fn(TrainingId, u64) -> f64;
+
+    /// (epochs, whether it was stopped) of every training, after a run in `slots` slots in which, at each tick, the
+    /// trainings of a random choice of slots close an epoch, and which is now and then killed and restored.
+    fn run(
+        trials: u64,
+        seeds: &[u64],
+        epochs: u64,
+        objective: &Objective,
+        slots: usize,
+        mut random: Option<ChaCha8Rng>,
+    ) -> BTreeMap<TrainingId, (u64, bool)> {
+        let new = || {
+            Scheduler::<u64>::new(
+                Box::new(Numbers(None)),
+                0..trials,
+                seeds.to_vec(),
+                HALVING,
+                epochs,
+                4 * slots,
+            )
+        };
+        let mut scheduler = new();
+        let mut running: Vec<(TrainingId, u64)> = Vec::new();
+        let mut ends = BTreeMap::new();
+        for _ in 0..100_000 {
+            while running.len() < slots
+                && let Next::Train { id, from, .. } = scheduler.next()
+            {
+                running.push((id, from.unwrap_or(0)));
+            }
+            if running.is_empty() && scheduler.is_done() {
+                return ends;
+            }
+            if let Some(random) = &mut random {
+                running.shuffle(random);
+            }
+            let share = random.as_mut().map_or(running.len(), |r| r.random_range(0..=running.len()));
+            let mut turn: VecDeque<_> = running.drain(..share).collect();
+            while let Some((id, epoch)) = turn.pop_front() {
+                let epoch = epoch + 1;
+                if epoch == epochs {
+                    scheduler.ended(id, Some(objective(id, epoch)), epoch);
+                    assert_eq!(ends.insert(id, (epoch, false)), None, "{id:?} ends once");
+                    continue;
+                }
+                match scheduler.epoch(id, epoch, objective(id, epoch)) {
+                    Verdict::GoOn => running.push((id, epoch)),
+                    Verdict::Park => scheduler.park(id, epoch),
+                    Verdict::Stop => {
+                        scheduler.ended(id, Some(objective(id, epoch)), epoch);
+                        assert_eq!(ends.insert(id, (epoch, true)), None, "{id:?} ends once");
+                    }
+                }
+                for (id, epoch) in scheduler.dropped() {
+                    scheduler.ended(id, Some(objective(id, epoch)), epoch);
+                    assert_eq!(ends.insert(id, (epoch, true)), None, "{id:?} ends once");
+                }
+            }
+            if random.as_mut().is_some_and(|r| r.random_bool(0.02)) {
+                // Killed: what had ended is known, what was under way is at some earlier epoch or lost.
+                let random = random.as_mut().expect("it is there");
+                let waiting: Vec<_> = scheduler.waiting().map(|(id, epoch)| (id, *epoch)).collect();
+                let begun: Vec<_> = running.drain(..).chain(waiting).collect();
+                scheduler = new();
+                let rungs = scheduler.rungs().to_vec();
+                let at = |id, epoch: u64| -> Vec<f64> {
+                    rungs.iter().filter(|&&r| r <= epoch).map(|&r| objective(id, r)).collect()
+                };
+                let mut order: Vec<_> = ends.clone().into_iter().collect();
+                order.shuffle(random);
+                for (id, (epoch, _)) in order {
+                    let values: Vec<_> = at(id, epoch).into_iter().map(Some).collect();
+                    scheduler.restore_ended(id, &values, Some(objective(id, epoch)), epoch);
+                }
+                for (id, epoch) in begun {
+                    let epoch = random.random_range(0..=epoch);
+                    if epoch > 0 {
+                        scheduler.restore_begun(id, &at(id, epoch), rungs.contains(&epoch), epoch);
+                    }
+                }
+                for (id, epoch) in scheduler.dropped() {
+                    scheduler.ended(id, Some(objective(id, epoch)), epoch);
+                    assert_eq!(ends.insert(id, (epoch, true)), None, "{id:?} ends once");
+                }
+            }
+        }
+        panic!("the schedule does not end");
+    }
+
+    #[test]
+    fn what_is_stopped_depends_on_the_study_alone() {
+        let objective: &Objective = &|id, epoch| {
+            let hash = (id.trial * 7919 + id.seed * 104_729 + 13) * 2_654_435_761 % 1009;
+            hash as f64 / epoch as f64
+        };
+        for seeds in [&[0][..], &[5, 6, 7]] {
+            let alone = run(60, seeds, 20, objective, 1, None);
+            assert_eq!(alone.len(), 60 * seeds.len());
+            assert!(alone.values().filter(|(_, stopped)| *stopped).count() > 30 * seeds.len());
+            for slots in [2, 7, 64] {
+                assert_eq!(run(60, seeds, 20, objective, slots, None), alone, "{slots} slots");
+                for seed in 0..20 {
+                    let random = Some(ChaCha8Rng::seed_from_u64(seed));
+                    assert_eq!(run(60, seeds, 20, objective, slots, random), alone, "{slots} slots, {seed}");
+                }
+            }
+        }
+    }
+
+    /// The rule, written down directly: rung by rung over the trials in order.
+    #[test]
+    fn halving_keeps_the_best_third_of_those_up_to_each() {
+        let value =
+            |trial: u64, epoch: u64| ((trial * 7919 + 13) * 2_654_435_761 % 1009) as f64 + 1.0 / epoch as f64;
+        let mut expected = vec![20; 60];
+        let mut alive: Vec<u64> = (0..60).collect();
+        for rung in [1, 3, 9] {
+            let passes = |at: usize| {
+                let own = value(alive[at], rung);
+                let better = alive[..at].iter().filter(|&&t| value(t, rung) <= own).count();
+                better < ((at + 1) / 3).max(1)
+            };
+            let (on, off): (Vec<_>, Vec<_>) = (0..alive.len()).partition(|&at| passes(at));
+            off.iter().for_each(|&at| expected[alive[at] as usize] = rung);
+            alive = on.iter().map(|&at| alive[at]).collect();
+        }
+        let got = run(60, &[0], 20, &move |id, epoch| value(id.trial, epoch), 5, None);
+        let got: Vec<u64> = got.values().map(|(epochs, _)| *epochs).collect();
+        assert_eq!(got, expected);
+        let reached = |epochs| expected.iter().filter(|&&e| e >= epochs).count();
+        assert!((18..=26).contains(&reached(3)) && (1..=8).contains(&reached(20)), "{expected:?}");
+    }
+
+    #[test]
+    fn a_trial_that_ended_early_counts_and_a_diverged_one_never_passes() {
+        let mut s = Scheduler::<()>::new(Box::new(Numbers(None)), 0..3, vec![0], HALVING, 9, 8);
+        let id = |trial| TrainingId { trial, seed: 0 };
+        for _ in 0..3 {
+            assert!(matches!(s.next(), Next::Train { .. }));
+        }
+        assert!(matches!(s.next(), Next::Wait));
+        assert_eq!(s.epoch(id(2), 1, 0.1), Verdict::Park);
+        s.park(id(2), ());
+        s.ended(id(0), None, 0);
+        assert_eq!(s.epoch(id(1), 1, 0.3), Verdict::GoOn, "the best of two, the other of which diverged");
+        assert!(matches!(s.next(), Next::Train { id: TrainingId { trial: 2, .. }, from: Some(()), .. }));
+        assert_eq!(s.epoch(id(1), 1, 0.3), Verdict::GoOn, "told again");
+        assert_eq!(s.epoch(id(1), 2, 0.2), Verdict::GoOn);
+        s.ended(id(1), Some(0.2), 2);
+        assert_eq!(s.epoch(id(2), 3, 0.25), Verdict::Stop, "trial 1 ended at 0.2, by patience");
+        s.ended(id(2), Some(0.25), 3);
+        assert!(matches!(s.next(), Next::Done));
+    }
+
+    #[test]
+    fn a_strategy_that_learns_is_told_all_trials_below_its_window_and_no_other() {
+        let mut s = Scheduler::<()>::new(Box::new(Numbers(Some(2))), 0..6, vec![0], None, 9, 8);
+        let mut begun = Vec::new();
+        let mut begin = |s: &mut Scheduler<()>| {
+            while let Next::Train { id, params, .. } = s.next() {
+                begun.push((id.trial, params["told"].as_u64().unwrap()));
+            }
+            begun.len()
+        };
+        let id = |trial| TrainingId { trial, seed: 0 };
+        assert_eq!(begin(&mut s), 3);
+        s.ended(id(2), Some(1.0), 9);
+        s.ended(id(1), Some(1.0), 9);
+        assert_eq!(begin(&mut s), 3, "trial 3 waits for trial 0");
+        s.ended(id(0), Some(1.0), 9);
+        assert_eq!(begin(&mut s), 6);
+        assert_eq!(begun, [(0, 0), (1, 0), (2, 0), (3, 1), (4, 2), (5, 3)]);
+    }
+
+    #[test]
+    fn what_is_given_back_comes_first_and_a_closed_schedule_begins_nothing() {
+        let mut s = Scheduler::<u8>::new(Box::new(Numbers(None)), [3, 7, 11], vec![1], None, 9, 8);
+        let Next::Train { id, .. } = s.next() else { panic!() };
+        assert_eq!(id, TrainingId { trial: 3, seed: 1 });
+        s.give_back(id, Some(9));
+        assert!(matches!(s.next(), Next::Train { id: TrainingId { trial: 3, .. }, from: Some(9), .. }));
+        s.give_back(id, Some(9));
+        s.close();
+        assert_eq!(s.drain(), [(id, 9)]);
+        assert!(s.is_done() && matches!(s.next(), Next::Done));
+    }
+
+    #[test]
+    fn rungs_grow_by_eta_below_the_full_length() {
+        assert_eq!(rungs(HALVING, 28), [1, 3, 9, 27]);
+        assert_eq!(rungs(HALVING, 27), [1, 3, 9]);
+        assert!(rungs(HALVING, 1).is_empty() && rungs(None, 100).is_empty());
+        assert_eq!(rungs(Some(Halving { eta: 2, min_epochs: 1 << 63 }), u64::MAX), [1 << 63]);
+    }
+}
