@@ -4,6 +4,7 @@ pub mod compare;
 pub mod cpu;
 mod factory;
 pub mod gpu;
+pub mod lanes;
 pub mod self_test;
 
 pub use factory::{CpuFactory, DeviceRequest, EngineFactory, choose, choose_again};

@@ -1,6 +1,9 @@
 //! Many trainings: which, in which order, on which lanes, and what came out.
 
+mod event;
+pub mod outcome;
 pub mod record;
 pub mod schedule;
 
+pub use event::{LaneInfo, Request, SweepEvent};
 pub use record::{CurvePoint, Stage, TrialRecord, TrialStatus};

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::spec::Params;
 
 /// How a trial ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TrialStatus {
     /// All its epochs or steps are done.
@@ -15,6 +15,7 @@ pub enum TrialStatus {
     /// NaN or infinity.
     Diverged,
     /// It could not be trained.
+    #[default]
     Failed,
 }
 
@@ -43,7 +44,7 @@ pub struct CurvePoint {
 
 /// One training of one trial (`trial`, `seed` and `stage` together identify it). Numbers that are unknown or not
 /// finite are none.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TrialRecord {
     /// Number of the trial in its study, from 0.
     pub trial: u64,

@@ -158,8 +158,7 @@ impl<P> Scheduler<P> {
     /// The training for a free slot: what may go on first, then the lowest number that was not begun.
     pub fn next(&mut self) -> Next<P> {
         if let Some((id, from)) = self.ready.pop_first() {
-            let params =
-                self.place(id).and_then(|(at, _)| self.trials[at].params.clone()).unwrap_or_default();
+            let params = self.params_of(id.trial).unwrap_or_default();
             self.running.insert(id);
             return Next::Train { id, params, from };
         }

@@ -18,7 +18,7 @@ use crate::step::memory::{Context, Memory, Table};
 use crate::step::real::Real;
 use crate::step::{Op, StepKind, ops, plan};
 
-pub(super) use room::check_room;
+pub(super) use room::{available, check_room};
 
 /// Name of the engine, wherever it is told.
 pub const NAME: &str = "native CPU engine";

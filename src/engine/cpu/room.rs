@@ -32,7 +32,7 @@ fn can_be_reserved(bytes: u64) -> bool {
 }
 
 /// Bytes that can be used without swapping, within the limit of the control group; unknown off Linux.
-fn available() -> Option<u64> {
+pub(crate) fn available() -> Option<u64> {
     let meminfo = std::fs::read_to_string("/proc/meminfo").ok()?;
     let limit = std::fs::read_to_string("/sys/fs/cgroup/memory.max").unwrap_or_default();
     let free = mem_available(&meminfo)?;

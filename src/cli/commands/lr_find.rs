@@ -1,0 +1,266 @@
+//! `bngpu lr-find`: the usable range of learning rates, all tried at once.
+
+use std::sync::Mutex;
+
+use serde_json::{Value, json};
+
+use crate::cli::{Exit, LrFindArgs};
+use crate::population::Member;
+use crate::report::stdout;
+use crate::report::text::{Align, columns, number};
+use crate::run::RunError;
+use crate::spec::{
+    Dimension, Domain, Length, Objective, Params, RunRequest, Space, Strategy, SweepRequest, resolve,
+};
+use crate::sweep::lane::Sink;
+use crate::sweep::schedule::TrainingId;
+use crate::sweep::search::StageEnd;
+use crate::sweep::{Stage, TrialRecord, TrialStatus};
+use crate::train::{MemberCheckpoint, MemberState, Stop};
+
+use super::search::{Known, Search, data, devices};
+use super::{Failure, say, start_log};
+
+/// Widest bar of the figure.
+const BAR: usize = 30;
+
+pub fn run(args: LrFindArgs) -> Result<Exit, Failure> {
+    let mut base = resolve(args.flags, None)?;
+    start_log(base.log, base.quiet, base.json);
+    if !(args.from.0 > 0.0 && args.from.0 < args.to.0 && args.to.0.is_finite()) {
+        let text = format!("--from {} to --to {}: write two rates above 0, the lower first", args.from.0, args.to.0);
+        return Err(Failure::Usage(text));
+    }
+    if !(2..=1000).contains(&args.rates.0) {
+        return Err(Failure::Usage(format!("--rates is {}; write 2 to 1000", args.rates.0)));
+    }
+    if !args.epochs_given {
+        base.training.length = Length::Steps(u64::from(args.tried_steps.0).max(base.training.warmup + 1));
+    }
+    let rates: Vec<f64> = spaced(args.from.0, args.to.0, args.rates.0 as usize);
+    let both = args.compare_bn;
+    let settings: Vec<Params> = settings(&rates, both);
+    let mut request = sweep(base, &rates, both, settings.len() as u64);
+    let sources = devices(&request)?;
+    let dataset = data(&mut request)?;
+    let search = Search::new(request, dataset, sources)?;
+    search.introduce();
+    let known = settings.iter().cloned().enumerate().map(|(at, params)| (at as u64, params)).collect();
+    let trials = (0..settings.len() as u64).collect();
+    let scheduler = search.scheduler(Stage::Search, trials, Box::new(Known(known)));
+    let kept = Mutex::new(Kept::default());
+    let stop = Stop::on_signals(Exit::Interrupted.code());
+    let shared = search.shared(Stage::Search, scheduler, &kept, &|_| {}, &stop, None);
+    if search.run(&shared)? == StageEnd::Interrupted {
+        return Ok(Exit::Interrupted);
+    }
+    drop(shared);
+    let mut records = kept.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner).0;
+    records.sort_by_key(|record| record.trial);
+    let networks = if both { vec![Some(false), Some(true)] } else { vec![None] };
+    let chance = chance(&search);
+    let mut found = Vec::new();
+    for bn in networks {
+        let of = |record: &&TrialRecord| bn.is_none_or(|bn| record.params.get("bn") == Some(&Value::Bool(bn)));
+        let losses: Vec<Option<f64>> = records
+            .iter()
+            .filter(of)
+            .map(|r| r.curve.last().and_then(|last| last.val_loss).filter(|_| r.status == TrialStatus::Completed))
+            .collect();
+        let range = Usable::of(&rates, &losses, chance);
+        if let Some(bn) = bn {
+            say(if bn { "with batch normalisation" } else { "without batch normalisation" });
+        }
+        say(figure(&rates, &losses, &range, chance));
+        say(verdict(&range));
+        found.push((bn, losses, range));
+    }
+    if search.request.base.json {
+        let one = |(bn, losses, range): &(Option<bool>, Vec<Option<f64>>, Option<Usable>)| {
+            json!({
+                "bn": bn.unwrap_or(search.request.base.training.network.batch_norm.is_some()),
+                "lr": rates,
+                "val_loss": losses,
+                "lowest": range.map(|r| r.lowest),
+                "highest": range.map(|r| r.highest),
+                "best": range.map(|r| r.best),
+            })
+        };
+        let device = search.lanes.first().map(|lane| lane.source.name().to_owned());
+        let json = json!({ "device": device, "chance_loss": chance, "networks": found.iter().map(one).collect::<Vec<_>>() });
+        stdout::print(&format!("{json}\n")).map_err(Failure::Stdout)?;
+    }
+    let none = found.iter().all(|(_, _, range)| range.is_none());
+    Ok(if none { Exit::Diverged } else { Exit::Done })
+}
+
+/// `n` rates from `from` to `to`, evenly in the logarithm, with three digits.
+fn spaced(from: f64, to: f64, n: usize) -> Vec<f64> {
+    let at = |i: usize| from * (to / from).powf(i as f64 / (n - 1) as f64);
+    let rounded = |x: f64| format!("{x:.2e}").parse().unwrap_or(x);
+    let mut rates: Vec<f64> = (0..n).map(|i| rounded(at(i))).collect();
+    rates.dedup();
+    rates
+}
+
+fn settings(rates: &[f64], both: bool) -> Vec<Params> {
+    let networks: &[Option<bool>] = if both { &[Some(false), Some(true)] } else { &[None] };
+    let one = |bn: &Option<bool>, lr: &f64| {
+        let mut params = Params::new();
+        params.insert("lr".into(), (*lr).into());
+        if let Some(bn) = bn {
+            params.insert("bn".into(), (*bn).into());
+        }
+        params
+    };
+    networks.iter().flat_map(|bn| rates.iter().map(move |lr| one(bn, lr))).collect()
+}
+
+fn sweep(base: RunRequest, rates: &[f64], both: bool, trials: u64) -> SweepRequest {
+    let set = |key: &str, values: Vec<Value>| Dimension { key: key.into(), domain: Domain::Set(values) };
+    let mut dimensions = vec![set("lr", rates.iter().map(|&lr| lr.into()).collect())];
+    if both {
+        dimensions.insert(0, set("bn", vec![false.into(), true.into()]));
+    }
+    SweepRequest {
+        max_time: base.training.max_time,
+        base,
+        space: Space { dimensions },
+        strategy: Strategy::Grid,
+        trials,
+        seeds: 1,
+        halving: None,
+        objective: Objective::ValLoss,
+        finalists: 0,
+        final_seeds: 1,
+        queues: None,
+        all_devices: false,
+        population: None,
+        shard: None,
+        keep: 0,
+        tensorboard: false,
+    }
+}
+
+/// Loss of a model that has learnt nothing: ln of the number of classes, or the variance of scaled targets.
+fn chance(search: &Search) -> f64 {
+    match search.problem.loss {
+        crate::population::Loss::CrossEntropy { classes } => (classes as f64).ln(),
+        crate::population::Loss::SquaredError => 1.0,
+    }
+}
+
+/// The rates at which a network learns.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Usable {
+    lowest: f64,
+    highest: f64,
+    /// With the lowest loss.
+    best: f64,
+    best_loss: f64,
+    /// Loss that counts as learning: half of the way from chance to the best.
+    limit: f64,
+}
+
+impl Usable {
+    /// The unbroken run of rates around the best whose loss comes at least half of the way from chance to the best;
+    /// none if no rate is better than chance.
+    fn of(rates: &[f64], losses: &[Option<f64>], chance: f64) -> Option<Usable> {
+        let loss = |at: usize| losses.get(at).copied().flatten().unwrap_or(f64::INFINITY);
+        let best = (0..rates.len()).min_by(|&a, &b| loss(a).total_cmp(&loss(b)))?;
+        let limit = (chance + loss(best)) / 2.0;
+        if loss(best) >= 0.98 * chance {
+            return None;
+        }
+        let lowest = (0..best).rev().take_while(|&at| loss(at) <= limit).last().unwrap_or(best);
+        let highest = (best + 1..rates.len()).take_while(|&at| loss(at) <= limit).last().unwrap_or(best);
+        Some(Usable {
+            lowest: rates[lowest],
+            highest: rates[highest],
+            best: rates[best],
+            best_loss: loss(best),
+            limit,
+        })
+    }
+}
+
+/// One line a rate: the loss as a bar, and whether it is usable.
+fn figure(rates: &[f64], losses: &[Option<f64>], usable: &Option<Usable>, chance: f64) -> String {
+    let mut rows = vec![vec!["lr".into(), "val loss".into(), "learnt (of the best)".into(), String::new()]];
+    for (&lr, loss) in rates.iter().zip(losses) {
+        let best = usable.map_or(f64::NAN, |u| u.best_loss);
+        let share = loss.map_or(0.0, |loss| ((chance - loss) / (chance - best)).clamp(0.0, 1.0));
+        let mark = match usable {
+            Some(u) if lr == u.best => "best",
+            Some(u) if (u.lowest..=u.highest).contains(&lr) => "usable",
+            _ if loss.is_none() => "diverged",
+            _ => "",
+        };
+        let bar = "#".repeat((share * BAR as f64).round() as usize);
+        rows.push(vec![number(lr), loss.map_or("-".into(), number), bar, mark.into()]);
+    }
+    columns(&rows, &[Align::Right, Align::Right, Align::Left, Align::Left])
+}
+
+fn verdict(usable: &Option<Usable>) -> String {
+    match usable {
+        Some(u) => format!(
+            "usable from {} to {}, {} powers of ten; best {} (validation loss {})\n",
+            number(u.lowest),
+            number(u.highest),
+            number((u.highest / u.lowest).log10()),
+            number(u.best),
+            number(u.best_loss),
+        ),
+        None => "no rate is better than chance: use other layers, another activation, or --bn\n".into(),
+    }
+}
+
+/// Records, kept in memory.
+#[derive(Default)]
+struct Kept(Vec<TrialRecord>);
+
+impl Sink for Kept {
+    fn progress(
+        &mut self,
+        _: TrainingId,
+        _: &RunRequest,
+        _: &Member,
+        _: &MemberCheckpoint,
+    ) -> Result<(), RunError> {
+        Ok(())
+    }
+
+    fn ended(
+        &mut self,
+        record: TrialRecord,
+        _: Option<(&RunRequest, &Member, &MemberState)>,
+    ) -> Result<(), RunError> {
+        self.0.push(record);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_range_is_the_unbroken_run_around_the_best() {
+        let rates = [1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0];
+        let losses = [Some(2.3), Some(1.0), Some(0.2), Some(0.9), None, Some(0.3)];
+        let usable = Usable::of(&rates, &losses, 2.3).unwrap();
+        assert_eq!((usable.lowest, usable.highest, usable.best), (1e-3, 1e-1, 1e-2));
+        assert_eq!(Usable::of(&rates, &[Some(2.31), None, None, None, None, None], 2.3), None);
+        assert_eq!(Usable::of(&rates, &[None; 6], 2.3), None);
+        let text = figure(&rates, &losses, &Some(usable), 2.3);
+        assert!(text.contains("diverged") && text.matches("usable").count() == 2, "{text}");
+    }
+
+    #[test]
+    fn rates_are_spaced_evenly_in_the_logarithm() {
+        assert_eq!(spaced(1e-4, 1.0, 5), [1e-4, 1e-3, 1e-2, 1e-1, 1.0]);
+        assert_eq!(spaced(1e-3, 1e-1, 3), [1e-3, 1e-2, 1e-1]);
+    }
+
+}

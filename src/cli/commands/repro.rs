@@ -1,0 +1,164 @@
+//! `bngpu repro`: one training of a sweep again, alone, compared bit for bit.
+
+use serde_json::json;
+
+use crate::cli::{Exit, ReproArgs};
+use crate::engine::lanes::{self, DeviceSource};
+use crate::engine::{DeviceRequest, EngineFactory};
+use crate::population::{Population, Room};
+use crate::report::stdout;
+use crate::report::text::{counted, duration};
+use crate::run::{RunDir, RunError, RunFile};
+use crate::spec::SweepRequest;
+use crate::sweep::files::TRIALS;
+use crate::sweep::outcome::digest;
+use crate::sweep::trials::read_trials;
+use crate::sweep::{Stage, TrialRecord, TrialStatus};
+use crate::train::{Advance, Events, MemberState, Pace, Problem, Stop, Trainer, member};
+
+use super::sweep::{check_data, request_of};
+use super::{Failure, load_data, say, start_log, tell, warn};
+
+pub fn run(args: ReproArgs) -> Result<Exit, Failure> {
+    let reporting = args.common.reporting;
+    start_log(reporting.log, reporting.quiet, reporting.json);
+    let dir = RunDir::open(&args.sweep)?;
+    let request = request_of(&dir)?;
+    let record = record(&dir, &request, args.trial, args.seed)?;
+    let Some(then) = record.weights.clone().filter(|_| record.status != TrialStatus::Failed) else {
+        let text = format!(
+            "trial {} with seed {} has no weights to compare with: it {}",
+            record.trial,
+            record.seed,
+            record.reason.as_deref().unwrap_or("failed")
+        );
+        return Err(Failure::Usage(text));
+    };
+    let training = request.run_request(&record.params, record.seed)?;
+    let dataset = load_data(&training, &training.data.source)?;
+    check_data(&dir, &dataset)?;
+    let problem = Problem::new(dataset);
+    let source = device(&request, &record, args.common.device.as_deref())?;
+    tell("device", source.why());
+    if source.name() != record.device {
+        tell("note", &format!("the sweep trained it on {}: another device has other last bits", record.device));
+    }
+    let seed = record.seed;
+    tell("trial", &format!("{}, seed {seed}: {}", record.trial, crate::sweep::params_text(&record.params)));
+    let factory = source.factory();
+    let (state, seconds) = again(factory.as_ref(), &problem, &training.training, &record)?;
+    let now = state.best.as_ref().map(|layers| digest(layers)).unwrap_or_default();
+    let same = now == then && state.state.epochs == record.epochs;
+    let epochs = counted(state.state.epochs, "epoch");
+    say(format!("weights in the sweep  {then}\nweights now           {now}"));
+    let verdict = if same { "the same, bit for bit" } else { "NOT the same" };
+    say(format!("{verdict}, after {epochs} in {}", duration(seconds)));
+    if reporting.json {
+        let json = json!({
+            "run": args.sweep.display().to_string(),
+            "device": source.name(),
+            "trial": record.trial,
+            "seed": seed,
+            "epochs": state.state.epochs,
+            "weights_then": then,
+            "weights": now,
+            "same": same,
+        });
+        stdout::print(&format!("{json}\n")).map_err(Failure::Stdout)?;
+    }
+    if same {
+        return Ok(Exit::Done);
+    }
+    if source.name() != record.device {
+        warn(format!("note    only {} can give the bits of the sweep", record.device));
+    }
+    Ok(Exit::Error)
+}
+
+/// The record that is asked for: of the search, if the seed is one of its.
+fn record(
+    dir: &RunDir,
+    request: &SweepRequest,
+    trial: u64,
+    seed: Option<u64>,
+) -> Result<TrialRecord, Failure> {
+    let records = read_trials(&dir.path().join(TRIALS))?;
+    let of_trial: Vec<&TrialRecord> = records.iter().filter(|record| record.trial == trial).collect();
+    let found = match seed {
+        Some(seed) => of_trial.iter().find(|record| record.seed == seed),
+        None => of_trial.iter().find(|record| record.stage == Stage::Search),
+    };
+    found.map(|record| (*record).clone()).ok_or_else(|| {
+        let seeds: Vec<String> = of_trial.iter().map(|record| record.seed.to_string()).collect();
+        Failure::Usage(match (seeds.is_empty(), seed) {
+            (false, Some(seed)) => {
+                format!("trial {trial} was not trained with seed {seed}; its seeds are {}", seeds.join(", "))
+            }
+            _ => format!(
+                "the sweep has no trial {trial} that ended; it has {}, numbered from 0",
+                counted(request.trials, "trial")
+            ),
+        })
+    })
+}
+
+/// The device that is asked for, else the one that trained the record.
+fn device(
+    request: &SweepRequest,
+    record: &TrialRecord,
+    asked: Option<&str>,
+) -> Result<DeviceSource, Failure> {
+    let data_memory = request.base.data.data_memory;
+    if let Some(device) = asked {
+        return Ok(lanes::source(&DeviceRequest { device, data_memory })?);
+    }
+    match lanes::source_again(&record.device, data_memory) {
+        Some(source) => Ok(source),
+        None => {
+            tell("note", &format!("this machine has no {}: --device auto decides", record.device));
+            Ok(lanes::source(&DeviceRequest { device: "auto", data_memory })?)
+        }
+    }
+}
+
+/// Trains the member of `record` in a population of one, as far as it went. Its state, and seconds.
+fn again(
+    factory: &dyn EngineFactory,
+    problem: &Problem,
+    training: &crate::spec::Training,
+    record: &TrialRecord,
+) -> Result<(MemberState, f64), Failure> {
+    struct Silent;
+    impl Events for Silent {
+        fn message(&mut self, text: &str) {
+            warn(text);
+        }
+    }
+    let member = member(training, problem)?;
+    let room = Room::for_members(&[&member], 1);
+    let population = Population::with_room(1, room);
+    let (pace, stop) = (Pace::default(), Stop::on_signals(Exit::Interrupted.code()));
+    let mut trainer = Trainer::new(factory, population, problem, vec![None], pace, &mut Silent)?;
+    if !trainer.put_all(vec![(0, member, None)], &mut Silent)?.is_empty() {
+        return Err(RunError::Content {
+            path: RunFile::Config.name().into(),
+            what: "the member does not fit into its own room".into(),
+            remedy: "report it, please",
+        }
+        .into());
+    }
+    loop {
+        match trainer.advance(&mut Silent, &stop)? {
+            Advance::Went { .. } => {}
+            Advance::Idle => break,
+            Advance::Interrupted => std::process::exit(Exit::Interrupted.code().into()),
+        }
+        let state = &trainer.members()[0].state;
+        if state.ended.is_none() && state.epochs >= record.epochs && record.status == TrialStatus::Stopped {
+            trainer.stop(0, "as in the sweep".into());
+        }
+    }
+    let state = trainer.members()[0].clone();
+    let seconds = state.state.train_s;
+    Ok((state, seconds))
+}

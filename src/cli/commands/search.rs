@@ -1,0 +1,335 @@
+//! What `sweep`, `resume` of a sweep and `lr-find` share: from devices and data to lanes that train.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
+
+use crate::data::{Dataset, Preprocessing};
+use crate::engine::DeviceRequest;
+use crate::engine::lanes::{self, DeviceSource};
+use crate::population::Member;
+use crate::report::text::{count, counted, duration};
+use crate::spec::{Params, SweepRequest};
+use crate::sweep::lane::{Desk, Shared, Sink};
+use crate::sweep::schedule::{Proposals, Scheduler, TrainingId};
+use crate::sweep::search::{self, LanePlan, StageEnd};
+use crate::sweep::{LaneInfo, Stage, Study, SweepEvent, plan};
+use crate::train::{MemberCheckpoint, Problem, Stop, TrainError, member};
+
+use super::session::about;
+use super::{Failure, anchored, load_data, say, tell};
+
+/// Trials that stand for all in planning.
+const SAMPLE: u64 = 64;
+/// Trainings that wait, for each slot, before no new ones start.
+const WAITING: usize = 4;
+
+/// A search that is known to be possible.
+pub struct Search {
+    pub request: SweepRequest,
+    pub problem: Problem,
+    pub preprocessing: Preprocessing,
+    pub fingerprint: String,
+    /// Name of the data, for the run's folder.
+    pub name: String,
+    pub lanes: Vec<LanePlan>,
+    /// Seconds that everything will take, about; none if it was not measured.
+    pub seconds: Option<f64>,
+    about: Vec<(&'static str, String)>,
+}
+
+/// The devices that a sweep asks for.
+///
+/// # Errors
+/// If there is no such device.
+pub fn devices(request: &SweepRequest) -> Result<Vec<DeviceSource>, Failure> {
+    let data_memory = request.base.data.data_memory;
+    if request.all_devices {
+        return Ok(lanes::all_sources(data_memory));
+    }
+    Ok(vec![lanes::source(&DeviceRequest { device: &request.base.device, data_memory })?])
+}
+
+/// Loads the data, and anchors their place for the record.
+///
+/// # Errors
+/// If they cannot be used.
+pub fn data(request: &mut SweepRequest) -> Result<Dataset, Failure> {
+    let base = &mut request.base;
+    let dataset = load_data(base, &base.data.source)?;
+    base.data.source = anchored(&base.data.source);
+    let absolute = |dir: PathBuf| std::path::absolute(&dir).unwrap_or(dir);
+    base.data.data_dir = base.data.data_dir.take().map(absolute);
+    Ok(dataset)
+}
+
+impl Search {
+    /// Checks what can be checked before there is a folder, and plans.
+    ///
+    /// # Errors
+    /// If there is nothing to choose by, or no room for one member.
+    pub fn new(
+        request: SweepRequest,
+        dataset: Dataset,
+        sources: Vec<DeviceSource>,
+    ) -> Result<Search, Failure> {
+        let about = about(&dataset);
+        let (preprocessing, fingerprint) = (dataset.preprocessing.clone(), dataset.fingerprint.clone());
+        let name = request.base.name.clone().unwrap_or_else(|| dataset.name.clone());
+        let problem = Problem::new(dataset);
+        if problem.split.val == 0 {
+            let text = "a sweep compares its trials on validation rows, and there are none; use a --val-split above 0";
+            return Err(Failure::Usage(text.into()));
+        }
+        let mut search = Search {
+            request,
+            problem,
+            preprocessing,
+            fingerprint,
+            name,
+            lanes: Vec::new(),
+            seconds: None,
+            about,
+        };
+        search.plan(sources)?;
+        Ok(search)
+    }
+
+    /// Trainings of the search.
+    pub fn trainings(&self) -> u64 {
+        self.trials().count() as u64 * u64::from(self.request.seeds)
+    }
+
+    /// Numbers of the trials that are trained here.
+    pub fn trials(&self) -> impl Iterator<Item = u64> + use<> {
+        let shard = self.request.shard;
+        (0..self.request.trials)
+            .filter(move |trial| shard.is_none_or(|s| trial % u64::from(s.count) == u64::from(s.index)))
+    }
+
+    /// The seeds of the search, or of the final comparison.
+    pub fn seeds(&self, stage: Stage) -> Vec<u64> {
+        let SweepRequest { base, seeds, final_seeds, .. } = &self.request;
+        let (skipped, taken) = match stage {
+            Stage::Search => (0, *seeds),
+            Stage::Final => (*seeds, *final_seeds),
+        };
+        (0..taken).map(|s| base.training.seed.wrapping_add((skipped + s).into())).collect()
+    }
+
+    /// Decides how many slots each lane's population has.
+    fn plan(&mut self, sources: Vec<DeviceSource>) -> Result<(), Failure> {
+        let request = &self.request;
+        let study = Study::new(request)?;
+        let mut error = None;
+        let mut members = Vec::new();
+        for params in study.estimate(SAMPLE) {
+            match request.run_request(&params, request.base.training.seed) {
+                Ok(of) => match member(&of.training, &self.problem) {
+                    Ok(member) => members.push(Arc::new(member)),
+                    Err(refused) => error = Some(refused),
+                },
+                Err(invalid) => return Err(invalid.into()),
+            }
+        }
+        if let (true, Some(error)) = (members.is_empty(), error) {
+            return Err(Failure::Usage(error.to_string()));
+        }
+        let queues = request.queues.unwrap_or(1) as usize;
+        let trainings = self.trainings().max(1) as usize;
+        let all: Vec<&Member> = members.iter().map(Arc::as_ref).collect();
+        let mut rate = 0.0;
+        let lanes = queues * sources.len();
+        for source in sources {
+            let wanted = request.population.map_or(plan::MOST_SLOTS, |k| k as usize);
+            let most = wanted.min(trainings.div_ceil(lanes)).max(1);
+            let Some(fits) = plan::fit(&source, &all, most, queues) else {
+                return Err(Failure::Usage(no_room(&source, &all)));
+            };
+            let measured = plan::measure(source.factory().as_ref(), &self.problem, &members, fits.slots)?;
+            let mut slots = fits;
+            if let (Some(speed), None) = (measured, request.population)
+                && speed.is_slower_beyond
+            {
+                slots = plan::fit(&source, &all, speed.members, queues).unwrap_or(fits);
+            }
+            rate += measured.map_or(0.0, |s| s.flops_per_s) * if source.is_processor() { 1.0 } else { queues as f64 };
+            self.lanes.extend((0..queues).map(|_| LanePlan { source: source.clone(), slots }));
+        }
+        let cost = |m: &Arc<Member>| plan::flops(m) * m.total_steps() as f64;
+        let mean = members.iter().map(cost).sum::<f64>() / members.len().max(1) as f64;
+        let epochs = members.first().map_or(0, |m| m.total_steps().div_ceil(m.walk.steps_per_epoch));
+        let share = plan::halving_share(self.request.halving, self.request.trials, epochs);
+        let search = trainings as f64 * share;
+        self.seconds = (rate > 0.0).then(|| mean * (search + self.finals() as f64) / rate);
+        Ok(())
+    }
+
+    /// Trainings of the final comparison, at most.
+    fn finals(&self) -> u64 {
+        let SweepRequest { finalists, final_seeds, trials, shard, .. } = &self.request;
+        match shard {
+            None => trials.min(&u64::from(*finalists)) * u64::from(*final_seeds),
+            Some(_) => 0,
+        }
+    }
+
+    /// Says what is going to be done: devices, data, space, plan.
+    pub fn introduce(&self) {
+        let mut devices: Vec<&str> = self.lanes.iter().map(|lane| lane.source.why()).collect();
+        devices.dedup();
+        devices.into_iter().for_each(|why| tell("device", why));
+        if self.request.base.quiet {
+            return;
+        }
+        self.about.iter().for_each(|(heading, text)| tell(heading, text));
+        let request = &self.request;
+        let dimensions = request.space.dimensions.iter().map(|d| d.to_string()).collect::<Vec<_>>().join("  ");
+        if !dimensions.is_empty() {
+            tell("space", &dimensions);
+        }
+        tell("plan", &self.plan_text());
+        let missing = self.request.trials.saturating_sub(self.trials().count() as u64);
+        if let Some(shard) = request.shard {
+            let others = counted(missing, "trial");
+            tell("note", &format!("shard {}/{}: {others} belong to other shards; `bngpu merge` joins them", shard.index, shard.count));
+        }
+        say("");
+    }
+
+    /// "64 members in one population of 48 slots on 2 queues, about 40 s".
+    fn plan_text(&self) -> String {
+        let request = &self.request;
+        let slots: Vec<String> = self.lanes.iter().map(|lane| lane.slots.slots.to_string()).collect();
+        let same = slots.iter().all(|s| *s == slots[0]);
+        let where_ = match (self.lanes.len(), same) {
+            (1, _) => format!("one population of {} on one queue", counted_slots(&slots[0])),
+            (lanes, true) => format!("populations of {} on {lanes} queues", counted_slots(&slots[0])),
+            (lanes, false) => format!("populations of {} slots on {lanes} queues", slots.join(", ")),
+        };
+        let seeds = match request.seeds {
+            1 => String::new(),
+            seeds => format!(" ({} x {seeds} seeds)", counted(self.trials().count() as u64, "trial")),
+        };
+        let halving = match (request.halving, self.rungs()) {
+            (Some(halving), rungs) if !rungs.is_empty() => {
+                let at = rungs.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
+                format!(", halving at epochs {at} (1 of {} goes on)", halving.eta)
+            }
+            _ => String::new(),
+        };
+        let finals = match self.finals() {
+            0 => String::new(),
+            _ => format!(
+                ", then the best {} x {} new seeds",
+                request.trials.min(request.finalists.into()),
+                request.final_seeds
+            ),
+        };
+        let time = self.seconds.map_or(String::new(), |s| format!(", about {}", duration(s)));
+        format!("{} members{seeds} in {where_}{halving}{finals}{time}", count(self.trainings()))
+    }
+
+    fn rungs(&self) -> Vec<u64> {
+        match self.request.base.training.length {
+            crate::spec::Length::Epochs(epochs) => crate::sweep::schedule::rungs(self.request.halving, epochs),
+            crate::spec::Length::Steps(_) => Vec::new(),
+        }
+    }
+
+    /// The schedule of a stage over `trials`.
+    pub fn scheduler(
+        &self,
+        stage: Stage,
+        trials: Vec<u64>,
+        proposals: Box<dyn Proposals>,
+    ) -> Scheduler<MemberCheckpoint> {
+        let halving = self.request.halving.filter(|_| stage == Stage::Search);
+        let epochs = match self.request.base.training.length {
+            crate::spec::Length::Epochs(epochs) => epochs,
+            crate::spec::Length::Steps(_) => u64::MAX,
+        };
+        let slots: usize = self.lanes.iter().map(|lane| lane.slots.slots).sum();
+        Scheduler::new(proposals, trials, self.seeds(stage), halving, epochs, WAITING * slots)
+    }
+
+    /// Lanes, for those who watch.
+    pub fn lane_infos(&self) -> Vec<LaneInfo> {
+        let info = |(at, lane): (usize, &LanePlan)| LaneInfo {
+            name: at.to_string(),
+            device: lane.source.name().into(),
+            slots: lane.slots.slots as u32,
+        };
+        self.lanes.iter().enumerate().map(info).collect()
+    }
+
+    /// What the lanes of a stage have in common.
+    pub fn shared<'a>(
+        &'a self,
+        stage: Stage,
+        scheduler: Scheduler<MemberCheckpoint>,
+        sink: &'a Mutex<dyn Sink>,
+        tell: &'a (dyn Fn(SweepEvent) + Sync),
+        stop: &'a Stop,
+        deadline: Option<Instant>,
+    ) -> Shared<'a> {
+        Shared {
+            request: &self.request,
+            problem: &self.problem,
+            stage,
+            desk: Mutex::new(Desk::new(scheduler)),
+            changed: Condvar::new(),
+            sink,
+            tell,
+            stop,
+            deadline,
+        }
+    }
+
+    /// Trains a stage.
+    ///
+    /// # Errors
+    /// Of the files and of the devices.
+    pub fn run(&self, shared: &Shared) -> Result<StageEnd, TrainError> {
+        search::run(shared, &self.lanes)
+    }
+}
+
+fn counted_slots(slots: &str) -> String {
+    if slots == "1" { "1 slot".into() } else { format!("{slots} slots") }
+}
+
+fn no_room(source: &DeviceSource, members: &[&Member]) -> String {
+    let largest = members.iter().map(|m| m.sizes.iter().map(|&s| 4 * s as u64).sum::<u64>()).max().unwrap_or(0);
+    let bytes = crate::report::text::bytes;
+    let limit = [source.memory().map(|m| m / 2), source.largest_role()].into_iter().flatten().min();
+    format!(
+        "there is no memory for one member: the largest of the space needs {}, and {} has {} for it; use fewer hidden \
+         units or a smaller --batch-size",
+        bytes(largest),
+        source.name(),
+        limit.map_or("less".into(), bytes)
+    )
+}
+
+/// Settings that are given, for trials whose settings are known.
+pub struct Known(pub Vec<(u64, Params)>);
+
+impl Proposals for Known {
+    fn params(&self, trial: u64, _: &[crate::sweep::schedule::Told]) -> Params {
+        self.0.iter().find(|(number, _)| *number == trial).map(|(_, params)| params.clone()).unwrap_or_default()
+    }
+    fn window(&self) -> Option<u64> {
+        None
+    }
+}
+
+/// A limit of time from now on.
+pub fn deadline(limit: Option<Duration>) -> Option<Instant> {
+    limit.and_then(|limit| Instant::now().checked_add(limit))
+}
+
+/// The identity of a training.
+pub fn id(trial: u64, seed: u64) -> TrainingId {
+    TrainingId { trial, seed }
+}

@@ -1,0 +1,128 @@
+//! The devices that a sweep can compute on: plain data, from which each lane's own thread makes its factory.
+
+use std::time::Instant;
+
+use super::cpu;
+use super::factory::CpuFactory;
+use super::gpu::adapters::{self, AdapterKind, AdapterSummary, Choice, ChooseError};
+use super::gpu::{GpuFactory, GpuOptions};
+use super::{DeviceRequest, EngineFactory};
+
+/// One device, chosen, not open.
+#[derive(Clone, Debug)]
+pub struct DeviceSource {
+    what: What,
+    why: String,
+    data_memory: Option<u64>,
+}
+
+#[derive(Clone, Debug)]
+enum What {
+    Cpu,
+    Adapter(Box<AdapterSummary>),
+}
+
+impl DeviceSource {
+    /// Name of the adapter, or of the CPU engine.
+    pub fn name(&self) -> &str {
+        match &self.what {
+            What::Cpu => cpu::NAME,
+            What::Adapter(adapter) => &adapter.name,
+        }
+    }
+
+    /// What was taken, and why: "NAME, because REASON".
+    pub fn why(&self) -> &str {
+        &self.why
+    }
+
+    /// Bytes for a population, as far as is known.
+    pub fn memory(&self) -> Option<u64> {
+        match &self.what {
+            What::Cpu => cpu::available(),
+            // A software adapter's memory is the processor's.
+            What::Adapter(adapter) if adapter.kind == AdapterKind::Software => cpu::available(),
+            What::Adapter(adapter) => adapter.limits.memory,
+        }
+    }
+
+    /// Bytes of the largest role of memory; none where there is no limit.
+    pub fn largest_role(&self) -> Option<u64> {
+        match &self.what {
+            What::Cpu => None,
+            What::Adapter(adapter) => Some(adapter.limits.max_binding.min(adapter.limits.max_buffer)),
+        }
+    }
+
+    /// Whether it computes on the processor's cores, so that several lanes of it share them.
+    pub fn is_processor(&self) -> bool {
+        match &self.what {
+            What::Cpu => true,
+            What::Adapter(adapter) => adapter.kind == AdapterKind::Software,
+        }
+    }
+
+    /// What makes its engines: of a device and a queue of its own.
+    pub fn factory(&self) -> Box<dyn EngineFactory> {
+        match &self.what {
+            What::Cpu => Box::new(CpuFactory { why: self.why.clone() }),
+            What::Adapter(adapter) => {
+                let options = GpuOptions { data_memory: self.data_memory, ..GpuOptions::default() };
+                Box::new(GpuFactory::new((**adapter).clone(), self.why.clone(), options))
+            }
+        }
+    }
+}
+
+/// The device that is asked for.
+///
+/// # Errors
+/// [`ChooseError`] if there is none. The program exits with 5.
+pub fn source(request: &DeviceRequest) -> Result<DeviceSource, ChooseError> {
+    // Asked for the CPU engine, no driver is touched.
+    let start = Instant::now();
+    let found =
+        if request.device.trim().eq_ignore_ascii_case("cpu") { Ok(Vec::new()) } else { adapters::list() };
+    let summaries = found.as_ref().map(|found| found.iter().map(|(a, _)| a.clone()).collect::<Vec<_>>());
+    let chosen = adapters::choose(summaries.as_deref().map_err(|none| *none), request.device)?;
+    for adapter in summaries.iter().flatten() {
+        let problem = adapter.problem.as_deref().map_or(String::new(), |p| format!(", cannot be used: {p}"));
+        log::info!("adapter {}: {} ({}){problem}", adapter.index, adapter.name, adapter.kind);
+    }
+    if let Err(none) = &summaries {
+        log::info!("no adapter: {none}");
+    }
+    let why = format!("{}, because {}", chosen.name, chosen.reason);
+    log::info!("--device {}: {why} ({:.0} ms)", request.device, 1e3 * start.elapsed().as_secs_f64());
+    let what = match (chosen.choice, summaries) {
+        (Choice::Adapter(index), Ok(mut summaries)) => What::Adapter(Box::new(summaries.swap_remove(index))),
+        _ => What::Cpu,
+    };
+    Ok(DeviceSource { what, why, data_memory: request.data_memory })
+}
+
+/// The device that a run was trained on, `name` as the run's record has it; none if this machine has it no more.
+pub fn source_again(name: &str, data_memory: Option<u64>) -> Option<DeviceSource> {
+    let why = format!("{}, because the run was trained on it", name.trim());
+    if name == cpu::NAME {
+        return Some(DeviceSource { what: What::Cpu, why, data_memory });
+    }
+    let mut found = adapters::list().ok()?.into_iter().map(|(summary, _)| summary);
+    let adapter = found.find(|a| a.name == name.trim() && a.problem.is_none())?;
+    log::info!("{why}");
+    Some(DeviceSource { what: What::Adapter(Box::new(adapter)), why, data_memory })
+}
+
+/// Every adapter that can be used and is no software (the processor's cores are those of the CPU engine), and the CPU
+/// engine.
+pub fn all_sources(data_memory: Option<u64>) -> Vec<DeviceSource> {
+    let why = |name: &str| format!("{name}, because --devices all takes every device");
+    let found = adapters::list().unwrap_or_default().into_iter().map(|(adapter, _)| adapter);
+    let usable: Vec<_> = found.filter(|adapter| adapter.problem.is_none()).collect();
+    let hardware = usable.iter().filter(|adapter| adapter.kind != AdapterKind::Software).cloned();
+    let adapters = hardware.map(|adapter| {
+        let why = why(&adapter.name);
+        DeviceSource { what: What::Adapter(Box::new(adapter)), why, data_memory }
+    });
+    adapters.chain([DeviceSource { what: What::Cpu, why: why(cpu::NAME), data_memory }]).collect()
+}

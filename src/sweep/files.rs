@@ -1,0 +1,321 @@
+//! The files of a sweep, written as its trainings end.
+//!
+//! `trials.jsonl` is the truth: a training counts as ended when its line is there, whole. A model that is kept is
+//! written before its line; the state of a training that goes on is removed after it. So whenever the process ends, a
+//! resumption finds each training ended once or not at all.
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use crate::data::Preprocessing;
+use crate::population::Member;
+use crate::run::{Architecture, Environment, RunDir, RunError, RunFile};
+use crate::spec::{Objective, RunRequest, SweepRequest};
+use crate::train::{MemberCheckpoint, MemberState, Origin, RunFiles, Stored};
+
+use super::journal;
+use super::lane::Sink;
+use super::record::{Stage, TrialRecord};
+use super::schedule::TrainingId;
+use super::trials::read_trials;
+
+/// Records of all trainings that have ended.
+pub const TRIALS: &str = "trials.jsonl";
+/// The same for Optuna.
+pub const JOURNAL: &str = "study.journal";
+/// A run for each training whose weights are kept.
+pub const MODELS: &str = "models";
+/// A run for each training that goes on.
+const UNFINISHED: &str = "unfinished";
+
+/// See the module.
+pub struct SweepFiles {
+    dir: RunDir,
+    request: SweepRequest,
+    preprocessing: Preprocessing,
+    fingerprint: String,
+    env: Environment,
+    trials: File,
+    records: Vec<TrialRecord>,
+    /// Kept models of the search, best first.
+    kept: Vec<(f64, TrainingId)>,
+    begun: HashMap<TrainingId, RunFiles>,
+}
+
+/// `trial-3-seed-0`: the folder of a training.
+pub fn folder(id: TrainingId) -> String {
+    format!("trial-{}-seed-{}", id.trial, id.seed)
+}
+
+/// The folder in which a training's model is, if it was kept.
+pub fn model(sweep: &Path, id: TrainingId) -> PathBuf {
+    sweep.join(MODELS).join(folder(id))
+}
+
+impl SweepFiles {
+    /// Writes the first files of a new sweep.
+    ///
+    /// # Errors
+    /// [`RunError`] if they cannot be written.
+    pub fn create(
+        dir: RunDir,
+        request: &SweepRequest,
+        preprocessing: &Preprocessing,
+        env: Environment,
+    ) -> Result<SweepFiles, RunError> {
+        dir.write_config(&request.to_toml())?;
+        dir.write_env(&env)?;
+        SweepFiles::open(dir, request, preprocessing, env)
+    }
+
+    /// Goes on with a sweep, or with a new one that has no record yet. What a killed process left half-done is cleared
+    /// away.
+    ///
+    /// # Errors
+    /// [`RunError`] if a file is damaged or cannot be written.
+    pub fn open(
+        dir: RunDir,
+        request: &SweepRequest,
+        preprocessing: &Preprocessing,
+        env: Environment,
+    ) -> Result<SweepFiles, RunError> {
+        let path = dir.path().join(TRIALS);
+        let io = |what: &'static str, path: &Path| {
+            let path = path.to_owned();
+            move |error| RunError::io(what, &path, error)
+        };
+        let mut trials = File::options().create(true).append(true).open(&path).map_err(io("open", &path))?;
+        mend(&path, &mut trials).map_err(io("write", &path))?;
+        let records = read_trials(&path)?;
+        let mut files = SweepFiles {
+            request: request.clone(),
+            preprocessing: preprocessing.clone(),
+            fingerprint: env.data_fingerprint.clone(),
+            env,
+            trials,
+            records,
+            kept: Vec::new(),
+            begun: HashMap::new(),
+            dir,
+        };
+        files.clear()?;
+        files.write_journal()?;
+        Ok(files)
+    }
+
+    /// The folder.
+    pub fn dir(&self) -> &RunDir {
+        &self.dir
+    }
+
+    /// All records so far.
+    pub fn records(&self) -> &[TrialRecord] {
+        &self.records
+    }
+
+    /// The trainings that an earlier process left unfinished. What is damaged is trained from its beginning.
+    pub fn unfinished(&self) -> Vec<(TrainingId, Stored, RunDir)> {
+        let names = entries(&self.dir.path().join(UNFINISHED));
+        let load = |name: String| {
+            let dir = RunDir::open(&self.dir.path().join(UNFINISHED).join(&name)).ok()?;
+            let stored = Stored::load(&dir, RunFile::Last);
+            match stored {
+                Ok(stored) => Some((parse(&name)?, stored, dir)),
+                Err(error) => {
+                    log::warn!("{error}: this training begins anew");
+                    None
+                }
+            }
+        };
+        names.into_iter().filter_map(load).collect()
+    }
+
+    /// Ends the writing: nothing unfinished is left.
+    pub fn close(mut self) -> Result<RunDir, RunError> {
+        self.begun.clear();
+        let unfinished = self.dir.path().join(UNFINISHED);
+        remove(&unfinished)?;
+        Ok(self.dir)
+    }
+
+    /// Removes folders of trainings that are not what they seem: state of what has ended, models of what has not.
+    fn clear(&mut self) -> Result<(), RunError> {
+        let ended: HashMap<TrainingId, &TrialRecord> =
+            self.records.iter().map(|r| (TrainingId { trial: r.trial, seed: r.seed }, r)).collect();
+        let unfinished = self.dir.path().join(UNFINISHED);
+        for name in entries(&unfinished) {
+            if parse(&name).is_none_or(|id| ended.contains_key(&id)) {
+                remove(&unfinished.join(name))?;
+            }
+        }
+        let models = self.dir.path().join(MODELS);
+        let mut kept = Vec::new();
+        for name in entries(&models) {
+            match parse(&name).and_then(|id| Some((id, ended.get(&id)?))) {
+                Some((id, record)) if record.stage == Stage::Search => {
+                    kept.push((record.value(self.request.objective).unwrap_or(f64::INFINITY), id));
+                }
+                Some(_) => {}
+                None => remove(&models.join(name))?,
+            }
+        }
+        self.kept = kept;
+        self.evict()
+    }
+
+    /// Leaves no more models of the search than are to be kept.
+    fn evict(&mut self) -> Result<(), RunError> {
+        self.kept.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+        while self.kept.len() > self.request.keep as usize {
+            if let Some((_, id)) = self.kept.pop() {
+                remove(&model(self.dir.path(), id))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the model of a training is worth keeping at present.
+    fn is_kept(&self, record: &TrialRecord) -> bool {
+        let id = TrainingId { trial: record.trial, seed: record.seed };
+        let Some(value) = record.value(self.request.objective) else { return false };
+        let better = |(other, by): &(f64, TrainingId)| other.total_cmp(&value).then(by.cmp(&id)).is_lt();
+        record.stage == Stage::Final
+            || self.kept.iter().filter(|other| better(other)).count() < self.request.keep as usize
+    }
+
+    fn origin(&self, request: &RunRequest, member: &Member) -> Origin {
+        Origin {
+            architecture: Architecture::new(&request.training.network, member.inputs, member.outputs()),
+            config: request.to_toml(),
+            preprocessing: self.preprocessing.clone(),
+            fingerprint: self.fingerprint.clone(),
+            has_val: true,
+        }
+    }
+
+    /// Writes a run of its own for a training that has ended, whole or not at all.
+    fn write_model(
+        &self,
+        id: TrainingId,
+        request: &RunRequest,
+        member: &Member,
+        state: &MemberState,
+    ) -> Result<(), RunError> {
+        let path = model(self.dir.path(), id);
+        let half = path.with_file_name(format!(".{}", folder(id)));
+        remove(&half)?;
+        let dir = RunDir::create(Some(&half), "")?;
+        dir.write_config(&request.to_toml())?;
+        dir.write_env(&self.env)?;
+        RunFiles::new(dir, self.origin(request, member)).write_model(state)?;
+        remove(&path)?;
+        fs::rename(&half, &path).map_err(|error| RunError::io("write", &path, error))
+    }
+
+    /// Adds a trial to the journal when the last of its trainings has ended.
+    fn add_to_journal(&mut self, trial: u64) -> Result<(), RunError> {
+        let of_trial = |r: &&TrialRecord| r.trial == trial && r.stage == Stage::Search;
+        let records: Vec<TrialRecord> = self.records.iter().filter(of_trial).cloned().collect();
+        if records.len() < self.request.seeds as usize {
+            return Ok(());
+        }
+        journal::append(&self.dir.path().join(JOURNAL), &self.request, &records)
+    }
+
+    fn write_journal(&self) -> Result<(), RunError> {
+        journal::write(&self.dir.path().join(JOURNAL), &self.request, &self.records)
+    }
+}
+
+impl Sink for SweepFiles {
+    fn progress(
+        &mut self,
+        id: TrainingId,
+        request: &RunRequest,
+        member: &Member,
+        at: &MemberCheckpoint,
+    ) -> Result<(), RunError> {
+        if !self.begun.contains_key(&id) {
+            let path = self.dir.path().join(UNFINISHED).join(folder(id));
+            let dir = match RunDir::open_to_write(&path) {
+                Ok(dir) => dir,
+                Err(_) => {
+                    remove(&path)?;
+                    RunDir::create(Some(&path), "")?
+                }
+            };
+            dir.write_config(&request.to_toml())?;
+            self.begun.insert(id, RunFiles::new(dir, self.origin(request, member)));
+        }
+        match self.begun.get_mut(&id) {
+            Some(files) => files.write(member, at),
+            None => Ok(()),
+        }
+    }
+
+    fn ended(
+        &mut self,
+        record: TrialRecord,
+        trained: Option<(&RunRequest, &Member, &MemberState)>,
+    ) -> Result<(), RunError> {
+        let id = TrainingId { trial: record.trial, seed: record.seed };
+        if let Some((request, member, state)) = trained
+            && state.best.is_some()
+            && self.is_kept(&record)
+        {
+            self.write_model(id, request, member, state)?;
+            if record.stage == Stage::Search {
+                self.kept.push((record.value(self.request.objective).unwrap_or(f64::INFINITY), id));
+            }
+        }
+        let path = self.dir.path().join(TRIALS);
+        let line = serde_json::to_string(&record).unwrap_or_default() + "\n";
+        let written = self.trials.write_all(line.as_bytes()).and_then(|()| self.trials.sync_data());
+        written.map_err(|error| RunError::io("write", &path, error))?;
+        let (trial, stage) = (record.trial, record.stage);
+        self.records.push(record);
+        if stage == Stage::Search {
+            self.add_to_journal(trial)?;
+        }
+        self.evict()?;
+        self.begun.remove(&id);
+        remove(&self.dir.path().join(UNFINISHED).join(folder(id)))
+    }
+}
+
+/// Cuts off a last line that was not written whole.
+fn mend(path: &Path, trials: &mut File) -> std::io::Result<()> {
+    let text = fs::read(path)?;
+    let whole = text.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
+    if whole < text.len() {
+        trials.set_len(whole as u64)?;
+        trials.sync_data()?;
+    }
+    Ok(())
+}
+
+/// Names in a folder that may not be there.
+fn entries(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut names: Vec<String> = entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    names.sort();
+    names
+}
+
+/// The inverse of [`folder`].
+fn parse(name: &str) -> Option<TrainingId> {
+    let (trial, seed) = name.strip_prefix("trial-")?.split_once("-seed-")?;
+    Some(TrainingId { trial: trial.parse().ok()?, seed: seed.parse().ok()? })
+}
+
+/// Removes a folder that may not be there.
+fn remove(folder: &Path) -> Result<(), RunError> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(RunError::io("remove", folder, error))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,479 @@
+//! A lane: one device with its queue and a population whose slots it keeps filled. Each lane is a thread.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use crate::data::Part;
+use crate::engine::EngineFactory;
+use crate::population::{Member, Population};
+use crate::run::{EpochMetrics, RunError};
+use crate::spec::{Params, RunRequest, SweepRequest};
+use crate::train::{
+    Advance, Checkpoint, Ended, Events, MemberCheckpoint, MemberState, Pace, Problem, Stop, TrainError, Trainer,
+    member,
+};
+
+use super::event::SweepEvent;
+use super::outcome::{self, score_value};
+use super::plan::Slots;
+use super::record::{Stage, TrialRecord, TrialStatus};
+use super::schedule::{Next, Scheduler, TrainingId, Verdict};
+
+/// Lanes that came back to a training that took its lane down, before it counts as failed.
+const MOST_RETURNS: u32 = 3;
+/// How often a lane with nothing to do looks for something.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// Where what is learnt goes; files, usually.
+pub trait Sink: Send {
+    /// A training stands at `at`.
+    ///
+    /// # Errors
+    /// If it cannot be stored; the sweep then ends, to be resumed.
+    fn progress(
+        &mut self,
+        id: TrainingId,
+        request: &RunRequest,
+        member: &Member,
+        at: &MemberCheckpoint,
+    ) -> Result<(), RunError>;
+
+    /// A training is over. None of `trained` where it never began.
+    ///
+    /// # Errors
+    /// As [`Sink::progress`].
+    fn ended(
+        &mut self,
+        record: TrialRecord,
+        trained: Option<(&RunRequest, &Member, &MemberState)>,
+    ) -> Result<(), RunError>;
+}
+
+/// What the lanes of a stage have in common.
+pub struct Shared<'a> {
+    pub request: &'a SweepRequest,
+    pub problem: &'a Problem,
+    pub stage: Stage,
+    pub desk: Mutex<Desk>,
+    /// Something changed for lanes that wait.
+    pub changed: Condvar,
+    pub sink: &'a Mutex<dyn Sink>,
+    pub tell: &'a (dyn Fn(SweepEvent) + Sync),
+    /// Ctrl-C: checkpoints, then the end.
+    pub stop: &'a Stop,
+    pub deadline: Option<Instant>,
+}
+
+/// What the lanes decide by; one at a time.
+pub struct Desk {
+    pub scheduler: Scheduler<MemberCheckpoint>,
+    /// Trainings that a person wants to end.
+    pub stops: HashSet<TrainingId>,
+    /// Why everything ends now.
+    pub finish: Option<String>,
+    /// How often a training was in a lane that failed.
+    returns: HashMap<TrainingId, u32>,
+}
+
+impl Desk {
+    pub fn new(scheduler: Scheduler<MemberCheckpoint>) -> Desk {
+        Desk { scheduler, stops: HashSet::new(), finish: None, returns: HashMap::new() }
+    }
+}
+
+/// Locks, also where another lane's thread has panicked: what is behind the locks is changed in single calls.
+pub fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Seconds since 1970.
+fn now() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
+}
+
+impl Shared<'_> {
+    /// The complete request of a training and its member.
+    fn training(&self, id: TrainingId, params: &Params) -> Result<(RunRequest, Member), String> {
+        let request = self.request.run_request(params, id.seed).map_err(|error| error.to_string())?;
+        let member = member(&request.training, self.problem).map_err(|error| error.to_string())?;
+        Ok((request, member))
+    }
+
+    /// The record of a training that has not been filled in.
+    fn record(&self, id: TrainingId, params: &Params, place: &Place) -> TrialRecord {
+        TrialRecord {
+            trial: id.trial,
+            params: params.clone(),
+            seed: id.seed,
+            stage: self.stage,
+            queue: place.lane.to_string(),
+            device: place.device.clone(),
+            slot: place.slot as u32,
+            started: place.started,
+            ended: now(),
+            ..TrialRecord::default()
+        }
+    }
+
+    /// Enters the end of a training: in the files, then in the schedule.
+    fn enter(
+        &self,
+        id: TrainingId,
+        record: TrialRecord,
+        trained: Option<(&RunRequest, &Member, &MemberState)>,
+        lane: usize,
+    ) -> Result<(), RunError> {
+        let (value, epochs, slot) = (record.value(self.request.objective), record.epochs, record.slot);
+        lock(self.sink).ended(record.clone(), trained)?;
+        lock(&self.desk).scheduler.ended(id, value, epochs);
+        self.changed.notify_all();
+        (self.tell)(SweepEvent::Ended { lane, slot, record: Box::new(record) });
+        Ok(())
+    }
+
+    /// A training that could not be begun.
+    fn fail(&self, id: TrainingId, params: &Params, place: &Place, reason: String) -> Result<(), RunError> {
+        let mut record = self.record(id, params, place);
+        (record.status, record.reason) = (TrialStatus::Failed, Some(reason));
+        self.enter(id, record, None, place.lane)
+    }
+
+    /// Records trainings that ended outside of a slot: `at` is where they stand, ended or not.
+    fn enter_waiting(
+        &self,
+        ended: Vec<(TrainingId, MemberCheckpoint)>,
+        reason: &str,
+        lane: usize,
+        device: &str,
+    ) -> Result<(), TrainError> {
+        for (id, at) in ended {
+            let params = lock(&self.desk).scheduler.params_of(id.trial).unwrap_or_default();
+            let place = Place { lane, device: device.into(), slot: 0, started: now() - at.state.wall_s };
+            let mut record = self.record(id, &params, &place);
+            let mut state = MemberState::from(at);
+            state.state.ended.get_or_insert(Ended::Stopped { reason: reason.into() });
+            let rungs = lock(&self.desk).scheduler.rungs().to_vec();
+            outcome::fill(&mut record, &state, self.request.objective, &rungs);
+            match self.training(id, &params) {
+                Ok((request, member)) => {
+                    record.parameters = member.parameters() as u64;
+                    self.enter(id, record, Some((&request, &member, &state)), lane)?;
+                }
+                Err(reason) => self.fail(id, &params, &place, reason)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Why halving ended a training, for its record.
+fn halved(epochs: u64) -> String {
+    format!("halving: not among the best after {epochs} epoch{}", if epochs == 1 { "" } else { "s" })
+}
+
+/// Where a training is trained.
+struct Place {
+    lane: usize,
+    device: String,
+    slot: usize,
+    /// Unix time in seconds.
+    started: f64,
+}
+
+/// What a slot trains.
+struct Running {
+    id: TrainingId,
+    params: Params,
+    request: RunRequest,
+    started: f64,
+}
+
+/// How a lane ended.
+#[derive(Debug, PartialEq, Eq)]
+pub enum LaneEnd {
+    /// There is nothing left to do.
+    Done,
+    /// It was asked to stop; what it had is stored.
+    Interrupted,
+}
+
+/// Trains until there is nothing left, or until asked to stop.
+///
+/// # Errors
+/// [`TrainError`] of the device, after what it trained was given back; of the files.
+pub fn run(
+    shared: &Shared,
+    lane: usize,
+    factory: &dyn EngineFactory,
+    slots: Slots,
+) -> Result<LaneEnd, TrainError> {
+    let population = Population::with_room(slots.slots, slots.room);
+    let pace = Pace {
+        store_every: Duration::from_secs(30),
+        epoch_every: Duration::from_secs(10),
+        ..Pace::default()
+    };
+    let mut running: Vec<Option<Running>> = (0..slots.slots).map(|_| None).collect();
+    let mut tell = LaneEvents { shared, lane, running: &mut running };
+    let from = vec![None; slots.slots];
+    let mut trainer = Trainer::new(factory, population, shared.problem, from, pace, &mut tell)?;
+    let mut lane = Lane { shared, lane, device: trainer.info().device.clone(), running };
+    let result = lane.work(&mut trainer);
+    if result.is_err() {
+        lane.give_all_back(&trainer)?;
+    }
+    result
+}
+
+struct Lane<'a, 'b> {
+    shared: &'a Shared<'b>,
+    lane: usize,
+    device: String,
+    /// `[slots]`
+    running: Vec<Option<Running>>,
+}
+
+impl Lane<'_, '_> {
+    fn work(&mut self, trainer: &mut Trainer) -> Result<LaneEnd, TrainError> {
+        let shared = self.shared;
+        loop {
+            self.heed(trainer)?;
+            self.fill(trainer)?;
+            let mut events = LaneEvents { shared, lane: self.lane, running: &mut self.running };
+            match trainer.advance(&mut events, shared.stop)? {
+                Advance::Went { closed } => {
+                    for slot in closed {
+                        self.closed(trainer, slot)?;
+                    }
+                }
+                Advance::Idle => {
+                    let desk = lock(&shared.desk);
+                    if desk.scheduler.is_done() {
+                        shared.changed.notify_all();
+                        return Ok(LaneEnd::Done);
+                    }
+                    if shared.stop.asked() {
+                        return Ok(LaneEnd::Interrupted);
+                    }
+                    drop(shared.changed.wait_timeout(desk, LOOK));
+                }
+                Advance::Interrupted => return Ok(LaneEnd::Interrupted),
+            }
+            let dropped = lock(&shared.desk).scheduler.dropped();
+            for (id, at) in dropped {
+                let reason = halved(at.state.epochs);
+                shared.enter_waiting(vec![(id, at)], &reason, self.lane, &self.device)?;
+            }
+        }
+    }
+
+    /// Does what a person or the clock asks for.
+    fn heed(&mut self, trainer: &mut Trainer) -> Result<(), TrainError> {
+        let shared = self.shared;
+        let mut desk = lock(&shared.desk);
+        if shared.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            desk.finish.get_or_insert_with(|| "the time of --max-time is up".into());
+        }
+        let finish = desk.finish.clone();
+        let waiting = if finish.is_some() {
+            desk.scheduler.close();
+            desk.scheduler.drain()
+        } else {
+            Vec::new()
+        };
+        let is_meant = |running: &Option<Running>| {
+            running.as_ref().is_some_and(|running| finish.is_some() || desk.stops.contains(&running.id))
+        };
+        let meant: Vec<usize> = (0..self.running.len()).filter(|&slot| is_meant(&self.running[slot])).collect();
+        for slot in &meant {
+            if let Some(running) = &self.running[*slot] {
+                desk.stops.remove(&running.id);
+            }
+        }
+        drop(desk);
+        let reason = finish.as_deref().unwrap_or("stopped by hand");
+        for slot in meant {
+            trainer.stop(slot, reason.to_owned());
+            self.finish(trainer, slot)?;
+        }
+        shared.enter_waiting(waiting, reason, self.lane, &self.device)
+    }
+
+    /// Fills vacant slots as long as there is something to train and room for it.
+    fn fill(&mut self, trainer: &mut Trainer) -> Result<(), TrainError> {
+        if self.shared.stop.asked() {
+            return Ok(());
+        }
+        let (mut puts, mut coming) = (Vec::new(), HashMap::new());
+        for slot in (0..self.running.len()).filter(|&slot| self.running[slot].is_none()).collect::<Vec<_>>() {
+            // What cannot be begun is recorded, and the slot is still free.
+            while let Next::Train { id, params, from } = { lock(&self.shared.desk).scheduler.next() } {
+                let place = Place { lane: self.lane, device: self.device.clone(), slot, started: now() };
+                match self.shared.training(id, &params) {
+                    Ok((request, member)) => {
+                        let wall = from.as_ref().map_or(0.0, |at| at.state.wall_s);
+                        coming.insert(slot, Running { id, params, request, started: now() - wall });
+                        puts.push((slot, member, from));
+                        break;
+                    }
+                    Err(reason) => self.shared.fail(id, &params, &place, reason)?,
+                }
+            }
+        }
+        if puts.is_empty() {
+            return Ok(());
+        }
+        let epochs: HashMap<usize, u64> = puts
+            .iter()
+            .map(|(slot, m, _)| (*slot, m.total_steps().div_ceil(m.walk.steps_per_epoch)))
+            .collect();
+        let mut events = LaneEvents { shared: self.shared, lane: self.lane, running: &mut self.running };
+        let refused = trainer.put_all(puts, &mut events)?;
+        for (slot, _, from) in refused {
+            if let Some(running) = coming.remove(&slot) {
+                lock(&self.shared.desk).scheduler.give_back(running.id, from);
+            }
+        }
+        let mut coming: Vec<_> = coming.into_iter().collect();
+        coming.sort_unstable_by_key(|(slot, _)| *slot);
+        for (slot, running) in coming {
+            (self.shared.tell)(SweepEvent::Started {
+                lane: self.lane,
+                slot: slot as u32,
+                trial: running.id.trial,
+                seed: running.id.seed,
+                stage: self.shared.stage,
+                params: running.params.clone(),
+                epochs: epochs[&slot],
+                at: running.started,
+            });
+            self.running[slot] = Some(running);
+        }
+        Ok(())
+    }
+
+    /// A slot's member has closed an epoch or ended.
+    fn closed(&mut self, trainer: &mut Trainer, slot: usize) -> Result<(), TrainError> {
+        let Some(id) = self.running[slot].as_ref().map(|running| running.id) else { return Ok(()) };
+        let MemberState { state, history, .. } = &trainer.members()[slot];
+        if state.ended.is_some() {
+            return self.finish(trainer, slot);
+        }
+        let epochs = state.epochs;
+        let value = outcome::value_at(self.shared.request.objective, history, epochs);
+        let verdict = lock(&self.shared.desk).scheduler.epoch(id, epochs, value.unwrap_or(f64::INFINITY));
+        match verdict {
+            Verdict::GoOn => Ok(()),
+            Verdict::Stop => {
+                trainer.stop(slot, halved(epochs));
+                self.finish(trainer, slot)
+            }
+            Verdict::Park => {
+                let mut events = LaneEvents { shared: self.shared, lane: self.lane, running: &mut self.running };
+                let at = trainer.take(slot, &mut events)?;
+                self.running[slot] = None;
+                (self.shared.tell)(SweepEvent::Parked { trial: id.trial, seed: id.seed });
+                lock(&self.shared.desk).scheduler.park(id, at);
+                self.shared.changed.notify_all();
+                Ok(())
+            }
+        }
+    }
+
+    /// Records the training of a slot, which has ended, and vacates the slot.
+    fn finish(&mut self, trainer: &mut Trainer, slot: usize) -> Result<(), TrainError> {
+        let Some(running) = self.running[slot].as_ref() else { return Ok(()) };
+        let (id, shared) = (running.id, self.shared);
+        let place =
+            Place { lane: self.lane, device: self.device.clone(), slot, started: running.started };
+        let mut record = shared.record(id, &running.params, &place);
+        let rungs = lock(&shared.desk).scheduler.rungs().to_vec();
+        let state = trainer.members()[slot].clone();
+        outcome::fill(&mut record, &state, shared.request.objective, &rungs);
+        let member = trainer.member(slot);
+        record.parameters = member.parameters() as u64;
+        if shared.stage == Stage::Final && state.best.is_some() {
+            let mut events = LaneEvents { shared, lane: self.lane, running: &mut self.running };
+            if let Some(sums) = trainer.evaluate_best(slot, Part::Test, &mut events)? {
+                outcome::fill_test(&mut record, shared.problem, &sums);
+            }
+        }
+        let Some(running) = self.running[slot].take() else { return Ok(()) };
+        shared.enter(id, record, Some((&running.request, &member, &state)), self.lane)?;
+        trainer.vacate(slot);
+        Ok(())
+    }
+
+    /// Gives what this lane trained back to the schedule, each at its last checkpoint: another lane may go on with it.
+    fn give_all_back(&mut self, trainer: &Trainer) -> Result<(), TrainError> {
+        for slot in 0..self.running.len() {
+            let Some(running) = self.running[slot].take() else { continue };
+            let at = trainer.checkpoint(slot).filter(|at| at.state.ended.is_none());
+            let mut desk = lock(&self.shared.desk);
+            let returns = desk.returns.entry(running.id).or_default();
+            *returns += 1;
+            if *returns <= MOST_RETURNS {
+                desk.scheduler.give_back(running.id, at);
+                continue;
+            }
+            drop(desk);
+            let place =
+                Place { lane: self.lane, device: self.device.clone(), slot, started: running.started };
+            let reason = format!("its device failed in {MOST_RETURNS} trainings of it");
+            self.shared.fail(running.id, &running.params, &place, reason)?;
+        }
+        self.shared.changed.notify_all();
+        Ok(())
+    }
+}
+
+/// What a lane's trainer tells.
+struct LaneEvents<'a, 'b> {
+    shared: &'a Shared<'b>,
+    lane: usize,
+    running: &'a mut Vec<Option<Running>>,
+}
+
+impl Events for LaneEvents<'_, '_> {
+    fn step(&mut self, slot: usize, step: u64, loss: f64, samples_per_s: f64) {
+        (self.shared.tell)(SweepEvent::Step {
+            lane: self.lane,
+            slot: slot as u32,
+            step,
+            loss,
+            samples_per_s,
+        });
+    }
+
+    fn epoch(&mut self, slot: usize, metrics: &EpochMetrics) {
+        if let Some(running) = &self.running[slot] {
+            (self.shared.tell)(SweepEvent::Epoch {
+                lane: self.lane,
+                slot: slot as u32,
+                trial: running.id.trial,
+                seed: running.id.seed,
+                epoch: metrics.epoch,
+                train_loss: metrics.train_loss,
+                val_loss: metrics.val_loss,
+                val_score: metrics.val_score.map(score_value),
+            });
+        }
+    }
+
+    fn message(&mut self, text: &str) {
+        (self.shared.tell)(SweepEvent::Message(text.into()));
+    }
+
+    fn checkpoint(&mut self, population: &Population, checkpoint: &Checkpoint) -> Result<(), RunError> {
+        let mut sink = lock(self.shared.sink);
+        for (slot, at) in checkpoint.iter().enumerate() {
+            if let (Some(at), Some(running)) = (at, &self.running[slot])
+                && at.state.ended.is_none()
+            {
+                sink.progress(running.id, &running.request, &population.members[slot], at)?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,144 @@
+//! From a member that has ended to its record, and what makes one better than another.
+
+use sha2::{Digest, Sha256};
+
+use crate::data::Part;
+use crate::run::{EpochMetrics, LayerTensors, Score};
+use crate::spec::Objective;
+use crate::train::{Ended, MemberState, Problem, Sums};
+
+use super::record::{CurvePoint, TrialRecord, TrialStatus};
+
+/// Epochs of a curve that are kept, about.
+const CURVE: usize = 100;
+
+impl Objective {
+    /// The objective, lower is better; none where it is not known or not finite.
+    pub fn value(self, val_loss: Option<f64>, val_score: Option<f64>) -> Option<f64> {
+        let value = match self {
+            Objective::ValLoss => val_loss,
+            Objective::ValAcc => val_score.map(|score| -score),
+        };
+        value.filter(|value| value.is_finite())
+    }
+}
+
+impl TrialRecord {
+    /// The objective, lower is better; none if the training diverged or failed.
+    pub fn value(&self, objective: Objective) -> Option<f64> {
+        let usable = matches!(self.status, TrialStatus::Completed | TrialStatus::Stopped);
+        objective.value(self.val_loss, self.val_acc.or(self.val_r2)).filter(|_| usable)
+    }
+}
+
+/// The part of a score that an objective and a curve look at: accuracy, or R².
+pub fn score_value(score: Score) -> f64 {
+    match score {
+        Score::Accuracy(accuracy) => accuracy,
+        Score::Regression { r2, .. } => r2,
+    }
+}
+
+/// The epoch with the lowest validation loss among the first `epochs`.
+pub fn best_of(history: &[EpochMetrics], epochs: u64) -> Option<&EpochMetrics> {
+    let finite = |m: &&EpochMetrics| m.epoch <= epochs && m.val_loss.is_some_and(f64::is_finite);
+    let better = |a: &&EpochMetrics, b: &&EpochMetrics| {
+        a.val_loss.unwrap_or(f64::NAN).total_cmp(&b.val_loss.unwrap_or(f64::NAN))
+    };
+    history.iter().filter(finite).min_by(better)
+}
+
+/// The objective after `epochs` epochs, lower is better: that of the best epoch until then.
+pub fn value_at(objective: Objective, history: &[EpochMetrics], epochs: u64) -> Option<f64> {
+    let best = best_of(history, epochs)?;
+    objective.value(best.val_loss, best.val_score.map(score_value))
+}
+
+/// The objective at each of `rungs` that the history reaches.
+pub fn values_at(objective: Objective, history: &[EpochMetrics], rungs: &[u64]) -> Vec<Option<f64>> {
+    let reached = history.last().map_or(0, |last| last.epoch);
+    rungs.iter().filter(|&&rung| rung <= reached).map(|&rung| value_at(objective, history, rung)).collect()
+}
+
+/// Fills in what a member's state says: status, epochs, losses, curve.
+pub fn fill(record: &mut TrialRecord, member: &MemberState, objective: Objective, rungs: &[u64]) {
+    let state = &member.state;
+    (record.status, record.reason) = match &state.ended {
+        Some(Ended::Completed) => (TrialStatus::Completed, None),
+        Some(Ended::Stopped { reason }) => (TrialStatus::Stopped, Some(reason.clone())),
+        Some(Ended::Diverged { step }) => {
+            (TrialStatus::Diverged, Some(format!("NaN or infinity at step {step}")))
+        }
+        None => (TrialStatus::Failed, Some("it did not end".into())),
+    };
+    (record.epochs, record.steps) = (state.epochs, state.step);
+    if let Some(Ended::Diverged { step }) = state.ended {
+        record.steps = step;
+    }
+    record.rungs = values_at(objective, &member.history, rungs);
+    record.curve = curve(&member.history, rungs);
+    record.wall_s = state.wall_s;
+    if let Some(best) = best_of(&member.history, u64::MAX) {
+        record.best_epoch = Some(best.epoch);
+        record.val_loss = best.val_loss.and_then(finite);
+        match best.val_score {
+            Some(Score::Accuracy(accuracy)) => record.val_acc = finite(accuracy),
+            Some(Score::Regression { rmse, r2 }) => {
+                (record.val_rmse, record.val_r2) = (finite(rmse), finite(r2))
+            }
+            None => {}
+        }
+    }
+    record.weights = member.best.as_ref().map(|layers| digest(layers));
+}
+
+/// Enters what the best model does on the test rows.
+pub fn fill_test(record: &mut TrialRecord, problem: &Problem, sums: &Sums) {
+    let (loss, score) = problem.evaluation(Part::Test, sums);
+    record.test_loss = finite(loss);
+    match score {
+        Score::Accuracy(accuracy) => record.test_acc = finite(accuracy),
+        Score::Regression { rmse, r2 } => (record.test_rmse, record.test_r2) = (finite(rmse), finite(r2)),
+    }
+}
+
+fn finite(value: f64) -> Option<f64> {
+    value.is_finite().then_some(value)
+}
+
+/// Some of the epochs: the first, the last, the best and those of the rungs are always among them.
+fn curve(history: &[EpochMetrics], rungs: &[u64]) -> Vec<CurvePoint> {
+    let every = history.len().div_ceil(CURVE).max(1);
+    let best = best_of(history, u64::MAX).map(|best| best.epoch);
+    let is_kept = |at: usize, epoch: u64| {
+        at % every == 0 || at + 1 == history.len() || Some(epoch) == best || rungs.contains(&epoch)
+    };
+    let kept = history.iter().enumerate().filter(|(at, m)| is_kept(*at, m.epoch));
+    kept.map(|(_, m)| CurvePoint {
+        epoch: m.epoch,
+        step: m.step,
+        train_loss: finite(m.train_loss),
+        val_loss: m.val_loss.and_then(finite),
+        val_score: m.val_score.map(score_value).and_then(finite),
+    })
+    .collect()
+}
+
+/// SHA-256 over the bits of a model's tensors: of each layer W `[O, I]`, then b, or γ, β, running mean, its remainder and
+/// running variance, as little-endian f32.
+pub fn digest(layers: &[LayerTensors]) -> String {
+    let mut hash = Sha256::new();
+    let mut add = |values: &[f32]| values.iter().for_each(|v| hash.update(v.to_le_bytes()));
+    for layer in layers {
+        add(&layer.weight);
+        add(layer.bias.as_deref().unwrap_or_default());
+        if let Some(bn) = &layer.bn {
+            add(&bn.weight);
+            add(&bn.bias);
+            add(&bn.running_mean);
+            add(bn.running_mean_lo.as_deref().unwrap_or_default());
+            add(&bn.running_var);
+        }
+    }
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}

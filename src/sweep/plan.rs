@@ -1,0 +1,158 @@
+//! How many members train at once, and how long a sweep will take: from memory, and from speed measured on the spot.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::engine::lanes::DeviceSource;
+use crate::engine::{EngineError, EngineFactory};
+use crate::population::{Member, Population, Room, training_step};
+use crate::spec::Halving;
+use crate::step::StepKind;
+use crate::train::Problem;
+
+use super::schedule::rungs;
+
+/// Most slots of a population, whatever the room.
+pub const MOST_SLOTS: usize = 256;
+/// Share of the known memory that populations may take.
+const SHARE: f64 = 0.5;
+/// Time that the measurement may take, beside the first engine's start.
+const PATIENCE: Duration = Duration::from_millis(1500);
+/// Time of one measurement, at least.
+const LONG_ENOUGH: Duration = Duration::from_millis(40);
+/// A population may be this much slower, per model, than the best.
+const GOOD_ENOUGH: f64 = 0.95;
+
+/// What a lane's population is given.
+#[derive(Clone, Copy, Debug)]
+pub struct Slots {
+    pub slots: usize,
+    pub room: Room,
+}
+
+/// How fast a device was.
+#[derive(Clone, Copy, Debug)]
+pub struct Speed {
+    /// Members at once.
+    pub members: usize,
+    /// Floating-point operations of all of them per second, as [`flops`] counts them.
+    pub flops_per_s: f64,
+    /// Whether more members at once were slower; otherwise no more were tried.
+    pub is_slower_beyond: bool,
+    /// Whether more members at once were slower; otherwise no more were tried.
+    pub is_slower_beyond: bool,
+}
+
+/// Floating-point operations of a member's step: 2·B·Σ I·O forward, as many for the weights' gradients, and for the
+/// inputs' of all layers but the first.
+pub fn flops(member: &Member) -> f64 {
+    let product = |l: &crate::population::tables::LayerRow| f64::from(l.inputs) * f64::from(l.outputs);
+    let all: f64 = member.layers.iter().map(product).sum();
+    2.0 * member.walk.batch as f64 * (3.0 * all - member.layers.first().map_or(0.0, product))
+}
+
+/// Room for `slots` members like `members` on `lanes` lanes of a device, or for as many as there is memory for; none
+/// if there is none for the largest of them.
+pub fn fit(source: &DeviceSource, members: &[&Member], slots: usize, lanes: usize) -> Option<Slots> {
+    let largest = source.largest_role().unwrap_or(u64::MAX);
+    let all = source.memory().map_or(u64::MAX, |bytes| (bytes as f64 * SHARE) as u64) / lanes.max(1) as u64;
+    let fits = |room: &Room| {
+        let roles = room.sizes.iter().all(|&elements| {
+            4 * elements as u64 <= largest && u32::try_from(elements).is_ok()
+        });
+        roles && room.bytes() <= all
+    };
+    // The most that fit, by halving the interval.
+    let (mut least, mut most) = (0, slots.max(1));
+    while least < most {
+        let middle = (least + most).div_ceil(2);
+        match fits(&Room::for_members(members, middle)) {
+            true => least = middle,
+            false => most = middle - 1,
+        }
+    }
+    (least > 0).then(|| Slots { slots: least, room: Room::for_members(members, least) })
+}
+
+/// Trains some steps of more and more of `members` at once, up to `most`, and gives the largest number that is about as
+/// fast as the fastest. Nothing of it is kept.
+///
+/// # Errors
+/// The device's.
+pub fn measure(
+    factory: &dyn EngineFactory,
+    problem: &Problem,
+    members: &[Arc<Member>],
+    most: usize,
+) -> Result<Option<Speed>, EngineError> {
+    let start = Instant::now();
+    let (mut best, mut chosen): (f64, Option<Speed>) = (0.0, None);
+    let mut k = 1;
+    while k <= most.min(members.len()) {
+        let flops_per_s = rate(factory, problem, &members[..k])?;
+        log::info!("measured: {k} members, {:.2} GFLOP/s", flops_per_s / 1e9);
+        best = best.max(flops_per_s);
+        if flops_per_s >= GOOD_ENOUGH * best {
+            chosen = Some(Speed { members: k, flops_per_s, is_slower_beyond: false });
+        } else if let Some(chosen) = &mut chosen {
+            chosen.is_slower_beyond = true;
+        }
+        if start.elapsed() > PATIENCE || flops_per_s < 0.7 * best {
+            break;
+        }
+        k = if k == most { k + 1 } else { (4 * k).min(most) };
+    }
+    Ok(chosen)
+}
+
+/// Floating-point operations per second of a population of `members`.
+fn rate(factory: &dyn EngineFactory, problem: &Problem, members: &[Arc<Member>]) -> Result<f64, EngineError> {
+    let population = Arc::new(Population::new(members.to_vec()));
+    let mut engine = factory.build(&population, &problem.table)?;
+    engine.initialize()?;
+    let (mut step, mut count) = (0, 1);
+    loop {
+        let of = |step: u64, m: &Member| training_step(&m.training, &m.walk, step, m.total_steps());
+        let rows: Vec<_> =
+            (step..step + count).flat_map(|step| members.iter().map(move |m| of(step, m))).collect();
+        let start = Instant::now();
+        engine.run(StepKind::Train, &rows)?;
+        let took = start.elapsed();
+        // The first step compiles and warms up.
+        if step > 0 && (took >= LONG_ENOUGH || count >= 4096) {
+            let all: f64 = members.iter().map(|member| flops(member)).sum();
+            return Ok(all * count as f64 / took.as_secs_f64().max(1e-9));
+        }
+        step += count;
+        let wanted = 1.5 * LONG_ENOUGH.as_secs_f64() / took.as_secs_f64().max(1e-6);
+        count = ((count as f64 * wanted) as u64).clamp(count, 16 * count);
+    }
+}
+
+/// Share of the work of full trainings that remains with successive halving over `trials` trials of `epochs` epochs:
+/// what halving is expected to let through, 1/η at each rung.
+pub fn halving_share(halving: Option<Halving>, trials: u64, epochs: u64) -> f64 {
+    let Some(Halving { eta, .. }) = halving else { return 1.0 };
+    let ends = rungs(halving, epochs).into_iter().chain([epochs]);
+    let (mut alive, mut from, mut work) = (trials as f64, 0, 0.0);
+    for end in ends {
+        work += alive * (end - from) as f64;
+        (alive, from) = ((alive / f64::from(eta)).max(1.0), end);
+    }
+    work / (trials as f64 * epochs as f64).max(1.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn halving_leaves_the_share_that_the_sum_over_rungs_gives() {
+        let halving = |eta, min_epochs| Some(Halving { eta, min_epochs });
+        // 81 trials of 27 epochs: 81 x 1 + 27 x 2 + 9 x 6 + 3 x 18 epochs.
+        let share = halving_share(halving(3, 1), 81, 27);
+        assert!((share - (81.0 + 54.0 + 54.0 + 54.0) / (81.0 * 27.0)).abs() < 1e-12, "{share}");
+        assert_eq!(halving_share(None, 10, 10), 1.0);
+        assert_eq!(halving_share(halving(3, 10), 10, 10), 1.0);
+    }
+}

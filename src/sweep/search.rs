@@ -1,0 +1,89 @@
+//! One stage of a sweep on all its lanes.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use crate::engine::lanes::DeviceSource;
+use crate::train::TrainError;
+
+use super::event::SweepEvent;
+use super::lane::{self, LaneEnd, Shared, lock};
+use super::plan::Slots;
+
+/// Times that a lane is set up again after its device gave up.
+const REVIVALS: u32 = 2;
+
+/// One lane: a device of its own, with the slots of its population.
+#[derive(Clone, Debug)]
+pub struct LanePlan {
+    pub source: DeviceSource,
+    pub slots: Slots,
+}
+
+/// How a stage ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StageEnd {
+    /// Every training has ended.
+    Done,
+    /// By Ctrl-C; what was under way is stored.
+    Interrupted,
+}
+
+/// Trains what the schedule of `shared` has, each lane in a thread of its own.
+///
+/// A lane whose device fails gives its trainings back; it is set up again twice, then the other lanes go on alone.
+///
+/// # Errors
+/// [`TrainError`] of the files, or of the last lane's device.
+pub fn run(shared: &Shared, lanes: &[LanePlan]) -> Result<StageEnd, TrainError> {
+    let errors = Mutex::new(Vec::new());
+    let interrupted = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for (at, plan) in lanes.iter().enumerate() {
+            let (errors, interrupted) = (&errors, &interrupted);
+            let thread = std::thread::Builder::new().name(format!("lane {at}"));
+            let work = move || match one(shared, at, plan) {
+                Ok(LaneEnd::Done) => {}
+                Ok(LaneEnd::Interrupted) => interrupted.store(true, Ordering::SeqCst),
+                Err(error) => {
+                    if matches!(error, TrainError::Run(_)) {
+                        // What cannot be stored must not go on elsewhere.
+                        shared.stop.ask();
+                    }
+                    errors.lock().unwrap_or_else(PoisonError::into_inner).push(error);
+                    shared.changed.notify_all();
+                }
+            };
+            if let Err(error) = thread.spawn_scoped(scope, work) {
+                (shared.tell)(SweepEvent::Message(format!("lane {at} cannot start: {error}")));
+            }
+        }
+    });
+    let mut errors = errors.into_inner().unwrap_or_else(PoisonError::into_inner);
+    if let Some(at) = errors.iter().position(|error| matches!(error, TrainError::Run(_))) {
+        return Err(errors.swap_remove(at));
+    }
+    if interrupted.load(Ordering::SeqCst) {
+        return Ok(StageEnd::Interrupted);
+    }
+    match errors.pop() {
+        Some(error) if !lock(&shared.desk).scheduler.is_done() => Err(error),
+        _ => Ok(StageEnd::Done),
+    }
+}
+
+/// A lane from its beginning to its end, set up again after faults.
+fn one(shared: &Shared, at: usize, plan: &LanePlan) -> Result<LaneEnd, TrainError> {
+    let mut revivals = 0;
+    loop {
+        let factory = plan.source.factory();
+        match lane::run(shared, at, factory.as_ref(), plan.slots) {
+            Err(TrainError::GaveUp { cause, .. }) if revivals < REVIVALS => {
+                revivals += 1;
+                let text = format!("lane {at}: {cause}; set up again, {revivals} of {REVIVALS}");
+                (shared.tell)(SweepEvent::Message(text));
+            }
+            end => return end,
+        }
+    }
+}
