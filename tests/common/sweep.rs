@@ -1,0 +1,63 @@
+//! Sweeps run by the program, and what of their records must be equal.
+#![allow(dead_code)] // each test program uses its own share
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+/// What depends on clocks and lanes, not on the study.
+const CIRCUMSTANCES: [&str; 5] = ["wall_s", "queue", "slot", "started", "ended"];
+
+/// `bngpu` with `args`, nothing shown.
+pub fn bngpu<'a>(args: impl IntoIterator<Item = &'a str>) -> Command {
+    let mut process = Command::new(env!("CARGO_BIN_EXE_bngpu"));
+    process.args(args).stdin(Stdio::null()).stderr(Stdio::null()).stdout(Stdio::null());
+    process
+}
+
+/// Runs it to its end, its output kept.
+#[track_caller]
+pub fn output<'a>(args: impl IntoIterator<Item = &'a str>) -> Output {
+    bngpu(args).stderr(Stdio::piped()).stdout(Stdio::piped()).output().unwrap()
+}
+
+/// Runs it to its end; fails with what it said if it ends otherwise than with `code`.
+#[track_caller]
+pub fn ends_with<'a>(code: i32, args: impl IntoIterator<Item = &'a str>) -> Output {
+    let output = output(args);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{said}");
+    output
+}
+
+/// Whole lines of `trials.jsonl`, as they stand.
+pub fn lines(sweep: &Path) -> Vec<Value> {
+    let text = std::fs::read_to_string(sweep.join("trials.jsonl")).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// Every training by (stage, trial, seed), without the circumstances; fails if one is there twice.
+pub fn trials(sweep: &Path) -> BTreeMap<(String, u64, u64), Value> {
+    let mut all = BTreeMap::new();
+    for mut line in lines(sweep) {
+        let key = (
+            line["stage"].as_str().unwrap().to_owned(),
+            line["trial"].as_u64().unwrap(),
+            line["seed"].as_u64().unwrap(),
+        );
+        let fields = line.as_object_mut().unwrap();
+        CIRCUMSTANCES.iter().for_each(|key| drop(fields.remove(*key)));
+        assert_eq!(all.insert(key.clone(), line), None, "{key:?} is recorded twice");
+    }
+    all
+}
+
+/// The first difference of two sweeps' trainings.
+pub fn difference(a: &Path, b: &Path) -> Option<String> {
+    let (a, b) = (trials(a), trials(b));
+    let keys: std::collections::BTreeSet<_> = a.keys().chain(b.keys()).collect();
+    let differs = |key: &&&(String, u64, u64)| a.get(key) != b.get(key);
+    keys.iter().find(differs).map(|key| format!("{key:?}\n{:?}\n{:?}", a.get(key), b.get(key)))
+}

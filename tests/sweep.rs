@@ -1,0 +1,183 @@
+//! `bngpu sweep` and what belongs to it, as a user runs them.
+
+mod common;
+#[path = "common/sweep.rs"]
+mod sweep;
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use common::gpu;
+use sweep::{difference, ends_with, lines, trials};
+
+/// The issue's nine trials, on the embedded digits.
+const NINE: &str = "--bn --lr 0.1,0.01,0.001 --beta1 0.8,0.88,0.9 --hidden 30x3 --epochs 3 --finalists 2 \
+                    --final-seeds 2 --quiet";
+
+fn words(text: &str) -> Vec<&str> {
+    text.split_whitespace().collect()
+}
+
+/// Runs a sweep with NINE and `more` into `folder`.
+fn nine(folder: &Path, more: &str) {
+    let folder = folder.display().to_string();
+    let args = [words("sweep"), words(NINE), words(more), vec!["-o", &folder]].concat();
+    ends_with(0, args);
+}
+
+#[test]
+fn nine_trials_are_one_population_and_have_the_same_weights_on_two_queues_in_shards_and_alone() {
+    same_weights_everywhere("--device cpu");
+}
+
+#[test]
+fn nine_trials_have_the_same_weights_everywhere_gpu() {
+    if gpu::adapter().is_some() {
+        same_weights_everywhere("--device gpu");
+    }
+}
+
+fn same_weights_everywhere(device: &str) {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    nine(&at("one"), device);
+    let found = trials(&at("one"));
+    let search = found.keys().filter(|(stage, ..)| stage == "search").count();
+    assert_eq!((search, found.len()), (9, 9 + 4));
+    // One population: all of them began before any ended.
+    let times = lines(&at("one"));
+    let of = |key: &str| {
+        let search = times.iter().filter(|line| line["stage"] == "search");
+        search.map(|line| line[key].as_f64().unwrap()).collect::<Vec<_>>()
+    };
+    let last_start = of("started").into_iter().fold(f64::MIN, f64::max);
+    let first_end = of("ended").into_iter().fold(f64::MAX, f64::min);
+    assert!(last_start <= first_end, "{last_start} {first_end}");
+
+    nine(&at("two"), &format!("{device} --queues 2"));
+    assert_eq!(difference(&at("one"), &at("two")), None);
+    let queues: std::collections::BTreeSet<String> =
+        lines(&at("two")).iter().map(|line| line["queue"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(queues.len(), 2, "{queues:?}");
+    nine(&at("refilled"), &format!("{device} --population 2"));
+    assert_eq!(difference(&at("one"), &at("refilled")), None);
+
+    nine(&at("a"), &format!("{device} --shard 0/2"));
+    nine(&at("b"), &format!("{device} --shard 1/2"));
+    let path = |name: &str| at(name).display().to_string();
+    ends_with(0, ["merge", &path("a"), &path("b"), "-o", &path("merged")]);
+    ends_with(0, ["resume", "--quiet", &path("merged")]);
+    assert_eq!(difference(&at("one"), &at("merged")), None);
+
+    for trial in ["0", "4", "8"] {
+        let said = ends_with(0, ["repro", &path("two"), "--trial", trial, "--json"]);
+        let said: Value = serde_json::from_slice(&said.stdout).unwrap();
+        let expected = &found[&("search".into(), trial.parse().unwrap(), 0)]["weights"];
+        assert_eq!((&said["same"], &said["weights"]), (&Value::Bool(true), expected));
+    }
+}
+
+#[test]
+fn a_changed_trial_is_told_by_repro() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("sweep");
+    nine(&folder, "--device cpu --finalists 0");
+    let text = std::fs::read_to_string(folder.join("trials.jsonl")).unwrap();
+    std::fs::write(folder.join("trials.jsonl"), text.replace("\"lr\":0.001", "\"lr\":0.0010001")).unwrap();
+    let path = folder.display().to_string();
+    let said = ends_with(1, ["repro", &path, "--trial", "8"]);
+    assert!(String::from_utf8_lossy(&said.stderr).contains("NOT the same"));
+    let said = ends_with(2, ["repro", &path, "--trial", "9"]);
+    assert!(String::from_utf8_lossy(&said.stderr).contains("no trial 9"));
+}
+
+#[test]
+fn the_kept_models_are_runs_that_other_commands_take() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("sweep");
+    nine(&folder, "--device cpu --keep 3");
+    let mut models: Vec<_> =
+        std::fs::read_dir(folder.join("models")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    models.sort();
+    assert_eq!(models.len(), 3 + 4, "{models:?}");
+    let records = lines(&folder);
+    for model in &models {
+        let name = model.file_name().unwrap().to_str().unwrap();
+        let record = records
+            .iter()
+            .find(|line| format!("trial-{}-seed-{}", line["trial"], line["seed"]) == name)
+            .unwrap();
+        let path = model.display().to_string();
+        let said = ends_with(0, ["eval", &path, "--split", "val", "--json"]);
+        let said: Value = serde_json::from_slice(&said.stdout).unwrap();
+        assert_eq!((&said["loss"], &said["acc"]), (&record["val_loss"], &record["val_acc"]), "{name}");
+        if record["stage"] == "final" {
+            let said = ends_with(0, ["eval", &path, "--json"]);
+            let said: Value = serde_json::from_slice(&said.stdout).unwrap();
+            assert_eq!(said["acc"], record["test_acc"], "{name}");
+        } else {
+            assert!(record["test_acc"].is_null() && record["test_loss"].is_null(), "{name}");
+        }
+    }
+    // The winner again, by `train` and its own configuration.
+    let config = models[0].join("config.toml").display().to_string();
+    let again = dir.path().join("again");
+    ends_with(0, ["train", "--config", &config, "--quiet", "-o", &again.display().to_string()]);
+    let weights = |folder: &Path| {
+        let mut file = bngpu::run::ModelFile::load(&folder.join("best.safetensors")).unwrap();
+        file.metadata.clear();
+        file
+    };
+    assert_eq!(weights(&models[0]), weights(&again));
+}
+
+#[test]
+fn diverged_trials_are_counted_and_the_others_go_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    let common = "sweep --device cpu --optimizer sgd --epochs 2 --quiet --json --finalists 0";
+    let some = path("some");
+    let said = ends_with(0, [words(common), vec!["--lr", "0.1,1e30", "-o", &some]].concat());
+    let said: Value = serde_json::from_slice(&said.stdout).unwrap();
+    assert_eq!((&said["completed"], &said["diverged"], &said["trials"]), (&1.into(), &1.into(), &2.into()));
+    assert_eq!(said["best"]["params"]["lr"], 0.1);
+    let diverged = lines(Path::new(&some)).into_iter().find(|line| line["status"] == "diverged").unwrap();
+    assert!(diverged["reason"].as_str().unwrap().contains("NaN or infinity at step"), "{diverged}");
+    let all = path("all");
+    ends_with(4, [words(common), vec!["--lr", "1e30,1e31", "-o", &all]].concat());
+}
+
+#[test]
+fn what_cannot_be_swept_is_refused_before_there_is_a_folder() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("sweep").display().to_string();
+    for (args, expected) in [
+        ("--val-split 0", "--val-split above 0"),
+        ("--hidden 65536x64", "fewer or smaller --hidden layers"),
+        ("--hidden 16,65536x9", "fewer hidden units"),
+        ("--lr 1e-3..1e-1:log", "--trials"),
+        ("--device nonsense", "no such device"),
+    ] {
+        let said = sweep::output([words("sweep --quiet"), words(args), vec!["-o", &folder]].concat());
+        let text = String::from_utf8_lossy(&said.stderr);
+        let code = if args.contains("device") { 5 } else { 2 };
+        assert_eq!(said.status.code(), Some(code), "{args}: {text}");
+        assert!(text.contains(expected), "{args}: {text}");
+        assert!(!Path::new(&folder).exists(), "{args}");
+    }
+}
+
+#[test]
+fn lr_find_tells_the_usable_range_with_and_without_batch_norm() {
+    let args = "lr-find --device cpu --compare-bn --hidden 50x10 --activation sigmoid --optimizer sgd --rates 12 \
+                --from 1e-3 --to 10 --quiet --json";
+    let said = ends_with(0, words(args));
+    let said: Value = serde_json::from_slice(&said.stdout).unwrap();
+    let (plain, bn) = (&said["networks"][0], &said["networks"][1]);
+    // Ten sigmoid layers do not train without batch normalisation, at any rate.
+    assert_eq!((&plain["bn"], &plain["best"]), (&Value::Bool(false), &Value::Null), "{said}");
+    let range = |key: &str| bn[key].as_f64().unwrap();
+    assert!(range("lowest") <= range("best") && range("best") <= range("highest"), "{said}");
+    assert!(range("highest") / range("lowest") > 3.0, "{said}");
+}

@@ -1,0 +1,129 @@
+//! Sweeps killed at any moment: each training ends once, in the weights of the undisturbed sweep.
+#![cfg(unix)]
+
+#[path = "common/sweep.rs"]
+mod sweep;
+
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use sweep::{bngpu, difference, lines};
+
+/// A mixed space with halving, trainings that wait, two seeds of each trial, and a final comparison.
+const ARGS: &[&str] = &[
+    "sweep",
+    "--hidden",
+    "16,32-16,24x3",
+    "--bn",
+    "both",
+    "--activation",
+    "relu,tanh",
+    "--batch-size",
+    "16,64",
+    "--lr",
+    "1e-3..1e-1:log",
+    "--strategy",
+    "random",
+    "--trials",
+    "16",
+    "--seeds",
+    "2",
+    "--epochs",
+    "9",
+    "--halving",
+    "--finalists",
+    "2",
+    "--final-seeds",
+    "2",
+    "--population",
+    "6",
+    "--device",
+    "cpu",
+    "--quiet",
+];
+
+fn start(folder: &Path, more: &[&str]) -> Command {
+    let mut process = bngpu(ARGS.iter().copied());
+    process.args(more).arg("-o").arg(folder).env("BNGPU_STORE_EVERY_MS", "20");
+    process
+}
+
+fn resume(folder: &Path) -> Command {
+    let mut process = bngpu(["resume", "--quiet"]);
+    process.arg(folder).env("BNGPU_STORE_EVERY_MS", "20");
+    process
+}
+
+#[test]
+fn sweeps_killed_at_random_and_resumed_equal_the_undisturbed_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let whole = dir.path().join("whole");
+    let begin = Instant::now();
+    assert!(start(&whole, &[]).status().unwrap().success());
+    let length = begin.elapsed();
+    let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut share = || {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        (random >> 11) as f64 / (1u64 << 53) as f64
+    };
+    let (mut kills, mut between) = (0, 0);
+    for nth in 0..10 {
+        let part = dir.path().join(nth.to_string());
+        // Some go on with other lanes.
+        let mut process = start(&part, if nth % 2 == 0 { &[] } else { &["--queues", "2"] });
+        loop {
+            let mut child = process.spawn().unwrap();
+            std::thread::sleep(length.mul_f64(share() * 0.7));
+            child.kill().unwrap(); // SIGKILL
+            let killed = child.wait().unwrap().code().is_none();
+            kills += u64::from(killed);
+            let ended = if part.join("trials.jsonl").exists() { whole_lines(&part) } else { 0 };
+            between += u64::from(killed && ended > 0);
+            if !killed || (part.join("config.toml").exists() && share() < 0.4) {
+                break;
+            }
+            process = match part.join("config.toml").exists() {
+                true => resume(&part),
+                false => start(&part, &[]),
+            };
+        }
+        assert_eq!(resume(&part).status().unwrap().code(), Some(0), "sweep {nth}");
+        assert_eq!(difference(&whole, &part), None, "sweep {nth}");
+        assert!(!part.join("unfinished").exists(), "sweep {nth}");
+    }
+    println!("10 sweeps of {} trainings killed {kills} times, {between} between two ends", lines(&whole).len());
+    assert!(kills >= 10 && between >= 3, "{kills} kills, {between} between two ends");
+}
+
+fn whole_lines(sweep: &Path) -> usize {
+    let text = std::fs::read_to_string(sweep.join("trials.jsonl")).unwrap_or_default();
+    text.matches('\n').count()
+}
+
+#[test]
+fn an_interrupted_sweep_stores_what_it_has_and_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let (whole, part) = (dir.path().join("whole"), dir.path().join("part"));
+    assert!(start(&whole, &[]).status().unwrap().success());
+    for name in ["INT", "TERM"] {
+        let mut child = start(&part, &[]).spawn().unwrap();
+        let begin = Instant::now();
+        while !part.join("trials.jsonl").exists() || whole_lines(&part) == 0 {
+            assert!(begin.elapsed() < Duration::from_secs(60), "no training ended within 60 s");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        let sent = Command::new("kill").args([format!("-{name}"), child.id().to_string()]).status().unwrap();
+        assert!(sent.success(), "the sweep was over before the signal");
+        assert_eq!(child.wait().unwrap().code(), Some(130));
+        assert!(part.join("unfinished").exists() && part.join("report.html").exists());
+        assert_eq!(resume(&part).status().unwrap().code(), Some(0));
+        assert_eq!(difference(&whole, &part), None);
+        // A second resumption finds nothing to do.
+        assert_eq!(resume(&part).status().unwrap().code(), Some(0));
+        assert_eq!(difference(&whole, &part), None);
+        std::fs::remove_dir_all(&part).unwrap();
+    }
+}
