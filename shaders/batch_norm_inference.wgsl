@@ -5,7 +5,7 @@
 
 @group(1) @binding(0) var<storage, read> layers: array<Layer>;
 @group(1) @binding(1) var<storage, read> steps: array<Step>;
-@group(1) @binding(2) var<storage, read> work: array<vec4u>; // (layer, member, first row, first feature)
+@group(1) @binding(2) var<storage, read> work: Work; // (layer, member, first row, first feature)
 @group(1) @binding(3) var<storage, read> params: array<f32>;
 @group(1) @binding(4) var<storage, read> stats: array<f32>;
 @group(1) @binding(5) var<storage, read_write> z: array<f32>;
@@ -23,10 +23,10 @@ fn main(
     @builtin(local_invocation_id) local: vec3u,
 ) {
     let at = flat(workgroup, grid);
-    if at >= arrayLength(&work) {
+    if at >= work.count {
         return;
     }
-    let job = work[at];
+    let job = work.jobs[at];
     let layer = layers[job.x];
     let step = steps[now.slot * now.members + job.y];
     let rows = min(step.rows, job.z + TILE_ROWS);

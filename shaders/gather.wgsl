@@ -8,7 +8,7 @@ override BYTES: bool = true;
 
 @group(1) @binding(0) var<storage, read> layers: array<Layer>;
 @group(1) @binding(1) var<storage, read> steps: array<Step>;
-@group(1) @binding(2) var<storage, read> work: array<vec4u>; // (layer, member, first row, first feature)
+@group(1) @binding(2) var<storage, read> work: Work; // (layer, member, first row, first feature)
 @group(1) @binding(3) var<storage, read> data: array<u32>;
 @group(1) @binding(4) var<storage, read> scaling: array<vec2f>; // (shift, factor) of each feature
 @group(1) @binding(5) var<storage, read_write> index: array<u32>;
@@ -26,10 +26,10 @@ fn main(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let at = flat(workgroup, grid);
-    if at >= arrayLength(&work) {
+    if at >= work.count {
         return;
     }
-    let job = work[at];
+    let job = work.jobs[at];
     let layer = layers[job.x];
     let step = steps[now.slot * now.members + job.y];
     if job.z >= step.rows {

@@ -5,7 +5,7 @@
 
 @group(1) @binding(0) var<storage, read> layers: array<Layer>;
 @group(1) @binding(1) var<storage, read> steps: array<Step>;
-@group(1) @binding(2) var<storage, read> work: array<vec4u>; // (layer, length | kind << 16, start, chunk)
+@group(1) @binding(2) var<storage, read> work: Work; // (layer, length | kind << 16, start, chunk)
 @group(1) @binding(3) var<storage, read> grads: array<f32>;
 @group(1) @binding(4) var<storage, read_write> partials: array<f32>;
 
@@ -20,10 +20,10 @@ fn main(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let at = flat(workgroup, grid);
-    if at >= arrayLength(&work) {
+    if at >= work.count {
         return;
     }
-    let job = work[at];
+    let job = work.jobs[at];
     let member = layers[job.x].member;
     if steps[now.slot * now.members + member.id].rows == 0u {
         return;

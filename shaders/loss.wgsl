@@ -6,7 +6,7 @@
 
 @group(1) @binding(0) var<storage, read> layers: array<Layer>;
 @group(1) @binding(1) var<storage, read> steps: array<Step>;
-@group(1) @binding(2) var<storage, read> work: array<vec4u>; // (output layer, member, first row, -)
+@group(1) @binding(2) var<storage, read> work: Work; // (output layer, member, first row, -)
 @group(1) @binding(3) var<storage, read> targets: array<u32>;
 @group(1) @binding(4) var<storage, read> index: array<u32>;
 @group(1) @binding(5) var<storage, read> z: array<f32>;
@@ -20,10 +20,10 @@ fn main(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let at = flat(workgroup, grid);
-    if at >= arrayLength(&work) {
+    if at >= work.count {
         return;
     }
-    let job = work[at];
+    let job = work.jobs[at];
     let layer = layers[job.x];
     let rows = steps[now.slot * now.members + job.y].rows;
     let b = job.z + lane;

@@ -11,7 +11,7 @@ override PRODUCT: u32 = 0u;
 
 @group(1) @binding(0) var<storage, read> layers: array<Layer>;
 @group(1) @binding(1) var<storage, read> steps: array<Step>;
-@group(1) @binding(2) var<storage, read> work: array<vec4u>; // (layer, member, tile of M, tile of N)
+@group(1) @binding(2) var<storage, read> work: Work; // (layer, member, tile of M, tile of N)
 @group(1) @binding(3) var<storage, read> left: array<f32>;   // acts; acts; acts
 @group(1) @binding(4) var<storage, read> right: array<f32>;  // params; params; dz
 @group(1) @binding(5) var<storage, read> params: array<f32>;
@@ -74,10 +74,10 @@ fn main(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let at = flat(workgroup, grid);
-    if at >= arrayLength(&work) {
+    if at >= work.count {
         return;
     }
-    let job = work[at];
+    let job = work.jobs[at];
     let layer = layers[job.x];
     let rows = steps[now.slot * now.members + job.y].rows;
     let m0 = job.z * TILE;

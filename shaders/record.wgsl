@@ -8,7 +8,7 @@ override TRAIN: bool = true;
 
 @group(1) @binding(0) var<storage, read> layers: array<Layer>;
 @group(1) @binding(1) var<storage, read> steps: array<Step>;
-@group(1) @binding(2) var<storage, read> work: array<vec4u>; // (layer, member, -, -)
+@group(1) @binding(2) var<storage, read> work: Work; // (layer, member, -, -)
 @group(1) @binding(3) var<storage, read> row_loss: array<vec2f>;
 @group(1) @binding(4) var<storage, read> partials: array<f32>;
 @group(1) @binding(5) var<storage, read_write> state: array<State>;
@@ -25,10 +25,10 @@ fn main(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let at = flat(workgroup, grid);
-    if at >= arrayLength(&work) {
+    if at >= work.count {
         return;
     }
-    let job = work[at];
+    let job = work.jobs[at];
     let slot = now.slot * now.members + job.y;
     let step = steps[slot];
     if step.rows == 0u {

@@ -89,6 +89,12 @@ struct State {
     first_bad: atomic<u32>,
 }
 
+// The workgroups of one operation: how many, and what each does.
+struct Work {
+    count: u32,
+    jobs: array<vec4u>,
+}
+
 // Which step of the submit this is.
 struct Now {
     slot: u32,

@@ -8,10 +8,14 @@ pub mod lanes;
 pub mod self_test;
 
 pub use factory::{CpuFactory, DeviceRequest, EngineFactory, choose, choose_again};
+
+use std::ops::Range;
+use std::sync::Arc;
+
 use serde::Serialize;
 
-use crate::population::Buffer;
 use crate::population::tables::{Record, StepRow};
+use crate::population::{Buffer, Member, Population};
 use crate::step::{Op, StepKind};
 
 /// Why an engine could not go on.
@@ -60,8 +64,21 @@ pub trait Engine {
     /// What it is.
     fn info(&self) -> &EngineInfo;
 
-    /// Members.
-    fn members(&self) -> usize;
+    /// The members that it runs.
+    fn population(&self) -> &Arc<Population>;
+
+    /// Slots of its population, vacant ones too.
+    fn members(&self) -> usize {
+        self.population().len()
+    }
+
+    /// Whether it can run `member` in a slot.
+    ///
+    /// # Errors
+    /// [`EngineError::Unsupported`] if the device cannot, in any population.
+    fn supports(&self, _member: &Member) -> Result<(), EngineError> {
+        Ok(())
+    }
 
     /// Fills parameters, moments and running statistics of all members from their seeds.
     fn initialize(&mut self) -> Result<(), EngineError>;
@@ -76,12 +93,34 @@ pub trait Engine {
     /// Runs one operation of one step (`[K]`) on what stands in memory: for tests of single operations.
     fn run_op(&mut self, op: Op, steps: &[StepRow]) -> Result<(), EngineError>;
 
-    /// All members' regions of a role, one after the other, as [`crate::population::Population::bases`] says;
-    /// integers as their bits.
-    fn read(&mut self, buffer: Buffer) -> Result<Vec<f32>, EngineError>;
+    /// Goes on with `population`: the present one, but for the members of `slots`, which have come or gone. Those that
+    /// have come are initialised as by [`Engine::initialize`]; nothing of the others is touched.
+    ///
+    /// # Errors
+    /// As [`Engine::supports`], and whatever the device may fail at.
+    fn refill(&mut self, population: &Arc<Population>, slots: &[usize]) -> Result<(), EngineError>;
+
+    /// Elements of some roles, in one go; integers as their bits. What belongs to no member may be anything.
+    fn read_regions(&mut self, regions: &[(Buffer, Range<usize>)]) -> Result<Vec<Vec<f32>>, EngineError>;
+
+    /// Overwrites elements of a role from `start` on.
+    fn write_region(&mut self, buffer: Buffer, start: usize, values: &[f32]) -> Result<(), EngineError>;
+
+    /// A whole role, all members' regions as [`Population::bases`] says.
+    fn read(&mut self, buffer: Buffer) -> Result<Vec<f32>, EngineError> {
+        let all = 0..self.population().sizes[buffer as usize];
+        self.read_region(buffer, all)
+    }
+
+    /// Elements `range` of a role.
+    fn read_region(&mut self, buffer: Buffer, range: Range<usize>) -> Result<Vec<f32>, EngineError> {
+        Ok(self.read_regions(&[(buffer, range)])?.swap_remove(0))
+    }
 
     /// Overwrites a role.
-    fn write(&mut self, buffer: Buffer, values: &[f32]) -> Result<(), EngineError>;
+    fn write(&mut self, buffer: Buffer, values: &[f32]) -> Result<(), EngineError> {
+        self.write_region(buffer, 0, values)
+    }
 }
 
 /// Steers the length of submits towards a given time.
@@ -90,19 +129,29 @@ pub(crate) struct Pacer {
     target_s: f64,
     longest: usize,
     pace: usize,
+    /// Of one step when it was last told.
+    work: f64,
 }
 
 impl Pacer {
     /// Starts with one step; never more than `longest` steps.
     pub(crate) fn new(target_s: f64, longest: usize) -> Pacer {
-        Pacer { target_s, longest, pace: 1 }
+        Pacer { target_s, longest, pace: 1, work: 0.0 }
     }
     pub(crate) fn pace(&self) -> usize {
         self.pace
     }
-    /// Learns that `steps` took `seconds`; grows by at most four times, shrinks at once.
-    pub(crate) fn learn(&mut self, steps: usize, seconds: f64) {
+    /// Learns that `steps` of `work` each (in any unit) took `seconds`; grows by at most four times, shrinks at once.
+    pub(crate) fn learn(&mut self, steps: usize, work: f64, seconds: f64) {
         let fits = steps as f64 * self.target_s / seconds.max(1e-6);
         self.pace = (fits as usize).clamp(1, (4 * self.pace.max(steps)).min(self.longest));
+        self.work = work;
+    }
+    /// Shrinks before steps of more `work` than the last.
+    pub(crate) fn expect(&mut self, work: f64) {
+        if work > self.work {
+            self.pace = ((self.pace as f64 * self.work / work) as usize).max(1);
+            self.work = work;
+        }
     }
 }

@@ -1,12 +1,16 @@
 //! K members that train together, as tables and a layout of memory.
 
 pub mod random;
+mod room;
 mod schedule;
 pub mod tables;
 
+use std::sync::Arc;
+
+pub use room::Room;
 pub use schedule::{Walk, evaluation_step, learning_rate, training_step};
 
-use crate::spec::{Length, Optimizer, Training};
+use crate::spec::{Activation, Init, Length, Network, Optimizer, Schedule, Training};
 use tables::{ChunkKind, LayerRow, MemberRow};
 
 /// What the network has to predict.
@@ -93,8 +97,11 @@ pub struct Chunk {
 /// Largest number of parameters in a chunk: what one workgroup updates.
 pub const CHUNK: usize = 1024;
 
+/// Elements of a slot in `State`.
+const STATE: usize = 2;
+
 /// Fewest rows that a member's activations can hold, so that evaluation need not go in small batches.
-const EVALUATION_ROWS: usize = 256;
+pub const EVALUATION_ROWS: usize = 256;
 
 /// One model of a population: what is asked of it, and its place in memory (offsets from its own regions).
 #[derive(Clone, Debug)]
@@ -180,12 +187,51 @@ impl Member {
             (Buffer::Index, capacity),
             (Buffer::RowLoss, 2 * capacity),
             (Buffer::Partials, chunks.len()),
-            (Buffer::State, 2),
+            (Buffer::State, STATE),
         ] {
             sizes[buffer as usize] = elements;
         }
         let row = member_row(training, loss, train_rows, layers.len(), chunks.len(), capacity);
         Some(Member { training: training.clone(), loss, inputs, walk, capacity, row, layers, chunks, sizes })
+    }
+
+    /// Nobody: what stands in a vacant slot. It has no layers and takes no memory but its slot's state.
+    fn nobody() -> Member {
+        let network = Network {
+            hidden: Vec::new(),
+            activation: Activation::Relu,
+            batch_norm: None,
+            dropout: 0.0,
+            init: Init::He,
+        };
+        let training = Training {
+            network,
+            optimizer: Optimizer::Sgd { momentum: 0.0, nesterov: false },
+            lr: 0.0,
+            l2: 0.0,
+            weight_decay: 0.0,
+            schedule: Schedule::Constant,
+            warmup: 0,
+            clip_norm: None,
+            batch_size: 1,
+            length: Length::Steps(0),
+            patience: None,
+            max_time: None,
+            seed: 0,
+        };
+        let mut sizes: Sizes = [0; Buffer::COUNT];
+        sizes[Buffer::State as usize] = STATE;
+        Member {
+            training,
+            loss: Loss::SquaredError,
+            inputs: 0,
+            walk: Walk { rows: 0, batch: 0, steps_per_epoch: 1, drops_single_row: false },
+            capacity: 0,
+            row: MemberRow::default(),
+            layers: Vec::new(),
+            chunks: Vec::new(),
+            sizes,
+        }
     }
 
     /// Number of trained parameters.
@@ -253,20 +299,25 @@ fn member_row(
     }
 }
 
-/// K members in one memory.
+/// K slots in one memory, each with a member or vacant.
 #[derive(Clone, Debug)]
 pub struct Population {
-    pub members: Vec<Member>,
+    /// `[K]`; in a vacant slot stands a member without layers.
+    pub members: Vec<Arc<Member>>,
     /// Where each member's region of each role starts: `[K]` of [`Sizes`].
     pub bases: Vec<Sizes>,
-    /// Elements of every role over all members.
+    /// Elements of every role over all members, and what is free.
     pub sizes: Sizes,
+    /// Layers that a member has at most.
+    pub layers: usize,
+    /// Whether slots can be filled later: see [`Population::with_room`].
+    pub refillable: bool,
 }
 
 impl Population {
-    /// Puts members one after another, without gaps: shaders count on the regions of `Moments` and `RowLoss`
-    /// standing at twice the offsets of `Params` and `Index`.
-    pub fn new(members: Vec<Member>) -> Population {
+    /// Puts members one after another, without gaps, and with room for nobody else.
+    pub fn new<M: Into<Arc<Member>>>(members: Vec<M>) -> Population {
+        let members: Vec<Arc<Member>> = members.into_iter().map(M::into).collect();
         let mut sizes: Sizes = [0; Buffer::COUNT];
         let bases = members
             .iter()
@@ -276,41 +327,59 @@ impl Population {
                 base
             })
             .collect();
-        Population { members, bases, sizes }
+        let layers = members.iter().map(|member| member.layers.len()).max().unwrap_or(0);
+        Population { members, bases, sizes, layers, refillable: false }
     }
 
-    /// Members.
+    /// Slots, vacant ones too.
     pub fn len(&self) -> usize {
         self.members.len()
     }
-    /// Whether there is no member.
+    /// Whether there is no slot.
     pub fn is_empty(&self) -> bool {
         self.members.is_empty()
     }
 
-    /// The member table and the layer table of the whole population, offsets absolute.
-    pub fn tables(&self) -> (Vec<MemberRow>, Vec<LayerRow>) {
-        let (mut rows, mut layers) = (Vec::new(), Vec::new());
-        for (member, base) in self.members.iter().zip(&self.bases) {
-            let at = |buffer: Buffer| base[buffer as usize] as u32;
-            rows.push(MemberRow {
-                id: rows.len() as u32,
-                first_layer: layers.len() as u32,
-                first_row: at(Buffer::Index),
-                first_chunk: at(Buffer::Partials),
-                ..member.row
-            });
-            layers.extend(member.layers.iter().map(|l| LayerRow {
-                w: l.w + at(Buffer::Params),
-                b: l.b + at(Buffer::Params),
-                beta: l.beta + at(Buffer::Params),
-                stats: l.stats + at(Buffer::Stats),
-                x: l.x + at(Buffer::Acts),
-                a: l.a + at(Buffer::Acts),
-                z: l.z + at(Buffer::Z),
-                ..*l
-            }));
-        }
-        (rows, layers)
+    /// Bytes of memory for all roles.
+    pub fn bytes(&self) -> u64 {
+        4 * self.sizes.iter().map(|&elements| elements as u64).sum::<u64>()
+    }
+
+    /// Where the member of `slot` has its region of `buffer`.
+    pub fn region(&self, slot: usize, buffer: Buffer) -> std::ops::Range<usize> {
+        let start = self.bases[slot][buffer as usize];
+        start..start + self.members[slot].sizes[buffer as usize]
+    }
+
+    /// Weights times rows of a batch, over the slots in `active`: what a step takes, about.
+    pub fn work(&self, active: impl Fn(usize) -> bool) -> f64 {
+        let of =
+            |(_, m): (usize, &Arc<Member>)| (m.sizes[Buffer::Params as usize] as f64) * m.walk.batch as f64;
+        self.members.iter().enumerate().filter(|(slot, _)| active(*slot)).map(of).sum()
+    }
+
+    /// The rows of `slot` in the member table and in the layer table, offsets absolute. The layers of slot k stand from
+    /// `k * layers` on.
+    pub fn rows(&self, slot: usize) -> (MemberRow, Vec<LayerRow>) {
+        let (member, base) = (&self.members[slot], &self.bases[slot]);
+        let at = |buffer: Buffer| base[buffer as usize] as u32;
+        let row = MemberRow {
+            id: slot as u32,
+            first_layer: (slot * self.layers) as u32,
+            first_row: at(Buffer::Index),
+            first_chunk: at(Buffer::Partials),
+            ..member.row
+        };
+        let layer = |l: &LayerRow| LayerRow {
+            w: l.w + at(Buffer::Params),
+            b: l.b + at(Buffer::Params),
+            beta: l.beta + at(Buffer::Params),
+            stats: l.stats + at(Buffer::Stats),
+            x: l.x + at(Buffer::Acts),
+            a: l.a + at(Buffer::Acts),
+            z: l.z + at(Buffer::Z),
+            ..*l
+        };
+        (row, member.layers.iter().map(layer).collect())
     }
 }

@@ -90,7 +90,8 @@ impl Layers {
 /// The output layer differs in depth from member to member: hidden layers of a member are those below its own
 /// last; `BatchNorm` skips output layers, and `BatchNormBackward` gives them dZ = dA and db.
 pub fn plan(population: &Population, kind: StepKind) -> Vec<Op> {
-    let depth = population.members.iter().map(|m| m.layers.len()).max().unwrap_or(0);
+    // Whoever comes into a slot later, the list stays.
+    let depth = population.layers;
     let mut ops = vec![Op::Gather];
     for layer in 0..depth {
         ops.push(Op::Matmul { product: Product::Forward, layer: Layers::One(layer) });

@@ -93,7 +93,7 @@ pub(super) fn outputs(
         let step = StepRow { step: canary.next(), ..evaluation_step(first, len) };
         let records = engine.run(StepKind::Evaluate, &[step])?;
         check(&engine.info().device, &step, &records[0])?;
-        all.extend_from_slice(&engine.read(Buffer::Z)?[z..][..len * o]);
+        all.append(&mut engine.read_region(Buffer::Z, z..z + len * o)?);
     }
     Ok(all)
 }

@@ -13,7 +13,7 @@ use crate::run::{Architecture, LayerTensors, ModelFile, RunDir, RunError, RunFil
 use crate::spec::{PartialConfig, RunRequest, resolve};
 
 use super::model::{self, Weights};
-use super::{Best, Checkpoint, Inference, MemberState, Problem, TrainError, TrainingState};
+use super::{Best, Inference, MemberCheckpoint, Problem, TrainError, TrainingState};
 
 /// Keys of the metadata, besides the architecture's.
 const HYPERPARAMETERS: &str = "hyperparameters";
@@ -84,11 +84,9 @@ impl RunFiles {
     ///
     /// # Errors
     /// [`RunError`] if a file cannot be written; what stood before still stands.
-    pub fn write(&mut self, population: &Population, checkpoint: &Checkpoint) -> Result<(), RunError> {
-        let (member, base) = (&population.members[0], &population.bases[0]);
-        let MemberState { state, history, best } = &checkpoint.members[0];
-        let Weights { params, moments, stats } = &checkpoint.weights;
-        let layers = model::layers(member, base, params, stats);
+    pub fn write(&mut self, member: &Member, checkpoint: &MemberCheckpoint) -> Result<(), RunError> {
+        let MemberCheckpoint { state, history, best, weights } = checkpoint;
+        let layers = model::layers(member, &model::ALONE, &weights.params, &weights.stats);
         if !history.is_empty() || self.dir.file(RunFile::MetricsJsonl).exists() {
             self.dir.write_metrics(history)?;
         }
@@ -102,7 +100,7 @@ impl RunFiles {
             self.best_step = Some(of.step);
         }
         let mut last = self.origin.file(layers);
-        last.optimizer = Some(model::optimizer(member, base, moments));
+        last.optimizer = Some(model::optimizer(member, &model::ALONE, &weights.moments));
         last.metadata.insert(STATE.into(), to_json(state));
         last.save(&self.last())?;
         log::debug!("step {} stored in {}", state.step, self.last().display());
@@ -172,27 +170,22 @@ impl Stored {
         self.file.metadata.get(FINGERPRINT).map(String::as_str).unwrap_or_default()
     }
 
-    /// The point that `last.safetensors` holds, for the only member of `population`; metrics beyond it are
-    /// dropped.
+    /// The point that `last.safetensors` holds, for `member`; metrics beyond it are dropped.
     ///
     /// # Errors
     /// If it is not a state of this member.
-    pub fn checkpoint(&self, dir: &RunDir, population: &Population) -> Result<Checkpoint, RunError> {
-        let (member, base) = (&population.members[0], &population.bases[0]);
+    pub fn checkpoint(&self, dir: &RunDir, member: &Member) -> Result<MemberCheckpoint, RunError> {
         let state = self.state()?;
-        let mut weights = Weights::zeros(&population.sizes);
-        let fits = model::put_layers(member, base, &self.file.layers, &mut weights)
-            && self
-                .file
-                .optimizer
-                .as_ref()
-                .is_some_and(|o| model::put_optimizer(member, base, o, &mut weights));
+        let mut weights = Weights::zeros(&member.sizes);
+        let fits = model::put_layers(member, &model::ALONE, &self.file.layers, &mut weights)
+            && (self.file.optimizer.as_ref())
+                .is_some_and(|o| model::put_optimizer(member, &model::ALONE, o, &mut weights));
         if !fits {
             return Err(self.wrong_model());
         }
         let mut history = dir.read_metrics()?;
         history.retain(|metrics| metrics.epoch <= state.epochs);
-        Ok(Checkpoint { weights, members: vec![MemberState { state, history, best: None }] })
+        Ok(MemberCheckpoint { state, history, best: None, weights })
     }
 
     /// That the tensors are not those of the configuration.

@@ -34,8 +34,9 @@ impl<'a> Inference<'a> {
         layers: &[LayerTensors],
         engine: Option<Box<dyn Engine>>,
     ) -> Option<Result<Inference<'a>, TrainError>> {
-        let mut weights = Weights::zeros(&population.sizes);
-        if !model::put_layers(&population.members[0], &population.bases[0], layers, &mut weights) {
+        let member = &population.members[0];
+        let mut weights = Weights::zeros(&member.sizes);
+        if !model::put_layers(member, &model::ALONE, layers, &mut weights) {
             return None;
         }
         let mut given = engine;
@@ -44,7 +45,7 @@ impl<'a> Inference<'a> {
                 Some(engine) => engine,
                 None => factory.build(&population, &problem.table)?,
             };
-            recovery::put(engine.as_mut(), &weights)?;
+            recovery::put(engine.as_mut(), &population, 0, &weights)?;
             Ok(engine)
         });
         Some(engine.map(|engine| {
@@ -95,7 +96,7 @@ impl<'a> Inference<'a> {
                 Some(engine) => engine,
                 None => {
                     let mut engine = self.factory.build(&self.population, &self.problem.table)?;
-                    recovery::put(engine.as_mut(), &self.weights)?;
+                    recovery::put(engine.as_mut(), &self.population, 0, &self.weights)?;
                     engine
                 }
             };

@@ -1,7 +1,7 @@
 //! The training loop: epochs, evaluation, early stop, checkpoints, faults of the device.
 //!
-//! [`Trainer`] trains the members of a population on one engine and tells [`Events`] what happens; it knows no
-//! file. [`RunFiles`] writes the files of a run of one member. [`model`] knows both layouts of the weights.
+//! [`Trainer`] trains the members of a population on one engine, whoever comes and goes, and tells [`Events`] what
+//! happens; it knows no file. [`RunFiles`] writes the files of a run of one member. [`model`] knows both layouts of the weights.
 
 mod error;
 mod evaluate;
@@ -11,6 +11,7 @@ mod member;
 pub mod model;
 mod problem;
 mod recovery;
+mod slots;
 mod state;
 mod stop;
 #[cfg(test)]
@@ -23,6 +24,7 @@ pub use infer::Inference;
 pub use member::member;
 pub use problem::{Problem, Sums};
 pub use recovery::Pace;
-pub use state::{Best, Checkpoint, Ended, EpochSums, MemberState, TrainingState};
+pub use slots::Arrival;
+pub use state::{Best, Checkpoint, Ended, EpochSums, MemberCheckpoint, MemberState, TrainingState};
 pub use stop::Stop;
-pub use trainer::{Events, Trainer};
+pub use trainer::{Advance, Events, Trainer};

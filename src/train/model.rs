@@ -7,8 +7,10 @@ use crate::population::tables::LayerRow;
 use crate::population::{Buffer, Member, Sizes};
 use crate::run::{BnTensors, LayerMoments, LayerTensors, Moments, OptimizerState};
 use crate::spec::Optimizer;
+use crate::step::memory::Memory;
+use crate::step::ops::initialize;
 
-/// What of a population's memory outlives a step: whole roles, as [`crate::engine::Engine::read`] gives them.
+/// What of a member's memory outlives a step, or of a whole population's: a run of each role.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Weights {
     pub params: Vec<f32>,
@@ -17,12 +19,22 @@ pub struct Weights {
 }
 
 impl Weights {
-    /// All zeros, for a population with these sizes.
+    /// All zeros, for a member or a population with these sizes.
     pub fn zeros(sizes: &Sizes) -> Weights {
         let of = |buffer: Buffer| vec![0.0; sizes[buffer as usize]];
         Weights { params: of(Buffer::Params), moments: of(Buffer::Moments), stats: of(Buffer::Stats) }
     }
+
+    /// Those that `member` begins with, on every engine.
+    pub fn initial(member: &Member) -> Weights {
+        let mut memory = Memory::<f32>::new(member);
+        initialize::cpu(member, &mut memory);
+        Weights { params: memory.params, moments: memory.moments, stats: memory.stats }
+    }
 }
+
+/// Regions of a member that start where its weights do.
+pub const ALONE: Sizes = [0; Buffer::COUNT];
 
 /// The tensors of a member whose regions start at `base`.
 pub fn layers(member: &Member, base: &Sizes, params: &[f32], stats: &[f32]) -> Vec<LayerTensors> {

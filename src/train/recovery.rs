@@ -3,11 +3,11 @@
 use std::time::{Duration, Instant};
 
 use crate::engine::{Engine, EngineError};
-use crate::population::Buffer;
+use crate::population::{Buffer, Population};
 
 use super::model::Weights;
 use super::trainer::{Events, Trainer};
-use super::{Checkpoint, Ended, MemberState, TrainError};
+use super::{Ended, MemberCheckpoint, MemberState, TrainError, TrainingState};
 
 /// Most faults in a row without progress.
 pub(super) const TRIES: u32 = 3;
@@ -89,43 +89,67 @@ impl Trainer<'_> {
         if store { self.store_checkpoint(events) } else { Ok(()) }
     }
 
-    /// Reads what outlives a step back to the host. Diverged members keep what the checkpoint before had of them.
+    /// Takes a checkpoint of every member.
     pub(super) fn take_checkpoint(&mut self) -> Result<(), EngineError> {
+        let slots: Vec<usize> =
+            (0..self.population.len()).filter(|&k| !self.population.is_vacant(k)).collect();
+        self.take_checkpoint_of(&slots)
+    }
+
+    /// Reads what outlives a step of the members in `slots` back to the host. Diverged members keep the weights that
+    /// the checkpoint before had of them.
+    pub(super) fn take_checkpoint_of(&mut self, slots: &[usize]) -> Result<(), EngineError> {
         let start = Instant::now();
-        let engine = engine(&mut self.engine)?;
-        let mut weights = Weights {
-            params: engine.read(Buffer::Params)?,
-            moments: engine.read(Buffer::Moments)?,
-            stats: engine.read(Buffer::Stats)?,
-        };
-        for (at, member) in self.members.iter().enumerate() {
-            if let (Some(Ended::Diverged { .. }), Some(good)) = (&member.state.ended, &self.checkpoint) {
-                let (own, base) = (&self.population.members[at].sizes, &self.population.bases[at]);
-                for (to, from, role) in [
-                    (&mut weights.params, &good.weights.params, Buffer::Params as usize),
-                    (&mut weights.moments, &good.weights.moments, Buffer::Moments as usize),
-                    (&mut weights.stats, &good.weights.stats, Buffer::Stats as usize),
-                ] {
-                    let region = base[role]..base[role] + own[role];
-                    to[region.clone()].copy_from_slice(&from[region]);
-                }
-            }
+        let has_diverged = |k: usize| matches!(self.members[k].state.ended, Some(Ended::Diverged { .. }));
+        let before = |k: usize| self.checkpoint[k].as_ref().map(|good| good.state.step);
+        let stale = |&k: &usize| before(k) != Some(self.members[k].state.step) && !has_diverged(k);
+        let stale: Vec<usize> = slots.iter().copied().filter(stale).collect();
+        let regions: Vec<_> = stale
+            .iter()
+            .flat_map(|&k| LASTING.map(|buffer| (buffer, self.population.region(k, buffer))))
+            .collect();
+        let mut read = match regions.is_empty() {
+            true => Vec::new(),
+            false => engine(&mut self.engine)?.read_regions(&regions)?,
         }
-        let steps = |members: &[MemberState]| members.iter().map(|m| m.state.step).sum::<u64>();
-        let before = self.checkpoint.as_ref().map(|checkpoint| steps(&checkpoint.members));
-        if before.is_none_or(|before| steps(&self.members) > before) {
+        .into_iter();
+        if slots.iter().any(|&k| before(k).is_none_or(|before| self.members[k].state.step > before)) {
             self.tries = 0;
         }
-        self.checkpoint = Some(Checkpoint { weights, members: self.members.clone() });
-        // The record of a long training costs more to copy than the weights of a small network.
+        for &k in slots {
+            let weights = if stale.contains(&k)
+                && let (Some(params), Some(moments), Some(stats)) = (read.next(), read.next(), read.next())
+            {
+                Some(Weights { params, moments, stats })
+            } else {
+                None
+            };
+            let MemberState { state, history, best } = &self.members[k];
+            let good = self.checkpoint[k].get_or_insert_with(|| MemberCheckpoint {
+                state: TrainingState::default(),
+                history: Vec::new(),
+                best: None,
+                weights: weights
+                    .is_none()
+                    .then(|| Weights::initial(&self.population.members[k]))
+                    .unwrap_or_default(),
+            });
+            good.state.clone_from(state);
+            // A record only grows, and that of a long training costs more to copy than a small network's weights.
+            good.history.extend_from_slice(history.get(good.history.len()..).unwrap_or_default());
+            good.best.clone_from(best);
+            if let Some(weights) = weights {
+                good.weights = weights;
+            }
+        }
         self.read = Cost::since(start);
         Ok(())
     }
 
     pub(super) fn store_checkpoint(&mut self, events: &mut dyn Events) -> Result<(), TrainError> {
-        if let Some(checkpoint) = &self.checkpoint {
-            self.stored.measure(|| events.checkpoint(&self.population, checkpoint))?;
-            let step = checkpoint.members.iter().map(|m| m.state.step).max().unwrap_or(0);
+        let steps = self.checkpoint.iter().flatten().map(|good| good.state.step);
+        if let Some(step) = steps.max() {
+            self.stored.measure(|| events.checkpoint(&self.population, &self.checkpoint))?;
             log::info!("checkpoint of step {step} in {:.0} ms", 1e3 * self.stored.took.as_secs_f64());
         }
         Ok(())
@@ -145,7 +169,9 @@ impl Trainer<'_> {
                 self.store_checkpoint(events)?;
                 return Err(TrainError::GaveUp { cause: error, tries, checkpoint: events.checkpoint_path() });
             }
-            let step = self.checkpoint.as_ref().map_or(0, |good| good.members[0].state.step);
+            let going_on = (0..self.population.len()).filter(|&k| self.is_active(k));
+            let step = going_on.map(|k| self.checkpoint[k].as_ref().map_or(0, |good| good.state.step)).min();
+            let step = step.unwrap_or(0);
             events.message(&format!("{error}; going on from step {step}, try {} of {TRIES}", self.tries));
             log::info!("recovery: a new engine with shorter submits and smaller windows");
             self.factory.soften();
@@ -165,12 +191,14 @@ impl Trainer<'_> {
         self.info = engine.info().clone();
         log::info!("engine on {}, population of {}", self.info.device, self.population.len());
         engine.initialize()?;
-        match &self.checkpoint {
-            Some(Checkpoint { weights, members }) => {
-                put(engine.as_mut(), weights)?;
-                self.members.clone_from(members);
+        for (k, (good, member)) in self.checkpoint.iter().zip(&mut self.members).enumerate() {
+            match good {
+                Some(good) => {
+                    put(engine.as_mut(), &self.population, k, &good.weights)?;
+                    *member = good.member();
+                }
+                None => *member = MemberState::default(),
             }
-            None => self.members.iter_mut().for_each(|member| *member = MemberState::default()),
         }
         self.engine = Some(engine);
         Ok(())
@@ -185,10 +213,20 @@ pub(super) fn engine(engine: &mut Option<Box<dyn Engine>>) -> Result<&mut Box<dy
     })
 }
 
-/// Overwrites what outlives a step. (What a step leaves in `State` counts for that step alone, apart from the first
-/// bad step, which a freshly initialised engine has not.)
-pub(super) fn put(engine: &mut dyn Engine, weights: &Weights) -> Result<(), EngineError> {
-    engine.write(Buffer::Params, &weights.params)?;
-    engine.write(Buffer::Moments, &weights.moments)?;
-    engine.write(Buffer::Stats, &weights.stats)
+/// The roles that outlive a step, as [`Weights`] has them. (What a step leaves in `State` counts for that step alone,
+/// apart from the first bad step, which a freshly initialised slot has not.)
+const LASTING: [Buffer; 3] = [Buffer::Params, Buffer::Moments, Buffer::Stats];
+
+/// Overwrites what outlives a step of the member in a slot.
+pub(super) fn put(
+    engine: &mut dyn Engine,
+    population: &Population,
+    slot: usize,
+    weights: &Weights,
+) -> Result<(), EngineError> {
+    let Weights { params, moments, stats } = weights;
+    for (buffer, values) in LASTING.into_iter().zip([params, moments, stats]) {
+        engine.write_region(buffer, population.region(slot, buffer).start, values)?;
+    }
+    Ok(())
 }

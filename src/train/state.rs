@@ -77,10 +77,23 @@ pub struct MemberState {
     pub best: Option<Arc<Vec<LayerTensors>>>,
 }
 
-/// A point from which a population can go on, on the host.
+/// A point from which one member can go on, on the host: in any slot of any population, on any engine.
 #[derive(Clone, Debug)]
-pub struct Checkpoint {
+pub struct MemberCheckpoint {
+    pub state: TrainingState,
+    pub history: Vec<EpochMetrics>,
+    /// As in [`MemberState`].
+    pub best: Option<Arc<Vec<LayerTensors>>>,
+    /// Of the member's own regions.
     pub weights: Weights,
-    /// `[K]`
-    pub members: Vec<MemberState>,
 }
+
+impl MemberCheckpoint {
+    /// Where it stands, without the weights.
+    pub fn member(&self) -> MemberState {
+        MemberState { state: self.state.clone(), history: self.history.clone(), best: self.best.clone() }
+    }
+}
+
+/// A point from which a population can go on: `[K]`; none where a slot is vacant or its member at its beginning.
+pub type Checkpoint = Vec<Option<MemberCheckpoint>>;

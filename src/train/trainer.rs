@@ -1,4 +1,7 @@
 //! The loop over steps, epochs and faults, for all members of a population at once.
+//!
+//! Members advance in lock-step, up to the first end of an epoch among them: those whose epochs end at the same step
+//! are evaluated together, and told in the order of their slots, however many steps the engine takes at a time.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -7,16 +10,20 @@ use std::time::Instant;
 use crate::data::Part;
 use crate::engine::{Engine, EngineFactory, EngineInfo};
 use crate::population::tables::{Record, StepRow};
-use crate::population::{Buffer, Population, learning_rate, training_step};
+use crate::population::{Buffer, Member, Population, learning_rate, training_step};
 use crate::run::{EpochMetrics, RunError};
 use crate::step::StepKind;
 
 use super::evaluate::{self, Canary, evaluate};
 use super::model;
 use super::recovery::{Cost, engine};
-use super::{Best, Checkpoint, Ended, EpochSums, MemberState, Pace, Problem, Stop, Sums, TrainError};
+use super::slots::Clock;
+use super::{
+    Best, Checkpoint, Ended, EpochSums, MemberCheckpoint, MemberState, Pace, Problem, Stop, Sums, TrainError,
+};
 
-/// What a training tells while it goes on.
+/// What a training tells while it goes on. After a fault of the device, steps and epochs since the last checkpoint are
+/// told again, with the same numbers.
 pub trait Events {
     /// A member has done `step` steps; `loss` is the mean of the latest submit.
     fn step(&mut self, _member: usize, _step: u64, _loss: f64, _samples_per_s: f64) {}
@@ -24,11 +31,15 @@ pub trait Events {
     fn epoch(&mut self, _member: usize, _metrics: &EpochMetrics) {}
     /// Something that a person should know.
     fn message(&mut self, _text: &str) {}
-    /// A point from which training can go on, to be stored.
+    /// A point from which training can go on, to be stored: of each slot the latest that there is.
     ///
     /// # Errors
     /// If it cannot be; the training then ends.
-    fn checkpoint(&mut self, _population: &Population, _checkpoint: &Checkpoint) -> Result<(), RunError> {
+    fn checkpoint(
+        &mut self,
+        _population: &Population,
+        _checkpoint: &[Option<MemberCheckpoint>],
+    ) -> Result<(), RunError> {
         Ok(())
     }
     /// Where checkpoints are stored.
@@ -47,41 +58,49 @@ pub struct Trainer<'a> {
     pub(super) engine: Option<Box<dyn Engine>>,
     pub(super) info: EngineInfo,
     pub(super) members: Vec<MemberState>,
-    /// Seconds that each member had trained before this process.
-    pub(super) wall_before: Vec<f64>,
-    pub(super) started: Instant,
+    pub(super) clocks: Vec<Clock>,
     pub(super) canary: Canary,
-    /// The latest point from which training can go on; none, the initial state.
-    pub(super) checkpoint: Option<Checkpoint>,
+    /// The latest points from which training can go on.
+    pub(super) checkpoint: Checkpoint,
     pub(super) read: Cost,
     pub(super) stored: Cost,
     /// Faults since the last progress.
     pub(super) tries: u32,
 }
 
-enum Next {
-    More,
-    End,
+/// What a call of [`Trainer::advance`] did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Advance {
+    /// Some steps, or the end of some epochs.
+    Went {
+        /// Slots whose members have closed an epoch or ended in this call, ascending.
+        closed: Vec<usize>,
+    },
+    /// Nothing: no slot has a member that goes on.
+    Idle,
+    /// Asked to stop: the present state is stored.
     Interrupted,
 }
 
 impl<'a> Trainer<'a> {
-    /// Builds the engine and brings it to where `from` stands, or to the beginning.
+    /// Builds the engine and brings every member to where `from` (`[K]`, or shorter) has it, or to its beginning.
     ///
     /// # Errors
     /// [`TrainError::Engine`] or [`TrainError::GaveUp`].
     pub fn new(
         factory: &'a dyn EngineFactory,
-        population: Arc<Population>,
+        population: impl Into<Arc<Population>>,
         problem: &'a Problem,
-        from: Option<Checkpoint>,
+        from: Checkpoint,
         pace: Pace,
         events: &mut dyn Events,
     ) -> Result<Trainer<'a>, TrainError> {
-        let members = match &from {
-            Some(checkpoint) => checkpoint.members.clone(),
-            None => vec![MemberState::default(); population.len()],
-        };
+        let population = population.into();
+        let mut checkpoint = from;
+        checkpoint.resize(population.len(), None);
+        let member = |from: &Option<MemberCheckpoint>| from.as_ref().map(MemberCheckpoint::member);
+        let members: Vec<MemberState> =
+            checkpoint.iter().map(|from| member(from).unwrap_or_default()).collect();
         let details = serde_json::Value::Null;
         let mut trainer = Trainer {
             factory,
@@ -89,11 +108,10 @@ impl<'a> Trainer<'a> {
             pace,
             engine: None,
             info: EngineInfo { engine: "none", device: "the device".into(), details },
-            wall_before: members.iter().map(|m| m.state.wall_s).collect(),
+            clocks: members.iter().map(|member| Clock::after(member.state.wall_s)).collect(),
             members,
-            started: Instant::now(),
             canary: Canary::default(),
-            checkpoint: from,
+            checkpoint,
             read: Cost::now(),
             stored: Cost::now(),
             tries: 0,
@@ -110,7 +128,12 @@ impl<'a> Trainer<'a> {
         &self.info
     }
 
-    /// Where every member stands, `[K]`.
+    /// Its slots, and who is in them.
+    pub fn population(&self) -> &Arc<Population> {
+        &self.population
+    }
+
+    /// Where every member stands, `[K]`; nothing of a vacant slot.
     pub fn members(&self) -> &[MemberState] {
         &self.members
     }
@@ -136,47 +159,86 @@ impl<'a> Trainer<'a> {
     /// [`TrainError::Engine`] or [`TrainError::GaveUp`] of the device, after the last good state was stored;
     /// [`TrainError::Run`] if a file could not be written.
     pub fn run(&mut self, events: &mut dyn Events, stop: &Stop) -> Result<bool, TrainError> {
-        if self.checkpoint.is_none() {
+        if self.checkpoint.iter().all(Option::is_none) {
             self.keep(events)?;
         }
         loop {
-            match self.advance(events, stop) {
-                Ok(Next::More) => {}
-                Ok(Next::End) => return Ok(true),
-                Ok(Next::Interrupted) => return Ok(false),
+            let asked = stop.asked();
+            if asked {
+                events.message("stopping as asked, with a checkpoint; once more to stop at once");
+            }
+            let went = match self.advance_or_stop(asked, events, stop) {
+                Ok(Advance::Went { .. }) => Ok(()),
+                Ok(Advance::Interrupted) => return Ok(false),
+                Ok(Advance::Idle) => match self.take_checkpoint() {
+                    Ok(()) => return self.store_checkpoint(events).map(|()| true),
+                    Err(error) => Err(error.into()),
+                },
+                Err(error) => Err(error),
+            };
+            match went {
+                Ok(()) => {}
                 Err(TrainError::Engine(error)) => self.recover(error, events)?,
                 Err(error) => return Err(error),
             }
         }
     }
 
-    /// One submit, or the end of some members' epochs.
-    fn advance(&mut self, events: &mut dyn Events, stop: &Stop) -> Result<Next, TrainError> {
-        if stop.asked() {
-            events.message("stopping as asked, with a checkpoint; once more to stop at once");
-            self.take_checkpoint()?;
-            self.store_checkpoint(events)?;
-            return Ok(Next::Interrupted);
+    /// One submit, or the end of some members' epochs; after a fault of the device, the way back to the last
+    /// checkpoints.
+    ///
+    /// # Errors
+    /// As [`Trainer::run`].
+    pub fn advance(&mut self, events: &mut dyn Events, stop: &Stop) -> Result<Advance, TrainError> {
+        match self.advance_or_stop(stop.asked(), events, stop) {
+            Err(TrainError::Engine(error)) => {
+                self.recover(error, events)?;
+                Ok(Advance::Went { closed: Vec::new() })
+            }
+            went => went,
         }
-        let active: Vec<usize> =
-            (0..self.members.len()).filter(|&k| self.members[k].state.ended.is_none()).collect();
-        if active.is_empty() {
+    }
+
+    fn advance_or_stop(
+        &mut self,
+        asked: bool,
+        events: &mut dyn Events,
+        stop: &Stop,
+    ) -> Result<Advance, TrainError> {
+        if asked {
             self.take_checkpoint()?;
             self.store_checkpoint(events)?;
-            return Ok(Next::End);
+            return Ok(Advance::Interrupted);
+        }
+        let active: Vec<usize> = (0..self.members.len()).filter(|&k| self.is_active(k)).collect();
+        if active.is_empty() {
+            return Ok(Advance::Idle);
         }
         let closing: Vec<usize> = active.iter().copied().filter(|&k| self.must_close(k)).collect();
         if closing.is_empty() {
-            self.train(&active, events)?;
+            self.train(&active, u64::MAX, events)?;
             self.checkpoint_within_epoch(events)?;
-        } else if self.close_epochs(&closing, events, stop)? {
-            self.checkpoint_after_epoch(events)?;
+            let closed = active.into_iter().filter(|&k| !self.is_active(k)).collect();
+            return Ok(Advance::Went { closed });
         }
-        Ok(Next::More)
+        if !self.close_epochs(&closing, events, stop)? {
+            return Ok(Advance::Went { closed: Vec::new() });
+        }
+        self.checkpoint_after_epoch(events)?;
+        Ok(Advance::Went { closed: closing })
+    }
+
+    pub(super) fn member(&self, k: usize) -> &Member {
+        &self.population.members[k]
+    }
+
+    /// Whether the member of a slot goes on.
+    pub(super) fn is_active(&self, k: usize) -> bool {
+        !self.population.is_vacant(k) && self.members[k].state.ended.is_none()
     }
 
     /// Whether a member's open epoch is over: all its batches are done, or all steps, or the time is up.
-    fn must_close(&self, k: usize) -> bool {
+    pub(super) fn must_close(&self, k: usize) -> bool {
         let (member, state) = (&self.population.members[k], &self.members[k].state);
         let at_end = state.step.is_multiple_of(member.walk.steps_per_epoch);
         let all = state.step >= member.total_steps();
@@ -188,15 +250,21 @@ impl<'a> Trainer<'a> {
         limit.is_some_and(|limit| self.members[k].state.wall_s >= limit.as_secs_f64())
     }
 
-    /// Trains `active` members up to the first end of an epoch among them, or as far as one submit reaches.
-    fn train(&mut self, active: &[usize], events: &mut dyn Events) -> Result<(), TrainError> {
+    /// Trains `active` members up to the first end of an epoch among them, or as far as one submit reaches, at most
+    /// `most` steps.
+    pub(super) fn train(
+        &mut self,
+        active: &[usize],
+        most: u64,
+        events: &mut dyn Events,
+    ) -> Result<(), TrainError> {
         let k = self.population.len();
         let to_boundary = |&at: &usize| {
             let (member, step) = (&self.population.members[at], self.members[at].state.step);
             let per_epoch = member.walk.steps_per_epoch;
             (per_epoch - step % per_epoch).min(member.total_steps() - step)
         };
-        let nearest = active.iter().map(to_boundary).min().unwrap_or(0);
+        let nearest = active.iter().map(to_boundary).min().unwrap_or(0).min(most);
         let engine = engine(&mut self.engine)?;
         let count = (engine.pace(StepKind::Train) as u64).clamp(1, nearest.max(1)) as usize;
         let mut steps = vec![StepRow::IDLE; count * k];
@@ -237,7 +305,7 @@ impl<'a> Trainer<'a> {
             state.rows += rows;
             state.step += count as u64;
             state.train_s += seconds;
-            state.wall_s = self.wall_before[at] + self.started.elapsed().as_secs_f64();
+            state.wall_s = self.clocks[at].wall_s();
             events.step(at, state.step, loss / rows as f64, rows as f64 / seconds.max(1e-9));
         }
         Ok(())
@@ -245,7 +313,7 @@ impl<'a> Trainer<'a> {
 
     /// Evaluates `closing` on the validation rows and enters their epochs into the record; false if it was asked
     /// to stop on the way, and nothing was entered.
-    fn close_epochs(
+    pub(super) fn close_epochs(
         &mut self,
         closing: &[usize],
         events: &mut dyn Events,
@@ -263,14 +331,15 @@ impl<'a> Trainer<'a> {
             let loss = sums.loss / sums.rows as f64;
             has_val && loss.is_finite() && best.is_none_or(|best| loss < best.val_loss)
         };
-        // Read once for all that improved.
-        let weights = if closing.iter().zip(&sums).any(|(&at, sums)| improves(at, sums)) {
-            Some((engine.read(Buffer::Params)?, engine.read(Buffer::Stats)?))
-        } else {
-            None
-        };
         let improved: Vec<bool> = closing.iter().zip(&sums).map(|(&at, sums)| improves(at, sums)).collect();
+        // Read at once for all that improved.
+        let regions = (closing.iter().zip(&improved).filter(|(_, improved)| **improved))
+            .flat_map(|(&at, _)| [Buffer::Params, Buffer::Stats].map(|b| (b, self.population.region(at, b))));
+        let regions: Vec<_> = regions.collect();
+        let read = if regions.is_empty() { Vec::new() } else { engine.read_regions(&regions)? };
+        let mut read = read.chunks_exact(2);
         for ((&at, sums), improved) in closing.iter().zip(&sums).zip(improved) {
+            let weights = if improved { read.next() } else { None };
             if self.members[at].state.open.steps > 0 {
                 if !sums.loss.is_finite() {
                     self.diverge(at, self.members[at].state.step);
@@ -278,9 +347,9 @@ impl<'a> Trainer<'a> {
                 }
                 let metrics = self.close_epoch(at, has_val.then_some(sums));
                 events.epoch(at, &metrics);
-                if improved && let Some((params, stats)) = &weights {
-                    let (member, base) = (&self.population.members[at], &self.population.bases[at]);
-                    self.members[at].best = Some(Arc::new(model::layers(member, base, params, stats)));
+                if let Some([params, stats]) = weights {
+                    let layers = model::layers(self.member(at), &model::ALONE, params, stats);
+                    self.members[at].best = Some(Arc::new(layers));
                 }
             }
             self.members[at].state.ended = self.end(at, has_val);
@@ -304,7 +373,7 @@ impl<'a> Trainer<'a> {
             state.best = Some(Best { epoch: state.epochs, step: state.step, val_loss });
             state.epochs_since_best = 0;
         }
-        state.wall_s = self.wall_before[at] + self.started.elapsed().as_secs_f64();
+        state.wall_s = self.clocks[at].wall_s();
         let metrics = EpochMetrics {
             epoch: state.epochs,
             step: state.step,
@@ -339,7 +408,7 @@ impl<'a> Trainer<'a> {
 
     /// Ends a member at step `step` (from 1). Its weights go back to the last checkpoint; what it recorded stays.
     fn diverge(&mut self, at: usize, step: u64) {
-        let good = self.checkpoint.as_ref().map_or(0, |good| good.members[at].state.step);
+        let good = self.checkpoint[at].as_ref().map_or(0, |good| good.state.step);
         let state = &mut self.members[at].state;
         state.ended = Some(Ended::Diverged { step });
         state.step = good;

@@ -55,14 +55,14 @@ pub fn run(args: ResumeArgs) -> Result<Exit, Failure> {
     }
     let factory = device_of_run(&dir, given.as_deref(), &request)?;
     let session = Session::new(request, dataset, factory)?;
-    let checkpoint = stored.checkpoint(&dir, session.population())?;
-    if checkpoint.members[0].state.best.is_some() || !session.has_val() {
+    let checkpoint = stored.checkpoint(&dir, session.member())?;
+    if checkpoint.state.best.is_some() || !session.has_val() {
         let best = Stored::load(&dir, RunFile::Best)?;
         if best.request.training != stored.request.training || best.fingerprint() != stored.fingerprint() {
             return Err(foreign(&dir, RunFile::Best, "is a model of another run"));
         }
     }
-    let (recorded, epochs) = (checkpoint.members[0].history.len() as u64, checkpoint.members[0].state.epochs);
+    let (recorded, epochs) = (checkpoint.history.len() as u64, checkpoint.state.epochs);
     if recorded != epochs {
         let name = RunFile::MetricsJsonl.name();
         tell("note", &format!("{name} holds {} of the {} epochs done", count(recorded), count(epochs)));

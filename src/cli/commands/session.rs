@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::cli::Exit;
 use crate::data::{Dataset, Part, Task};
 use crate::engine::{Engine, EngineFactory, EngineInfo};
-use crate::population::Population;
+use crate::population::{Member, Population};
 use crate::report::text::{count, counted};
 use crate::report::{
     EndSummary, Evaluation, ModelSummary, Progress, SplitSummary, Status, TrainResult, stdout,
@@ -14,7 +14,8 @@ use crate::report::{
 use crate::run::{Architecture, Environment, EpochMetrics, RunDir, RunError, RunFile};
 use crate::spec::RunRequest;
 use crate::train::{
-    Checkpoint, Ended, Events, Origin, Pace, Problem, RunFiles, Stop, Stored, Trainer, TrainingState, member,
+    Ended, Events, MemberCheckpoint, Origin, Pace, Problem, RunFiles, Stop, Stored, Trainer, TrainingState,
+    member,
 };
 
 use super::{Failure, say, stderr_is_terminal, tell, terminal_width, warn};
@@ -66,9 +67,9 @@ impl Session {
         Ok(Session { request, problem, population, factory, origin, baselines, about })
     }
 
-    /// The population of the one member.
-    pub fn population(&self) -> &Population {
-        &self.population
+    /// The one member.
+    pub fn member(&self) -> &Member {
+        &self.population.members[0]
     }
 
     /// Whether there are validation rows.
@@ -102,7 +103,7 @@ impl Session {
     pub fn train(
         self,
         place: impl FnOnce() -> Result<Place, RunError>,
-        from: Option<Checkpoint>,
+        from: Option<MemberCheckpoint>,
     ) -> Result<Exit, Failure> {
         let member = &self.population.members[0];
         let epochs = member.total_steps().div_ceil(member.walk.steps_per_epoch);
@@ -112,15 +113,14 @@ impl Session {
             Progress::new(member.total_steps(), epochs, bar, self.request.quiet, terminal_width)
         };
         let mut console = Console { files: None, progress };
-        let is_over = from.as_ref().is_some_and(|from| from.members[0].state.ended.is_some());
+        let is_over = from.as_ref().is_some_and(|from| from.state.ended.is_some());
         if let Some(from) = &from {
-            let [member] = &from.members[..] else { unreachable!("a run has one member") };
-            console.progress.resume_at(member.state.step, member.history.last());
+            console.progress.resume_at(from.state.step, from.history.last());
         }
         let stop = Stop::on_signals(Exit::Interrupted.code());
         let (factory, population) = (self.factory.as_ref(), self.population.clone());
         let mut trainer =
-            Trainer::new(factory, population, &self.problem, from, Pace::default(), &mut console)?;
+            Trainer::new(factory, population, &self.problem, vec![from], Pace::default(), &mut console)?;
         let Place { dir, began_on } = place()?;
         let run = dir.path().display().to_string();
         if began_on.is_none() {
@@ -283,10 +283,14 @@ impl Events for Console {
         self.progress.message(text);
     }
 
-    fn checkpoint(&mut self, population: &Population, checkpoint: &Checkpoint) -> Result<(), RunError> {
-        match &mut self.files {
-            Some(files) => files.write(population, checkpoint),
-            None => Ok(()),
+    fn checkpoint(
+        &mut self,
+        population: &Population,
+        checkpoint: &[Option<MemberCheckpoint>],
+    ) -> Result<(), RunError> {
+        match (&mut self.files, checkpoint) {
+            (Some(files), [Some(checkpoint)]) => files.write(&population.members[0], checkpoint),
+            _ => Ok(()),
         }
     }
 

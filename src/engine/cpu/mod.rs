@@ -5,6 +5,7 @@
 
 mod room;
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -37,7 +38,7 @@ impl<R: Real> CpuEngine<R> {
     /// An engine with zeroed memory.
     pub fn new(population: Arc<Population>, table: Arc<Table>) -> CpuEngine<R> {
         CpuEngine {
-            memory: population.members.iter().map(Memory::new).collect(),
+            memory: population.members.iter().map(|member| Memory::new(member)).collect(),
             plans: StepKind::ALL.map(|kind| plan(&population, kind)),
             pacers: [Pacer::new(0.1, 4096); 2],
             info: EngineInfo {
@@ -58,6 +59,19 @@ impl<R: Real> CpuEngine<R> {
     pub fn memory(&self, member: usize) -> &Memory<R> {
         &self.memory[member]
     }
+    /// Every member's part of a range of a role: its memory, and the place in its region and in the range.
+    fn parts(
+        &self,
+        buffer: Buffer,
+        range: &Range<usize>,
+    ) -> impl Iterator<Item = (&Memory<R>, Range<usize>, Range<usize>)> {
+        let of = move |(slot, memory)| {
+            let (own, to) = overlap(&self.population.region(slot, buffer), range)?;
+            Some((memory, own, to))
+        };
+        self.memory.iter().enumerate().filter_map(of)
+    }
+
     /// One member's memory, to be written.
     pub fn memory_mut(&mut self, member: usize) -> &mut Memory<R> {
         &mut self.memory[member]
@@ -69,8 +83,8 @@ impl<R: Real> Engine for CpuEngine<R> {
         &self.info
     }
 
-    fn members(&self) -> usize {
-        self.population.len()
+    fn population(&self) -> &Arc<Population> {
+        &self.population
     }
 
     fn initialize(&mut self) -> Result<(), EngineError> {
@@ -103,7 +117,8 @@ impl<R: Real> Engine for CpuEngine<R> {
                 }
             }
         });
-        self.pacers[kind as usize].learn(steps.len() / k, start.elapsed().as_secs_f64());
+        let work = self.population.work(|slot| steps[slot].rows > 0);
+        self.pacers[kind as usize].learn(steps.len() / k, work, start.elapsed().as_secs_f64());
         Ok(records)
     }
 
@@ -118,33 +133,66 @@ impl<R: Real> Engine for CpuEngine<R> {
         Ok(())
     }
 
-    fn read(&mut self, buffer: Buffer) -> Result<Vec<f32>, EngineError> {
-        let mut all = vec![0.0; self.population.sizes[buffer as usize]];
-        for (base, memory) in self.population.bases.iter().zip(&self.memory) {
-            let to = &mut all[base[buffer as usize]..];
-            match (buffer, memory.floats(buffer)) {
-                (_, Some(values)) => to.iter_mut().zip(values).for_each(|(to, v)| *to = v.to_f32()),
-                (Buffer::Index, _) => {
-                    to.iter_mut().zip(&memory.index).for_each(|(to, &v)| *to = f32::from_bits(v))
-                }
-                _ => to[..2].copy_from_slice(&[memory.scale.to_f32(), f32::from_bits(memory.first_bad)]),
-            }
+    fn refill(&mut self, population: &Arc<Population>, slots: &[usize]) -> Result<(), EngineError> {
+        self.population = population.clone();
+        for &slot in slots {
+            let member = &population.members[slot];
+            self.memory[slot] = Memory::new(member);
+            ops::initialize::cpu(member, &mut self.memory[slot]);
         }
-        Ok(all)
+        let work = population.work(|_| true);
+        self.pacers.iter_mut().for_each(|pacer| pacer.expect(work));
+        Ok(())
     }
 
-    fn write(&mut self, buffer: Buffer, values: &[f32]) -> Result<(), EngineError> {
-        for (base, memory) in self.population.bases.iter().zip(&mut self.memory) {
-            let from = &values[base[buffer as usize]..];
+    fn read_regions(&mut self, regions: &[(Buffer, Range<usize>)]) -> Result<Vec<Vec<f32>>, EngineError> {
+        let read = |(buffer, range): &(Buffer, Range<usize>)| {
+            let mut all = vec![0.0; range.len()];
+            for (memory, own, to) in self.parts(*buffer, range) {
+                let to = &mut all[to];
+                match (buffer, memory.floats(*buffer)) {
+                    (_, Some(values)) => {
+                        to.iter_mut().zip(&values[own]).for_each(|(to, v)| *to = v.to_f32());
+                    }
+                    (Buffer::Index, _) => {
+                        to.iter_mut().zip(&memory.index[own]).for_each(|(to, &v)| *to = f32::from_bits(v));
+                    }
+                    _ => to.copy_from_slice(&state(memory)[own]),
+                }
+            }
+            all
+        };
+        Ok(regions.iter().map(read).collect())
+    }
+
+    fn write_region(&mut self, buffer: Buffer, start: usize, values: &[f32]) -> Result<(), EngineError> {
+        let range = start..start + values.len();
+        for slot in 0..self.members() {
+            let Some((own, from)) = overlap(&self.population.region(slot, buffer), &range) else { continue };
+            let (memory, from) = (&mut self.memory[slot], &values[from]);
             if let Some(to) = memory.floats_mut(buffer) {
-                to.iter_mut().zip(from).for_each(|(to, &v)| *to = R::from_f32(v));
+                to[own].iter_mut().zip(from).for_each(|(to, &v)| *to = R::from_f32(v));
             } else if buffer == Buffer::Index {
-                memory.index.iter_mut().zip(from).for_each(|(to, v)| *to = v.to_bits());
+                memory.index[own].iter_mut().zip(from).for_each(|(to, v)| *to = v.to_bits());
             } else {
-                memory.scale = R::from_f32(from[0]);
-                memory.first_bad = from[1].to_bits();
+                let mut now = state(memory);
+                now[own].copy_from_slice(from);
+                memory.scale = R::from_f32(now[0]);
+                memory.first_bad = now[1].to_bits();
             }
         }
         Ok(())
     }
+}
+
+/// What stands in `State`.
+fn state<R: Real>(memory: &Memory<R>) -> [f32; 2] {
+    [memory.scale.to_f32(), f32::from_bits(memory.first_bad)]
+}
+
+/// What `region` and `range` have in common, counted from the start of either.
+fn overlap(region: &Range<usize>, range: &Range<usize>) -> Option<(Range<usize>, Range<usize>)> {
+    let (start, end) = (region.start.max(range.start), region.end.min(range.end));
+    let from = |base: usize| start - base..end - base;
+    (start < end).then(|| (from(region.start), from(range.start)))
 }

@@ -41,6 +41,10 @@ impl Default for GpuOptions {
     }
 }
 
+/// Devices and pipelines of a process are made one at a time: drivers are not safe to do it from several threads at
+/// once (wgpu#10234).
+static MAKING: Mutex<()> = Mutex::new(());
+
 /// Bytes of one piece of an upload.
 const UPLOAD: usize = 32 << 20;
 
@@ -78,6 +82,7 @@ impl Device {
             memory_hints: wgpu::MemoryHints::Performance,
             ..Default::default()
         };
+        let _one = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
         let (device, queue) = pollster::block_on(adapter.request_device(&request)).map_err(|e| {
             EngineError::Refused { device: about.name.clone(), what: "to open".into(), reason: e.to_string() }
         })?;
@@ -203,6 +208,7 @@ impl Device {
 
     fn compile(&self, kernel: usize) -> Result<wgpu::ComputePipeline, EngineError> {
         let kernel = &KERNELS[kernel];
+        let _one = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
         self.scoped(&format!("the kernel '{}'", kernel.name), || {
             let source = wgpu::ShaderModuleDescriptor {
                 label: Some(kernel.name),
@@ -277,10 +283,10 @@ impl Device {
         })
     }
 
-    /// Writes `bytes` to the front of `buffer`, piece by piece, so that the driver need not hold all of them twice.
-    pub fn write(&self, buffer: &wgpu::Buffer, bytes: &[u8]) -> Result<(), EngineError> {
+    /// Writes `bytes` into `buffer` from byte `start` on, piece by piece, so that the driver need not hold all of them twice.
+    pub fn write(&self, buffer: &wgpu::Buffer, start: u64, bytes: &[u8]) -> Result<(), EngineError> {
         for (at, piece) in bytes.chunks(UPLOAD).enumerate() {
-            self.queue.write_buffer(buffer, (at * UPLOAD) as u64, piece);
+            self.queue.write_buffer(buffer, start + (at * UPLOAD) as u64, piece);
             if bytes.len() > UPLOAD {
                 self.queue.submit([]);
             }
@@ -351,18 +357,5 @@ impl Device {
             what: what.into(),
             seconds: self.options.timeout.as_secs_f64(),
         }
-    }
-
-    /// The first `bytes` bytes of `buffer`, as f32.
-    pub fn read(&self, buffer: &wgpu::Buffer, label: &str, bytes: u64) -> Result<Vec<f32>, EngineError> {
-        if bytes == 0 {
-            return Ok(Vec::new());
-        }
-        let staging = self.staging(label, bytes)?;
-        let mut encoder = self.device.create_command_encoder(&Default::default());
-        encoder.copy_buffer_to_buffer(buffer, 0, &staging, 0, bytes);
-        self.submit_and_read(encoder.finish(), &staging, bytes, label, |view| {
-            bytemuck::pod_collect_to_vec::<u8, f32>(view)
-        })
     }
 }

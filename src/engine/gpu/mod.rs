@@ -1,7 +1,8 @@
 //! The GPU engine: the only place that knows wgpu.
 //!
 //! Everything is made when the engine is: buffers, pipelines, bind groups, the list of dispatches. A call of
-//! `run` writes the step table, records all steps into one submit and reads their records back.
+//! `run` writes the step table, records all steps into one submit and reads their records back. Members that come and
+//! go change what stands in the tables and in the work lists, whose places were reserved: nothing else.
 
 pub mod adapters;
 mod device;
@@ -11,6 +12,7 @@ mod window;
 pub mod work;
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -19,7 +21,7 @@ pub use factory::GpuFactory;
 
 use super::{Engine, EngineError, EngineInfo, Pacer};
 use crate::population::tables::{LayerRow, MemberRow, Record, StepRow};
-use crate::population::{Buffer, Population};
+use crate::population::{Buffer, Member, Population};
 use crate::step::memory::Table;
 use crate::step::{Op, StepKind, plan};
 use shaders::{Binding, INITIALIZE, KERNELS, kernel_of};
@@ -40,11 +42,16 @@ const LONGEST_SUBMIT: usize = 1024;
 /// Loop iterations that an invocation may make on a software adapter (llvmpipe stops at 65,535 unasked).
 const SOFTWARE_ITERATIONS: usize = 60_000;
 
+/// Bytes of one piece of what is read back.
+const READ_BACK: u64 = 32 << 20;
+
 /// One operation, ready to be recorded.
 struct Dispatch {
     pipeline: wgpu::ComputePipeline,
     bind_group: wgpu::BindGroup,
-    grid: (u32, u32),
+    place: work::Place,
+    /// None where there is nothing to do.
+    grid: Option<(u32, u32)>,
 }
 
 /// Everything on the device that does not belong to one role of memory.
@@ -54,6 +61,8 @@ struct Shared {
     work: wgpu::Buffer,
     records: wgpu::Buffer,
     records_staging: wgpu::Buffer,
+    /// For what is read back of the roles; it grows when it is too short.
+    roles_staging: Option<wgpu::Buffer>,
     now_group: wgpu::BindGroup,
 }
 
@@ -82,7 +91,7 @@ impl GpuEngine {
         population: Arc<Population>,
         table: Arc<Table>,
     ) -> Result<GpuEngine, EngineError> {
-        supported(&device, &population)?;
+        population.members.iter().try_for_each(|member| supported(&device, member))?;
         let start = Instant::now();
         let k = population.len();
         let longest = (STEP_TABLE_BYTES / (k * size_of::<StepRow>())).clamp(1, LONGEST_SUBMIT);
@@ -92,42 +101,49 @@ impl GpuEngine {
             .collect::<Result<Vec<_>, _>>()?;
         let data = DataWindow::new(&device, &population, table)?;
 
-        let (members, layers) = population.tables();
-        let mut device_layers = Vec::new();
-        for member in &members {
-            let own = &layers[member.first_layer as usize..][..member.layers as usize];
-            device_layers.extend(own.iter().map(|&layer| DeviceLayer { layer, member: *member }));
-        }
-        let layers = upload(&device, "the layer table", bytemuck::cast_slice(&device_layers))?;
+        let bytes = (k * population.layers).max(1) * size_of::<DeviceLayer>();
+        let layers = device.storage("the layer table", bytes as u64)?;
         let steps = device.storage("the step table", (longest * k * size_of::<StepRow>()) as u64)?;
         let records_bytes = (longest * k * size_of::<Record>()) as u64;
         let records = device.storage("the records", records_bytes)?;
         let records_staging = device.staging("the records", records_bytes)?;
 
         let plans = StepKind::ALL.map(|kind| plan(&population, kind));
-        let ops: Vec<Op> = plans.iter().flatten().copied().collect();
-        let (work, ranges) = work_buffer(&device, &population, &ops)?;
+        let mut ops: Vec<Op> = Vec::new();
+        for &op in plans.iter().flatten() {
+            // Both kinds of steps have some operations in common.
+            if !ops.contains(&op) {
+                ops.push(op);
+            }
+        }
+        let capacity = |&op: &Op| work::capacity(&population, op, data.features());
+        // The last list is for members that come: of their chunks, as the optimiser's.
+        let capacities = ops.iter().chain([&Op::Update]).map(capacity);
+        let (mut places, bytes) =
+            work::places(capacities, device.limits.min_storage_buffer_offset_alignment as u64);
+        let work = device.storage("the work lists", bytes)?;
 
         let now_stride = device.limits.min_uniform_buffer_offset_alignment.max(16);
         let now_group = now(&device, longest, now_stride, k as u32)?;
-        let shared = Shared { layers, steps, work, records, records_staging, now_group };
+        let shared = Shared { layers, steps, work, records, records_staging, roles_staging: None, now_group };
 
         let bytes = data.is_bytes();
-        let make = |kernel: usize, range: &(u64, usize)| -> Result<Dispatch, EngineError> {
-            dispatch(&device, kernel, &shared, &roles, &data, range)
+        let make = |kernel: usize, place: work::Place| -> Result<Dispatch, EngineError> {
+            // No list that could come later is refused then.
+            fold(&device, place.capacity)?;
+            dispatch(&device, kernel, &shared, &roles, &data, place)
         };
+        let initialize = make(INITIALIZE, places.pop().unwrap_or_default())?;
         let mut dispatches = HashMap::new();
-        for &op in &ops {
-            if let (Some(range), false) = (ranges.get(&op), dispatches.contains_key(&op)) {
-                dispatches.insert(op, make(kernel_of(op, bytes), range)?);
+        for (&op, place) in ops.iter().zip(places) {
+            if place.capacity > 0 {
+                dispatches.insert(op, make(kernel_of(op, bytes), place)?);
             }
         }
-        // The same chunks of the parameters.
-        let initialize = make(INITIALIZE, &ranges[&Op::Update])?;
         let (ops, ms) = (dispatches.len(), 1e3 * start.elapsed().as_secs_f64());
         log::info!("{}: {ops} operations ready, pipelines compiled, in {ms:.0} ms", device.name());
         let pacer = Pacer::new(device.options.submit.as_secs_f64(), longest);
-        Ok(GpuEngine {
+        let mut engine = GpuEngine {
             device,
             roles,
             shared,
@@ -140,7 +156,37 @@ impl GpuEngine {
             longest,
             submits: 0,
             population,
-        })
+        };
+        engine.describe(0..k)?;
+        Ok(engine)
+    }
+
+    /// Writes the tables of the members in `slots`, and all work lists.
+    fn describe(&mut self, slots: impl Iterator<Item = usize>) -> Result<(), EngineError> {
+        let population = &self.population;
+        for slot in slots {
+            let (member, layers) = population.rows(slot);
+            let rows: Vec<_> = layers.into_iter().map(|layer| DeviceLayer { layer, member }).collect();
+            let offset = slot * population.layers * size_of::<DeviceLayer>();
+            self.device.queue.write_buffer(&self.shared.layers, offset as u64, bytemuck::cast_slice(&rows));
+        }
+        for (&op, dispatch) in &mut self.dispatches {
+            list(&self.device, &self.shared.work, dispatch, &work::jobs(population, op))?;
+        }
+        self.device.check()
+    }
+
+    /// Initialises the members in `slots`.
+    fn initialize_slots(&mut self, slots: impl Iterator<Item = usize>) -> Result<(), EngineError> {
+        let jobs = work::initial(&self.population, slots);
+        list(&self.device, &self.shared.work, &mut self.initialize, &jobs)?;
+        let mut encoder = self.device.device.create_command_encoder(&Default::default());
+        {
+            let mut pass = encoder.begin_compute_pass(&Default::default());
+            self.record(&mut pass, &self.initialize, 0);
+        }
+        self.device.queue.submit([encoder.finish()]);
+        self.device.check()
     }
 
     /// Loses the device, as a driver's reset would: for tests of what comes after.
@@ -150,7 +196,8 @@ impl GpuEngine {
 
     /// Dispatches of one step.
     pub fn dispatches(&self, kind: StepKind) -> usize {
-        self.plans[kind as usize].iter().filter(|op| self.dispatches.contains_key(op)).count()
+        let has_work = |op: &&Op| self.dispatches.get(op).is_some_and(|dispatch| dispatch.grid.is_some());
+        self.plans[kind as usize].iter().filter(has_work).count()
     }
 
     /// Uploads `steps` (`[S, K]`, at most `longest` steps) and, where the data stream, their rows.
@@ -163,10 +210,11 @@ impl GpuEngine {
     }
 
     fn record(&self, pass: &mut wgpu::ComputePass, dispatch: &Dispatch, slot: usize) {
+        let Some((columns, rows)) = dispatch.grid else { return };
         pass.set_pipeline(&dispatch.pipeline);
         pass.set_bind_group(0, &self.shared.now_group, &[slot as u32 * self.now_stride]);
         pass.set_bind_group(1, &dispatch.bind_group, &[]);
-        pass.dispatch_workgroups(dispatch.grid.0, dispatch.grid.1, 1);
+        pass.dispatch_workgroups(columns, rows, 1);
     }
 
     /// One submit of at most `longest` steps.
@@ -206,7 +254,8 @@ impl GpuEngine {
             record.nonce = 0;
         }
         let (count, seconds) = (steps.len() / k, start.elapsed().as_secs_f64());
-        self.pacers[kind as usize].learn(count, seconds);
+        let work = self.population.work(|slot| steps[slot].rows > 0);
+        self.pacers[kind as usize].learn(count, work, seconds);
         let pace = self.pacers[kind as usize].pace();
         log::debug!(
             "submit {}: {count} {kind:?} steps in {:.1} ms, next {pace}",
@@ -222,18 +271,25 @@ impl Engine for GpuEngine {
         &self.device.info
     }
 
-    fn members(&self) -> usize {
-        self.population.len()
+    fn population(&self) -> &Arc<Population> {
+        &self.population
+    }
+
+    fn supports(&self, member: &Member) -> Result<(), EngineError> {
+        supported(&self.device, member)
     }
 
     fn initialize(&mut self) -> Result<(), EngineError> {
-        let mut encoder = self.device.device.create_command_encoder(&Default::default());
-        {
-            let mut pass = encoder.begin_compute_pass(&Default::default());
-            self.record(&mut pass, &self.initialize, 0);
-        }
-        self.device.queue.submit([encoder.finish()]);
-        self.device.check()
+        self.initialize_slots(0..self.population.len())
+    }
+
+    fn refill(&mut self, population: &Arc<Population>, slots: &[usize]) -> Result<(), EngineError> {
+        slots.iter().try_for_each(|&slot| self.supports(&population.members[slot]))?;
+        self.population = population.clone();
+        self.describe(slots.iter().copied())?;
+        let work = population.work(|_| true);
+        self.pacers.iter_mut().for_each(|pacer| pacer.expect(work));
+        self.initialize_slots(slots.iter().copied())
     }
 
     fn run(&mut self, kind: StepKind, steps: &[StepRow]) -> Result<Vec<Record>, EngineError> {
@@ -264,37 +320,91 @@ impl Engine for GpuEngine {
         self.device.check()
     }
 
-    fn read(&mut self, buffer: Buffer) -> Result<Vec<f32>, EngineError> {
-        let bytes = 4 * self.population.sizes[buffer as usize] as u64;
-        self.device.read(&self.roles[buffer as usize], contents(buffer), bytes)
+    fn read_regions(&mut self, regions: &[(Buffer, Range<usize>)]) -> Result<Vec<Vec<f32>>, EngineError> {
+        let mut found: Vec<Vec<f32>> = regions.iter().map(|(_, r)| Vec::with_capacity(r.len())).collect();
+        // (region, first byte in its role, bytes), as many at once as fit.
+        let (mut pieces, mut bytes) = (Vec::new(), 0);
+        for (at, (_, range)) in regions.iter().enumerate() {
+            let (mut start, end) = (4 * range.start as u64, 4 * range.end as u64);
+            while start < end {
+                let len = (end - start).min(READ_BACK - bytes);
+                pieces.push((at, start, len));
+                (start, bytes) = (start + len, bytes + len);
+                if bytes == READ_BACK {
+                    self.read_pieces(regions, &pieces, &mut found)?;
+                    pieces.clear();
+                    bytes = 0;
+                }
+            }
+        }
+        if !pieces.is_empty() {
+            self.read_pieces(regions, &pieces, &mut found)?;
+        }
+        Ok(found)
     }
 
-    fn write(&mut self, buffer: Buffer, values: &[f32]) -> Result<(), EngineError> {
-        self.device.write(&self.roles[buffer as usize], bytemuck::cast_slice(values))
+    fn write_region(&mut self, buffer: Buffer, start: usize, values: &[f32]) -> Result<(), EngineError> {
+        self.device.write(&self.roles[buffer as usize], 4 * start as u64, bytemuck::cast_slice(values))
     }
 }
 
-/// Whether every kernel can do the population's sizes on this device.
-fn supported(device: &Device, population: &Population) -> Result<(), EngineError> {
-    for member in population.members.iter().filter(|_| device.software) {
-        let widest = member.layers.iter().map(|l| l.inputs.max(l.outputs) as usize).max().unwrap_or(0);
-        let loops = [
-            // A product loads and adds each, in tiles, and writes 64 elements at the end.
-            ("the widest layer's units", 2 * widest + widest / 16 + 96),
-            ("the rows of a batch", 2 * member.walk.batch + member.walk.batch / 16 + 96),
-            ("the classes, in three passes,", 3 * member.outputs()),
-        ];
-        if let Some((what, count)) = loops.into_iter().find(|(_, count)| *count > SOFTWARE_ITERATIONS) {
-            return Err(EngineError::Unsupported {
-                device: device.name(),
-                what: format!(
-                    "{what} need {count} loop iterations, more than a software adapter makes \
-                     ({SOFTWARE_ITERATIONS}); use --device cpu"
-                ),
-            });
+impl GpuEngine {
+    /// Reads pieces, (region, first byte in its role, bytes), onto the ends of what was found of their regions.
+    fn read_pieces(
+        &mut self,
+        regions: &[(Buffer, Range<usize>)],
+        pieces: &[(usize, u64, u64)],
+        found: &mut [Vec<f32>],
+    ) -> Result<(), EngineError> {
+        let bytes: u64 = pieces.iter().map(|(_, _, len)| len).sum();
+        let what = pieces.first().map_or("nothing", |&(at, ..)| contents(regions[at].0));
+        // While it is not back here, nothing is known of it: a call that fails does not use it again.
+        let staging = match self.shared.roles_staging.take().filter(|staging| staging.size() >= bytes) {
+            Some(staging) => staging,
+            None => self.device.staging(what, bytes)?,
+        };
+        let mut encoder = self.device.device.create_command_encoder(&Default::default());
+        let mut to = 0;
+        for &(at, start, len) in pieces {
+            let role = &self.roles[regions[at].0 as usize];
+            encoder.copy_buffer_to_buffer(role, start, &staging, to, len);
+            to += len;
         }
+        self.device.submit_and_read(encoder.finish(), &staging, bytes, what, |view| {
+            let mut rest = view;
+            for &(at, _, len) in pieces {
+                let (now, later) = rest.split_at(len as usize);
+                found[at].extend(bytemuck::pod_collect_to_vec::<u8, f32>(now));
+                rest = later;
+            }
+        })?;
+        self.shared.roles_staging = Some(staging);
+        Ok(())
     }
-    Ok(())
+}
+
+/// Whether every kernel can do a member's sizes on this device.
+fn supported(device: &Device, member: &Member) -> Result<(), EngineError> {
+    if !device.software {
+        return Ok(());
+    }
+    let widest = member.layers.iter().map(|l| l.inputs.max(l.outputs) as usize).max().unwrap_or(0);
+    let loops = [
+        // A product loads and adds each, in tiles, and writes 64 elements at the end.
+        ("the widest layer's units", 2 * widest + widest / 16 + 96),
+        ("the rows of a batch", 2 * member.walk.batch + member.walk.batch / 16 + 96),
+        ("the classes, in three passes,", 3 * member.outputs()),
+    ];
+    match loops.into_iter().find(|(_, count)| *count > SOFTWARE_ITERATIONS) {
+        None => Ok(()),
+        Some((what, count)) => Err(EngineError::Unsupported {
+            device: device.name(),
+            what: format!(
+                "{what} need {count} loop iterations, more than a software adapter makes \
+                 ({SOFTWARE_ITERATIONS}); use --device cpu"
+            ),
+        }),
+    }
 }
 
 /// What a role of memory holds, for messages.
@@ -317,33 +427,24 @@ fn contents(role: Buffer) -> &'static str {
 /// A storage buffer that holds `bytes`.
 fn upload(device: &Device, label: &str, bytes: &[u8]) -> Result<wgpu::Buffer, EngineError> {
     let buffer = device.storage(label, bytes.len() as u64)?;
-    device.write(&buffer, bytes)?;
+    device.write(&buffer, 0, bytes)?;
     Ok(buffer)
 }
 
-/// Where each operation's jobs stand in the work buffer: (offset in bytes, jobs).
-type Ranges = HashMap<Op, (u64, usize)>;
-
-fn work_buffer(
+/// Writes the work list of a dispatch.
+fn list(
     device: &Device,
-    population: &Population,
-    ops: &[Op],
-) -> Result<(wgpu::Buffer, Ranges), EngineError> {
-    let align = device.limits.min_storage_buffer_offset_alignment as usize;
-    let (mut bytes, mut ranges) = (Vec::new(), Ranges::new());
-    for &op in ops {
-        // Both kinds of steps have some operations in common.
-        if ranges.contains_key(&op) {
-            continue;
-        }
-        let jobs = work::jobs(population, op);
-        if !jobs.is_empty() {
-            bytes.resize(Vec::len(&bytes).next_multiple_of(align), 0u8);
-            ranges.insert(op, (bytes.len() as u64, jobs.len()));
-            bytes.extend_from_slice(bytemuck::cast_slice(&jobs));
-        }
-    }
-    Ok((upload(device, "the work lists", &bytes)?, ranges))
+    work: &wgpu::Buffer,
+    dispatch: &mut Dispatch,
+    jobs: &[work::Job],
+) -> Result<(), EngineError> {
+    let place = dispatch.place;
+    debug_assert!(jobs.len() <= place.capacity, "{} jobs where {} fit", jobs.len(), place.capacity);
+    dispatch.grid = if jobs.is_empty() { None } else { Some(fold(device, jobs.len())?) };
+    device.queue.write_buffer(work, place.offset, bytemuck::bytes_of(&[jobs.len() as u32, 0, 0, 0]));
+    let first = place.offset + size_of::<work::Job>() as u64;
+    device.queue.write_buffer(work, first, bytemuck::cast_slice(jobs));
+    Ok(())
 }
 
 /// The uniform that says which step of the submit a dispatch belongs to, chosen by a dynamic offset.
@@ -383,7 +484,7 @@ fn dispatch(
     shared: &Shared,
     roles: &[wgpu::Buffer],
     data: &DataWindow,
-    &(offset, jobs): &(u64, usize),
+    place: work::Place,
 ) -> Result<Dispatch, EngineError> {
     let pipeline = device.pipeline(kernel)?.clone();
     let kernel_info = &KERNELS[kernel];
@@ -397,8 +498,8 @@ fn dispatch(
                 Binding::Steps => shared.steps.as_entire_binding(),
                 Binding::Work => wgpu::BindingResource::Buffer(wgpu::BufferBinding {
                     buffer: &shared.work,
-                    offset,
-                    size: wgpu::BufferSize::new((jobs * size_of::<work::Job>()) as u64),
+                    offset: place.offset,
+                    size: wgpu::BufferSize::new(place.bytes()),
                 }),
                 Binding::Data => data.values.as_entire_binding(),
                 Binding::Scaling => data.scaling.as_entire_binding(),
@@ -416,7 +517,7 @@ fn dispatch(
             entries: &entries,
         })
     })?;
-    Ok(Dispatch { pipeline, bind_group, grid: fold(device, jobs)? })
+    Ok(Dispatch { pipeline, bind_group, place, grid: None })
 }
 
 /// A grid of at least `jobs` workgroups, and of less than one row more, within the device's limit for each dimension.

@@ -6,9 +6,9 @@
 use std::sync::Arc;
 
 use crate::engine::EngineError;
-use crate::population::Population;
 use crate::population::random::{permuted, shuffle_keys};
 use crate::population::tables::StepRow;
+use crate::population::{Buffer, Population};
 use crate::step::memory::{Table, Values};
 
 use super::{Device, upload};
@@ -49,7 +49,7 @@ impl DataWindow {
             });
         }
         // One step of all members must fit, whatever the budget.
-        let least: usize = population.members.iter().map(|m| m.capacity).sum();
+        let least = population.sizes[Buffer::Index as usize];
         let rows = ((budget / row_bytes.max(1)) as usize).max(least);
         Ok(DataWindow {
             values: device.storage("a window of the data", rows as u64 * row_bytes)?,
@@ -58,6 +58,11 @@ impl DataWindow {
             table,
             rows: Some(rows),
         })
+    }
+
+    /// Features of a row.
+    pub fn features(&self) -> usize {
+        self.table.features
     }
 
     /// Whether features are bytes.

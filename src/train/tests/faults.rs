@@ -8,7 +8,7 @@ use crate::train::TrainError;
 fn run(factory: &FaultyFactory, problem: &Problem, pace: Pace) -> (Result<bool, TrainError>, Told) {
     let mut told = Told::default();
     let population = population_of(&[training()], problem);
-    let trainer = Trainer::new(factory, population, problem, None, pace, &mut told);
+    let trainer = Trainer::new(factory, population, problem, Vec::new(), pace, &mut told);
     let result = trainer.and_then(|mut trainer| trainer.run(&mut told, &Stop::default()));
     (result, told)
 }
@@ -24,7 +24,7 @@ const LAZY: Pace = Pace {
 #[test]
 fn fifty_faults_at_random_points_end_in_identical_weights() {
     let problem = problem();
-    let (expected, _) = train(&[training()], &problem, None);
+    let (expected, _) = train(&[training()], &problem);
     let mut met = 0;
     for (round, pace) in [(0, EAGER), (1, LAZY)] {
         let clean = FaultyFactory::default();
@@ -49,7 +49,7 @@ fn fifty_faults_at_random_points_end_in_identical_weights() {
 #[test]
 fn many_faults_in_one_training_are_survived() {
     let problem = problem();
-    let (expected, _) = train(&[training()], &problem, None);
+    let (expected, _) = train(&[training()], &problem);
     let factory = FaultyFactory::default();
     // Far enough apart for a step between two of them.
     factory.script.faults.borrow_mut().extend((0..50).map(|nth| (7 + 23 * nth, Fault::Lost)));
@@ -71,7 +71,7 @@ fn three_tries_without_progress_are_enough() {
     assert_eq!(told.messages.len(), 3, "{:?}", told.messages);
     assert_eq!(factory.script.met.get(), 4);
     // What was reached is stored.
-    assert!(told.checkpoints.last().unwrap().members[0].state.step > 0);
+    assert!(one(told.checkpoints.last().unwrap()).state.step > 0);
 }
 
 #[test]

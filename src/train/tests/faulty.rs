@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -105,8 +106,8 @@ impl Engine for Faulty {
     fn info(&self) -> &EngineInfo {
         self.inner.info()
     }
-    fn members(&self) -> usize {
-        self.inner.members()
+    fn population(&self) -> &Arc<Population> {
+        self.inner.population()
     }
     fn initialize(&mut self) -> Result<(), EngineError> {
         self.call()?;
@@ -128,12 +129,19 @@ impl Engine for Faulty {
     fn run_op(&mut self, op: Op, steps: &[StepRow]) -> Result<(), EngineError> {
         self.inner.run_op(op, steps)
     }
-    fn read(&mut self, buffer: Buffer) -> Result<Vec<f32>, EngineError> {
+    fn refill(&mut self, population: &Arc<Population>, slots: &[usize]) -> Result<(), EngineError> {
         self.call()?;
-        self.inner.read(buffer)
+        self.inner.refill(population, slots)
     }
-    fn write(&mut self, buffer: Buffer, values: &[f32]) -> Result<(), EngineError> {
+    /// Each region counts as a call.
+    fn read_regions(&mut self, regions: &[(Buffer, Range<usize>)]) -> Result<Vec<Vec<f32>>, EngineError> {
+        for _ in regions {
+            self.call()?;
+        }
+        self.inner.read_regions(regions)
+    }
+    fn write_region(&mut self, buffer: Buffer, start: usize, values: &[f32]) -> Result<(), EngineError> {
         self.call()?;
-        self.inner.write(buffer, values)
+        self.inner.write_region(buffer, start, values)
     }
 }

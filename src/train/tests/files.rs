@@ -24,8 +24,12 @@ struct Stored_ {
 }
 
 impl Events for Stored_ {
-    fn checkpoint(&mut self, population: &Population, checkpoint: &Checkpoint) -> Result<(), RunError> {
-        self.files.write(population, checkpoint)?;
+    fn checkpoint(
+        &mut self,
+        population: &Population,
+        checkpoint: &[Option<MemberCheckpoint>],
+    ) -> Result<(), RunError> {
+        self.files.write(&population.members[0], one(checkpoint))?;
         self.told.checkpoint(population, checkpoint)
     }
 }
@@ -36,7 +40,7 @@ fn go(folder: &Path, problem: &Problem, stop_at: Option<usize>) -> bool {
     let (dir, from) = if folder.join("config.toml").exists() {
         let dir = RunDir::open_to_write(folder).unwrap();
         let stored = Stored::load(&dir, RunFile::Last).unwrap();
-        let from = stored.checkpoint(&dir, &population).unwrap();
+        let from = stored.checkpoint(&dir, &population.members[0]).unwrap();
         (dir, Some(from))
     } else {
         let dir = RunDir::create(Some(folder), "x").unwrap();
@@ -48,7 +52,7 @@ fn go(folder: &Path, problem: &Problem, stop_at: Option<usize>) -> bool {
     let files = RunFiles::new(dir, origin(problem.split.val > 0));
     let mut events = Stored_ { files, told };
     let factory = CpuFactory::default();
-    let mut trainer = Trainer::new(&factory, population, problem, from, EAGER, &mut events).unwrap();
+    let mut trainer = Trainer::new(&factory, population, problem, vec![from], EAGER, &mut events).unwrap();
     trainer.store(&mut events).unwrap();
     trainer.run(&mut events, &stop).unwrap()
 }
@@ -66,7 +70,7 @@ fn assert_same_run(found: &Path, expected: &Path, what: &str) {
     assert_eq!(best.best().unwrap(), expected_best.best().unwrap(), "{what}");
     let metrics = |folder| {
         let metrics = RunDir::open(folder).unwrap().read_metrics().unwrap();
-        timeless(&MemberState { history: metrics, ..MemberState::default() }).1
+        timeless(&TrainingState::default(), &metrics).1
     };
     assert_eq!(metrics(found), metrics(expected), "{what}");
 }

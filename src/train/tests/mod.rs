@@ -19,7 +19,9 @@ use crate::spec::{
 };
 
 use super::model::Weights;
-use super::{Checkpoint, Ended, Events, MemberState, Pace, Problem, Stop, Trainer, TrainingState, member};
+use super::{
+    Checkpoint, Ended, Events, MemberCheckpoint, Pace, Problem, Stop, Trainer, TrainingState, member,
+};
 
 /// Checkpoints as often as possible, no pauses.
 const EAGER: Pace =
@@ -96,8 +98,12 @@ impl Events for Told {
     fn message(&mut self, text: &str) {
         self.messages.push(text.into());
     }
-    fn checkpoint(&mut self, _: &Population, checkpoint: &Checkpoint) -> Result<(), RunError> {
-        self.checkpoints.push(checkpoint.clone());
+    fn checkpoint(
+        &mut self,
+        _: &Population,
+        checkpoint: &[Option<MemberCheckpoint>],
+    ) -> Result<(), RunError> {
+        self.checkpoints.push(checkpoint.to_vec());
         if let Some((at, stop)) = &self.stop_at
             && self.checkpoints.len() == *at
         {
@@ -107,34 +113,52 @@ impl Events for Told {
     }
 }
 
+/// The checkpoint of the first slot.
+#[track_caller]
+fn one(checkpoint: &[Option<MemberCheckpoint>]) -> &MemberCheckpoint {
+    checkpoint[0].as_ref().expect("a checkpoint")
+}
+
 /// Trains to the end; the last checkpoint and what was told.
-fn train(trainings: &[Training], problem: &Problem, from: Option<Checkpoint>) -> (Checkpoint, Told) {
+fn train(trainings: &[Training], problem: &Problem) -> (Checkpoint, Told) {
     let population = population_of(trainings, problem);
     let mut told = Told::default();
     let factory = CpuFactory::default();
-    let mut trainer = Trainer::new(&factory, population, problem, from, EAGER, &mut told).unwrap();
+    let mut trainer = Trainer::new(&factory, population, problem, Vec::new(), EAGER, &mut told).unwrap();
     assert!(trainer.run(&mut told, &Stop::default()).unwrap());
     drop(trainer);
     (told.checkpoints.last().unwrap().clone(), told)
 }
 
-/// A member's state without what depends on the clock.
-fn timeless(member: &MemberState) -> (TrainingState, Vec<EpochMetrics>) {
-    let mut state = TrainingState { train_s: 0.0, wall_s: 0.0, ..member.state.clone() };
+/// A member's state and record without what depends on the clock.
+fn timeless(state: &TrainingState, history: &[EpochMetrics]) -> (TrainingState, Vec<EpochMetrics>) {
+    let mut state = TrainingState { train_s: 0.0, wall_s: 0.0, ..state.clone() };
     state.open.train_s = 0.0;
-    let metrics = member.history.iter();
+    let metrics = history.iter();
     let metrics = metrics.map(|m| EpochMetrics { samples_per_s: 0.0, wall_s: 0.0, ..*m }).collect();
     (state, metrics)
 }
 
 /// That two trainings ended alike, bit for bit.
-fn assert_same(found: &Checkpoint, expected: &Checkpoint, what: &str) {
-    for (found, expected) in found.members.iter().zip(&expected.members) {
-        assert_eq!(timeless(found), timeless(expected), "{what}");
+#[track_caller]
+fn assert_same(found: &[Option<MemberCheckpoint>], expected: &[Option<MemberCheckpoint>], what: &str) {
+    assert_eq!(found.len(), expected.len(), "{what}");
+    for (found, expected) in found.iter().zip(expected) {
+        let (Some(found), Some(expected)) = (found, expected) else { panic!("{what}: no checkpoint") };
+        assert_same_member(found, expected, what);
     }
-    assert_same_weights(&found.weights, &expected.weights, what);
 }
 
+/// That a member came to the same point, bit for bit.
+#[track_caller]
+fn assert_same_member(found: &MemberCheckpoint, expected: &MemberCheckpoint, what: &str) {
+    let of = |member: &MemberCheckpoint| timeless(&member.state, &member.history);
+    assert_eq!(of(found), of(expected), "{what}");
+    assert_same_weights(&found.weights, &expected.weights, what);
+    assert_eq!(found.best, expected.best, "{what}: the best model");
+}
+
+#[track_caller]
 fn assert_same_weights(found: &Weights, expected: &Weights, what: &str) {
     for (name, found, expected) in
         [("parameters", &found.params, &expected.params), ("moments", &found.moments, &expected.moments)]
@@ -148,8 +172,8 @@ fn assert_same_weights(found: &Weights, expected: &Weights, what: &str) {
 #[test]
 fn epochs_are_recorded_and_the_last_may_be_short() {
     let problem = problem();
-    let (end, told) = train(&[training()], &problem, None);
-    let MemberState { state, history, best } = &end.members[0];
+    let (end, told) = train(&[training()], &problem);
+    let MemberCheckpoint { state, history, best, .. } = one(&end);
     assert_eq!((state.step, state.epochs, state.ended.as_ref()), (38, 4, Some(&Ended::Completed)));
     assert_eq!(history.iter().map(|m| m.step).collect::<Vec<_>>(), [11, 22, 33, 38]);
     assert_eq!(told.epochs.iter().map(|(_, m)| *m).collect::<Vec<_>>(), *history);
@@ -168,8 +192,8 @@ fn patience_stops() {
     let training = Training { patience: Some(2), lr: 1e-30, weight_decay: 0.0, ..training() };
     let training = Training { length: Length::Epochs(50), clip_norm: None, ..training };
     let training = Training { network: Network { batch_norm: None, ..training.network.clone() }, ..training };
-    let (end, _) = train(&[training], &problem, None);
-    let state = &end.members[0].state;
+    let (end, _) = train(&[training], &problem);
+    let state = &one(&end).state;
     assert_eq!(state.epochs, 3);
     let Some(Ended::Stopped { reason }) = &state.ended else { panic!("{state:?}") };
     assert!(reason.contains("2 epochs"), "{reason}");
@@ -180,18 +204,18 @@ fn the_time_limit_closes_the_epoch_and_keeps_a_model() {
     let problem = problem();
     let limit = Some(Duration::ZERO);
     let training = Training { max_time: limit, length: Length::Epochs(50), ..training() };
-    let (end, _) = train(&[Training { max_time: limit, ..training }], &problem, None);
-    let MemberState { state, .. } = &end.members[0];
+    let (end, _) = train(&[Training { max_time: limit, ..training }], &problem);
+    let MemberCheckpoint { state, .. } = one(&end);
     assert!(matches!(state.ended, Some(Ended::Stopped { .. })) && state.step < 550, "{state:?}");
 }
 
 #[test]
 fn a_state_keeps_its_bits_in_json() {
     let problem = problem();
-    let (_, told) = train(&[training()], &problem, None);
-    assert!(told.checkpoints.iter().any(|c| c.members[0].state.open.steps > 0), "none within an epoch");
+    let (_, told) = train(&[training()], &problem);
+    assert!(told.checkpoints.iter().any(|c| one(c).state.open.steps > 0), "none within an epoch");
     for checkpoint in &told.checkpoints {
-        let state = &checkpoint.members[0].state;
+        let state = &one(checkpoint).state;
         let back: TrainingState = serde_json::from_str(&serde_json::to_string(state).unwrap()).unwrap();
         assert_eq!(back, *state);
     }

@@ -1,7 +1,6 @@
 //! Members of a population do not see each other.
 
 use super::*;
-use crate::population::Buffer;
 
 /// Members that differ in shape, length, batch and rate.
 fn ragged() -> Vec<Training> {
@@ -19,28 +18,16 @@ fn ragged() -> Vec<Training> {
     ]
 }
 
-fn assert_alone(all: &Checkpoint, population: &Population, at: usize, problem: &Problem) {
-    let (alone, _) = train(
-        &population.members[at..=at].iter().map(|m| m.training.clone()).collect::<Vec<_>>(),
-        problem,
-        None,
-    );
-    assert_eq!(timeless(&all.members[at]), timeless(&alone.members[0]), "member {at}");
-    let (own, base) = (&population.members[at].sizes, &population.bases[at]);
-    for (all, alone, role) in [
-        (&all.weights.params, &alone.weights.params, Buffer::Params as usize),
-        (&all.weights.moments, &alone.weights.moments, Buffer::Moments as usize),
-    ] {
-        assert_eq!(all[base[role]..][..own[role]], alone[..own[role]], "member {at}");
-    }
+fn assert_alone(all: &[Option<MemberCheckpoint>], training: &Training, at: usize, problem: &Problem) {
+    let (alone, _) = train(std::slice::from_ref(training), problem);
+    assert_same(&all[at..=at], &alone, &format!("member {at}"));
 }
 
 #[test]
 fn a_member_trains_as_if_alone() {
     let problem = problem();
-    let (all, _) = train(&ragged(), &problem, None);
-    let population = population_of(&ragged(), &problem);
-    (0..3).for_each(|at| assert_alone(&all, &population, at, &problem));
+    let (all, _) = train(&ragged(), &problem);
+    (0..3).for_each(|at| assert_alone(&all, &ragged()[at], at, &problem));
 }
 
 #[test]
@@ -53,12 +40,11 @@ fn a_member_that_diverges_keeps_its_last_good_weights_and_harms_no_other() {
     trainings[1].lr = 1e25;
     trainings[1].warmup = 0;
     trainings[1].length = Length::Epochs(9);
-    let (all, _) = train(&trainings, &problem, None);
-    let population = population_of(&trainings, &problem);
-    assert_alone(&all, &population, 0, &problem);
-    assert_alone(&all, &population, 2, &problem);
-    let state = &all.members[1].state;
+    let (all, _) = train(&trainings, &problem);
+    assert_alone(&all, &trainings[0], 0, &problem);
+    assert_alone(&all, &trainings[2], 2, &problem);
+    let MemberCheckpoint { state, weights, .. } = all[1].as_ref().unwrap();
     let Some(Ended::Diverged { step }) = state.ended else { panic!("{state:?}") };
     assert!(step > state.step && step <= 4, "{state:?}");
-    assert!(all.weights.params.iter().chain(&all.weights.moments).all(|v| v.is_finite()));
+    assert!(weights.params.iter().chain(&weights.moments).all(|v| v.is_finite()));
 }

@@ -1,0 +1,153 @@
+//! Slots that are filled and vacated while the others go on: where a member's regions go, and how much room there is.
+//!
+//! A member needs a region in each of six arenas. Most roles are an arena of their own; the gradients stand as the
+//! parameters do, and so on, because a kernel reaches both by one offset. Regions never move: a member goes into the
+//! first gap that is long enough.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::{Buffer, Member, Population, STATE, Sizes};
+
+/// Each arena's own role, and the roles that follow it with how many elements for one of its own.
+const ARENAS: [(Buffer, &[(Buffer, usize)]); 6] = [
+    (Buffer::Params, &[(Buffer::Grads, 1), (Buffer::Moments, 2)]),
+    (Buffer::Stats, &[]),
+    (Buffer::Acts, &[]),
+    (Buffer::Z, &[(Buffer::Dz, 1)]),
+    (Buffer::Index, &[(Buffer::RowLoss, 2)]),
+    (Buffer::Partials, &[]),
+];
+
+/// Memory of a population whose members come and go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// Elements of every role.
+    pub sizes: Sizes,
+    /// Layers that a member may have, the output layer included.
+    pub layers: usize,
+}
+
+impl Room {
+    /// Room for `slots` members like `members`, in any mixture: a tenth more than `slots` of the mean and one of the
+    /// largest beyond, as gaps do not always fit; never more than `slots` of the largest, never less than one.
+    pub fn for_members(members: &[&Member], slots: usize) -> Room {
+        let slots = slots.max(1);
+        let mut sizes: Sizes = [0; Buffer::COUNT];
+        for (own, followers) in ARENAS {
+            let of = |member: &&Member| member.sizes[own as usize];
+            let largest = members.iter().map(of).max().unwrap_or(0);
+            let total: usize = members.iter().map(of).sum();
+            let mixed = (total * slots).div_ceil(members.len().max(1));
+            let elements = (mixed + mixed / 10 + largest).min(slots * largest).next_multiple_of(4);
+            sizes[own as usize] = elements;
+            for &(follower, times) in followers {
+                sizes[follower as usize] = times * elements;
+            }
+        }
+        sizes[Buffer::State as usize] = STATE * slots;
+        Room { sizes, layers: members.iter().map(|member| member.layers.len()).max().unwrap_or(0) }
+    }
+
+    /// Bytes of memory for all roles.
+    pub fn bytes(&self) -> u64 {
+        4 * self.sizes.iter().map(|&elements| elements as u64).sum::<u64>()
+    }
+
+    /// Whether `member` fits into it where there is nobody else.
+    pub fn holds(&self, member: &Member) -> bool {
+        member.layers.len() <= self.layers
+            && ARENAS.iter().all(|&(own, _)| member.sizes[own as usize] <= self.sizes[own as usize])
+    }
+}
+
+impl Population {
+    /// `slots` vacant slots, to be filled by [`Population::place`].
+    pub fn with_room(slots: usize, room: Room) -> Population {
+        let nobody = Arc::new(Member::nobody());
+        let mut sizes = room.sizes;
+        sizes[Buffer::State as usize] = STATE * slots;
+        for (own, followers) in ARENAS {
+            for &(follower, times) in followers {
+                sizes[follower as usize] = times * sizes[own as usize];
+            }
+        }
+        Population {
+            members: vec![nobody; slots],
+            bases: (0..slots).map(vacant_base).collect(),
+            sizes,
+            layers: room.layers,
+            refillable: true,
+        }
+    }
+
+    /// The room that its members have.
+    pub fn room(&self) -> Room {
+        Room { sizes: self.sizes, layers: self.layers }
+    }
+
+    /// Whether nobody is in `slot`.
+    pub fn is_vacant(&self, slot: usize) -> bool {
+        self.members[slot].layers.is_empty()
+    }
+
+    /// Slots that nobody is in.
+    pub fn vacant(&self) -> impl Iterator<Item = usize> {
+        (0..self.len()).filter(|&slot| self.is_vacant(slot))
+    }
+
+    /// Puts a member into `slot`, in place of whoever is there; false, and nothing has changed, where there is no room
+    /// at present, or never can be because the population was not made with room.
+    #[must_use]
+    pub fn place(&mut self, slot: usize, member: impl Into<Arc<Member>>) -> bool {
+        let member = member.into();
+        if !self.refillable || member.layers.len() > self.layers {
+            return false;
+        }
+        let mut base = vacant_base(slot);
+        for (own, followers) in ARENAS {
+            let others = (0..self.len()).filter(|&other| other != slot);
+            let taken = others.map(|other| self.region(other, own)).collect();
+            let Some(start) = first_fit(taken, member.sizes[own as usize], self.sizes[own as usize]) else {
+                return false;
+            };
+            base[own as usize] = start;
+            for &(follower, times) in followers {
+                base[follower as usize] = times * start;
+            }
+        }
+        self.bases[slot] = base;
+        self.members[slot] = member;
+        true
+    }
+
+    /// Takes the member out of `slot`.
+    pub fn vacate(&mut self, slot: usize) {
+        self.members[slot] = Arc::new(Member::nobody());
+        self.bases[slot] = vacant_base(slot);
+    }
+}
+
+/// Regions of a slot that nobody is in: its state alone has a place.
+fn vacant_base(slot: usize) -> Sizes {
+    let mut base = [0; Buffer::COUNT];
+    base[Buffer::State as usize] = STATE * slot;
+    base
+}
+
+/// Start of the first gap of `len` elements between the regions that are `taken`, in `0..room`.
+fn first_fit(mut taken: Vec<Range<usize>>, len: usize, room: usize) -> Option<usize> {
+    if len == 0 {
+        return Some(0);
+    }
+    taken.retain(|region| !region.is_empty());
+    taken.sort_unstable_by_key(|region| region.start);
+    let mut start: usize = 0;
+    for region in taken {
+        if region.start >= start + len {
+            break;
+        }
+        start = region.end;
+    }
+    (start + len <= room).then_some(start)
+}

@@ -1,0 +1,252 @@
+//! Members that come and go while the others train.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::data::Part;
+use crate::engine::EngineError;
+use crate::population::{Member, Population};
+use crate::run::Score;
+
+use super::evaluate::evaluate;
+use super::model::{self, Weights};
+use super::recovery::{engine, put};
+use super::trainer::{Events, Trainer};
+use super::{Ended, MemberCheckpoint, MemberState, Stop, TrainError};
+
+/// The time that a member has been trained.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Clock {
+    /// Seconds before it came.
+    before: f64,
+    started: Instant,
+}
+
+impl Clock {
+    /// Starts now, `before` seconds having passed.
+    pub(super) fn after(before: f64) -> Clock {
+        Clock { before, started: Instant::now() }
+    }
+    pub(super) fn wall_s(&self) -> f64 {
+        self.before + self.started.elapsed().as_secs_f64()
+    }
+}
+
+/// A member on its way into a slot.
+#[derive(Clone, Debug)]
+pub struct Arrival {
+    pub slot: usize,
+    pub member: Arc<Member>,
+    /// Where it goes on; none, at its beginning.
+    pub from: Option<MemberCheckpoint>,
+}
+
+/// Where a member stood.
+struct Goal {
+    slot: usize,
+    step: u64,
+    epochs: u64,
+    ended: Option<Ended>,
+}
+
+impl Trainer<'_> {
+    /// Whether the device can train `member` at all.
+    ///
+    /// # Errors
+    /// [`EngineError::Unsupported`] if not.
+    pub fn supports(&self, member: &Member) -> Result<(), EngineError> {
+        self.engine.as_ref().map_or(Ok(()), |engine| engine.supports(member))
+    }
+
+    /// Puts a member into `slot`, in place of whoever is there, at its beginning or where `from` has it; false where
+    /// there is no room at present, and nothing has changed.
+    ///
+    /// # Errors
+    /// As [`Trainer::run`]; [`EngineError::Unsupported`] as [`Trainer::supports`], and nothing has changed.
+    pub fn put(
+        &mut self,
+        slot: usize,
+        member: impl Into<Arc<Member>>,
+        from: Option<MemberCheckpoint>,
+        events: &mut dyn Events,
+    ) -> Result<bool, TrainError> {
+        let arrival = Arrival { slot, member: member.into(), from };
+        Ok(self.put_all(vec![arrival], events)?.is_empty())
+    }
+
+    /// Puts several members at once, as [`Trainer::put`] does, in their order; gives those back that found no room.
+    ///
+    /// # Errors
+    /// As [`Trainer::put`].
+    pub fn put_all(
+        &mut self,
+        arrivals: Vec<Arrival>,
+        events: &mut dyn Events,
+    ) -> Result<Vec<Arrival>, TrainError> {
+        arrivals.iter().try_for_each(|arrival| self.supports(&arrival.member))?;
+        let mut population = Population::clone(&self.population);
+        let (mut slots, mut left) = (Vec::new(), Vec::new());
+        for arrival in arrivals {
+            if !population.place(arrival.slot, arrival.member.clone()) {
+                left.push(arrival);
+                continue;
+            }
+            let Arrival { slot, from, .. } = arrival;
+            self.members[slot] = from.as_ref().map(MemberCheckpoint::member).unwrap_or_default();
+            self.clocks[slot] = Clock::after(self.members[slot].state.wall_s);
+            self.checkpoint[slot] = from;
+            slots.push(slot);
+        }
+        if !slots.is_empty() {
+            self.population = Arc::new(population);
+            if let Err(error) = self.refill(&slots) {
+                // The new engine has the new members, where they begin.
+                self.recover(error, events)?;
+            }
+        }
+        Ok(left)
+    }
+
+    fn refill(&mut self, slots: &[usize]) -> Result<(), EngineError> {
+        let engine = engine(&mut self.engine)?;
+        engine.refill(&self.population, slots)?;
+        for &slot in slots {
+            if let Some(from) = &self.checkpoint[slot] {
+                put(engine.as_mut(), &self.population, slot, &from.weights)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the member of a slot where it stands; it is to be taken then. (A fault of the device before that lets it go
+    /// on from its last checkpoint.)
+    pub fn stop(&mut self, slot: usize, reason: String) {
+        self.members[slot].state.ended.get_or_insert(Ended::Stopped { reason });
+    }
+
+    /// Takes the member out of a slot, as it stands: to go on elsewhere, or for its results. Of a diverged one, the
+    /// weights are those of its last checkpoint. None where the slot is vacant.
+    ///
+    /// # Errors
+    /// As [`Trainer::run`].
+    pub fn take(
+        &mut self,
+        slot: usize,
+        events: &mut dyn Events,
+    ) -> Result<Option<MemberCheckpoint>, TrainError> {
+        if self.population.is_vacant(slot) {
+            return Ok(None);
+        }
+        self.secure(&[slot], events)?;
+        let taken = self.checkpoint[slot].take();
+        self.members[slot] = MemberState::default();
+        let mut population = Population::clone(&self.population);
+        population.vacate(slot);
+        self.population = Arc::new(population);
+        if let Err(error) = self.refill(&[slot]) {
+            self.recover(error, events)?;
+        }
+        Ok(taken)
+    }
+
+    /// Mean loss and score of the best model of each of `slots` on the rows of `part`, as the members stand; none where
+    /// there is no best model or no row. The members go on as if nothing had been.
+    ///
+    /// # Errors
+    /// As [`Trainer::run`].
+    pub fn evaluate_best(
+        &mut self,
+        slots: &[usize],
+        part: Part,
+        events: &mut dyn Events,
+    ) -> Result<Vec<Option<(f64, Score)>>, TrainError> {
+        let rows = self.problem.split.range(part);
+        let with_best: Vec<usize> =
+            slots.iter().copied().filter(|&k| self.members[k].best.is_some()).collect();
+        if rows.is_empty() || with_best.is_empty() {
+            return Ok(vec![None; slots.len()]);
+        }
+        let sums = loop {
+            // What stands on the device stands in the checkpoints too, so a fault loses nothing.
+            self.secure(&with_best, events)?;
+            match self.sums_of_best(&with_best, rows.clone()) {
+                Ok(sums) => break sums,
+                Err(error) => self.recover(error, events)?,
+            }
+        };
+        let of = |slot| with_best.iter().position(|&k| k == slot);
+        Ok(slots.iter().map(|&k| of(k).map(|at| self.problem.evaluation(part, &sums[at]))).collect())
+    }
+
+    /// The best models pass through their members' places on the device.
+    fn sums_of_best(
+        &mut self,
+        slots: &[usize],
+        rows: std::ops::Range<usize>,
+    ) -> Result<Vec<super::Sums>, EngineError> {
+        let engine = engine(&mut self.engine)?;
+        for &k in slots {
+            let member = &self.population.members[k];
+            let mut weights = Weights::zeros(&member.sizes);
+            let layers = self.members[k].best.as_deref().map_or(&[][..], Vec::as_slice);
+            let fits = model::put_layers(member, &model::ALONE, layers, &mut weights);
+            debug_assert!(fits, "a member's own model");
+            put(engine.as_mut(), &self.population, k, &weights)?;
+        }
+        let never = Stop::default();
+        let sums = evaluate(engine.as_mut(), &self.population, slots, rows, &mut self.canary, &never)?;
+        for &k in slots {
+            if let Some(good) = &self.checkpoint[k] {
+                put(engine.as_mut(), &self.population, k, &good.weights)?;
+            }
+        }
+        Ok(sums.unwrap_or_default())
+    }
+
+    /// Takes checkpoints of the members in `slots` as they stand. After a fault, each is trained again by itself until
+    /// it is there once more.
+    fn secure(&mut self, slots: &[usize], events: &mut dyn Events) -> Result<(), TrainError> {
+        let goals: Vec<Goal> = slots
+            .iter()
+            .map(|&slot| {
+                let state = &self.members[slot].state;
+                Goal { slot, step: state.step, epochs: state.epochs, ended: state.ended.clone() }
+            })
+            .collect();
+        loop {
+            match self.take_checkpoint_of(slots) {
+                Ok(()) => return Ok(()),
+                Err(error) => self.recover(error, events)?,
+            }
+            while let Err(error) = self.repeat(&goals, events) {
+                match error {
+                    TrainError::Engine(error) => self.recover(error, events)?,
+                    error => return Err(error),
+                }
+            }
+        }
+    }
+
+    /// Brings members that a fault threw back to where they stood.
+    fn repeat(&mut self, goals: &[Goal], events: &mut dyn Events) -> Result<(), TrainError> {
+        for Goal { slot, step, epochs, ended } in goals {
+            let slot = *slot;
+            loop {
+                let state = &self.members[slot].state;
+                if !self.is_active(slot) || (state.step, state.epochs) >= (*step, *epochs) {
+                    break;
+                }
+                if self.must_close(slot) || state.step == *step {
+                    self.close_epochs(&[slot], events, &Stop::default())?;
+                } else {
+                    self.train(&[slot], step - state.step, events)?;
+                    // As in the loop of all: whatever goes well after a fault is kept.
+                    self.take_checkpoint_of(&[slot])?;
+                }
+            }
+            let now = &mut self.members[slot].state.ended;
+            *now = now.take().or_else(|| ended.clone());
+        }
+        Ok(())
+    }
+}
