@@ -17,9 +17,9 @@ pub enum ConfigError {
 
     #[error("{}, line {line}: unknown key `{key}`; {}", path.display(), match nearest {
         Some(nearest) => format!("did you mean `{nearest}`?"),
-        None => "the keys are the flags of `bngpu train --help` without --, at the top level".into(),
+        None => (*otherwise).into(),
     })]
-    UnknownKey { path: PathBuf, line: usize, key: String, nearest: Option<String> },
+    UnknownKey { path: PathBuf, line: usize, key: String, nearest: Option<String>, otherwise: &'static str },
 
     #[error("{}, line {line}: `{key}`: {problem}", path.display())]
     WrongType { path: PathBuf, line: usize, key: String, problem: String },

@@ -3,6 +3,7 @@
 mod check;
 mod config;
 mod config_error;
+mod document;
 mod network;
 mod resolve;
 mod space;

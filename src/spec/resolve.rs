@@ -22,6 +22,8 @@ pub struct DataRequest {
     pub val_split: f64,
     /// Share of all rows that test, 0 ≤ share < 1, where the source has no test set.
     pub test_split: f64,
+    /// The rows are split by it.
+    pub split_seed: u64,
     /// Scale features to mean 0 and variance 1.
     pub standardize: bool,
     /// Bytes for data on the device; none is what the device allows.
@@ -195,6 +197,7 @@ fn request(config: PartialConfig) -> RunRequest {
             task: config.task,
             val_split: real(config.val_split, "val-split"),
             test_split: real(config.test_split, "test-split"),
+            split_seed: config.split_seed.or(config.seed).map_or(0, |seed| seed.0),
             standardize: set(config.standardize, "standardize"),
             data_memory: config.data_memory.map(|bytes| bytes.0),
             data_dir: config.data_dir,
@@ -291,6 +294,7 @@ impl From<&RunRequest> for PartialConfig {
             task: data.task,
             val_split: Some(Real(data.val_split)),
             test_split: Some(Real(data.test_split)),
+            split_seed: (data.split_seed != training.seed).then_some(Seed(data.split_seed)),
             standardize: Some(data.standardize),
             data_memory: data.data_memory.map(Bytes),
             data_dir: data.data_dir.as_ref().map(|dir| dir.to_string_lossy().into_owned().into()),

@@ -91,7 +91,7 @@ fn load_data(request: &RunRequest, source: &str) -> Result<Dataset, Failure> {
         val_split: data.val_split,
         test_split: data.test_split,
         standardize: data.standardize,
-        seed: request.training.seed,
+        seed: data.split_seed,
         data_dir: data.data_dir.clone(),
     })?;
     let split = &dataset.split;
