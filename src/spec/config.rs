@@ -252,3 +252,11 @@ impl PartialConfig {
         longs.filter(|long| !long.starts_with("no-")).map(String::from).collect()
     }
 }
+
+/// Names of a list are taken in any case.
+pub(crate) fn any_case(arg: clap::Arg) -> clap::Arg {
+    let takes_value =
+        arg.get_action().takes_values() && arg.get_num_args().is_none_or(|n| n.max_values() > 0);
+    let listed = takes_value && arg.get_value_parser().possible_values().is_some();
+    if listed { arg.ignore_case(true) } else { arg }
+}
