@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 
-use crate::spec::{LogLevel, PartialConfig};
+use crate::spec::{LogLevel, PartialConfig, PartialSweep, SPACE_SYNTAX};
 
 /// Trains batch-normalised neural networks on any GPU, or on the CPU.
 #[derive(Clone, Debug, Parser)]
@@ -21,6 +21,9 @@ pub struct Cli {
 pub enum Command {
     /// Train one model and evaluate it
     Train(Box<TrainArgs>),
+    /// Train many models at once and find the best settings
+    #[command(after_help = SPACE_SYNTAX)]
+    Sweep(Box<SweepArgs>),
     /// Loss and accuracy of a trained model
     Eval(EvalArgs),
     /// The class and its probabilities, or the value, for every row
@@ -39,6 +42,16 @@ pub struct TrainArgs {
     #[command(flatten)]
     pub flags: PartialConfig,
     /// TOML file with these flags as keys; flags win over it
+    #[arg(long, value_name = "FILE", help_heading = "Output", value_hint = ValueHint::FilePath)]
+    pub config: Option<PathBuf>,
+}
+
+/// `bngpu sweep`.
+#[derive(Args, Clone, Debug)]
+pub struct SweepArgs {
+    #[command(flatten)]
+    pub flags: PartialSweep,
+    /// TOML file with these flags as keys, sets and ranges under [space]; flags win over it
     #[arg(long, value_name = "FILE", help_heading = "Output", value_hint = ValueHint::FilePath)]
     pub config: Option<PathBuf>,
 }

@@ -15,25 +15,23 @@ use clap_complete::Shell;
 
 pub use args::{
     Cli, Command, CommonArgs, CompletionsArgs, DevicesArgs, EvalArgs, PredictArgs, ReportingArgs, ResumeArgs,
-    SplitArg, TrainArgs, WeightsArg,
+    SplitArg, SweepArgs, TrainArgs, WeightsArg,
 };
 pub use exit::Exit;
 
-use crate::spec::{Bytes, ConfigError, Count, PartialConfig, Real, RunRequest, Seed, resolve, text};
+use crate::spec::{
+    Bytes, ConfigError, Count, PartialConfig, PartialSweep, Real, RunRequest, Seed, SweepOptions, SweepRequest,
+    any_case, resolve, resolve_sweep, shard_of, text,
+};
 
 /// The whole command line, with each default of `train` in its help; of a flag given twice the
 /// last one counts.
 pub fn command() -> clap::Command {
-    let defaults = PartialConfig::defaults().table().unwrap_or_default();
-    let any_case = |arg: clap::Arg| {
-        let takes_value =
-            arg.get_action().takes_values() && arg.get_num_args().is_none_or(|n| n.max_values() > 0);
-        let listed = takes_value && arg.get_value_parser().possible_values().is_some();
-        if listed { arg.ignore_case(true) } else { arg }
-    };
+    let mut defaults = PartialConfig::defaults().table().unwrap_or_default();
+    defaults.extend(SweepOptions::defaults().table());
     let command = Cli::command().mut_subcommands(|command| command.mut_args(any_case));
-    command.mut_subcommand("train", |train| {
-        train.args_override_self(true).mut_args(|arg| {
+    let with_defaults = |command: clap::Command| {
+        command.args_override_self(true).mut_args(|arg| {
             let default = arg.get_long().and_then(|long| defaults.get(long)).map(text);
             let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
             // A negative number reaches the check of its value, whose message says what to write.
@@ -43,7 +41,8 @@ pub fn command() -> clap::Command {
                 None => arg,
             }
         })
-    })
+    };
+    command.mut_subcommand("train", with_defaults).mut_subcommand("sweep", with_defaults)
 }
 
 fn is_number(arg: &clap::Arg) -> bool {
@@ -86,6 +85,28 @@ impl TrainArgs {
             None => None,
         };
         resolve(self.flags, file)
+    }
+}
+
+impl SweepArgs {
+    /// The sweep that is asked for: flags over `--config` over defaults, with the shard that the environment names
+    /// where neither does.
+    ///
+    /// # Errors
+    /// If the file or a value cannot be used; the program then ends with [`Exit::Usage`].
+    pub fn request(self) -> Result<SweepRequest, ConfigError> {
+        let file = match self.config {
+            Some(path) => {
+                let config = PartialSweep::from_file(&path)?;
+                Some((path, config))
+            }
+            None => None,
+        };
+        // A shard that is given stands, whatever the environment has.
+        let is_given = |config: &PartialSweep| config.has_shard();
+        let given = is_given(&self.flags) || file.as_ref().is_some_and(|(_, file)| is_given(file));
+        let shard = if given { None } else { shard_of(|name| std::env::var(name).ok())? };
+        resolve_sweep(self.flags, file, shard)
     }
 }
 

@@ -32,6 +32,7 @@ const EVERY_FLAG: &[&[&str]] = &[
     &["--task", "regress"],
     &["--val-split", "0.25"],
     &["--test-split", "0"],
+    &["--split-seed", "7"],
     &["--no-standardize"],
     &["--data-memory", "512M"],
     &["--data-dir", "/data/sets"],

@@ -4,13 +4,13 @@
 //! [`PartialConfig::defaults`], its use in `resolve.rs`. Help, file keys, defaults in the help,
 //! the nearest-key hint and `config.toml` follow from these.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueHint};
 use serde::{Deserialize, Serialize};
 
 use super::config_error::ConfigError;
+use super::document::{Document, read_file};
 use super::values::{Bytes, Count, Hidden, LogLevel, OptimizerKind, Real, Seed, TaskKind, Time};
 use super::{Activation, BatchNorm, Init, Schedule};
 
@@ -40,6 +40,9 @@ pub struct PartialConfig {
     /// Share of all rows, 0 to 1, held out for the test where the source has no test set
     #[arg(long, value_name = "SHARE", help_heading = DATA)]
     pub test_split: Option<Real>,
+    /// The rows are split by this number [default: --seed]
+    #[arg(long, value_name = "N", help_heading = DATA)]
+    pub split_seed: Option<Seed>,
     /// Scale each feature to mean 0 and variance 1, fitted on the training rows
     #[arg(long, help_heading = DATA, num_args = 0, default_missing_value = "true", overrides_with = "no_standardize")]
     pub standardize: Option<bool>,
@@ -227,9 +230,7 @@ impl PartialConfig {
     /// If the file cannot be read, is not TOML, or has an unknown key or a value of a wrong type;
     /// all of them name the file, the latter three the line.
     pub fn from_file(path: &Path) -> Result<Self, ConfigError> {
-        let text = fs::read_to_string(path)
-            .map_err(|source| ConfigError::Read { path: path.to_path_buf(), source })?;
-        Self::from_toml(&text, path)
+        Self::from_toml(&read_file(path)?, path)
     }
 
     /// Reads the text of a configuration file; `path` names it in errors.
@@ -237,27 +238,11 @@ impl PartialConfig {
     /// # Errors
     /// As [`PartialConfig::from_file`], except that nothing is read.
     pub fn from_toml(text: &str, path: &Path) -> Result<Self, ConfigError> {
-        let path = || path.to_path_buf();
-        let line = |at: usize| 1 + text.bytes().take(at).filter(|&byte| byte == b'\n').count();
-        let at = |e: &toml::de::Error| e.span().map_or(0, |span| span.start);
-        let document = toml::de::DeTable::parse(text).map_err(|e| ConfigError::Syntax {
-            path: path(),
-            line: line(at(&e)),
-            problem: e.message().into(),
-        })?;
-        for key in document.get_ref().keys() {
-            let name = key.get_ref();
-            if !Self::keys().iter().any(|known| known == name) {
-                let (line, key) = (line(key.span().start), name.to_string());
-                return Err(ConfigError::UnknownKey { path: path(), line, nearest: nearest(&key), key });
-            }
-        }
-        toml::from_str(text).map_err(|e| {
-            let at = at(&e);
-            let key = document.get_ref().iter().find(|(_, value)| value.span().contains(&at));
-            let key = key.map_or("?".into(), |(key, _)| key.get_ref().to_string());
-            ConfigError::WrongType { path: path(), line: line(at), key, problem: e.message().into() }
-        })
+        let document = Document::parse(text, path)?;
+        let table = document.root().clone();
+        let otherwise = "the keys are the flags of `bngpu train --help` without --, at the top level";
+        document.check_keys(&table, &Self::keys(), otherwise)?;
+        document.read(table)
     }
 
     /// Every key of a configuration file: the long flags, except the negations `--no-…`.
@@ -268,26 +253,10 @@ impl PartialConfig {
     }
 }
 
-/// The known key that fewest edits turn `key` into, if they are few for its length.
-fn nearest(key: &str) -> Option<String> {
-    let key = key.to_lowercase().replace('_', "-");
-    let known = PartialConfig::keys().into_iter().map(|known| (edits(&key, &known), known));
-    let (edits, known) = known.min()?;
-    (edits <= 1 + key.chars().count() / 3).then_some(known)
-}
-
-/// Levenshtein's distance: insertions, deletions and substitutions that turn `a` into `b`.
-fn edits(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, &to) in b.iter().enumerate() {
-            let substituted = diagonal + usize::from(from != to);
-            diagonal = row[j + 1];
-            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
+/// Names of a list are taken in any case.
+pub(crate) fn any_case(arg: clap::Arg) -> clap::Arg {
+    let takes_value =
+        arg.get_action().takes_values() && arg.get_num_args().is_none_or(|n| n.max_values() > 0);
+    let listed = takes_value && arg.get_value_parser().possible_values().is_some();
+    if listed { arg.ignore_case(true) } else { arg }
 }

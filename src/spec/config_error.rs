@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use super::space_text::SpaceProblem;
+
 /// A configuration that cannot be used. The program exits with 2.
 #[derive(Debug, Error)]
 pub enum ConfigError {
@@ -17,9 +19,9 @@ pub enum ConfigError {
 
     #[error("{}, line {line}: unknown key `{key}`; {}", path.display(), match nearest {
         Some(nearest) => format!("did you mean `{nearest}`?"),
-        None => "the keys are the flags of `bngpu train --help` without --, at the top level".into(),
+        None => (*otherwise).into(),
     })]
-    UnknownKey { path: PathBuf, line: usize, key: String, nearest: Option<String> },
+    UnknownKey { path: PathBuf, line: usize, key: String, nearest: Option<String>, otherwise: &'static str },
 
     #[error("{}, line {line}: `{key}`: {problem}", path.display())]
     WrongType { path: PathBuf, line: usize, key: String, problem: String },
@@ -35,6 +37,22 @@ pub enum ConfigError {
 
     #[error("{epochs} and {steps} are both given; keep one of them")]
     TwoLengths { epochs: Place, steps: Place },
+
+    /// The values that a sweep is to try.
+    #[error("{place} is {text:?}: {problem}")]
+    Space { place: Place, text: String, problem: SpaceProblem },
+
+    #[error("{}: `{key}` stands both at the top level and under [space]; keep one of them", path.display())]
+    Twice { path: PathBuf, key: String },
+
+    #[error("--trials is needed with --strategy {strategy}: write how many settings to try, for example --trials 64")]
+    NoTrials { strategy: &'static str },
+
+    #[error("the grid has {size}; write --trials N to train a part of it, or use --strategy random --trials N")]
+    Grid { size: String },
+
+    #[error("the shard of this sweep is unknown: {problem}; or write --shard I/N, for example --shard 0/4")]
+    NoShard { problem: String },
 
     #[error("a path cannot be written to config.toml: {problem}; use names that are valid UTF-8")]
     NotText { problem: String },

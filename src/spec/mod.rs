@@ -3,10 +3,17 @@
 mod check;
 mod config;
 mod config_error;
+mod document;
 mod network;
 mod resolve;
+mod shard;
 mod space;
+mod space_text;
 mod sweep;
+mod sweep_config;
+mod sweep_resolve;
+#[cfg(test)]
+mod sweep_tests;
 #[cfg(test)]
 mod tests;
 mod training;
@@ -14,12 +21,17 @@ mod values;
 
 pub use check::Problem;
 pub use config::PartialConfig;
+pub(crate) use config::any_case;
 pub use config_error::{ConfigError, Place};
 pub use network::{Activation, BatchNorm, Init, Network};
 pub(crate) use resolve::text;
 pub use resolve::{DataRequest, RunRequest, resolve};
-pub use space::{Dimension, Domain, Params, Scale, Space};
-pub use sweep::{Halving, Objective, Shard, Strategy, SweepRequest};
+pub use shard::{Shard, shard_of};
+pub use space::{Dimension, Domain, MAX_TRIALS, Params, SEARCHABLE, Scale, Space};
+pub use space_text::SpaceProblem;
+pub use sweep::{Halving, Objective, Strategy, SweepRequest};
+pub use sweep_config::{Devices, PartialSweep, SPACE_SYNTAX, SweepOptions};
+pub use sweep_resolve::resolve_sweep;
 pub use training::{Length, Optimizer, Schedule, Training};
 pub use values::{
     Bytes, Count, Hidden, LogLevel, MAX_LAYERS, MAX_UNITS, OptimizerKind, Real, Seed, TaskKind, Time,

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
 use super::check::Problem;
@@ -22,6 +23,8 @@ pub struct DataRequest {
     pub val_split: f64,
     /// Share of all rows that test, 0 ≤ share < 1, where the source has no test set.
     pub test_split: f64,
+    /// The rows are split by it.
+    pub split_seed: u64,
     /// Scale features to mean 0 and variance 1.
     pub standardize: bool,
     /// Bytes for data on the device; none is what the device allows.
@@ -50,7 +53,7 @@ pub struct RunRequest {
 }
 
 /// Settings that mean something only with a choice: (setting, choice, choices that have it).
-const BELONGS: [(&str, &str, &[&str]); 8] = [
+pub(super) const BELONGS: [(&str, &str, &[&str]); 8] = [
     ("beta1", "optimizer", &["adam"]),
     ("beta2", "optimizer", &["adam"]),
     ("eps", "optimizer", &["adam", "rmsprop"]),
@@ -73,29 +76,22 @@ pub fn resolve(
     flags: PartialConfig,
     file: Option<(PathBuf, PartialConfig)>,
 ) -> Result<RunRequest, ConfigError> {
-    let given = Given::new(&flags, file)?;
-    given.check_choices()?;
-    let request = request(given.config()?);
-    request.check().map_err(|Problem { key, value, expected }| ConfigError::Invalid {
-        place: given.place(key),
-        value,
-        expected,
-    })?;
-    Ok(request)
+    let (path, file) = file.unwrap_or_default();
+    let given = Given::new(flags.table()?, file.table()?, path, PartialConfig::defaults().table()?);
+    given.run_request()
 }
 
 /// The values that were given, by key, and where.
-struct Given {
-    flags: Table,
-    file: Table,
-    path: PathBuf,
-    defaults: Table,
+pub(super) struct Given {
+    pub flags: Table,
+    pub file: Table,
+    pub path: PathBuf,
+    pub defaults: Table,
 }
 
 impl Given {
-    fn new(flags: &PartialConfig, file: Option<(PathBuf, PartialConfig)>) -> Result<Self, ConfigError> {
-        let (path, file) = file.unwrap_or_default();
-        let (flags, mut file) = (flags.table()?, file.table()?);
+    /// `path` is the file's; a choice among the flags replaces the file's together with its settings.
+    pub fn new(flags: Table, mut file: Table, path: PathBuf, defaults: Table) -> Self {
         if flags.contains_key("epochs") || flags.contains_key("steps") {
             file.remove("epochs");
             file.remove("steps");
@@ -105,10 +101,29 @@ impl Given {
                 file.remove(setting);
             }
         }
-        Ok(Given { flags, file, path, defaults: PartialConfig::defaults().table()? })
+        Given { flags, file, path, defaults }
     }
 
-    fn place(&self, key: &str) -> Place {
+    /// The run that is asked for.
+    ///
+    /// # Errors
+    /// As [`resolve`].
+    pub fn run_request(&self) -> Result<RunRequest, ConfigError> {
+        self.check_choices()?;
+        let request = request(self.config()?);
+        match request.check() {
+            Ok(()) => Ok(request),
+            Err(Problem { key, value, expected }) => Err(self.invalid(key, value, expected)),
+        }
+    }
+
+    /// That a value is out of its range.
+    pub fn invalid(&self, key: &str, value: impl ToString, expected: impl ToString) -> ConfigError {
+        let (value, expected) = (value.to_string(), expected.to_string());
+        ConfigError::Invalid { place: self.place(key), value, expected }
+    }
+
+    pub fn place(&self, key: &str) -> Place {
         let (name, key) = (key, key.to_string());
         if self.flags.contains_key(name) {
             Place::Flag { key }
@@ -119,11 +134,11 @@ impl Given {
         }
     }
 
-    fn is_given(&self, key: &str) -> bool {
+    pub fn is_given(&self, key: &str) -> bool {
         self.flags.contains_key(key) || self.file.contains_key(key)
     }
 
-    fn value(&self, key: &str) -> Option<&Value> {
+    pub fn value(&self, key: &str) -> Option<&Value> {
         self.flags.get(key).or_else(|| self.file.get(key)).or_else(|| self.defaults.get(key))
     }
 
@@ -142,7 +157,10 @@ impl Given {
     }
 
     /// All values, defaults included.
-    fn config(&self) -> Result<PartialConfig, ConfigError> {
+    ///
+    /// # Errors
+    /// If a value is of another type than `T` wants.
+    pub fn config<T: DeserializeOwned>(&self) -> Result<T, ConfigError> {
         let mut all = self.defaults.clone();
         all.extend(self.file.clone());
         all.extend(self.flags.clone());
@@ -158,6 +176,14 @@ pub(crate) fn text(value: &Value) -> String {
         Value::Float(number) if *number == 0.0 => "0".into(),
         Value::Float(number) => format!("{number:?}"),
         Value::Array(items) => items.iter().map(text).collect::<Vec<_>>().join(","),
+        other => other.to_string(),
+    }
+}
+
+/// A value as configuration files have it: 1e-8, not 0.00000001.
+pub(super) fn written(value: &Value) -> String {
+    match value {
+        Value::Float(number) => format!("{number:?}"),
         other => other.to_string(),
     }
 }
@@ -195,6 +221,7 @@ fn request(config: PartialConfig) -> RunRequest {
             task: config.task,
             val_split: real(config.val_split, "val-split"),
             test_split: real(config.test_split, "test-split"),
+            split_seed: config.split_seed.or(config.seed).map_or(0, |seed| seed.0),
             standardize: set(config.standardize, "standardize"),
             data_memory: config.data_memory.map(|bytes| bytes.0),
             data_dir: config.data_dir,
@@ -262,11 +289,7 @@ impl RunRequest {
         let table = table.unwrap_or_else(|e| unreachable!("numbers and UTF-8 text are valid TOML: {e}"));
         let mut toml = String::from("# `bngpu train --config` of this file repeats the training.\n");
         for (key, value) in &table {
-            let value = match value {
-                Value::Float(number) => format!("{number:?}"), // 1e-8, not 0.00000001
-                other => other.to_string(),
-            };
-            toml += &format!("{key} = {value}\n");
+            toml += &format!("{key} = {}\n", written(value));
         }
         toml
     }
@@ -291,6 +314,7 @@ impl From<&RunRequest> for PartialConfig {
             task: data.task,
             val_split: Some(Real(data.val_split)),
             test_split: Some(Real(data.test_split)),
+            split_seed: (data.split_seed != training.seed).then_some(Seed(data.split_seed)),
             standardize: Some(data.standardize),
             data_memory: data.data_memory.map(Bytes),
             data_dir: data.data_dir.as_ref().map(|dir| dir.to_string_lossy().into_owned().into()),

@@ -2,9 +2,39 @@
 
 use serde_json::{Map, Value};
 
+use super::resolve::BELONGS;
+
 /// The values of one trial: each searched hyperparameter's key (the flag without `--`) with a number, a switch or a
 /// text. An architecture is a text that joins its layers by `-`: `256-128`, `100x3`.
 pub type Params = Map<String, Value>;
+
+/// Most settings of a sweep.
+pub const MAX_TRIALS: u64 = 1_000_000;
+
+/// The hyperparameters: what a sweep can vary, in the order of the flags of `train`.
+pub const SEARCHABLE: [&str; 21] = [
+    "hidden",
+    "activation",
+    "bn",
+    "bn-eps",
+    "bn-momentum",
+    "dropout",
+    "init",
+    "optimizer",
+    "lr",
+    "beta1",
+    "beta2",
+    "eps",
+    "momentum",
+    "nesterov",
+    "rms-alpha",
+    "l2",
+    "weight-decay",
+    "schedule",
+    "warmup",
+    "clip-norm",
+    "batch-size",
+];
 
 /// How the numbers of a range lie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,7 +43,8 @@ pub enum Scale {
     Linear,
     /// Uniform in ln x.
     Log,
-    /// Uniform in ln 1/(1 - β): the logarithm of the number of steps that a moving average remembers.
+    /// Uniform in ln 1/(1 - β): the logarithm of the number of steps that a moving average remembers. From 0.9 to
+    /// 0.9995 as many values lie between 0.9 and 0.99 (10 to 100 steps) as between 0.99 and 0.999 (100 to 1000).
     Ema,
 }
 
@@ -38,4 +69,175 @@ pub struct Dimension {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Space {
     pub dimensions: Vec<Dimension>,
+}
+
+impl Domain {
+    /// The value at `u`, 0 ≤ u < 1: equal parts of [0, 1) for the values of a set, the inverse of the distribution
+    /// function for a range. Of a range of whole numbers each has a part as wide as its scale makes it from half
+    /// below to half above.
+    pub fn at(&self, u: f64) -> Value {
+        match self {
+            Domain::Set(values) => {
+                let index = (u * values.len() as f64) as usize;
+                values[index.min(values.len() - 1)].clone()
+            }
+            Domain::Range { low, high, scale, integer } => {
+                let (low, high) = (*low, *high);
+                let margin = if *integer { 0.5 } else { 0.0 };
+                let (from, to) = (scale.forward(low - margin), scale.forward(high + margin));
+                let x = scale.back(from + u * (to - from));
+                match integer {
+                    true => Value::from(x.round().clamp(low, high) as u64),
+                    false => Value::from(x.clamp(low, high)),
+                }
+            }
+        }
+    }
+
+    /// Where in [0, 1) a value lies: what [`Domain::at`] makes it from, in the middle of its part of a set. None for
+    /// what is no value of the domain.
+    pub fn position(&self, value: &Value) -> Option<f64> {
+        match self {
+            Domain::Set(values) => {
+                let index = values.iter().position(|other| other == value)?;
+                Some((index as f64 + 0.5) / values.len() as f64)
+            }
+            Domain::Range { low, high, scale, integer } => {
+                let margin = if *integer { 0.5 } else { 0.0 };
+                let x = value.as_f64().filter(|x| (*low..=*high).contains(x))?;
+                let (from, to) = (scale.forward(low - margin), scale.forward(high + margin));
+                Some(((scale.forward(x) - from) / (to - from)).clamp(0.0, 1.0 - f64::EPSILON))
+            }
+        }
+    }
+
+    /// The first value of a set, the low end of a range.
+    pub fn first(&self) -> Value {
+        match self {
+            Domain::Set(values) => values[0].clone(),
+            Domain::Range { .. } => self.ends()[0].clone(),
+        }
+    }
+
+    /// All values of a set, the two ends of a range.
+    pub fn ends(&self) -> Vec<Value> {
+        match self {
+            Domain::Set(values) => values.clone(),
+            Domain::Range { low, high, integer: true, .. } => vec![(*low as u64).into(), (*high as u64).into()],
+            Domain::Range { low, high, .. } => vec![(*low).into(), (*high).into()],
+        }
+    }
+}
+
+impl Scale {
+    /// From a value to where ranges are uniform. `libm` gives the same bits on every system.
+    fn forward(self, x: f64) -> f64 {
+        match self {
+            Scale::Linear => x,
+            Scale::Log => libm::log(x),
+            Scale::Ema => -libm::log1p(-x),
+        }
+    }
+
+    fn back(self, y: f64) -> f64 {
+        match self {
+            Scale::Linear => y,
+            Scale::Log => libm::exp(y),
+            Scale::Ema => -libm::expm1(-y),
+        }
+    }
+
+    /// What stands behind the range.
+    pub fn suffix(self) -> &'static str {
+        match self {
+            Scale::Linear => "",
+            Scale::Log => ":log",
+            Scale::Ema => ":ema",
+        }
+    }
+}
+
+/// A value as it is told and compared with names of choices.
+pub(super) fn value_text(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Bool(on) => if *on { "on" } else { "off" }.into(),
+        other => other.to_string(),
+    }
+}
+
+/// Whether a setting means something with these choices; one whose choice is not among `params` does.
+pub(super) fn is_owned(key: &str, params: &Params) -> bool {
+    BELONGS.iter().filter(|(setting, ..)| *setting == key).all(|(_, choice, owners)| {
+        params.get(*choice).is_none_or(|chosen| owners.contains(&value_text(chosen).as_str()))
+    })
+}
+
+impl Space {
+    /// The dimension of a hyperparameter, if it is searched.
+    pub fn get(&self, key: &str) -> Option<&Dimension> {
+        self.dimensions.iter().find(|dimension| dimension.key == key)
+    }
+
+    /// A value for each dimension, those left out that belong to a choice that was not made: β1 of SGD.
+    pub fn params(&self, mut value: impl FnMut(usize, &Dimension) -> Value) -> Params {
+        let mut params = Params::new();
+        for (index, dimension) in self.dimensions.iter().enumerate() {
+            // Asked for in any case: what one dimension gets does not depend on what others got.
+            let value = value(index, dimension);
+            if is_owned(&dimension.key, &params) {
+                params.insert(dimension.key.clone(), value);
+            }
+        }
+        params
+    }
+
+    /// Number of combinations of a space of sets, each counted once where settings belong to choices; none if 64 bits
+    /// do not hold it, or if there is a range.
+    pub fn grid_len(&self) -> Option<u64> {
+        count(&self.dimensions, &mut Params::new())
+    }
+
+    /// Combination `index` of the grid: the last dimension varies fastest. None beyond the last.
+    pub fn grid_point(&self, mut index: u64) -> Option<Params> {
+        let mut params = Params::new();
+        for (at, dimension) in self.dimensions.iter().enumerate() {
+            let Domain::Set(values) = &dimension.domain else { return None };
+            if !is_owned(&dimension.key, &params) {
+                continue;
+            }
+            let rest = &self.dimensions[at + 1..];
+            let found = values.iter().find(|value| {
+                params.insert(dimension.key.clone(), (*value).clone());
+                match count(rest, &mut params) {
+                    Some(below) if below <= index => {
+                        index -= below;
+                        false
+                    }
+                    _ => true,
+                }
+            });
+            found?;
+        }
+        (index == 0).then_some(params)
+    }
+}
+
+/// Combinations of these dimensions beside the choices made.
+fn count(dimensions: &[Dimension], params: &mut Params) -> Option<u64> {
+    let Some((first, rest)) = dimensions.split_first() else { return Some(1) };
+    let Domain::Set(values) = &first.domain else { return None };
+    if !is_owned(&first.key, params) {
+        return count(rest, params);
+    }
+    if !BELONGS.iter().any(|(_, choice, _)| *choice == first.key) {
+        return count(rest, params)?.checked_mul(values.len() as u64);
+    }
+    let mut sum = 0u64;
+    for value in values {
+        params.insert(first.key.clone(), value.clone());
+        sum = sum.checked_add(count(rest, params)?)?;
+    }
+    params.remove(&first.key);
+    Some(sum)
 }

@@ -1,11 +1,17 @@
 //! A sweep as it is asked for.
 
+use std::path::Path;
 use std::time::Duration;
 
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
-use super::{RunRequest, Space};
+use super::resolve::written;
+use super::space_text::to_toml;
+use super::{
+    ConfigError, Count, Devices, Dimension, Params, PartialSweep, RunRequest, Shard, Space, SweepOptions, Training,
+    resolve_sweep,
+};
 
 /// How the values of the trials are chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
@@ -42,13 +48,6 @@ pub struct Halving {
     pub min_epochs: u64,
 }
 
-/// A part of the trials: those whose number leaves the remainder `index` when divided by `count`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Shard {
-    pub index: u32,
-    pub count: u32,
-}
-
 /// A sweep, complete and validated.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SweepRequest {
@@ -56,6 +55,10 @@ pub struct SweepRequest {
     /// is none: `--max-time` of a sweep is [`SweepRequest::max_time`].
     pub base: RunRequest,
     pub space: Space,
+    /// Values, given or by default, of settings that only some of the trials have because their choice is searched:
+    /// β1 of `--optimizer adam,sgd`. And `init`, if it is given and the activation is searched, for its default is the
+    /// activation's.
+    pub settings: Params,
     pub strategy: Strategy,
     /// Number of different settings. The whole grid where it is not given and the strategy is `grid`.
     pub trials: u64,
@@ -80,4 +83,81 @@ pub struct SweepRequest {
     pub keep: u32,
     /// TensorBoard event files of the trials that are kept.
     pub tensorboard: bool,
+}
+
+impl Strategy {
+    /// The name on the command line and in files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Strategy::Grid => "grid",
+            Strategy::Random => "random",
+            Strategy::Sobol => "sobol",
+            Strategy::Tpe => "tpe",
+        }
+    }
+}
+
+impl SweepRequest {
+    /// `config.toml` of the sweep: `bngpu sweep --config` of it repeats the study.
+    ///
+    /// Where the results go and how they are told (`output`, `json`, `quiet`, `log`) is not in it.
+    pub fn to_toml(&self) -> String {
+        let base = RunRequest { training: Training { max_time: self.max_time, ..self.base.training.clone() }, ..self.base.clone() };
+        let shared = self.shared_table(&base);
+        let mut table = shared.unwrap_or_else(|e| unreachable!("numbers and UTF-8 text are valid TOML: {e}"));
+        for (key, value) in &self.settings {
+            table.extend(to_toml(key, value).map(|value| (key.clone(), value)));
+        }
+        if self.all_devices {
+            table.remove("device");
+        }
+        table.extend(self.options().table());
+        let mut toml = String::from("# `bngpu sweep --config` of this file repeats the study.\n");
+        for (key, value) in &table {
+            toml += &format!("{key} = {}\n", written(value));
+        }
+        if !self.space.dimensions.is_empty() {
+            toml += "\n[space]\n";
+        }
+        for Dimension { key, domain } in &self.space.dimensions {
+            toml += &format!("{key} = {}\n", domain.to_toml());
+        }
+        toml
+    }
+
+    /// Reads what [`SweepRequest::to_toml`] writes, or any configuration file of a sweep; `path` names it in errors.
+    /// The environment is not asked for a shard.
+    ///
+    /// # Errors
+    /// As [`resolve_sweep`].
+    pub fn from_toml(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        let file = PartialSweep::from_toml(text, path)?;
+        resolve_sweep(PartialSweep::default(), Some((path.to_path_buf(), file)), None)
+    }
+
+    /// The whole study that this is a part of.
+    pub fn without_shard(&self) -> Self {
+        SweepRequest { shard: None, ..self.clone() }
+    }
+
+    fn options(&self) -> SweepOptions {
+        let with_finals = self.finalists > 0;
+        SweepOptions {
+            strategy: Some(self.strategy),
+            trials: u32::try_from(self.trials).ok().map(Count),
+            seeds: Some(Count(self.seeds)),
+            halving: Some(self.halving.is_some()),
+            eta: self.halving.map(|halving| Count(halving.eta)),
+            min_epochs: self.halving.and_then(|halving| u32::try_from(halving.min_epochs).ok()).map(Count),
+            objective: Some(self.objective),
+            finalists: Some(Count(self.finalists)),
+            final_seeds: with_finals.then_some(Count(self.final_seeds)),
+            queues: self.queues.map(Count),
+            devices: self.all_devices.then_some(Devices::All),
+            population: self.population.map(Count),
+            shard: self.shard,
+            keep: Some(Count(self.keep)),
+            tensorboard: Some(self.tensorboard),
+        }
+    }
 }

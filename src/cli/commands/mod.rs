@@ -7,6 +7,7 @@ mod failure;
 mod predict;
 mod resume;
 mod session;
+mod sweep;
 mod train;
 
 use std::io::{IsTerminal, Write};
@@ -32,6 +33,7 @@ use crate::train::Stored;
 pub fn run(cli: Cli) -> Result<Exit, Failure> {
     match cli.command {
         Command::Train(args) => train::run(*args),
+        Command::Sweep(args) => sweep::run(*args),
         Command::Resume(args) => resume::run(args),
         Command::Eval(args) => eval::run(args),
         Command::Predict(args) => predict::run(args),
@@ -91,7 +93,7 @@ fn load_data(request: &RunRequest, source: &str) -> Result<Dataset, Failure> {
         val_split: data.val_split,
         test_split: data.test_split,
         standardize: data.standardize,
-        seed: request.training.seed,
+        seed: data.split_seed,
         data_dir: data.data_dir.clone(),
     })?;
     let split = &dataset.split;

@@ -1,0 +1,1 @@
+//! Spaces and sweeps as they are typed.
