@@ -14,8 +14,8 @@ use clap::{CommandFactory, FromArgMatches};
 use clap_complete::Shell;
 
 pub use args::{
-    Cli, Command, CommonArgs, CompletionsArgs, DevicesArgs, EvalArgs, PredictArgs, ReportingArgs, ResumeArgs,
-    SplitArg, TrainArgs, WeightsArg,
+    Cli, Command, CommonArgs, CompletionsArgs, DevicesArgs, EvalArgs, PredictArgs, ReportArgs, ReportingArgs,
+    ResumeArgs, SplitArg, TrainArgs, WeightsArg,
 };
 pub use exit::Exit;
 
