@@ -30,6 +30,8 @@ pub enum Command {
     Predict(PredictArgs),
     /// Go on with an interrupted run
     Resume(ResumeArgs),
+    /// Make one HTML page of a run or a sweep, readable offline
+    Report(ReportArgs),
     /// List the adapters, and what `auto` would take and why
     Devices(DevicesArgs),
     /// Print shell completions
@@ -124,6 +126,23 @@ pub struct ResumeArgs {
     pub run: PathBuf,
     #[command(flatten)]
     pub common: CommonArgs,
+}
+
+/// `bngpu report`.
+#[derive(Args, Clone, Debug)]
+pub struct ReportArgs {
+    /// Folder of the run or the sweep
+    #[arg(value_name = "RUN", value_hint = ValueHint::DirPath)]
+    pub run: PathBuf,
+    /// File for the page [default: report.html in the folder]
+    #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub output: Option<PathBuf>,
+    /// Nothing but warnings and errors on stderr
+    #[arg(long, short)]
+    pub quiet: bool,
+    /// Messages on stderr up to this level
+    #[arg(long, value_name = "LEVEL", value_enum, default_value_t)]
+    pub log: LogLevel,
 }
 
 /// `bngpu devices`.

@@ -4,6 +4,8 @@ mod event;
 pub mod outcome;
 pub mod record;
 pub mod schedule;
+pub mod trials;
 
 pub use event::{LaneInfo, Request, SweepEvent};
 pub use record::{CurvePoint, Stage, TrialRecord, TrialStatus};
+pub use trials::{TRIALS, read_trials};

@@ -5,6 +5,7 @@ mod devices;
 mod eval;
 mod failure;
 mod predict;
+mod report;
 mod resume;
 mod session;
 mod sweep;
@@ -37,6 +38,7 @@ pub fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Resume(args) => resume::run(args),
         Command::Eval(args) => eval::run(args),
         Command::Predict(args) => predict::run(args),
+        Command::Report(args) => report::run(args),
         Command::Devices(args) => devices::run(args),
         Command::Completions(args) => completions::run(args),
     }

@@ -1,0 +1,77 @@
+//! `bngpu report`.
+
+use std::path::Path;
+
+use crate::cli::{Exit, ReportArgs};
+use crate::report::page::{Findings, SweepPage, TrainingPage};
+use crate::run::{Environment, ModelFile, RunDir, RunError, RunFile, write_whole};
+use crate::sweep::{TRIALS, read_trials};
+
+use super::{Failure, say, start_log, tell};
+
+pub fn run(args: ReportArgs) -> Result<Exit, Failure> {
+    start_log(args.log, args.quiet, args.quiet);
+    let dir = RunDir::open(&args.run)?;
+    let html = if dir.path().join(TRIALS).is_file() { sweep(&dir)? } else { training(&dir)? };
+    let output = args.output.unwrap_or_else(|| dir.file(RunFile::Report));
+    write_whole(&output, html.as_bytes())?;
+    say(format!("page    {}", output.display()));
+    Ok(Exit::Done)
+}
+
+fn sweep(dir: &RunDir) -> Result<String, Failure> {
+    let records = read_trials(&dir.path().join(TRIALS))?;
+    let (config, env) = (dir.read_config()?, env(dir)?);
+    let findings = Findings::default();
+    let page = SweepPage {
+        name: &name(dir.path()),
+        config: &config,
+        env: env.as_ref(),
+        records: &records,
+        findings: &findings,
+    };
+    Ok(page.to_html())
+}
+
+fn training(dir: &RunDir) -> Result<String, Failure> {
+    let config = dir.read_config()?;
+    // What only a sweep has.
+    if config.parse::<toml::Table>().is_ok_and(|config| config.contains_key("space")) {
+        let remedy = "no trial has ended yet: `bngpu resume` goes on with the sweep";
+        return Err(RunError::Missing { run: dir.path().to_owned(), file: TRIALS, remedy }.into());
+    }
+    dir.existing(RunFile::MetricsJsonl)?;
+    let (epochs, env) = (dir.read_metrics()?, env(dir)?);
+    // Without weights the page has no table of layers.
+    let weights = [RunFile::Best, RunFile::Last].into_iter().find(|file| dir.file(*file).is_file());
+    let model = weights.and_then(|file| match ModelFile::load(&dir.file(file)) {
+        Ok(model) => Some(model),
+        Err(error) => {
+            tell("note", &format!("the page has no layers: {error}"));
+            None
+        }
+    });
+    let architecture = model.and_then(|model| model.architecture().ok());
+    let page = TrainingPage {
+        name: &name(dir.path()),
+        config: &config,
+        env: env.as_ref(),
+        epochs: &epochs,
+        architecture: architecture.as_ref(),
+    };
+    Ok(page.to_html())
+}
+
+/// The record of the surroundings, if there is one.
+fn env(dir: &RunDir) -> Result<Option<Environment>, RunError> {
+    match dir.file(RunFile::Env).is_file() {
+        true => dir.read_env().map(Some),
+        false => Ok(None),
+    }
+}
+
+/// The folder's own name, also where it was given as `.`.
+fn name(path: &Path) -> String {
+    let whole = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    whole.file_name().map_or_else(|| whole.display().to_string(), |name| name.to_string_lossy().into_owned())
+}

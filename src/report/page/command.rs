@@ -1,0 +1,145 @@
+//! The command line that trains one trial of a sweep alone.
+
+use std::path::PathBuf;
+
+use toml::{Table, Value};
+
+use crate::spec::{Params, PartialConfig, resolve, text};
+
+/// Where the run goes and how it talks are not a part of the trial; a sweep's time limit is not the trial's.
+const LEFT_OUT: [&str; 6] = ["output", "name", "json", "quiet", "log", "max-time"];
+
+/// `bngpu train` with the settings of `config` (a sweep's) that a training has, those of `params`, and the seed; what
+/// has its default is left out. None if they are not the settings of a training.
+pub(super) fn train_command(config: &Table, params: &Params, seed: u64) -> Option<String> {
+    let mut fixed = Table::new();
+    for (key, value) in config {
+        let one = Table::from_iter([(key.clone(), value.clone())]);
+        // A sweep's own keys, and sets of values, are no training's.
+        if !LEFT_OUT.contains(&key.as_str()) && one.try_into::<PartialConfig>().is_ok() {
+            fixed.insert(key.clone(), value.clone());
+        }
+    }
+    let mut chosen = Table::new();
+    for (key, value) in params {
+        chosen.insert(key.clone(), setting(key, value)?);
+    }
+    chosen.insert("seed".into(), seed_setting(seed));
+    let (chosen, fixed) = (chosen.try_into().ok()?, fixed.try_into().ok()?);
+    let request = resolve(chosen, Some((PathBuf::from("config.toml"), fixed))).ok()?;
+    let resolved = PartialConfig::from(&request).table().ok()?;
+    let defaults = PartialConfig::defaults().table().ok()?;
+    let mut command = "bngpu train".to_owned();
+    for (key, value) in resolved.iter().filter(|(key, value)| defaults.get(*key) != Some(*value)) {
+        if LEFT_OUT.contains(&key.as_str()) {
+            continue;
+        }
+        command += &match value {
+            Value::Boolean(true) => format!(" --{key}"),
+            Value::Boolean(false) => format!(" --no-{key}"),
+            value => format!(" --{key} {}", quoted(&flag_text(value))),
+        };
+    }
+    Some(command)
+}
+
+/// The value of a hyperparameter as a configuration file has it.
+fn setting(key: &str, value: &serde_json::Value) -> Option<Value> {
+    Some(match value {
+        serde_json::Value::Bool(on) => Value::Boolean(*on),
+        serde_json::Value::Number(number) => match number.as_i64() {
+            Some(whole) => Value::Integer(whole),
+            None => Value::Float(number.as_f64()?),
+        },
+        // A sweep joins the layers of one architecture by `-`.
+        serde_json::Value::String(text) if key == "hidden" => Value::String(text.replace('-', ",")),
+        serde_json::Value::String(text) => Value::String(text.clone()),
+        _ => return None,
+    })
+}
+
+/// A seed as TOML can hold it.
+fn seed_setting(seed: u64) -> Value {
+    i64::try_from(seed).map_or_else(|_| Value::String(seed.to_string()), Value::Integer)
+}
+
+fn flag_text(value: &Value) -> String {
+    match value {
+        Value::Float(number) => format!("{number:?}"),
+        Value::Array(items) if items.is_empty() => "none".into(),
+        other => text(other),
+    }
+}
+
+/// `text` as one word of a POSIX shell.
+fn quoted(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./,:=+@%".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', "'\\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli;
+
+    fn config() -> Table {
+        toml::from_str(
+            "data = \"/data/it's a.csv\"\nhidden = [64, 64]\nbn = true\nbeta1 = 0.95\nlr = \"1e-4..1e-1:log\"\n\
+             epochs = 7\nstrategy = \"random\"\ntrials = 64\nhalving = true\nmax-time = \"10m\"\noutput = \"s\"\n\
+             [space]\nlr = \"1e-4..1e-1:log\"\n",
+        )
+        .unwrap()
+    }
+
+    fn params(json: serde_json::Value) -> Params {
+        json.as_object().unwrap().clone()
+    }
+
+    #[test]
+    fn the_command_has_what_differs_from_the_defaults_and_nothing_of_the_sweep() {
+        let found = params(serde_json::json!({ "lr": 0.0123, "hidden": "256-128", "batch-size": 32 }));
+        assert_eq!(
+            train_command(&config(), &found, 3).unwrap(),
+            "bngpu train --data '/data/it'\\''s a.csv' --hidden 256,128 --bn --lr 0.0123 --beta1 0.95 \
+             --batch-size 32 --epochs 7 --seed 3"
+        );
+    }
+
+    #[test]
+    fn settings_that_another_choice_has_are_left_out() {
+        let found =
+            params(serde_json::json!({ "optimizer": "sgd", "momentum": 0.9, "bn": false, "hidden": "none" }));
+        let command = train_command(&config(), &found, 0).unwrap();
+        assert!(
+            command.contains("--optimizer sgd --lr 0.001 --momentum 0.9")
+                || command.contains("--optimizer sgd --momentum 0.9"),
+            "{command}"
+        );
+        assert!(!command.contains("beta1") && command.contains("--hidden none"), "{command}");
+    }
+
+    #[test]
+    fn the_command_is_one_that_train_takes() {
+        let found =
+            params(serde_json::json!({ "lr": 1e-4, "beta1": 0.91, "bn": true, "activation": "leaky-relu" }));
+        let config =
+            toml::from_str("data = \"digits\"\nval-split = 0.2\nclip-norm = 1.0\nstandardize = false")
+                .unwrap();
+        let command = train_command(&config, &found, u64::MAX).unwrap();
+        cli::try_parse_from(command.split(' ')).unwrap_or_else(|e| panic!("{command}: {e}"));
+    }
+
+    #[test]
+    fn what_is_no_setting_of_a_training_gives_no_command() {
+        for bad in [
+            serde_json::json!({ "unknown": 1 }),
+            serde_json::json!({ "lr": "high" }),
+            serde_json::json!({ "lr": null }),
+        ] {
+            assert_eq!(train_command(&config(), &params(bad), 0), None);
+        }
+    }
+}

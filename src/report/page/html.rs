@@ -1,0 +1,140 @@
+//! The page around its contents: escaping, the template, the data as one block of JSON, the scripts.
+
+use std::io::Read;
+
+use flate2::read::GzDecoder;
+use serde_json::Value;
+
+/// Apache ECharts (see ATTRIBUTION.md).
+const ECHARTS: &[u8] = include_bytes!("echarts.min.js.gz");
+const TEMPLATE: &str = include_str!("page.html");
+const STYLE: &str = include_str!("page.css");
+const COMMON: &str = include_str!("common.js");
+
+/// `text` so that HTML shows it as it is, between tags and in quoted attributes.
+pub(super) fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => escaped += "&amp;",
+            '<' => escaped += "&lt;",
+            '>' => escaped += "&gt;",
+            '"' => escaped += "&quot;",
+            '\'' => escaped += "&#39;",
+            c => escaped.push(c),
+        }
+    }
+    escaped
+}
+
+/// `data` as the content of a `<script>`: without `<` nothing in it can end the script or open a comment.
+fn json_block(data: &Value) -> String {
+    data.to_string().replace('<', "\\u003c")
+}
+
+/// Puts the values in the places `{{name}}` of `template`, in one pass, so that no value can name a place.
+pub(super) fn fill(template: &str, values: &[(&str, &str)]) -> String {
+    let mut page = String::with_capacity(template.len() + values.iter().map(|(_, v)| v.len()).sum::<usize>());
+    let mut parts = template.split("{{");
+    page += parts.next().unwrap_or_default();
+    for part in parts {
+        let (name, rest) = part.split_once("}}").unwrap_or((part, ""));
+        let value = values.iter().find(|(known, _)| *known == name);
+        debug_assert!(value.is_some(), "the template's place {name} has no value");
+        page += value.map_or("", |(_, value)| value);
+        page += rest;
+    }
+    page
+}
+
+/// A whole page: `body` is HTML, `script` draws `data` into it.
+pub(super) fn document(title: &str, body: &str, data: &Value, script: &str) -> String {
+    let mut echarts = String::new();
+    let packed = GzDecoder::new(ECHARTS).read_to_string(&mut echarts);
+    packed.expect("the packed charts are part of the program, and a test unpacks them");
+    let values = [
+        ("title", &*escape(title)),
+        ("style", STYLE),
+        ("body", body),
+        ("data", &*json_block(data)),
+        ("echarts", &*echarts),
+        ("common", COMMON),
+        ("script", script),
+        ("version", env!("CARGO_PKG_VERSION")),
+    ];
+    fill(TEMPLATE, &values)
+}
+
+/// A titled part of the page; `body` is HTML, the rest is text.
+pub(super) fn card(id: &str, title: &str, note: &str, body: &str) -> String {
+    let note =
+        if note.is_empty() { String::new() } else { format!("<p class=\"note\">{}</p>", escape(note)) };
+    format!("<section class=\"card\" id=\"{id}\"><h2>{}</h2>{note}{body}</section>\n", escape(title))
+}
+
+/// A part of the page that holds a chart, which the script draws into `chart-<id>`.
+pub(super) fn chart(id: &str, title: &str, note: &str, controls: &str) -> String {
+    let label = escape(title);
+    let body = format!(
+        "{controls}<div class=\"chart\" id=\"chart-{id}\" role=\"img\" aria-label=\"{label}\"></div>"
+    );
+    card(id, title, note, &body)
+}
+
+/// Names and values, as a list of terms.
+pub(super) fn facts(facts: &[(String, String)]) -> String {
+    let fact = |(name, value): &(String, String)| {
+        format!("<div><dt>{}</dt><dd>{}</dd></div>", escape(name), escape(value))
+    };
+    format!("<dl class=\"facts\">{}</dl>", facts.iter().map(fact).collect::<String>())
+}
+
+/// A text to read that can be opened: a configuration, a command line.
+pub(super) fn details(summary: &str, text: &str) -> String {
+    format!("<details><summary>{}</summary><pre>{}</pre></details>", escape(summary), escape(text))
+}
+
+/// A command line with a button that copies it.
+pub(super) fn command_line(command: &str) -> String {
+    format!(
+        "<div class=\"command\"><code id=\"command\">{}</code><button type=\"button\" data-copy=\"command\">Copy</button></div>",
+        escape(command)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_html_gives_a_meaning_is_escaped() {
+        assert_eq!(escape("a<b>&\"c'"), "a&lt;b&gt;&amp;&quot;c&#39;");
+    }
+
+    #[test]
+    fn no_text_in_the_data_can_end_the_script() {
+        let data = serde_json::json!({ "</script><b>": "<!--<script>", "n": [1, null] });
+        let block = json_block(&data);
+        assert!(!block.contains('<'), "{block}");
+        assert_eq!(serde_json::from_str::<Value>(&block).unwrap(), data);
+    }
+
+    #[test]
+    fn a_value_that_looks_like_a_place_stays_a_value() {
+        assert_eq!(fill("{{a}}-{{b}}", &[("a", "{{b}}"), ("b", "x{{a}}")]), "{{b}}-x{{a}}");
+    }
+
+    #[test]
+    fn the_charts_are_those_that_the_attribution_names() {
+        use sha2::{Digest, Sha256};
+        let hex = |bytes: &[u8]| Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect::<String>();
+        let mut script = Vec::new();
+        GzDecoder::new(ECHARTS).read_to_end(&mut script).unwrap();
+        let attribution = include_str!("ATTRIBUTION.md");
+        for bytes in [ECHARTS, &script] {
+            assert!(attribution.contains(&hex(bytes)), "{}", hex(bytes));
+        }
+        // What would end the script that holds it.
+        assert!(!String::from_utf8(script).unwrap().to_lowercase().contains("</script"));
+    }
+}

@@ -1,0 +1,17 @@
+//! One HTML page of a sweep or of a training: self-contained, without network or server.
+//!
+//! Rust gathers the numbers, makes them small and writes what is to be read without a script; the scripts beside this
+//! file draw the charts with Apache ECharts (see ATTRIBUTION.md). Every text that comes from outside is escaped.
+
+mod axes;
+mod command;
+mod findings;
+mod html;
+mod numbers;
+mod sweep;
+mod training;
+mod trials;
+
+pub use findings::{Finalist, Findings, Importance, Interval};
+pub use sweep::SweepPage;
+pub use training::TrainingPage;

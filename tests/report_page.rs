@@ -1,0 +1,294 @@
+//! The page of a sweep and of a training: its size, its safety, and its charts as Chromium draws them.
+
+#[path = "support/study.rs"]
+mod study;
+mod support;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use bngpu::report::page::{Findings, SweepPage, TrainingPage};
+use bngpu::sweep::TrialRecord;
+use serde_json::{Value, json};
+use support::Random;
+
+const MEGABYTE: usize = 1_000_000;
+
+fn sweep_page(config: &str, records: &[TrialRecord], findings: &Findings) -> String {
+    SweepPage { name: "lr and more", config, env: None, records, findings }.to_html()
+}
+
+/// The block of data that the scripts draw.
+fn data_of(html: &str) -> Value {
+    let (_, rest) = html.split_once("<script type=\"application/json\" id=\"data\">").unwrap();
+    let (json, _) = rest.split_once("</script>").unwrap();
+    serde_json::from_str(json).unwrap()
+}
+
+#[test]
+fn a_thousand_trials_stay_under_five_megabytes() {
+    for (records, name) in [
+        (study::sweep(1000, 1, 20), "1,000 trials of 20 epochs"),
+        (study::sweep(1000, 1, 1000), "1,000 trials of 1,000 epochs"),
+        (study::sweep(1000, 5, 20), "1,000 trials of 5 seeds"),
+    ] {
+        let html = sweep_page(study::CONFIG, &records, &study::findings());
+        eprintln!("{name}: {:.2} MB", html.len() as f64 / 1e6);
+        assert!(html.len() < 5 * MEGABYTE, "{name}: {} bytes", html.len());
+    }
+}
+
+#[test]
+fn the_data_are_the_records() {
+    let records = study::sweep(40, 2, 20);
+    let data = data_of(&sweep_page(study::CONFIG, &records, &Findings::default()));
+    assert_eq!(data["trials"]["number"].as_array().unwrap().len(), 40);
+    let (trainings, record) = (&data["trainings"], &records[41]);
+    assert_eq!((&trainings["trial"][41], &trainings["seed"][41]), (&json!(record.trial), &json!("1")));
+    let close = |found: &Value, expected: f64| {
+        let found = found.as_f64().unwrap();
+        assert!((found - expected).abs() <= 5e-5 * expected.abs(), "{found} is not {expected}");
+    };
+    close(&trainings["loss"][41][0], record.curve[0].val_loss.unwrap());
+    // Each pair of seeds is averaged.
+    let losses: Vec<f64> = records[40..42].iter().filter_map(|record| record.val_loss).collect();
+    close(&data["trials"]["loss"][20], losses.iter().sum::<f64>() / losses.len() as f64);
+    let scales: Vec<_> =
+        data["params"].as_array().unwrap().iter().map(|p| (&p["key"], &p["scale"])).collect();
+    let expected = [
+        ("lr", "log"),
+        ("beta1", "ema"),
+        ("hidden", "category"),
+        ("dropout", "linear"),
+        ("activation", "category"),
+        ("batch-size", "linear"),
+    ];
+    let expected: Vec<_> = expected.iter().map(|(key, scale)| (json!(key), json!(scale))).collect();
+    assert_eq!(scales, expected.iter().map(|(key, scale)| (key, scale)).collect::<Vec<_>>());
+    // The best is what the records say.
+    let best = (0..40).min_by(|a, b| {
+        let loss = |trial: &u64| {
+            let of_it: Vec<_> = records.iter().filter(|record| record.trial == *trial).collect();
+            let completed = of_it.iter().all(|record| record.status == bngpu::sweep::TrialStatus::Completed);
+            let sum: f64 = of_it.iter().map(|record| record.val_loss.unwrap_or(f64::INFINITY)).sum();
+            if completed { sum } else { f64::INFINITY }
+        };
+        loss(a).total_cmp(&loss(b))
+    });
+    assert_eq!(data["winner"], json!(best.unwrap()));
+}
+
+#[test]
+fn without_a_script_the_headline_and_the_best_twenty_are_there() {
+    let records = study::sweep(60, 1, 20);
+    let html = sweep_page(study::CONFIG, &records, &study::findings());
+    let (body, _) = html.split_once("<script type=\"application/json\"").unwrap();
+    let (_, table) = body.split_once("<div id=\"table\">").unwrap();
+    assert_eq!(table.matches("<tr>").count(), 1 + 20);
+    for text in ["Optimism gap", "0.0612 ± 0.008", "widen it", "bngpu train --", "<dt>stopped</dt>"] {
+        assert!(body.contains(text), "{text}");
+    }
+}
+
+#[test]
+fn text_from_outside_stays_text() {
+    let html = hostile_sweep();
+    let (body, _) = html.split_once("<script type=\"application/json\"").unwrap();
+    assert!(!body.contains("<script") && !body.contains("<img"), "unescaped in the body");
+    assert_eq!(
+        html.matches("document.title='broken'").count(),
+        html.matches("script&gt;document.title=").count()
+            + html.matches("script>document.title='broken'\\u003c/script>").count()
+    );
+    let data = data_of(&html);
+    assert!(data["params"].as_array().unwrap().iter().any(|param| param["key"] == study::HOSTILE));
+}
+
+/// A sweep in which every text is hostile.
+fn hostile_sweep() -> String {
+    let mut records = study::sweep(30, 1, 5);
+    for record in &mut records {
+        record.params.insert(study::HOSTILE.into(), json!(format!("{}{}", study::HOSTILE, record.trial % 3)));
+        record.reason = Some(study::HOSTILE.into());
+        record.queue = study::HOSTILE.into();
+        record.device = study::HOSTILE.into();
+    }
+    let mut findings = study::findings();
+    findings.headline.push((study::HOSTILE.into(), study::HOSTILE.into()));
+    findings.warnings.push(study::HOSTILE.into());
+    findings.importance[0].key = study::HOSTILE.into();
+    let config = format!("# {}\n{}", study::HOSTILE, study::CONFIG);
+    SweepPage { name: study::HOSTILE, config: &config, env: None, records: &records, findings: &findings }
+        .to_html()
+}
+
+fn training_page(epochs: u64, regression: bool) -> String {
+    let epochs = study::training(epochs, regression);
+    let config = "data = \"digits\"\nbn = true\nschedule = \"cosine\"\n";
+    TrainingPage { name: "digits", config, env: None, epochs: &epochs, architecture: None }.to_html()
+}
+
+/// Chromium: `$CHROMIUM`, else on the path. None, with a line that says so, where there is none and none is required.
+fn chromium() -> Option<PathBuf> {
+    let named = std::env::var_os("CHROMIUM").map(PathBuf::from);
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let on_path = || {
+        let names = ["chromium", "chromium-browser", "google-chrome", "chrome"];
+        std::env::split_paths(&path)
+            .flat_map(|folder| names.map(|name| folder.join(name)))
+            .find(|candidate| candidate.is_file())
+    };
+    let found = named.or_else(on_path);
+    if found.is_none() {
+        let hint = "apt install chromium brings it, or CHROMIUM=FILE names it";
+        assert!(std::env::var_os("BNGPU_REQUIRE_CHROMIUM").is_none(), "no Chromium; {hint}");
+        eprintln!("ignored: the pages are not opened, for there is no Chromium; {hint}");
+    }
+    found
+}
+
+/// The document after its scripts ran; `script` runs last and can act as a reader does.
+fn opened(chromium: &Path, html: &str, script: &str) -> String {
+    let dir = tempfile::tempdir().unwrap();
+    let page = dir.path().join("page.html");
+    let html = html.replace("</body>", &format!("<script>{script}</script></body>"));
+    std::fs::write(&page, html).unwrap();
+    let profile = format!("--user-data-dir={}", dir.path().join("profile").display());
+    let output = Command::new(chromium)
+        .args(["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-background-networking"])
+        .args(["--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--no-first-run"])
+        .args(["--window-size=1400,1000", "--virtual-time-budget=20000", "--dump-dom", &profile])
+        .arg(format!("file://{}", page.display()))
+        .output()
+        .unwrap_or_else(|error| panic!("{}: {error}", chromium.display()));
+    let dom = String::from_utf8_lossy(&output.stdout).into_owned();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(dom.contains("id=\"script-errors\""), "Chromium gave no page: {}\n{told}", output.status);
+    dom
+}
+
+/// The content of the element that begins by `start`.
+fn element<'a>(dom: &'a str, start: &str, end: &str) -> &'a str {
+    let (_, rest) = dom.split_once(start).unwrap_or_else(|| panic!("the page has no {start}"));
+    rest.split_once(end).unwrap_or((rest, "")).0
+}
+
+fn assert_no_error(dom: &str) {
+    let errors = element(dom, "<p id=\"script-errors\"", "</p>");
+    assert!(errors.contains("hidden"), "a script failed: {errors}");
+}
+
+/// Each of `charts` was drawn: its place has an SVG of at least so many marks.
+fn assert_drawn(dom: &str, charts: &[(&str, usize)]) {
+    assert_no_error(dom);
+    for (id, least) in charts {
+        let tag = element(dom, &format!("id=\"chart-{id}\""), ">");
+        let svg = element(element(dom, &format!("id=\"chart-{id}\""), "</section>"), "<svg", "</svg>");
+        let marks = svg.matches("<path").count() + svg.matches("<polyline").count();
+        assert!(marks >= *least, "{id}: {marks} of {least} marks; {tag}");
+    }
+}
+
+#[test]
+fn chromium_draws_every_chart_of_a_grid() {
+    let Some(chromium) = chromium() else { return };
+    let html = sweep_page(study::GRID_CONFIG, &study::grid(), &study::findings());
+    let dom = opened(&chromium, &html, "");
+    let all = [
+        ("parallel", 9),
+        ("curves", 9),
+        ("heatmap", 9),
+        ("importance", 3),
+        ("expected", 1),
+        ("finalists", 3),
+        ("lanes", 9),
+    ];
+    assert_drawn(&dom, &all);
+    assert_eq!(dom.matches("class=\"pickable").count(), 9);
+}
+
+#[test]
+fn a_brush_filters_the_other_charts_and_the_table() {
+    let Some(chromium) = chromium() else { return };
+    let records = study::sweep(200, 1, 20);
+    let html = sweep_page(study::CONFIG, &records, &study::findings());
+    // The lower half of the learning rates, in decades.
+    let script = "parallel.dispatchAction({ type: 'axisAreaSelect', parallelAxisId: \
+        parallel.getModel().getComponent('parallelAxis', 0).id, intervals: [[-4.2, -2.5]] }); \
+        document.body.dataset.curves = drawnCurves.length;";
+    let dom = opened(&chromium, &html, script);
+    assert_drawn(&dom, &[("parallel", 200), ("curves", 20), ("heatmap", 5), ("lanes", 200)]);
+    let low = |record: &&TrialRecord| record.params["lr"].as_f64().unwrap().log10() <= -2.5;
+    let (below, curves) = (
+        records.iter().filter(low).count(),
+        records.iter().filter(low).filter(|record| record.val_loss.is_some()).count(),
+    );
+    assert!(
+        dom.contains(&format!("{below} of 200 trials are shown")),
+        "{}",
+        element(&dom, "id=\"filter\"", "</div>")
+    );
+    assert!(dom.contains(&format!("page 1 of {}, {below} of 200 trials", below.div_ceil(25))));
+    assert!(dom.contains(&format!("data-curves=\"{curves}\"")), "{}", element(&dom, "<body", ">"));
+}
+
+#[test]
+fn chromium_draws_a_thousand_trials() {
+    let Some(chromium) = chromium() else { return };
+    let html = sweep_page(study::CONFIG, &study::sweep(1000, 1, 20), &study::findings());
+    // Sorting and choosing work on them too.
+    let script = "document.querySelector('[data-column=\"1\"]').click(); pick(500, true);";
+    let dom = opened(&chromium, &html, script);
+    assert_drawn(&dom, &[("parallel", 1000), ("curves", 900), ("heatmap", 50), ("lanes", 1000)]);
+    assert_eq!(dom.matches("class=\"pickable").count(), 25);
+    assert_eq!(dom.matches("class=\"pickable picked\"").count(), 1);
+}
+
+#[test]
+fn hostile_names_do_nothing_in_chromium() {
+    let Some(chromium) = chromium() else { return };
+    let script = "for (const at of [0, 1]) parallel.dispatchAction({ type: 'showTip', seriesIndex: 0, dataIndex: at }); \
+        echarts.getInstanceByDom(byId('chart-heatmap')).dispatchAction({ type: 'showTip', seriesIndex: 0, dataIndex: 0 });";
+    let dom = opened(&chromium, &hostile_sweep(), script);
+    assert_drawn(&dom, &[("parallel", 30), ("lanes", 30)]);
+    assert!(!dom.contains("<title>broken"), "a script from a name ran");
+    assert!(!dom.contains("<img"), "an element from a name is in the page");
+}
+
+#[test]
+fn chromium_draws_every_chart_of_a_training() {
+    let Some(chromium) = chromium() else { return };
+    for (regression, scores) in [(false, &["acc"][..]), (true, &["rmse", "r2"])] {
+        let dom = opened(&chromium, &training_page(20, regression), "");
+        let charts = ["loss", "lr", "grad_norm", "samples_per_s"];
+        let all: Vec<_> = charts.iter().chain(scores).map(|id| (*id, 2)).collect();
+        assert_drawn(&dom, &all);
+    }
+}
+
+#[test]
+fn a_failing_script_is_noticed() {
+    let Some(chromium) = chromium() else { return };
+    let dom = opened(&chromium, &training_page(3, false), "nothing.of.the.kind();");
+    assert!(element(&dom, "<p id=\"script-errors\"", "</p>").contains("nothing is not defined"));
+}
+
+/// Writes pages to look at into the folder that BNGPU_PAGES names.
+#[test]
+#[ignore = "writes pages for a person to look at"]
+fn pages_to_look_at() {
+    let dir = PathBuf::from(std::env::var_os("BNGPU_PAGES").expect("BNGPU_PAGES=FOLDER"));
+    let write = |name: &str, html: String| std::fs::write(dir.join(name), html).unwrap();
+    write("grid.html", sweep_page(study::GRID_CONFIG, &study::grid(), &study::findings()));
+    write("thousand.html", sweep_page(study::CONFIG, &study::sweep(1000, 1, 20), &study::findings()));
+    write("seeds.html", sweep_page(study::CONFIG, &study::sweep(64, 3, 20), &Findings::default()));
+    write("training.html", training_page(20, false));
+    write("regression.html", training_page(3000, true));
+    write("hostile.html", hostile_sweep());
+    let mut lines = String::new();
+    let mut random = Random(3);
+    for record in study::sweep(8 + random.below(2) as u64, 1, 5) {
+        lines += &(serde_json::to_string(&record).unwrap() + "\n");
+    }
+    std::fs::write(dir.join("trials.jsonl"), lines).unwrap();
+}
