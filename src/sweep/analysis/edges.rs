@@ -9,7 +9,7 @@ use crate::spec::{Domain, Params, Scale, Space};
 /// Part of a range, on its scale, that counts as its end.
 const END: f64 = 0.05;
 /// Hyperparameters below 1.
-const BELOW_ONE: [&str; 6] = ["beta1", "beta2", "alpha", "momentum", "bn-momentum", "dropout"];
+const BELOW_ONE: [&str; 6] = ["beta1", "beta2", "rms-alpha", "momentum", "bn-momentum", "dropout"];
 /// Hyperparameters that count something.
 const WHOLE: [&str; 5] = ["batch-size", "warmup", "epochs", "steps", "patience"];
 
