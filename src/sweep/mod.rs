@@ -2,6 +2,7 @@
 
 mod event;
 pub mod outcome;
+pub mod analysis;
 pub mod record;
 pub mod schedule;
 pub mod trials;
