@@ -2,6 +2,7 @@
 //!
 //! Nothing here computes or decides; it reads events and the files of a run.
 
+pub mod live;
 mod progress;
 mod result;
 pub mod stdout;

@@ -1,0 +1,71 @@
+//! What a sweep tells while it runs, and what a person who watches can ask of it.
+
+use crate::spec::Params;
+use crate::sweep::{Stage, TrialRecord};
+
+/// A lane: one device with its queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LaneInfo {
+    pub name: String,
+    pub device: String,
+    /// Members that its population holds at once.
+    pub slots: u32,
+}
+
+/// Something that happened in a sweep. Lanes are numbered from 0, in the order of [`SweepEvent::Planned`]; so are
+/// the slots of each lane.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SweepEvent {
+    /// What is going to be done. Told again where it grows: by the final comparison, say.
+    Planned {
+        trials: u64,
+        /// Trials with all their seeds; those that have ended before (of a sweep that is resumed) included.
+        trainings: u64,
+        lanes: Vec<LaneInfo>,
+    },
+    /// A training begins, or goes on after it was parked.
+    Started {
+        lane: usize,
+        slot: u32,
+        trial: u64,
+        seed: u64,
+        stage: Stage,
+        params: Params,
+        /// At its end, unless it is stopped.
+        epochs: u64,
+        /// Unix time in seconds.
+        at: f64,
+    },
+    /// Steps of a member are done: `loss` is their mean, `samples_per_s` this member's share of the lane's work.
+    Step { lane: usize, slot: u32, step: u64, loss: f64, samples_per_s: f64 },
+    /// An epoch of a member is done.
+    Epoch {
+        lane: usize,
+        slot: u32,
+        trial: u64,
+        seed: u64,
+        /// Epochs done, from 1.
+        epoch: u64,
+        train_loss: f64,
+        val_loss: Option<f64>,
+        /// Accuracy, or R².
+        val_score: Option<f64>,
+    },
+    /// A training left its slot and waits for its turn.
+    Parked { trial: u64, seed: u64 },
+    /// A training is over. Those that ended before a sweep was resumed are told before the first `Started`.
+    Ended { lane: usize, slot: u32, record: Box<TrialRecord> },
+    /// Something to be read by the person.
+    Message(String),
+}
+
+/// What a person asks of a running sweep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// End this training now; it counts as stopped.
+    StopTrial { trial: u64, seed: u64 },
+    /// Start no more trainings, stop those that run, and sum up.
+    FinishEarly,
+    /// Write a checkpoint and end; `resume` goes on.
+    Interrupt,
+}

@@ -1,0 +1,12 @@
+//! What a person sees while a sweep runs: a view of the whole terminal, or plain lines where there is none.
+
+mod board;
+mod curve;
+mod event;
+mod member;
+mod words;
+
+pub use board::{Aim, Best, Board, Counts, Lane};
+pub use curve::Curve;
+pub use event::{LaneInfo, Request, SweepEvent};
+pub use member::{Key, Member, Reached, Standing};
