@@ -1,9 +1,14 @@
 //! What a person sees while a sweep runs: a view of the whole terminal, or plain lines where there is none.
 
 mod board;
+mod chart;
 mod curve;
 mod event;
 mod member;
+mod screen;
+mod table;
+mod theme;
+mod ui;
 mod words;
 
 pub use board::{Aim, Best, Board, Counts, Lane};
