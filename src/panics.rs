@@ -28,6 +28,11 @@ pub(crate) fn caught<T>(f: impl FnOnce() -> T) -> Result<T, String> {
     })
 }
 
+/// Whether a panic on this thread, now, would be caught and become a value.
+pub(crate) fn quiet() -> bool {
+    QUIET.get()
+}
+
 #[cfg(test)]
 mod tests {
     use super::caught;

@@ -3,6 +3,7 @@
 //! Nothing here computes or decides; it reads events and the files of a run.
 
 pub mod page;
+pub mod live;
 mod progress;
 mod result;
 pub mod stdout;

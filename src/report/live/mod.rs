@@ -1,0 +1,22 @@
+//! What a person sees while a sweep runs: a view of the whole terminal, or plain lines where there is none.
+
+mod board;
+mod chart;
+mod curve;
+mod event;
+mod lines;
+mod member;
+mod screen;
+mod table;
+mod terminal;
+mod theme;
+mod ui;
+mod watch;
+mod words;
+
+pub use board::{Aim, Best, Board, Counts, Lane};
+pub use curve::Curve;
+pub use event::{LaneInfo, Request, SweepEvent};
+pub use member::{Key, Member, Reached, Standing};
+pub use terminal::give_back;
+pub use watch::{Handle, Live, LiveOptions, say_on_screen};

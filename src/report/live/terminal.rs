@@ -1,0 +1,150 @@
+//! The terminal: taken for the view, and given back as it was, however the view ends.
+
+use std::fs;
+use std::io::{self, BufWriter, Stderr};
+use std::panic;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, Once, PoisonError, TryLockError};
+use std::thread;
+use std::time::Duration;
+
+use ratatui::backend::CrosstermBackend;
+use ratatui::crossterm::event::{self, Event, KeyEvent};
+use ratatui::crossterm::{cursor, execute, terminal};
+use ratatui::layout::Rect;
+use ratatui::{Frame, Terminal};
+
+/// Whether a view has the terminal.
+static TAKEN: AtomicBool = AtomicBool::new(false);
+/// Held while the terminal is drawn on.
+static DRAWING: Mutex<()> = Mutex::new(());
+
+/// The terminal behind stderr, taken: alternate screen, no cursor, and keys read one by one.
+pub struct Screen {
+    terminal: Terminal<CrosstermBackend<BufWriter<Stderr>>>,
+    keys: bool,
+}
+
+impl Screen {
+    /// Takes the terminal. Where no keys can be read it is left in its line mode, so that Ctrl-C is a signal.
+    ///
+    /// # Errors
+    /// If there is no terminal that can be taken; nothing is changed then.
+    pub fn take() -> io::Result<Screen> {
+        give_back_at_panic();
+        if !in_foreground() {
+            return Err(io::Error::other("in the background"));
+        }
+        terminal::size()?;
+        if TAKEN.load(Ordering::SeqCst) {
+            return Err(io::Error::other("another view has the terminal"));
+        }
+        terminal::enable_raw_mode()?;
+        TAKEN.store(true, Ordering::SeqCst);
+        let keys = event::poll(Duration::ZERO).is_ok();
+        let shown = (|| {
+            if !keys {
+                terminal::disable_raw_mode()?;
+            }
+            execute!(io::stderr(), terminal::EnterAlternateScreen, cursor::Hide)?;
+            Terminal::new(CrosstermBackend::new(BufWriter::with_capacity(1 << 16, io::stderr())))
+        })();
+        match shown {
+            Ok(terminal) => Ok(Screen { terminal, keys }),
+            Err(error) => {
+                give_back();
+                Err(error)
+            }
+        }
+    }
+
+    /// Whether keys are read.
+    pub fn keys(&self) -> bool {
+        self.keys
+    }
+
+    /// Draws a frame. False: the terminal was given back meanwhile, or cannot be written to; nothing more is drawn.
+    pub fn draw(&mut self, content: impl FnOnce(&mut Frame)) -> bool {
+        let _drawing = DRAWING.lock().unwrap_or_else(PoisonError::into_inner);
+        TAKEN.load(Ordering::SeqCst) && self.terminal.draw(content).is_ok()
+    }
+
+    /// Forgets what was drawn, so that the next frame is drawn whole.
+    pub fn repaint(&mut self) {
+        // `clear` would ask the terminal for its cursor, on stdout.
+        if let Ok(size) = self.terminal.size() {
+            let _ = self.terminal.resize(Rect::from((ratatui::layout::Position::ORIGIN, size)));
+        }
+    }
+
+    /// The next key, if there is one within `wait`.
+    pub fn key(&mut self, wait: Duration) -> Option<KeyEvent> {
+        if !self.keys {
+            thread::sleep(wait);
+            return None;
+        }
+        match event::poll(wait).and_then(|there| if there { event::read().map(Some) } else { Ok(None) }) {
+            Ok(Some(Event::Key(key))) => Some(key),
+            Ok(_) => None,
+            Err(error) => {
+                log::debug!("no more keys: {error}");
+                self.keys = false;
+                let _ = terminal::disable_raw_mode();
+                None
+            }
+        }
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        give_back();
+    }
+}
+
+/// Gives the terminal back if a view has it: to be called before the process ends in another way than by
+/// [`super::Live::finish`].
+pub fn give_back() {
+    if !TAKEN.swap(false, Ordering::SeqCst) {
+        return;
+    }
+    // Whoever panics or exits may be the one who draws, or draw for long: it is not waited for without end.
+    for _ in 0..20 {
+        match DRAWING.try_lock() {
+            Err(TryLockError::WouldBlock) => thread::sleep(Duration::from_millis(5)),
+            _ => break,
+        }
+    }
+    // What cannot be written any more is of no use to anyone.
+    let _ = execute!(io::stderr(), terminal::LeaveAlternateScreen, cursor::Show);
+    let _ = terminal::disable_raw_mode();
+}
+
+/// A panic is to be read: the terminal is given back before it is told. Panics that are caught and told as errors
+/// leave the view alone.
+fn give_back_at_panic() {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let before = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            if !crate::panics::quiet() {
+                give_back();
+            }
+            before(info);
+        }));
+    });
+}
+
+/// Whether the process may change the terminal: one in the background would be stopped for it. Where that cannot be
+/// known it is assumed.
+fn in_foreground() -> bool {
+    let groups = |stat: &str| {
+        // pid (name) state ppid pgrp session tty_nr tpgid: see proc(5); a name may hold spaces and brackets.
+        let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(2);
+        let group: i64 = fields.next()?.parse().ok()?;
+        let foreground: i64 = fields.nth(2)?.parse().ok()?;
+        Some((group, foreground))
+    };
+    let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    groups(&stat).is_none_or(|(group, foreground)| foreground < 0 || group == foreground)
+}

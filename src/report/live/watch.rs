@@ -1,0 +1,197 @@
+//! The thread that shows a sweep, and the handle by which lanes tell it what happens.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use super::board::{Aim, Board};
+use super::event::{Request, SweepEvent};
+use super::lines::{self, Lines};
+use super::screen;
+use super::terminal::{Screen, give_back};
+use super::theme::Theme;
+use super::ui::{Press, Ui};
+
+/// Time of a frame.
+const FRAME: Duration = Duration::from_millis(100);
+/// The end of the sweep is seen within this time.
+const SLICE: Duration = Duration::from_millis(25);
+
+/// How a sweep is shown.
+#[derive(Clone, Copy, Debug)]
+pub struct LiveOptions {
+    pub aim: Aim,
+    /// Whether stderr is a terminal that can be drawn on: not where log lines go there too.
+    pub is_terminal: bool,
+    /// Show nothing.
+    pub quiet: bool,
+    /// Exit code of the process where a second Ctrl-C ends it at once.
+    pub at_once: u8,
+}
+
+/// Shows a running sweep on stderr: a view of the whole terminal where that is possible, else lines.
+///
+/// The view is for terminals that can draw it, and be asked for keys: not with `TERM=dumb`, not in a CI job (`CI`),
+/// not in the background. It is without colours where `NO_COLOR` asks for that.
+pub struct Live {
+    shared: Option<Arc<Shared>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Tells a [`Live`] what happens. Lanes are never held up by it: it takes as long as a line of a table takes to
+/// change, whatever the terminal does.
+#[derive(Clone)]
+pub struct Handle(Option<Arc<Shared>>);
+
+struct Shared {
+    board: Mutex<Board>,
+    over: AtomicBool,
+}
+
+impl Shared {
+    fn board(&self) -> MutexGuard<'_, Board> {
+        // Half an event does no harm.
+        self.board.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_over(&self) -> bool {
+        self.over.load(Ordering::Acquire)
+    }
+}
+
+/// What has the screen, so that others who want to say something can.
+static ON_SCREEN: Mutex<Weak<Shared>> = Mutex::new(Weak::new());
+
+impl Live {
+    /// Begins to show a sweep; `wants` gets what the person asks for.
+    pub fn start(options: LiveOptions, wants: Sender<Request>) -> Live {
+        if options.quiet {
+            return Live { shared: None, thread: None };
+        }
+        let board = Mutex::new(Board::new(options.aim, Instant::now()));
+        let shared = Arc::new(Shared { board, over: AtomicBool::new(false) });
+        let variable = |name: &str| std::env::var(name).unwrap_or_default();
+        let term = variable("TERM");
+        let ci = !matches!(variable("CI").as_str(), "" | "0" | "false");
+        let screen = (options.is_terminal && term != "dumb" && !ci).then(Screen::take);
+        let screen = screen.and_then(|taken| {
+            taken.inspect_err(|error| log::debug!("lines instead of the live view: {error}")).ok()
+        });
+        if screen.is_some() {
+            *ON_SCREEN.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(&shared);
+        }
+        let theme = Theme { colours: variable("NO_COLOR").is_empty(), braille: term != "linux" };
+        let theirs = shared.clone();
+        let thread = thread::Builder::new().name("live".into()).spawn(move || {
+            let mut lines = Lines::default();
+            if let Some(screen) = screen {
+                let whole = view(&theirs, screen, &wants, theme, options.at_once);
+                let said = lines.messages(&theirs.board());
+                lines::write(&mut io::stderr(), &said);
+                if whole {
+                    return;
+                }
+            }
+            tell_in_lines(&theirs, lines);
+        });
+        if thread.is_err() {
+            give_back();
+        }
+        Live { shared: Some(shared), thread: thread.ok() }
+    }
+
+    /// For those who tell what happens.
+    pub fn handle(&self) -> Handle {
+        Handle(self.shared.clone())
+    }
+
+    /// Gives the terminal back as it was. What was said while it had the screen is then said again, in lines.
+    pub fn finish(mut self) {
+        self.end();
+    }
+
+    fn end(&mut self) {
+        if let Some(shared) = &self.shared {
+            shared.over.store(true, Ordering::Release);
+        }
+        if let Some(thread) = self.thread.take() {
+            // It panicked: that was told.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Live {
+    /// An error on the way leaves no view behind.
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+impl Handle {
+    /// Takes note of an event.
+    pub fn tell(&self, event: SweepEvent) {
+        if let Some(shared) = &self.0 {
+            shared.board().apply(&event, Instant::now());
+        }
+    }
+}
+
+/// Says `text` in the view that has the screen. False: none has, and stderr is free.
+pub fn say_on_screen(text: &str) -> bool {
+    let shared = ON_SCREEN.lock().unwrap_or_else(PoisonError::into_inner).upgrade();
+    let Some(shared) = shared.filter(|shared| !shared.is_over()) else { return false };
+    shared.board().apply(&SweepEvent::Message(text.trim_end().to_owned()), Instant::now());
+    true
+}
+
+/// Draws until the sweep is over. False: the terminal was lost before that.
+fn view(shared: &Shared, mut screen: Screen, wants: &Sender<Request>, theme: Theme, at_once: u8) -> bool {
+    let mut ui = Ui::default();
+    while !shared.is_over() {
+        let next = Instant::now() + FRAME;
+        let keys = screen.keys();
+        // The board is free again when the frame is written.
+        if !screen.draw(|frame| {
+            let now = Instant::now();
+            screen::draw(frame, &shared.board(), &mut ui, theme, keys, now);
+        }) {
+            break;
+        }
+        while !shared.is_over()
+            && let left = next.saturating_duration_since(Instant::now())
+            && !left.is_zero()
+        {
+            let Some(key) = screen.key(left.min(SLICE)) else { continue };
+            let press = ui.press(key, &mut shared.board(), Instant::now());
+            match press {
+                // Nobody listens any more: the sweep is ending.
+                Some(Press::Ask(request)) => drop(wants.send(request)),
+                Some(Press::ExitNow) => {
+                    give_back();
+                    std::process::exit(at_once.into());
+                }
+                Some(Press::Repaint) => screen.repaint(),
+                None => {}
+            }
+        }
+    }
+    drop(screen);
+    *ON_SCREEN.lock().unwrap_or_else(PoisonError::into_inner) = Weak::new();
+    shared.is_over()
+}
+
+/// Lines until the sweep is over.
+fn tell_in_lines(shared: &Shared, mut lines: Lines) {
+    let mut err = io::stderr();
+    while !shared.is_over() {
+        let due = lines.due(&shared.board(), Instant::now());
+        lines::write(&mut err, &due);
+        thread::sleep(SLICE);
+    }
+    let due = lines.finish(&shared.board(), Instant::now());
+    lines::write(&mut err, &due);
+}
