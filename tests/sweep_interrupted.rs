@@ -94,7 +94,10 @@ fn sweeps_killed_at_random_and_resumed_equal_the_undisturbed_one() {
         assert_eq!(difference(&whole, &part), None, "sweep {nth}");
         assert!(!part.join("unfinished").exists(), "sweep {nth}");
     }
-    println!("10 sweeps of {} trainings killed {kills} times, {between} between two ends", lines(&whole).len());
+    println!(
+        "10 sweeps of {} trainings killed {kills} times, {between} between two ends",
+        lines(&whole).len()
+    );
     assert!(kills >= 10 && between >= 3, "{kills} kills, {between} between two ends");
 }
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 
-use crate::spec::{LogLevel, PartialConfig, PartialSweep, SPACE_SYNTAX};
+use crate::spec::{Count, LogLevel, PartialConfig, Real, PartialSweep, SPACE_SYNTAX};
 
 /// Trains batch-normalised neural networks on any GPU, or on the CPU.
 #[derive(Clone, Debug, Parser)]
@@ -30,6 +30,10 @@ pub enum Command {
     Predict(PredictArgs),
     /// Go on with an interrupted run
     Resume(ResumeArgs),
+    /// Train one trial of a sweep again, alone, and compare its weights bit for bit
+    Repro(ReproArgs),
+    /// Find the usable range of learning rates, all tried at once
+    LrFind(Box<LrFindArgs>),
     /// Make one HTML page of a run or a sweep, readable offline
     Report(ReportArgs),
     /// List the adapters, and what `auto` would take and why
@@ -56,6 +60,41 @@ pub struct SweepArgs {
     /// TOML file with these flags as keys, sets and ranges under [space]; flags win over it
     #[arg(long, value_name = "FILE", help_heading = "Output", value_hint = ValueHint::FilePath)]
     pub config: Option<PathBuf>,
+}
+
+/// `bngpu repro`.
+#[derive(Args, Clone, Debug)]
+pub struct ReproArgs {
+    /// Folder of the sweep
+    #[arg(value_name = "SWEEP", value_hint = ValueHint::DirPath)]
+    pub sweep: PathBuf,
+    /// Number of the trial, from 0
+    #[arg(long, value_name = "N")]
+    pub trial: u64,
+    /// Its seed [default: the first of the search]
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    #[command(flatten)]
+    pub common: CommonArgs,
+}
+
+/// `bngpu lr-find`.
+#[derive(Args, Clone, Debug)]
+pub struct LrFindArgs {
+    #[command(flatten)]
+    pub flags: PartialConfig,
+    /// Lowest rate that is tried
+    #[arg(long, value_name = "LR", help_heading = "Rates", default_value = "1e-6")]
+    pub from: Real,
+    /// Highest rate that is tried
+    #[arg(long, value_name = "LR", help_heading = "Rates", default_value = "10")]
+    pub to: Real,
+    /// Rates between them, evenly in the logarithm
+    #[arg(long, value_name = "N", help_heading = "Rates", default_value = "36")]
+    pub rates: Count,
+    /// The same with and without batch normalisation
+    #[arg(long, help_heading = "Rates")]
+    pub compare_bn: bool,
 }
 
 /// `bngpu eval`.

@@ -50,7 +50,7 @@ pub enum RunError {
 
 impl RunError {
     /// Wraps what the operating system said: `doing` is a verb ("write", "create the folder").
-    pub(super) fn io(doing: &'static str, path: &Path, cause: io::Error) -> RunError {
+    pub(crate) fn io(doing: &'static str, path: &Path, cause: io::Error) -> RunError {
         RunError::Io { doing, path: path.to_owned(), cause }
     }
 }

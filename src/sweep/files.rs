@@ -11,18 +11,16 @@ use std::path::{Path, PathBuf};
 
 use crate::data::Preprocessing;
 use crate::population::Member;
-use crate::run::{Architecture, Environment, RunDir, RunError, RunFile};
-use crate::spec::{Objective, RunRequest, SweepRequest};
+use crate::run::{Architecture, Environment, RunDir, RunError, RunFile, write_whole};
+use crate::spec::{RunRequest, SweepRequest};
 use crate::train::{MemberCheckpoint, MemberState, Origin, RunFiles, Stored};
 
 use super::journal;
 use super::lane::Sink;
 use super::record::{Stage, TrialRecord};
 use super::schedule::TrainingId;
-use super::trials::read_trials;
+use super::trials::{TRIALS, read_trials};
 
-/// Records of all trainings that have ended.
-pub const TRIALS: &str = "trials.jsonl";
 /// The same for Optuna.
 pub const JOURNAL: &str = "study.journal";
 /// A run for each training whose weights are kept.
@@ -116,13 +114,13 @@ impl SweepFiles {
     }
 
     /// The trainings that an earlier process left unfinished. What is damaged is trained from its beginning.
-    pub fn unfinished(&self) -> Vec<(TrainingId, Stored, RunDir)> {
+    pub fn unfinished(&self) -> Vec<(TrainingId, RunDir, Stored)> {
         let names = entries(&self.dir.path().join(UNFINISHED));
         let load = |name: String| {
             let dir = RunDir::open(&self.dir.path().join(UNFINISHED).join(&name)).ok()?;
             let stored = Stored::load(&dir, RunFile::Last);
             match stored {
-                Ok(stored) => Some((parse(&name)?, stored, dir)),
+                Ok(stored) => Some((parse(&name)?, dir, stored)),
                 Err(error) => {
                     log::warn!("{error}: this training begins anew");
                     None
@@ -130,6 +128,11 @@ impl SweepFiles {
             }
         };
         names.into_iter().filter_map(load).collect()
+    }
+
+    /// The folder, with what is unfinished.
+    pub fn into_dir(self) -> RunDir {
+        self.dir
     }
 
     /// Ends the writing: nothing unfinished is left.
@@ -221,11 +224,23 @@ impl SweepFiles {
         if records.len() < self.request.seeds as usize {
             return Ok(());
         }
-        journal::append(&self.dir.path().join(JOURNAL), &self.request, &records)
+        let line = self.study().trial_line(&records);
+        journal::append(&self.dir.path().join(JOURNAL), &line)
+    }
+
+    fn study(&self) -> journal::Study<'_> {
+        journal::Study::new(&self.request, &self.request.to_toml(), &self.fingerprint)
     }
 
     fn write_journal(&self) -> Result<(), RunError> {
-        journal::write(&self.dir.path().join(JOURNAL), &self.request, &self.records)
+        // Trials some of whose seeds are still to be trained come later.
+        let mut seeds: HashMap<u64, u32> = HashMap::new();
+        let search = self.records.iter().filter(|record| record.stage == Stage::Search);
+        search.for_each(|record| *seeds.entry(record.trial).or_default() += 1);
+        let is_whole = |record: &&TrialRecord| seeds.get(&record.trial) >= Some(&self.request.seeds);
+        let whole: Vec<TrialRecord> = self.records.iter().filter(is_whole).cloned().collect();
+        let text = self.study().journal(&whole);
+        write_whole(&self.dir.path().join(JOURNAL), text.as_bytes())
     }
 }
 

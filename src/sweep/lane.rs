@@ -10,8 +10,8 @@ use crate::population::{Member, Population};
 use crate::run::{EpochMetrics, RunError};
 use crate::spec::{Params, RunRequest, SweepRequest};
 use crate::train::{
-    Advance, Checkpoint, Ended, Events, MemberCheckpoint, MemberState, Pace, Problem, Stop, TrainError, Trainer,
-    member,
+    Advance, Arrival, Ended, Events, MemberCheckpoint, MemberState, Pace, Problem, Stop, TrainError,
+    Trainer, member,
 };
 
 use super::event::SweepEvent;
@@ -94,7 +94,10 @@ fn now() -> f64 {
 
 impl Shared<'_> {
     /// The complete request of a training and its member.
-    fn training(&self, id: TrainingId, params: &Params) -> Result<(RunRequest, Member), String> {
+    ///
+    /// # Errors
+    /// Why it cannot be trained.
+    pub fn training(&self, id: TrainingId, params: &Params) -> Result<(RunRequest, Member), String> {
         let request = self.request.run_request(params, id.seed).map_err(|error| error.to_string())?;
         let member = member(&request.training, self.problem).map_err(|error| error.to_string())?;
         Ok((request, member))
@@ -151,7 +154,7 @@ impl Shared<'_> {
             let params = lock(&self.desk).scheduler.params_of(id.trial).unwrap_or_default();
             let place = Place { lane, device: device.into(), slot: 0, started: now() - at.state.wall_s };
             let mut record = self.record(id, &params, &place);
-            let mut state = MemberState::from(at);
+            let mut state = at.member();
             state.state.ended.get_or_insert(Ended::Stopped { reason: reason.into() });
             let rungs = lock(&self.desk).scheduler.rungs().to_vec();
             outcome::fill(&mut record, &state, self.request.objective, &rungs);
@@ -215,9 +218,9 @@ pub fn run(
         ..Pace::default()
     };
     let mut running: Vec<Option<Running>> = (0..slots.slots).map(|_| None).collect();
-    let mut tell = LaneEvents { shared, lane, running: &mut running };
+    let mut events = LaneEvents { shared, lane, running: &mut running };
     let from = vec![None; slots.slots];
-    let mut trainer = Trainer::new(factory, population, shared.problem, from, pace, &mut tell)?;
+    let mut trainer = Trainer::new(factory, population, shared.problem, from, pace, &mut events)?;
     let mut lane = Lane { shared, lane, device: trainer.info().device.clone(), running };
     let result = lane.work(&mut trainer);
     if result.is_err() {
@@ -310,11 +313,15 @@ impl Lane<'_, '_> {
             // What cannot be begun is recorded, and the slot is still free.
             while let Next::Train { id, params, from } = { lock(&self.shared.desk).scheduler.next() } {
                 let place = Place { lane: self.lane, device: self.device.clone(), slot, started: now() };
-                match self.shared.training(id, &params) {
+                let training = self.shared.training(id, &params).and_then(|(request, member)| {
+                    trainer.supports(&member).map_err(|error| error.to_string())?;
+                    Ok((request, member))
+                });
+                match training {
                     Ok((request, member)) => {
                         let wall = from.as_ref().map_or(0.0, |at| at.state.wall_s);
                         coming.insert(slot, Running { id, params, request, started: now() - wall });
-                        puts.push((slot, member, from));
+                        puts.push(Arrival { slot, member: member.into(), from });
                         break;
                     }
                     Err(reason) => self.shared.fail(id, &params, &place, reason)?,
@@ -326,11 +333,11 @@ impl Lane<'_, '_> {
         }
         let epochs: HashMap<usize, u64> = puts
             .iter()
-            .map(|(slot, m, _)| (*slot, m.total_steps().div_ceil(m.walk.steps_per_epoch)))
+            .map(|put| (put.slot, put.member.total_steps().div_ceil(put.member.walk.steps_per_epoch)))
             .collect();
         let mut events = LaneEvents { shared: self.shared, lane: self.lane, running: &mut self.running };
         let refused = trainer.put_all(puts, &mut events)?;
-        for (slot, _, from) in refused {
+        for Arrival { slot, from, .. } in refused {
             if let Some(running) = coming.remove(&slot) {
                 lock(&self.shared.desk).scheduler.give_back(running.id, from);
             }
@@ -374,7 +381,9 @@ impl Lane<'_, '_> {
                 let at = trainer.take(slot, &mut events)?;
                 self.running[slot] = None;
                 (self.shared.tell)(SweepEvent::Parked { trial: id.trial, seed: id.seed });
-                lock(&self.shared.desk).scheduler.park(id, at);
+                if let Some(at) = at {
+                    lock(&self.shared.desk).scheduler.park(id, at);
+                }
                 self.shared.changed.notify_all();
                 Ok(())
             }
@@ -391,25 +400,26 @@ impl Lane<'_, '_> {
         let rungs = lock(&shared.desk).scheduler.rungs().to_vec();
         let state = trainer.members()[slot].clone();
         outcome::fill(&mut record, &state, shared.request.objective, &rungs);
-        let member = trainer.member(slot);
+        let member = trainer.population().members[slot].clone();
         record.parameters = member.parameters() as u64;
         if shared.stage == Stage::Final && state.best.is_some() {
             let mut events = LaneEvents { shared, lane: self.lane, running: &mut self.running };
-            if let Some(sums) = trainer.evaluate_best(slot, Part::Test, &mut events)? {
-                outcome::fill_test(&mut record, shared.problem, &sums);
+            let found = trainer.evaluate_best(&[slot], Part::Test, &mut events)?;
+            if let Some(Some((loss, score))) = found.first() {
+                outcome::fill_test(&mut record, *loss, *score);
             }
         }
         let Some(running) = self.running[slot].take() else { return Ok(()) };
         shared.enter(id, record, Some((&running.request, &member, &state)), self.lane)?;
-        trainer.vacate(slot);
-        Ok(())
+        let mut events = LaneEvents { shared, lane: self.lane, running: &mut self.running };
+        trainer.vacate(slot, &mut events)
     }
 
     /// Gives what this lane trained back to the schedule, each at its last checkpoint: another lane may go on with it.
     fn give_all_back(&mut self, trainer: &Trainer) -> Result<(), TrainError> {
         for slot in 0..self.running.len() {
             let Some(running) = self.running[slot].take() else { continue };
-            let at = trainer.checkpoint(slot).filter(|at| at.state.ended.is_none());
+            let at = trainer.checkpoint(slot).filter(|at| at.state.ended.is_none()).cloned();
             let mut desk = lock(&self.shared.desk);
             let returns = desk.returns.entry(running.id).or_default();
             *returns += 1;
@@ -465,7 +475,7 @@ impl Events for LaneEvents<'_, '_> {
         (self.shared.tell)(SweepEvent::Message(text.into()));
     }
 
-    fn checkpoint(&mut self, population: &Population, checkpoint: &Checkpoint) -> Result<(), RunError> {
+    fn checkpoint(&mut self, population: &Population, checkpoint: &[Option<MemberCheckpoint>]) -> Result<(), RunError> {
         let mut sink = lock(self.shared.sink);
         for (slot, at) in checkpoint.iter().enumerate() {
             if let (Some(at), Some(running)) = (at, &self.running[slot])

@@ -2,10 +2,9 @@
 
 use sha2::{Digest, Sha256};
 
-use crate::data::Part;
 use crate::run::{EpochMetrics, LayerTensors, Score};
 use crate::spec::Objective;
-use crate::train::{Ended, MemberState, Problem, Sums};
+use crate::train::{Ended, MemberState};
 
 use super::record::{CurvePoint, TrialRecord, TrialStatus};
 
@@ -93,8 +92,7 @@ pub fn fill(record: &mut TrialRecord, member: &MemberState, objective: Objective
 }
 
 /// Enters what the best model does on the test rows.
-pub fn fill_test(record: &mut TrialRecord, problem: &Problem, sums: &Sums) {
-    let (loss, score) = problem.evaluation(Part::Test, sums);
+pub fn fill_test(record: &mut TrialRecord, loss: f64, score: Score) {
     record.test_loss = finite(loss);
     match score {
         Score::Accuracy(accuracy) => record.test_acc = finite(accuracy),

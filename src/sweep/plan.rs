@@ -39,8 +39,6 @@ pub struct Speed {
     pub flops_per_s: f64,
     /// Whether more members at once were slower; otherwise no more were tried.
     pub is_slower_beyond: bool,
-    /// Whether more members at once were slower; otherwise no more were tried.
-    pub is_slower_beyond: bool,
 }
 
 /// Floating-point operations of a member's step: 2·B·Σ I·O forward, as many for the weights' gradients, and for the

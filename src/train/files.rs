@@ -13,7 +13,7 @@ use crate::run::{Architecture, LayerTensors, ModelFile, RunDir, RunError, RunFil
 use crate::spec::{PartialConfig, RunRequest, resolve};
 
 use super::model::{self, Weights};
-use super::{Best, Inference, MemberCheckpoint, Problem, TrainError, TrainingState};
+use super::{Best, MemberState, Inference, MemberCheckpoint, Problem, TrainError, TrainingState};
 
 /// Keys of the metadata, besides the architecture's.
 const HYPERPARAMETERS: &str = "hyperparameters";
@@ -105,6 +105,18 @@ impl RunFiles {
         last.save(&self.last())?;
         log::debug!("step {} stored in {}", state.step, self.last().display());
         Ok(())
+    }
+
+    /// Writes the metrics and the best model of a training that has ended, and nothing to go on from.
+    ///
+    /// # Errors
+    /// As [`RunFiles::write`].
+    pub fn write_model(&mut self, member: &MemberState) -> Result<(), RunError> {
+        self.dir.write_metrics(&member.history)?;
+        match (&member.best, member.state.best) {
+            (Some(best), Some(of)) => self.write_best(best, of),
+            _ => Ok(()),
+        }
     }
 
     fn write_best(&self, layers: &[LayerTensors], of: Best) -> Result<(), RunError> {

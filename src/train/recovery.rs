@@ -19,6 +19,8 @@ pub struct Pace {
     pub store_every: Duration,
     /// Read back to the host within an epoch at most this often, so that a fault loses little.
     pub read_every: Duration,
+    /// Both at the end of an epoch at most this often.
+    pub epoch_every: Duration,
     /// Largest share of the time that checkpoints may take.
     pub share: f64,
     /// Wait before a device is tried again, times the number of the try.
@@ -30,6 +32,7 @@ impl Default for Pace {
         Pace {
             store_every: Duration::from_secs(30),
             read_every: Duration::from_secs(3),
+            epoch_every: Duration::ZERO,
             share: 0.1,
             backoff: Duration::from_millis(500),
         }
@@ -82,8 +85,8 @@ impl Trainer<'_> {
     }
 
     pub(super) fn checkpoint_after_epoch(&mut self, events: &mut dyn Events) -> Result<(), TrainError> {
-        let store = self.stored.is_due(Duration::ZERO, self.pace.share);
-        if store || self.tries > 0 || self.read.is_due(Duration::ZERO, self.pace.share) {
+        let store = self.stored.is_due(self.pace.epoch_every, self.pace.share);
+        if store || self.tries > 0 || self.read.is_due(self.pace.epoch_every, self.pace.share) {
             self.take_checkpoint()?;
         }
         if store { self.store_checkpoint(events) } else { Ok(()) }

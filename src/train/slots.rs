@@ -139,14 +139,29 @@ impl Trainer<'_> {
         }
         self.secure(&[slot], events)?;
         let taken = self.checkpoint[slot].take();
+        self.vacate(slot, events)?;
+        Ok(taken)
+    }
+
+    /// Takes the member out of a slot without reading anything back.
+    ///
+    /// # Errors
+    /// As [`Trainer::run`].
+    pub fn vacate(&mut self, slot: usize, events: &mut dyn Events) -> Result<(), TrainError> {
+        self.checkpoint[slot] = None;
         self.members[slot] = MemberState::default();
         let mut population = Population::clone(&self.population);
         population.vacate(slot);
         self.population = Arc::new(population);
-        if let Err(error) = self.refill(&[slot]) {
-            self.recover(error, events)?;
+        match self.refill(&[slot]) {
+            Ok(()) => Ok(()),
+            Err(error) => self.recover(error, events),
         }
-        Ok(taken)
+    }
+
+    /// The last checkpoint of a slot's member; none at its beginning.
+    pub fn checkpoint(&self, slot: usize) -> Option<&MemberCheckpoint> {
+        self.checkpoint[slot].as_ref()
     }
 
     /// Mean loss and score of the best model of each of `slots` on the rows of `part`, as the members stand; none where

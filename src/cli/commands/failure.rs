@@ -35,6 +35,9 @@ pub enum Failure {
          restore the data, or train anew"
     )]
     OtherData { run: String, source_name: String, then: String, now: String },
+    /// Something that was asked for cannot be done, for a reason that only the data or the device told.
+    #[error("{0}")]
+    Usage(String),
     #[error("cannot write the result to stdout: {0}")]
     Stdout(#[source] io::Error),
 }
@@ -43,7 +46,7 @@ impl Failure {
     /// The code to end with.
     pub fn exit(&self) -> Exit {
         match self {
-            Failure::Config(_) => Exit::Usage,
+            Failure::Config(_) | Failure::Usage(_) => Exit::Usage,
             Failure::NoDevice(_) => Exit::NoDevice,
             _ => Exit::Error,
         }

@@ -10,7 +10,7 @@ use crate::report::stdout;
 use crate::report::text::{Align, columns, number};
 use crate::run::RunError;
 use crate::spec::{
-    Dimension, Domain, Length, Objective, Params, RunRequest, Space, Strategy, SweepRequest, resolve,
+    Count, Dimension, Domain, Objective, Params, RunRequest, Space, Strategy, SweepRequest, resolve,
 };
 use crate::sweep::lane::Sink;
 use crate::sweep::schedule::TrainingId;
@@ -21,11 +21,18 @@ use crate::train::{MemberCheckpoint, MemberState, Stop};
 use super::search::{Known, Search, data, devices};
 use super::{Failure, say, start_log};
 
+/// Steps that each rate is trained.
+const STEPS: u32 = 300;
 /// Widest bar of the figure.
 const BAR: usize = 30;
 
 pub fn run(args: LrFindArgs) -> Result<Exit, Failure> {
-    let mut base = resolve(args.flags, None)?;
+    // How long each rate is tried, unless it is said.
+    let mut flags = args.flags;
+    if flags.epochs.is_none() && flags.steps.is_none() {
+        flags.steps = Some(Count(STEPS));
+    }
+    let base = resolve(flags, None)?;
     start_log(base.log, base.quiet, base.json);
     if !(args.from.0 > 0.0 && args.from.0 < args.to.0 && args.to.0.is_finite()) {
         let text = format!("--from {} to --to {}: write two rates above 0, the lower first", args.from.0, args.to.0);
@@ -33,9 +40,6 @@ pub fn run(args: LrFindArgs) -> Result<Exit, Failure> {
     }
     if !(2..=1000).contains(&args.rates.0) {
         return Err(Failure::Usage(format!("--rates is {}; write 2 to 1000", args.rates.0)));
-    }
-    if !args.epochs_given {
-        base.training.length = Length::Steps(u64::from(args.tried_steps.0).max(base.training.warmup + 1));
     }
     let rates: Vec<f64> = spaced(args.from.0, args.to.0, args.rates.0 as usize);
     let both = args.compare_bn;
@@ -125,6 +129,7 @@ fn sweep(base: RunRequest, rates: &[f64], both: bool, trials: u64) -> SweepReque
     SweepRequest {
         max_time: base.training.max_time,
         base,
+        settings: Params::new(),
         space: Space { dimensions },
         strategy: Strategy::Grid,
         trials,

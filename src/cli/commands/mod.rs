@@ -4,9 +4,12 @@ mod completions;
 mod devices;
 mod eval;
 mod failure;
+mod lr_find;
 mod predict;
 mod report;
+mod repro;
 mod resume;
+mod search;
 mod session;
 mod sweep;
 mod train;
@@ -38,6 +41,8 @@ pub fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Resume(args) => resume::run(args),
         Command::Eval(args) => eval::run(args),
         Command::Predict(args) => predict::run(args),
+        Command::Repro(args) => repro::run(args),
+        Command::LrFind(args) => lr_find::run(*args),
         Command::Report(args) => report::run(args),
         Command::Devices(args) => devices::run(args),
         Command::Completions(args) => completions::run(args),

@@ -5,7 +5,8 @@ use std::path::Path;
 use crate::cli::{Exit, ReportArgs};
 use crate::report::page::{Findings, SweepPage, TrainingPage};
 use crate::run::{Environment, ModelFile, RunDir, RunError, RunFile, write_whole};
-use crate::sweep::{TRIALS, read_trials};
+use crate::spec::SweepRequest;
+use crate::sweep::{TRIALS, TrialRecord, read_trials};
 
 use super::{Failure, say, start_log, tell};
 
@@ -17,6 +18,14 @@ pub fn run(args: ReportArgs) -> Result<Exit, Failure> {
     write_whole(&output, html.as_bytes())?;
     say(format!("page    {}", output.display()));
     Ok(Exit::Done)
+}
+
+/// Writes the page of a sweep into its folder.
+///
+/// # Errors
+/// If it cannot be written.
+pub fn write(dir: &RunDir, _request: &SweepRequest, _records: &[TrialRecord]) -> Result<(), Failure> {
+    Ok(write_whole(&dir.file(RunFile::Report), sweep(dir)?.as_bytes())?)
 }
 
 fn sweep(dir: &RunDir) -> Result<String, Failure> {

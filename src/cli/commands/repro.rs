@@ -10,12 +10,11 @@ use crate::report::stdout;
 use crate::report::text::{counted, duration};
 use crate::run::{RunDir, RunError, RunFile};
 use crate::spec::SweepRequest;
-use crate::sweep::files::TRIALS;
 use crate::sweep::outcome::digest;
-use crate::sweep::trials::read_trials;
-use crate::sweep::{Stage, TrialRecord, TrialStatus};
+use crate::sweep::{Stage, TRIALS, read_trials, TrialRecord, TrialStatus};
 use crate::train::{Advance, Events, MemberState, Pace, Problem, Stop, Trainer, member};
 
+use super::search::params_text;
 use super::sweep::{check_data, request_of};
 use super::{Failure, load_data, say, start_log, tell, warn};
 
@@ -44,7 +43,7 @@ pub fn run(args: ReproArgs) -> Result<Exit, Failure> {
         tell("note", &format!("the sweep trained it on {}: another device has other last bits", record.device));
     }
     let seed = record.seed;
-    tell("trial", &format!("{}, seed {seed}: {}", record.trial, crate::sweep::params_text(&record.params)));
+    tell("trial", &format!("{}, seed {seed}: {}", record.trial, params_text(&record.params)));
     let factory = source.factory();
     let (state, seconds) = again(factory.as_ref(), &problem, &training.training, &record)?;
     let now = state.best.as_ref().map(|layers| digest(layers)).unwrap_or_default();
@@ -139,7 +138,7 @@ fn again(
     let population = Population::with_room(1, room);
     let (pace, stop) = (Pace::default(), Stop::on_signals(Exit::Interrupted.code()));
     let mut trainer = Trainer::new(factory, population, problem, vec![None], pace, &mut Silent)?;
-    if !trainer.put_all(vec![(0, member, None)], &mut Silent)?.is_empty() {
+    if !trainer.put(0, member, None, &mut Silent)? {
         return Err(RunError::Content {
             path: RunFile::Config.name().into(),
             what: "the member does not fit into its own room".into(),

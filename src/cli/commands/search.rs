@@ -9,12 +9,13 @@ use crate::engine::DeviceRequest;
 use crate::engine::lanes::{self, DeviceSource};
 use crate::population::Member;
 use crate::report::text::{count, counted, duration};
-use crate::spec::{Params, SweepRequest};
+use crate::spec::{Dimension, Domain, Params, Scale, SweepRequest};
 use crate::sweep::lane::{Desk, Shared, Sink};
 use crate::sweep::schedule::{Proposals, Scheduler, TrainingId};
 use crate::sweep::search::{self, LanePlan, StageEnd};
 use crate::sweep::{LaneInfo, Stage, Study, SweepEvent, plan};
-use crate::train::{MemberCheckpoint, Problem, Stop, TrainError, member};
+use crate::run::{RunDir, RunFile};
+use crate::train::{MemberCheckpoint, Problem, Stop, Stored, TrainError, member};
 
 use super::session::about;
 use super::{Failure, anchored, load_data, say, tell};
@@ -35,6 +36,8 @@ pub struct Search {
     pub lanes: Vec<LanePlan>,
     /// Seconds that everything will take, about; none if it was not measured.
     pub seconds: Option<f64>,
+    /// Those of the final comparison.
+    finals_s: f64,
     about: Vec<(&'static str, String)>,
 }
 
@@ -89,6 +92,7 @@ impl Search {
             name,
             lanes: Vec::new(),
             seconds: None,
+            finals_s: 0.0,
             about,
         };
         search.plan(sources)?;
@@ -161,7 +165,11 @@ impl Search {
         let epochs = members.first().map_or(0, |m| m.total_steps().div_ceil(m.walk.steps_per_epoch));
         let share = plan::halving_share(self.request.halving, self.request.trials, epochs);
         let search = trainings as f64 * share;
-        self.seconds = (rate > 0.0).then(|| mean * (search + self.finals() as f64) / rate);
+        let finals = self.finals() as f64;
+        (self.seconds, self.finals_s) = match rate > 0.0 {
+            true => (Some(mean * (search + finals) / rate), mean * finals / rate),
+            false => (None, 0.0),
+        };
         Ok(())
     }
 
@@ -174,6 +182,38 @@ impl Search {
         }
     }
 
+    /// Time that the final comparison needs, about, with a little to spare; at most half of the limit.
+    pub fn finals_time(&self) -> Duration {
+        let half = self.request.max_time.unwrap_or_default() / 2;
+        Duration::try_from_secs_f64(1.2 * self.finals_s).unwrap_or(half).min(half)
+    }
+
+    /// The point that a training's files hold, if they are of this training.
+    pub fn checkpoint(
+        &self,
+        id: TrainingId,
+        params: &Params,
+        dir: &RunDir,
+        stored: &Stored,
+    ) -> Option<MemberCheckpoint> {
+        let request = self.request.run_request(params, id.seed).ok()?;
+        let member = member(&request.training, &self.problem).ok()?;
+        let same = stored.request.training == request.training && stored.fingerprint() == self.fingerprint;
+        let mut at = stored.checkpoint(dir, &member).ok().filter(|at| same && at.state.ended.is_none())?;
+        if at.history.len() as u64 != at.state.epochs {
+            return None;
+        }
+        if let Some(best) = at.state.best {
+            // The best model may be newer than the state; then this training begins anew.
+            let file = Stored::load(dir, RunFile::Best).ok()?;
+            if file.best().ok()? != (best.epoch, best.step) {
+                return None;
+            }
+            at.best = Some(Arc::new(file.file.layers));
+        }
+        Some(at)
+    }
+
     /// Says what is going to be done: devices, data, space, plan.
     pub fn introduce(&self) {
         let mut devices: Vec<&str> = self.lanes.iter().map(|lane| lane.source.why()).collect();
@@ -184,7 +224,7 @@ impl Search {
         }
         self.about.iter().for_each(|(heading, text)| tell(heading, text));
         let request = &self.request;
-        let dimensions = request.space.dimensions.iter().map(|d| d.to_string()).collect::<Vec<_>>().join("  ");
+        let dimensions = request.space.dimensions.iter().map(dimension).collect::<Vec<_>>().join("  ");
         if !dimensions.is_empty() {
             tell("space", &dimensions);
         }
@@ -293,6 +333,43 @@ impl Search {
     pub fn run(&self, shared: &Shared) -> Result<StageEnd, TrainError> {
         search::run(shared, &self.lanes)
     }
+}
+
+/// "lr 1e-4..1e-1:log", "beta1 0.8,0.9".
+fn dimension(dimension: &Dimension) -> String {
+    let values = match &dimension.domain {
+        Domain::Set(values) => values.iter().map(value_text).collect::<Vec<_>>().join(","),
+        Domain::Range { low, high, scale, .. } => {
+            let scale = match scale {
+                Scale::Linear => "",
+                Scale::Log => ":log",
+                Scale::Ema => ":ema",
+            };
+            format!("{}..{}{scale}", value_text(&(*low).into()), value_text(&(*high).into()))
+        }
+    };
+    format!("{} {values}", dimension.key)
+}
+
+/// A value as it is typed.
+fn value_text(value: &serde_json::Value) -> String {
+    match value {
+        serde_json::Value::String(text) => text.clone(),
+        serde_json::Value::Bool(on) => if *on { "on" } else { "off" }.into(),
+        serde_json::Value::Number(number) => match number.as_f64() {
+            Some(number) if number != 0.0 && !(1e-3..1e5).contains(&number.abs()) => format!("{number:e}"),
+            Some(number) => format!("{number}"),
+            None => number.to_string(),
+        },
+        other => other.to_string(),
+    }
+}
+
+/// The values of a trial as they are typed: "lr 0.01, hidden 64x2".
+pub fn params_text(params: &Params) -> String {
+    let one = |(key, value): (&String, &serde_json::Value)| format!("{key} {}", value_text(value));
+    let all: Vec<String> = params.iter().map(one).collect();
+    if all.is_empty() { "the settings of all".into() } else { all.join(", ") }
 }
 
 fn counted_slots(slots: &str) -> String {

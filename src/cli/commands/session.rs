@@ -241,7 +241,7 @@ fn status(state: &TrainingState, done: bool) -> Status {
 }
 
 /// The data in a few lines.
-fn about(dataset: &Dataset) -> Vec<(&'static str, String)> {
+pub(super) fn about(dataset: &Dataset) -> Vec<(&'static str, String)> {
     let split = &dataset.split;
     let rows = |n: usize| count(n as u64);
     let what = match &dataset.task {

@@ -1,24 +1,27 @@
 //! `bngpu sweep`, and `bngpu resume` of a sweep.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Mutex, mpsc};
 use std::time::{Duration, Instant};
 
-use crate::cli::{Exit, SweepArgs};
-use crate::report::live::{Aim, Live, Options};
-use crate::report::{SweepResult, SweepStatus, SweepSummary, page, stdout};
+use crate::cli::{Exit, ResumeArgs, SweepArgs};
+use crate::engine::lanes::{self, DeviceSource};
+use crate::report::live::{Aim, Live, LiveOptions};
+use crate::report::text::{count, counted};
+
+use crate::data::Dataset;
 use crate::run::{Environment, RunDir, RunFile};
-use crate::spec::Params;
+use crate::spec::{Params, SweepRequest};
 use crate::sweep::analysis::{Analysis, finalists};
-use crate::sweep::files::{SweepFiles, TRIALS, model};
+use crate::sweep::files::SweepFiles;
 use crate::sweep::lane::{Shared, Sink, lock};
-use crate::sweep::schedule::{Proposals, Scheduler, TrainingId};
+use crate::sweep::schedule::{Scheduler, TrainingId};
 use crate::sweep::search::StageEnd;
-use crate::sweep::{Request, Stage, Study, SweepEvent, TrialRecord, TrialStatus, tensorboard};
+use crate::sweep::{Request, Stage, Study, SweepEvent, TrialRecord, TrialStatus, outcome};
 use crate::train::{MemberCheckpoint, Stop};
 
 use super::search::{Known, Search, data, deadline, devices, id};
-use super::{Failure, say, start_log, tell, terminal_width, warn};
+use super::{Failure, load_data, report, say, start_log, stderr_is_terminal, tell};
 
 pub fn run(args: SweepArgs) -> Result<Exit, Failure> {
     let mut request = args.request()?;
@@ -45,6 +48,74 @@ pub fn run(args: SweepArgs) -> Result<Exit, Failure> {
     finish(search, files)
 }
 
+/// The study of the sweep in `dir`.
+///
+/// # Errors
+/// If it is not a sweep, or its configuration is damaged.
+pub fn request_of(dir: &RunDir) -> Result<SweepRequest, Failure> {
+    Ok(SweepRequest::from_toml(&dir.read_config()?, &dir.file(RunFile::Config))?)
+}
+
+/// Whether the data are those of the sweep in `dir`.
+///
+/// # Errors
+/// If they are not.
+pub fn check_data(dir: &RunDir, dataset: &Dataset) -> Result<(), Failure> {
+    let then = dir.read_env()?.data_fingerprint;
+    if then == dataset.fingerprint {
+        return Ok(());
+    }
+    Err(Failure::OtherData {
+        run: dir.path().display().to_string(),
+        source_name: dataset.source.clone(),
+        then,
+        now: dataset.fingerprint.clone(),
+    })
+}
+
+/// Goes on with the sweep in `dir`, which is locked.
+///
+/// # Errors
+/// As [`run`].
+pub fn resume(dir: RunDir, args: ResumeArgs) -> Result<Exit, Failure> {
+    let mut request = request_of(&dir)?;
+    let reporting = args.common.reporting;
+    (request.base.json, request.base.quiet, request.base.log) =
+        (reporting.json, reporting.quiet, reporting.log);
+    let as_begun = request.clone();
+    let env = dir.read_env()?;
+    let sources = match &args.common.device {
+        Some(device) => {
+            (request.base.device, request.all_devices) = (device.clone(), false);
+            devices(&request)?
+        }
+        None => devices_again(&request, &env)?,
+    };
+    let dataset = load_data(&request.base, &request.base.data.source)?;
+    check_data(&dir, &dataset)?;
+    let search = Search::new(request, dataset, sources)?;
+    search.introduce();
+    let files = SweepFiles::open(dir, &as_begun, &search.preprocessing, env)?;
+    let (ended, unfinished) = (files.records().len() as u64, files.unfinished().len() as u64);
+    tell("resume", &format!("{} ended, {} under way", counted(ended, "training"), count(unfinished)));
+    finish(search, files)
+}
+
+/// The devices that a sweep began on, as far as this machine has them.
+fn devices_again(request: &SweepRequest, env: &Environment) -> Result<Vec<DeviceSource>, Failure> {
+    if request.all_devices {
+        return devices(request);
+    }
+    let name = env.engine.get("device").and_then(|name| name.as_str()).unwrap_or("auto");
+    match lanes::source_again(name, request.base.data.data_memory) {
+        Some(source) => Ok(vec![source]),
+        None => {
+            tell("note", &format!("this machine has no {name}, which the sweep began on: --device decides"));
+            devices(request)
+        }
+    }
+}
+
 /// Trains what is left of a sweep, and sums up.
 pub fn finish(search: Search, files: SweepFiles) -> Result<Exit, Failure> {
     let start = Instant::now();
@@ -59,29 +130,14 @@ pub fn finish(search: Search, files: SweepFiles) -> Result<Exit, Failure> {
     let end = result?;
     let files = files.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
     let records = files.records().to_vec();
-    let analysis = Analysis::new(&search.request, &records);
-    let wall_s = start.elapsed().as_secs_f64();
     let status = match end {
         StageEnd::Interrupted => SweepStatus::Interrupted,
         StageEnd::Done if watch.ended_early() => SweepStatus::Stopped,
         StageEnd::Done => SweepStatus::Completed,
     };
-    if status != SweepStatus::Interrupted && search.request.tensorboard {
-        tensorboard::write_top(files.dir().path(), &search.request, &analysis, &records)?;
-    }
     let dir = if status == SweepStatus::Interrupted { files.into_dir() } else { files.close()? };
-    page::write(dir.path(), None)?;
-    let device = search.lanes.first().map_or("none", |lane| lane.source.name()).to_owned();
-    let result = SweepResult::new(status, run.clone(), device, wall_s, &analysis);
-    if status == SweepStatus::Interrupted {
-        say(format!("interrupted: bngpu resume {run} goes on"));
-    }
-    let shard = search.request.shard.is_some();
-    say(SweepSummary { request: &search.request, analysis: &analysis, run: &run, wall_s, shard }.to_string());
-    if search.request.base.json {
-        let json = serde_json::to_string(&result).unwrap_or_default();
-        stdout::print(&(json + "\n")).map_err(Failure::Stdout)?;
-    }
+    report::write(&dir, &search.request, &records)?;
+    say(format!("TEMPORARY {run} {:?}", start.elapsed()));
     Ok(exit(status, &records))
 }
 
@@ -200,10 +256,12 @@ impl Watch {
     fn start(search: &Search, stop: &Stop, before: &[TrialRecord]) -> Watch {
         let base = &search.request.base;
         let (ask, asked) = mpsc::channel();
-        let options = Options {
+        let options = LiveOptions {
             aim: Aim { objective: search.request.objective, regression: search.problem.is_regression() },
+            // Log lines would tear the view apart.
+            is_terminal: stderr_is_terminal() && log::max_level() <= log::LevelFilter::Warn,
             quiet: base.quiet,
-            lines: log::max_level() > log::LevelFilter::Warn,
+            at_once: Exit::Interrupted.code(),
         };
         let live = Live::start(options, ask);
         let watch = Watch {
@@ -271,3 +329,6 @@ impl Watch {
         }
     }
 }
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum SweepStatus { Completed, Stopped, Interrupted }
