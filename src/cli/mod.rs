@@ -4,6 +4,8 @@ mod args;
 pub mod commands;
 mod exit;
 #[cfg(test)]
+mod sweep_tests;
+#[cfg(test)]
 mod tests;
 
 use std::any::TypeId;
@@ -31,8 +33,12 @@ pub fn command() -> clap::Command {
     defaults.extend(SweepOptions::defaults().table());
     let command = Cli::command().mut_subcommands(|command| command.mut_args(any_case));
     let with_defaults = |command: clap::Command| {
+        let sweeps = command.get_name() == "sweep";
         command.args_override_self(true).mut_args(|arg| {
             let default = arg.get_long().and_then(|long| defaults.get(long)).map(text);
+            // The commas of a sweep stand between architectures.
+            let joined = sweeps && arg.get_long() == Some("hidden");
+            let default = default.map(|text| if joined { text.replace(',', "-") } else { text });
             let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
             // A negative number reaches the check of its value, whose message says what to write.
             let arg = if is_number(&arg) { arg.allow_hyphen_values(true) } else { arg };

@@ -13,8 +13,6 @@ mod sweep;
 mod sweep_config;
 mod sweep_resolve;
 #[cfg(test)]
-mod sweep_tests;
-#[cfg(test)]
 mod tests;
 mod training;
 mod values;

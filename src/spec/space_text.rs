@@ -21,7 +21,7 @@ pub enum SpaceProblem {
     Empty { example: &'static str },
     #[error("a value between its commas is missing; write for example {example}")]
     EmptyItem { example: &'static str },
-    #[error("{item:?}: {expected}")]
+    #[error("{item:?} is none of its values; {expected}")]
     Value { item: String, expected: String },
     #[error("{item} stands twice; keep one of them, for --seeds repeats every trial")]
     Duplicate { item: String },

@@ -32,8 +32,8 @@ Sets and ranges, for every flag under Network, and under Training from --optimiz
   --hidden 64x2,128x3,256-128  architectures; - joins the layers of one, none is a linear model
   --activation relu,tanh       names
   --bn both                    off and on; --bn alone is on
-In the file of --config, single values stand at the top level as for `train`, and sets and ranges under [space],
-as the same text or as arrays: lr = \"1e-4..1e-1:log\", batch-size = [32, 64].";
+In the file of --config, single values stand at the top level as for `train`, sets and ranges
+under [space], as the same text or as arrays: lr = \"1e-4..1e-1:log\", batch-size = [32, 64].";
 
 /// `--devices`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
@@ -206,7 +206,7 @@ fn argument(arg: &Arg) -> Arg {
         };
     }
     let names: Vec<String> = arg.get_possible_values().iter().map(|name| name.get_name().to_owned()).collect();
-    let text = given.value_parser(clap::builder::NonEmptyStringValueParser::new());
+    let text = given.value_parser(clap::value_parser!(String));
     let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
     match kind(arg) {
         // A negative number reaches the check of its value, whose message says what to write.

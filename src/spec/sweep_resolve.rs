@@ -257,6 +257,11 @@ impl Own<'_> {
                 return Err(self.given.invalid(key, 0, expected));
             }
         }
+        let (seed, seeds) = (self.base.training.seed, u64::from(count(options.seeds)));
+        if seed.checked_add(seeds).is_none() {
+            let expected = format!("write at most {}, so that --seeds {seeds} have numbers", u64::MAX - seeds);
+            return Err(self.asked_invalid("seed", seed, &expected));
+        }
         let (finalists, final_seeds) = (count(options.finalists), count(options.final_seeds));
         if finalists == 0 && self.given.is_given("final-seeds") {
             let expected = "but --finalists 0 has no final comparison; drop one of them";

@@ -5,12 +5,15 @@ mod event;
 pub mod files;
 pub mod journal;
 pub mod lane;
+pub mod merge;
 pub mod outcome;
 pub mod plan;
 pub mod record;
 pub mod schedule;
 pub mod search;
 pub mod study;
+pub mod tensorboard;
+mod tpe;
 pub mod trials;
 
 pub use event::{LaneInfo, Request, SweepEvent};

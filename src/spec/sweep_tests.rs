@@ -1,1 +1,0 @@
-//! Spaces and sweeps as they are typed.

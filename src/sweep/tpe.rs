@@ -1,0 +1,89 @@
+//! The tree-structured Parzen estimator (Bergstra et al. 2011, "Algorithms for Hyper-Parameter Optimization"), on the
+//! densities of the crate `tpe`.
+//!
+//! Each dimension is estimated by itself: a set by counts, a range by normal kernels where its scale is uniform. A
+//! setting that a trial did not have says nothing of its dimension. Of n known trials the best min(⌈n/10⌉, 25) are
+//! good, and of 24 candidates drawn from the good ones' density l the one with the greatest l/g is taken, g being the
+//! others' density (the defaults of Optuna and of the crate).
+
+use std::cmp::Ordering;
+
+use serde_json::Value;
+use tpe::{TpeOptimizerBuilder, categorical_range, histogram_estimator, parzen_estimator, range};
+
+use super::draw::{Purpose, generator};
+use crate::spec::{Dimension, Domain, Params, Space};
+
+/// Trials that are drawn before anything is estimated.
+pub const STARTUP: usize = 10;
+const CANDIDATES: usize = 24;
+const MOST_GOOD: usize = 25;
+/// Drawings for one trial until it is none that is known already.
+const ATTEMPTS: u64 = 8;
+
+/// A trial that has ended, as the estimator sees it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Told {
+    /// Its number in the study.
+    pub trial: u64,
+    pub params: Params,
+    /// The lower the better; none is a trial that diverged or failed.
+    pub value: Option<f64>,
+    /// Epochs of the last rung that it reached; those of a whole training if nothing cut it short. A trial that went
+    /// further is better than one that was stopped before.
+    pub rung: u64,
+}
+
+/// The order in which trials are good.
+fn by_quality(a: &Told, b: &Told) -> Ordering {
+    let value = |told: &Told| told.value.filter(|value| !value.is_nan());
+    let last = |told: &Told| value(told).is_none();
+    let (x, y) = (value(a).unwrap_or(0.0), value(b).unwrap_or(0.0));
+    last(a).cmp(&last(b)).then(b.rung.cmp(&a.rung)).then(x.total_cmp(&y)).then(a.trial.cmp(&b.trial))
+}
+
+/// The values of the next trial, a function of its arguments alone; `number` gives the number of a dimension's stream.
+pub fn propose(
+    space: &Space,
+    seed: u64,
+    trial: u64,
+    told: &[Told],
+    number: impl Fn(&Dimension) -> u64,
+) -> Params {
+    let mut ranked: Vec<&Told> = told.iter().collect();
+    ranked.sort_by(|a, b| by_quality(a, b));
+    let mut params = Params::new();
+    for attempt in 0..ATTEMPTS {
+        params = space.params(|_, dimension| {
+            let stream = number(dimension) << 8 | attempt;
+            candidate(dimension, &ranked, &mut generator(seed, Purpose::Tpe, trial, stream))
+        });
+        // The same training once more would say nothing new.
+        if !told.iter().any(|told| told.params == params) {
+            break;
+        }
+    }
+    params
+}
+
+fn candidate(dimension: &Dimension, ranked: &[&Told], random: &mut rand::rngs::ChaCha8Rng) -> Value {
+    let domain = &dimension.domain;
+    let (range, estimator, scale) = match domain {
+        Domain::Set(values) => (categorical_range(values.len()), histogram_estimator(), values.len() as f64),
+        Domain::Range { .. } => (range(0.0, 1.0), parzen_estimator(), 1.0),
+    };
+    let good = ranked.len().div_ceil(10).min(MOST_GOOD);
+    // The crate rounds the share up to a number: half a trial less than `good` becomes `good`.
+    let share = (good as f64 - 0.5) / ranked.len().max(1) as f64;
+    let built = range.ok().and_then(|range| {
+        TpeOptimizerBuilder::new().gamma(share.max(0.0)).candidates(CANDIDATES).build(estimator, range).ok()
+    });
+    let mut optimizer = built.unwrap_or_else(|| unreachable!("a domain has values, and shares are in [0, 1]"));
+    for (rank, told) in ranked.iter().enumerate() {
+        let value = told.params.get(&dimension.key).and_then(|value| domain.position(value));
+        let x = value.map_or(f64::NAN, |position| position * scale);
+        let _ = optimizer.tell(x, rank as f64); // a position is in range, a rank is a number
+    }
+    let Ok(x) = optimizer.ask(random);
+    domain.at((x / scale).clamp(0.0, 1.0 - f64::EPSILON))
+}
