@@ -27,6 +27,8 @@ pub enum Command {
     Predict(PredictArgs),
     /// Go on with an interrupted run
     Resume(ResumeArgs),
+    /// Join the shards of one sweep
+    Merge(MergeArgs),
     /// List the adapters, and what `auto` would take and why
     Devices(DevicesArgs),
     /// Print shell completions
@@ -111,6 +113,22 @@ pub struct ResumeArgs {
     pub run: PathBuf,
     #[command(flatten)]
     pub common: CommonArgs,
+}
+
+/// `bngpu merge`.
+#[derive(Args, Clone, Debug)]
+pub struct MergeArgs {
+    /// Folders of the shards
+    #[arg(value_name = "SWEEP", required = true, value_hint = ValueHint::DirPath)]
+    pub sweeps: Vec<PathBuf>,
+    /// Folder for the whole sweep, which must hold no run yet
+    #[arg(long, short, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub output: PathBuf,
+    /// Merge what is there where shards or trials are missing [default: an error that names them]
+    #[arg(long)]
+    pub partial: bool,
+    #[command(flatten)]
+    pub reporting: ReportingArgs,
 }
 
 /// `bngpu devices`.

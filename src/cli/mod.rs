@@ -14,7 +14,7 @@ use clap::{CommandFactory, FromArgMatches};
 use clap_complete::Shell;
 
 pub use args::{
-    Cli, Command, CommonArgs, CompletionsArgs, DevicesArgs, EvalArgs, PredictArgs, ReportingArgs, ResumeArgs,
+    Cli, Command, CommonArgs, CompletionsArgs, DevicesArgs, EvalArgs, MergeArgs, PredictArgs, ReportingArgs, ResumeArgs,
     SplitArg, TrainArgs, WeightsArg,
 };
 pub use exit::Exit;

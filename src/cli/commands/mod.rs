@@ -4,6 +4,7 @@ mod completions;
 mod devices;
 mod eval;
 mod failure;
+mod merge;
 mod predict;
 mod resume;
 mod session;
@@ -35,6 +36,7 @@ pub fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Resume(args) => resume::run(args),
         Command::Eval(args) => eval::run(args),
         Command::Predict(args) => predict::run(args),
+        Command::Merge(args) => merge::run(args),
         Command::Devices(args) => devices::run(args),
         Command::Completions(args) => completions::run(args),
     }
