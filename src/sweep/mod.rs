@@ -1,6 +1,7 @@
 //! Many trainings: which, in which order, on which lanes, and what came out.
 
 pub mod analysis;
+mod draw;
 mod event;
 pub mod files;
 pub mod journal;
@@ -11,12 +12,17 @@ pub mod plan;
 pub mod record;
 pub mod schedule;
 pub mod search;
-pub mod study;
+mod study;
+#[cfg(test)]
+mod study_tests;
 pub mod tensorboard;
+#[cfg(test)]
+mod test_study;
 mod tpe;
 pub mod trials;
 
 pub use event::{LaneInfo, Request, SweepEvent};
 pub use record::{CurvePoint, Stage, TrialRecord, TrialStatus};
+pub use schedule::Told;
 pub use study::Study;
 pub use trials::{TRIALS, read_trials};

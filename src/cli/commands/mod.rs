@@ -5,6 +5,7 @@ mod devices;
 mod eval;
 mod failure;
 mod lr_find;
+mod merge;
 mod predict;
 mod report;
 mod repro;
@@ -44,6 +45,7 @@ pub fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Repro(args) => repro::run(args),
         Command::LrFind(args) => lr_find::run(*args),
         Command::Report(args) => report::run(args),
+        Command::Merge(args) => merge::run(args),
         Command::Devices(args) => devices::run(args),
         Command::Completions(args) => completions::run(args),
     }
