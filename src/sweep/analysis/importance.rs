@@ -22,8 +22,12 @@
 //! what it explains there of the variance over all trials.
 //!
 //! The interval is a bootstrap over trials: the middle 95 % of the shares of resamples, moved so that their mean is
-//! the estimate, because a resample repeats trials and so explains too much. In simulations (4x + y with a parameter
-//! of no effect, 16 and 64 trials; sin 2x + y/2 + noise, 20 and 64) it held the truth in 92 to 100 of 100.
+//! the estimate, because a resample repeats trials and so explains too much. In simulations of tables whose shares
+//! are known (that of the tests, 16 to 200 trials) it held a share of 0.77 in 87 to 92 of 100, smaller ones in 93 to
+//! 99, and 0 in 97 to 100.
+//!
+//! Why not a forest: on tables whose shares are known, those of Optuna's FanovaImportanceEvaluator are further off
+//! (the tests name both), and a forest grown to single trials finds interactions in noise.
 //!
 //! Trials of a TPE are not spread evenly, so that shares are those of where it looked.
 

@@ -10,7 +10,7 @@ mod ranking;
 mod scale;
 mod student;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod winner;
 mod work;
 
