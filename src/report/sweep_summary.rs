@@ -66,8 +66,12 @@ impl SweepSummary<'_> {
             ends.iter().filter(|(n, _)| *n > 0).map(|(n, end)| format!("{} {end}", count(*n))).collect();
         let ends = if ends.is_empty() { "none has ended".into() } else { ends.join(", ") };
         writeln!(f, "{}: {ends}", counted(counts.trials, "trial"))?;
+        if counts.diverged > 0 && counts.trainings > counts.trials {
+            writeln!(f, "a trial counts as diverged if one of its seeds did")?;
+        }
         let trainings = counts.trainings + counts.final_trainings;
-        let speed = rate(trainings as f64 / self.wall_s);
+        let speed = trainings as f64 / self.wall_s;
+        let speed = if speed < 99.95 { format!("{speed:.1}") } else { rate(speed) };
         let mut line = format!("{} in {}", counted(trainings, "training"), duration(self.wall_s));
         line += &format!(" ({speed} models/s)");
         if let Some(slots) = work.slots.as_ref().filter(|slots| slots.count > 1) {
@@ -164,9 +168,9 @@ impl SweepSummary<'_> {
             say(f, "one new seed gives no interval: --final-seeds 3 or more tells the finalists apart")?;
         }
         if let Some(search) = winner.optimism.search {
-            let mut line = format!("optimism of the search {}", signed(search, percent));
+            let mut line = format!("optimism gap: search {}", signed(search, percent));
             if let Some(test) = winner.optimism.test {
-                line += &format!(", of validation against test {}", signed(test, percent));
+                line += &format!(", validation against test {}", signed(test, percent));
             }
             say(f, &line)?;
         }

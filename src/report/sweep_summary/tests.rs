@@ -37,8 +37,7 @@ fn a_small_sweep_reads_like_this() {
         records.push(timed(slot + 3, with_lr(0.0631, last(14, seed, 0.34 - noise / 2.0))));
     }
     let found = text(&request(16, 1), &records, Status::Completed);
-    println!("{found}");
-    assert_eq!(found, include_str!("expected.txt"));
+    assert!(found == EXPECTED, "found:\n{found}\nexpected:\n{EXPECTED}");
 }
 
 #[test]
@@ -117,3 +116,39 @@ fn a_regression_shows_its_scores() {
     assert!(found.contains("rmse 0.5000 ± 0.0000, R² 0.7500 ± 0.0000\n"), "{found}");
     assert!(found.contains("test R²"), "{found}");
 }
+
+const EXPECTED: &str = "\
+16 trials: 15 completed, 1 diverged
+22 trainings in 2.5 s (8.8 models/s), 11.0 of 16 slots in use
+
+     trial              val loss  epochs
+  1     15  lr 0.1        0.3000      20
+  2     14  lr 0.0631     0.3400      20
+  3     13  lr 0.03981    0.3800      20
+  4     12  lr 0.02512    0.4200      20
+  5     11  lr 0.01585    0.4600      20
+
+best    trial 15: lr 0.1
+        val loss 0.3200 ± 0.0124 (3 new seeds), accuracy 84.00 %
+        test loss 0.3400 ± 0.0124, accuracy 90.00 ± 0.00 %
+        cannot be told apart from trial 14
+        optimism gap: search +0.0200, validation against test +0.0200
+
+     trial         val loss   test accuracy           behind
+  1     15  0.3200 ± 0.0124  90.00 ± 0.00 %
+  2     14  0.3350 ± 0.0062  90.00 ± 0.00 %  0.0150 ± 0.0186
+
+share of the variance (of the rank by val loss), 95 % interval
+  lr                   96 %  91 to 99 %  ########################
+  interactions, seeds   4 %
+
+note    --lr 0.1 is at the upper end of 1e-4..0.1:log: try larger values, for
+        example --lr 1e-4..1:log
+
+more    from 8 to 16 trials the expected best val loss improved by 0.0356 (95 %:
+        0.0042 to 0.0837); as many again may bring 0.0209
+
+run     runs/s
+next    bngpu report runs/s
+        bngpu repro runs/s --trial 15
+";

@@ -4,8 +4,8 @@
 //! this hyperparameter alone, varies, over all that it varies. It is what fANOVA (Hutter, Hoos & Leyton-Brown 2014)
 //! estimates from a random forest; here the function is fitted directly, because that can say how sure it is:
 //! - a set has a mean for each of its values (ordered numbers: beyond [`LEVELS`] values they count as a range);
-//! - a range has a polynomial of degree 4 in its place on its scale (Legendre polynomials; their squared coefficients are the
-//!   first-order indices of Sobol 1993 by polynomial chaos, Sudret 2008).
+//! - a range has a polynomial of degree 4 in its place on its scale (Legendre polynomials; their squared coefficients
+//!   are the first-order indices of Sobol 1993 by polynomial chaos, Sudret 2008).
 //!
 //! With k functions (columns) fitted to n trials, chance alone explains k/(n - 1) of the variance. Hays's ω² takes
 //! that off: ω² = (SS_fit - k·MS_rest)/(SS_all + MS_rest), so that a hyperparameter without any effect has a mean
