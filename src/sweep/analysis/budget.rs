@@ -89,7 +89,7 @@ pub fn budget(ranked: &[Ranked], request: &SweepRequest) -> Budget {
 ///
 /// The i-th smallest value (i from 1) is the least of C(N - i, n - 1) subsets. The shares w_i = C(N - i, n - 1)/C(N, n)
 /// follow from w_1 = n/N and w_{i+1}/w_i = (N - i - n + 1)/(N - i), so that no factorial is ever formed.
-fn expected_least(sorted: &[f64], n: usize) -> f64 {
+pub(super) fn expected_least(sorted: &[f64], n: usize) -> f64 {
     let total = sorted.len();
     let mut share = n as f64 / total as f64;
     let mut sum = 0.0;

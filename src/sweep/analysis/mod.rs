@@ -10,7 +10,7 @@ mod ranking;
 mod scale;
 mod student;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod winner;
 mod work;
 
@@ -26,7 +26,7 @@ pub use winner::{Finalist, Optimism, Winner, finals, winner};
 pub use work::{Slots, Unit, Work, work};
 
 use super::{Stage, TrialRecord, TrialStatus};
-use crate::spec::{Objective, SweepRequest};
+use crate::spec::{Objective, SweepRequest, TaskKind};
 
 /// How the trials of the search ended. A trial over several seeds counts once, as [`Ranked::status`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -73,7 +73,8 @@ impl Analysis {
         let trainings = (counts.trainings + counts.final_trainings) as f64;
         Analysis {
             objective: request.objective,
-            regression: records.iter().any(|record| record.val_rmse.is_some() || record.val_r2.is_some()),
+            regression: request.base.data.task == Some(TaskKind::Regress)
+                || records.iter().any(|record| record.val_rmse.is_some() || record.val_r2.is_some()),
             counts,
             finals: finals(records, request),
             importance: importance(records, request),

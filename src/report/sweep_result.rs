@@ -1,0 +1,129 @@
+//! The result of a sweep: the one object of `sweep --json`.
+
+use serde::ser::{Serialize, SerializeMap, Serializer};
+
+use super::Status;
+use crate::sweep::analysis::{Analysis, Counts, Winner};
+
+/// A sweep and its best trial. As JSON, what is unknown or NaN is null.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SweepResult {
+    pub status: Status,
+    /// Folder of the sweep.
+    pub run: String,
+    /// Name of the adapter or processor; several are joined by ", ".
+    pub device: String,
+    pub counts: Counts,
+    /// Trainings, those of the final comparison too, for each second of `wall_s`.
+    pub models_per_s: f64,
+    /// Seconds of the whole sweep.
+    pub wall_s: f64,
+    /// Whether the keys of the best trial are `rmse` and `r2` or `acc`.
+    pub regression: bool,
+    /// None if no trial has a value.
+    pub best: Option<Winner>,
+}
+
+impl SweepResult {
+    /// The result that `analysis` found in `wall_s` seconds.
+    pub fn new(analysis: &Analysis, status: Status, run: &str, device: &str, wall_s: f64) -> SweepResult {
+        let counts = analysis.counts;
+        SweepResult {
+            status,
+            run: run.into(),
+            device: device.into(),
+            counts,
+            models_per_s: (counts.trainings + counts.final_trainings) as f64 / wall_s,
+            wall_s,
+            regression: analysis.regression,
+            best: analysis.winner.clone(),
+        }
+    }
+}
+
+impl Serialize for SweepResult {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("status", &self.status)?;
+        map.serialize_entry("run", &self.run)?;
+        map.serialize_entry("device", &self.device)?;
+        map.serialize_entry("trials", &self.counts.trials)?;
+        map.serialize_entry("completed", &self.counts.completed)?;
+        map.serialize_entry("stopped", &self.counts.stopped)?;
+        map.serialize_entry("diverged", &self.counts.diverged)?;
+        map.serialize_entry("failed", &self.counts.failed)?;
+        map.serialize_entry("models_per_s", &self.models_per_s)?;
+        map.serialize_entry("wall_s", &self.wall_s)?;
+        let best = self.best.as_ref().map(|winner| Best { winner, regression: self.regression });
+        map.serialize_entry("best", &best)?;
+        map.end()
+    }
+}
+
+struct Best<'a> {
+    winner: &'a Winner,
+    regression: bool,
+}
+
+impl Serialize for Best<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let winner = self.winner;
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("trial", &winner.trial)?;
+        map.serialize_entry("params", &winner.params)?;
+        // How many the values are means of.
+        map.serialize_entry("seeds", &winner.seeds.len())?;
+        map.serialize_entry("val_loss", &winner.val_loss)?;
+        if self.regression {
+            map.serialize_entry("val_rmse", &winner.val_rmse)?;
+            map.serialize_entry("val_r2", &winner.val_r2)?;
+        } else {
+            map.serialize_entry("val_acc", &winner.val_acc)?;
+        }
+        map.serialize_entry("val_ci95", &winner.val_ci95)?;
+        if self.regression {
+            map.serialize_entry("test_rmse", &winner.test_rmse.map(|test| test.mean))?;
+            map.serialize_entry("test_r2", &winner.test_r2.map(|test| test.mean))?;
+        } else {
+            map.serialize_entry("test_acc", &winner.test_acc.map(|test| test.mean))?;
+        }
+        map.end()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sweep::TrialRecord;
+    use crate::sweep::analysis::tests::{diverged, last, record, request};
+
+    fn text(records: &[TrialRecord]) -> String {
+        let analysis = Analysis::new(&request(2, 1), records);
+        let result = SweepResult::new(&analysis, Status::Completed, "runs/s", "cpu", 2.0);
+        serde_json::to_string(&result).unwrap()
+    }
+
+    #[test]
+    fn the_keys_are_those_of_the_contract() {
+        let found = text(&[record(0, 0, 0.25), diverged(1, 0), last(0, 1, 0.5), last(0, 2, 0.5)]);
+        assert_eq!(
+            found,
+            "{\"status\":\"completed\",\"run\":\"runs/s\",\"device\":\"cpu\",\"trials\":2,\"completed\":1,\
+             \"stopped\":0,\"diverged\":1,\"failed\":0,\"models_per_s\":2.0,\"wall_s\":2.0,\
+             \"best\":{\"trial\":0,\"params\":{\"lr\":0.001},\"seeds\":2,\"val_loss\":0.5,\"val_acc\":0.75,\
+             \"val_ci95\":0.0,\"test_acc\":0.9}}"
+        );
+    }
+
+    #[test]
+    fn a_regression_has_its_own_keys_and_what_is_unknown_is_null() {
+        let regression =
+            TrialRecord { val_acc: None, val_rmse: Some(0.5), val_r2: Some(0.75), ..record(0, 0, 0.25) };
+        let found = text(&[regression]);
+        let best = "\"best\":{\"trial\":0,\"params\":{\"lr\":0.001},\"seeds\":1,\"val_loss\":0.25,\
+                    \"val_rmse\":0.5,\"val_r2\":0.75,\"val_ci95\":null,\"test_rmse\":null,\"test_r2\":null}}";
+        assert!(found.ends_with(best), "{found}");
+        let none = text(&[diverged(0, 0)]);
+        assert!(none.ends_with("\"best\":null}"), "{none}");
+    }
+}

@@ -1,0 +1,320 @@
+//! What a sweep leaves in the terminal: how its trials ended, the best ones, how sure that is, and what to do next.
+
+use std::fmt;
+
+use super::Status;
+use super::summary::shell_word;
+use super::text::{Align, columns, count, counted, duration, number, percent, rate, wrapped};
+use crate::spec::{Objective, Params};
+use crate::sweep::analysis::{Analysis, BudgetKind, Estimate, Unit, Winner, short};
+
+/// Columns of a line.
+const WIDTH: usize = 80;
+/// Lines of the table of trials.
+const TOP: usize = 5;
+/// Signs of a bar of 100 %.
+const BAR: f64 = 25.0;
+
+/// The findings as text of at most 80 columns.
+#[derive(Clone, Copy, Debug)]
+pub struct SweepSummary<'a> {
+    pub analysis: &'a Analysis,
+    pub status: Status,
+    /// Folder of the sweep.
+    pub run: &'a str,
+    /// Seconds of the whole sweep.
+    pub wall_s: f64,
+}
+
+impl fmt::Display for SweepSummary<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        self.counts(f)?;
+        if !self.analysis.ranking.is_empty() {
+            write!(f, "\n{}", self.top())?;
+        }
+        match &self.analysis.winner {
+            Some(winner) => self.winner(f, winner)?,
+            None => writeln!(f, "\nno trial has a value: there is no best one")?,
+        }
+        self.importance(f)?;
+        let mut heading = "note    ";
+        for edge in &self.analysis.edges {
+            let doubt = if self.analysis.may_not_matter(&edge.key) { " (it may not matter)" } else { "" };
+            if heading.starts_with("note") {
+                writeln!(f)?;
+            }
+            writeln!(f, "{}", wrapped(heading, &format!("{}{doubt}", edge.warning), WIDTH))?;
+            heading = "        ";
+        }
+        if let Some(more) = self.worth() {
+            writeln!(f, "\n{}", wrapped("more    ", &more, WIDTH))?;
+        }
+        self.next(f)
+    }
+}
+
+impl SweepSummary<'_> {
+    fn counts(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let (counts, work) = (&self.analysis.counts, &self.analysis.work);
+        let ends = [
+            (counts.completed, "completed"),
+            (counts.stopped, "stopped"),
+            (counts.diverged, "diverged"),
+            (counts.failed, "failed"),
+        ];
+        let ends: Vec<String> =
+            ends.iter().filter(|(n, _)| *n > 0).map(|(n, end)| format!("{} {end}", count(*n))).collect();
+        let ends = if ends.is_empty() { "none has ended".into() } else { ends.join(", ") };
+        writeln!(f, "{}: {ends}", counted(counts.trials, "trial"))?;
+        if counts.diverged > 0 && counts.trainings > counts.trials {
+            writeln!(f, "a trial counts as diverged if one of its seeds did")?;
+        }
+        let trainings = counts.trainings + counts.final_trainings;
+        let speed = trainings as f64 / self.wall_s;
+        let speed = if speed < 99.95 { format!("{speed:.1}") } else { rate(speed) };
+        let mut line = format!("{} in {}", counted(trainings, "training"), duration(self.wall_s));
+        line += &format!(" ({speed} models/s)");
+        if let Some(slots) = work.slots.as_ref().filter(|slots| slots.count > 1) {
+            line += &format!(", {:.1} of {} slots in use", slots.mean, count(slots.count));
+        }
+        writeln!(f, "{line}")?;
+        if work.halving_saved > 0 {
+            let unit = if work.unit == Unit::Epochs { "epochs" } else { "steps" };
+            let share = 100.0 * work.halving_saved as f64 / work.full as f64;
+            let (trained, full) = (count(work.trained), count(work.full));
+            writeln!(
+                f,
+                "halving saved {share:.0} % of the {unit}: {trained} were trained instead of {full}"
+            )?;
+        }
+        Ok(())
+    }
+
+    /// "val loss", "val accuracy" or "val R²".
+    fn objective(&self) -> &'static str {
+        match (self.analysis.objective, self.analysis.regression) {
+            (Objective::ValLoss, _) => "val loss",
+            (Objective::ValAcc, false) => "val accuracy",
+            (Objective::ValAcc, true) => "val R²",
+        }
+    }
+
+    /// Whether the objective is shown in per cent.
+    fn in_percent(&self) -> bool {
+        self.analysis.objective == Objective::ValAcc && !self.analysis.regression
+    }
+
+    fn top(&self) -> String {
+        let mut rows = vec![["", "trial", "", self.objective(), "epochs"].map(String::from).to_vec()];
+        let ranking = &self.analysis.ranking;
+        for (place, trial) in ranking.iter().filter(|trial| trial.is_ranked()).take(TOP).enumerate() {
+            let value = trial.value.map(|mean| Estimate { mean, ci95: trial.ci95 });
+            rows.push(vec![
+                (place + 1).to_string(),
+                trial.trial.to_string(),
+                cut(&self.settings(&trial.params), 42),
+                estimate(value, self.in_percent()),
+                count(trial.epochs),
+            ]);
+        }
+        if rows.len() == 1 {
+            return String::new();
+        }
+        columns(&rows, &[Align::Right, Align::Right, Align::Left, Align::Right, Align::Right])
+    }
+
+    /// "lr 0.001, hidden 128-64", the most important first.
+    fn settings(&self, params: &Params) -> String {
+        let shares = &self.analysis.importance.shares;
+        let known = shares.iter().map(|share| share.key.as_str());
+        let others =
+            params.keys().map(String::as_str).filter(|key| shares.iter().all(|share| share.key != *key));
+        let texts = known.chain(others).filter_map(|key| Some(format!("{key} {}", value(params.get(key)?)?)));
+        texts.collect::<Vec<_>>().join(", ")
+    }
+
+    fn winner(&self, f: &mut fmt::Formatter, winner: &Winner) -> fmt::Result {
+        let percent = self.in_percent();
+        let say = |f: &mut fmt::Formatter, text: &str| writeln!(f, "{}", wrapped("        ", text, WIDTH));
+        let settings = self.settings(&winner.params);
+        let best = format!("trial {}: {settings}", winner.trial);
+        writeln!(f, "\n{}", wrapped("best    ", &best, WIDTH))?;
+        let value = Estimate { mean: winner.value, ci95: winner.val_ci95 };
+        let seeds = counted(winner.seeds.len() as u64, if winner.confirmed { "new seed" } else { "seed" });
+        let mut line = format!("{} {} ({seeds})", self.objective(), estimate(Some(value), percent));
+        if let (Objective::ValLoss, Some(accuracy)) = (self.analysis.objective, winner.val_acc) {
+            line += &format!(", accuracy {}", self::percent(accuracy));
+        }
+        say(f, &line)?;
+        let tests = [("loss", winner.test_loss, false), ("accuracy", winner.test_acc, true)];
+        let tests =
+            tests.into_iter().chain([("rmse", winner.test_rmse, false), ("R²", winner.test_r2, false)]);
+        let tests: Vec<String> = tests
+            .filter_map(|(name, test, percent)| Some(format!("{name} {}", estimate(Some(test?), percent))))
+            .collect();
+        if !tests.is_empty() {
+            say(f, &format!("test {}", tests.join(", ")))?;
+        }
+        if !winner.confirmed {
+            say(
+                f,
+                "not confirmed: these are the values that chose it, and so too good; --finalists trains the best trials again with new seeds",
+            )?;
+        }
+        if !winner.ties.is_empty() {
+            say(f, &format!("cannot be told apart from {}", trials(&winner.ties)))?;
+        }
+        if winner.confirmed && winner.seeds.len() < 2 {
+            say(f, "one new seed gives no interval: --final-seeds 3 or more tells the finalists apart")?;
+        }
+        if let Some(search) = winner.optimism.search {
+            let mut line = format!("optimism gap: search {}", signed(search, percent));
+            if let Some(test) = winner.optimism.test {
+                line += &format!(", validation against test {}", signed(test, percent));
+            }
+            say(f, &line)?;
+        }
+        self.finals(f)
+    }
+
+    fn finals(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        if self.analysis.finals.len() < 2 {
+            return Ok(());
+        }
+        let score = if self.analysis.regression { "test R²" } else { "test accuracy" };
+        let mut rows = vec![["", "trial", self.objective(), score, "behind"].map(String::from).to_vec()];
+        for (place, trial) in self.analysis.finals.iter().enumerate() {
+            rows.push(vec![
+                (place + 1).to_string(),
+                trial.trial.to_string(),
+                estimate(trial.value, self.in_percent()),
+                trial
+                    .test_acc
+                    .map_or_else(|| estimate(trial.test_r2, false), |test| estimate(Some(test), true)),
+                trial.behind.map_or_else(String::new, |behind| estimate(Some(behind), self.in_percent())),
+            ]);
+        }
+        write!(f, "\n{}", columns(&rows, &[Align::Right; 5]))
+    }
+
+    fn importance(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let found = &self.analysis.importance;
+        if found.shares.iter().all(|share| share.share.is_none()) {
+            return Ok(());
+        }
+        let after =
+            found.at_epoch.map(|epoch| format!(" after {}", counted(epoch, "epoch"))).unwrap_or_default();
+        writeln!(f, "\nshare of the variance (of the rank by {}{after}), 95 % interval", self.objective())?;
+        let whole = |share: f64| format!("{:.0}", 100.0 * share);
+        let mut rows: Vec<Vec<String>> = Vec::new();
+        for share in &found.shares {
+            let Some(value) = share.share else {
+                rows.push(vec![share.key.clone(), "?".into()]);
+                continue;
+            };
+            let interval = share.ci95.map(|[low, high]| format!("{} to {} %", whole(low), whole(high)));
+            let bar = "#".repeat((BAR * value).round() as usize);
+            rows.push(vec![share.key.clone(), whole(value) + " %", interval.unwrap_or_default(), bar]);
+        }
+        if let Some(rest) = found.rest {
+            rows.push(vec!["interactions, seeds".into(), whole(rest) + " %"]);
+        }
+        f.write_str(&columns(&rows, &[Align::Left, Align::Right, Align::Right, Align::Left]))
+    }
+
+    fn worth(&self) -> Option<String> {
+        let worth = self.analysis.budget.worth?;
+        let percent = self.in_percent();
+        let (from, to) = (count(worth.from), count(worth.to));
+        let objective = self.objective();
+        if self.analysis.budget.kind == BudgetKind::Observed {
+            let gain = difference(worth.gain, percent);
+            return Some(format!("from {from} to {to} trials the best {objective} improved by {gain}"));
+        }
+        let gain = difference(worth.gain, percent);
+        let interval = worth.gain_ci95.map(|[low, high]| {
+            format!(" (95 %: {} to {})", difference(low, percent), difference(high, percent))
+        });
+        let last = format!(
+            "from {from} to {to} trials the expected best {objective} improved by {gain}{}",
+            interval.unwrap_or_default()
+        );
+        Some(match worth.next_gain {
+            Some(next) => format!("{last}; as many again may bring {}", difference(next, percent)),
+            None => format!("{last}; more than this grid needs other values"),
+        })
+    }
+
+    fn next(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let run = shell_word(self.run);
+        writeln!(f, "\nrun     {}", self.run)?;
+        let mut lines = Vec::new();
+        if self.status == Status::Interrupted {
+            lines.push(format!("bngpu resume {run}"));
+        } else {
+            lines.push(format!("bngpu report {run}"));
+            if let Some(winner) = &self.analysis.winner {
+                lines.push(format!("bngpu repro {run} --trial {}", winner.trial));
+            }
+        }
+        let heads = std::iter::once("next").chain(std::iter::repeat(""));
+        lines.iter().zip(heads).try_for_each(|(line, head)| writeln!(f, "{head:<8}{line}"))
+    }
+}
+
+/// "0.0912 ± 0.0031", "97.22 ± 0.31 %", or without an interval.
+fn estimate(found: Option<Estimate>, percent: bool) -> String {
+    let Some(found) = found else { return "?".into() };
+    match (percent, found.ci95) {
+        (false, None) => number(found.mean),
+        (false, Some(half)) => format!("{} ± {}", number(found.mean), number(half)),
+        (true, None) => self::percent(found.mean),
+        (true, Some(half)) => format!("{:.2} ± {:.2} %", 100.0 * found.mean, 100.0 * half),
+    }
+}
+
+/// "0.0120" or "1.20 points" of per cent.
+fn difference(x: f64, percent: bool) -> String {
+    if percent { format!("{:.2} points", 100.0 * x) } else { number(x) }
+}
+
+fn signed(x: f64, percent: bool) -> String {
+    let sign = if x >= 0.0 { "+" } else { "" };
+    format!("{sign}{}", difference(x, percent))
+}
+
+/// "trial 4", "trials 4 and 7", "trials 1, 4 and 7".
+fn trials(all: &[u64]) -> String {
+    let names: Vec<String> = all.iter().map(u64::to_string).collect();
+    match names.split_last() {
+        Some((last, [])) => format!("trial {last}"),
+        Some((last, others)) => format!("trials {} and {last}", others.join(", ")),
+        None => "none".into(),
+    }
+}
+
+/// A hyperparameter's value as typed; none for null.
+fn value(value: &serde_json::Value) -> Option<String> {
+    Some(match value {
+        serde_json::Value::Null => return None,
+        serde_json::Value::String(text) => text.clone(),
+        serde_json::Value::Bool(on) => (if *on { "on" } else { "off" }).into(),
+        other => other.as_f64().map_or_else(|| other.to_string(), |x| short(significant(x))),
+    })
+}
+
+/// With four significant digits; whole numbers as they are.
+fn significant(x: f64) -> f64 {
+    if x.fract() == 0.0 { x } else { format!("{x:.3e}").parse().unwrap_or(x) }
+}
+
+/// At most `width` signs; what is cut off leaves "…".
+fn cut(text: &str, width: usize) -> String {
+    if text.chars().count() <= width {
+        return text.into();
+    }
+    text.chars().take(width - 1).chain(['…']).collect()
+}
+
+#[cfg(test)]
+mod tests;

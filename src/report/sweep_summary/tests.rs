@@ -1,0 +1,154 @@
+use serde_json::json;
+
+use super::*;
+use crate::spec::{Dimension, Domain, SweepRequest};
+use crate::sweep::TrialRecord;
+use crate::sweep::analysis::tests::{diverged, halved, halving, last, params, record, request};
+
+fn text(request: &SweepRequest, records: &[TrialRecord], status: Status) -> String {
+    let analysis = Analysis::new(request, records);
+    let summary = SweepSummary { analysis: &analysis, status, run: "runs/s", wall_s: 2.5 };
+    let text = summary.to_string();
+    assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+    text
+}
+
+fn with_lr(lr: f64, record: TrialRecord) -> TrialRecord {
+    TrialRecord { params: params(json!({ "lr": lr })), ..record }
+}
+
+#[test]
+fn a_small_sweep_reads_like_this() {
+    let mut records: Vec<TrialRecord> = (0..16)
+        .map(|trial| {
+            let place = f64::from(trial as u32) / 15.0;
+            let lr = 10_f64.powf(3.0 * place - 4.0);
+            let (started, ended) = (100.0, 101.25);
+            let slot = trial as u32;
+            TrialRecord { slot, started, ended, ..with_lr(lr, record(trial, 0, 0.9 - 0.6 * place)) }
+        })
+        .collect();
+    records[3] = with_lr(3.98e-4, TrialRecord { slot: 3, ended: 101.25, ..diverged(3, 0) });
+    for seed in 1..=3 {
+        let noise = 0.005 * seed as f64;
+        let timed = |slot, record| TrialRecord { slot, started: 101.25, ended: 102.5, ..record };
+        let slot = seed as u32;
+        records.push(timed(slot, with_lr(0.1, last(15, seed, 0.31 + noise))));
+        records.push(timed(slot + 3, with_lr(0.0631, last(14, seed, 0.34 - noise / 2.0))));
+    }
+    let found = text(&request(16, 1), &records, Status::Completed);
+    assert!(found == EXPECTED, "found:\n{found}\nexpected:\n{EXPECTED}");
+}
+
+#[test]
+fn the_savings_of_halving_are_named() {
+    let mut request = request(3, 1);
+    request.halving = halving();
+    let found = text(&request, &[record(0, 0, 0.3), halved(1, 0.4, 2), halved(2, 0.2, 6)], Status::Completed);
+    assert!(found.contains("halving saved 53 % of the epochs: 28 were trained instead of 60\n"), "{found}");
+    assert!(found.contains("3 trials: 1 completed, 2 stopped\n"), "{found}");
+    assert!(found.contains("best    trial 0: lr 0.001\n"), "{found}");
+    assert!(found.contains("not confirmed"), "{found}");
+}
+
+#[test]
+fn an_interrupted_sweep_is_to_be_resumed() {
+    let found = text(&request(3, 1), &[], Status::Interrupted);
+    assert!(found.starts_with("0 trials: none has ended\n"), "{found}");
+    assert!(found.contains("no trial has a value"), "{found}");
+    assert!(found.ends_with("run     runs/s\nnext    bngpu resume runs/s\n"), "{found}");
+}
+
+#[test]
+fn many_hyperparameters_and_accuracies_fit_into_eighty_columns() {
+    let mut request = request(40, 2);
+    request.objective = Objective::ValAcc;
+    let keys = ["lr", "beta1", "beta2", "weight-decay", "hidden", "activation", "batch-size", "bn"];
+    request.space.dimensions = keys
+        .map(|key| Dimension { key: key.into(), domain: Domain::Set(vec![json!(1), json!(2), json!(3)]) })
+        .to_vec();
+    let of = |trial: u64| {
+        let level = |n: u64| 1 + (trial / 3_u64.pow(n as u32 % 3) + n) % 3;
+        let pairs = keys.iter().enumerate().map(|(n, key)| (key.to_string(), json!(level(n as u64))));
+        let mut params: Params = pairs.collect();
+        params["hidden"] = json!("1024-1024-512-512-256-256-128-128");
+        params["bn"] = json!(true);
+        let loss = 0.1 + 0.01 * trial as f64;
+        [0, 1].map(|seed| TrialRecord {
+            params: params.clone(),
+            ..record(trial, seed, loss + 0.003 * seed as f64)
+        })
+    };
+    let mut records: Vec<TrialRecord> = (0..40).flat_map(of).collect();
+    let finals: Vec<TrialRecord> = records
+        .iter()
+        .take(6)
+        .map(|record| TrialRecord {
+            params: record.params.clone(),
+            ..last(record.trial, record.seed + 2, 0.2)
+        })
+        .collect();
+    records.extend(finals);
+    let found = text(&request, &records, Status::Completed);
+    assert!(found.contains("cannot be told apart from trials 1 and 2"), "{found}");
+    assert!(found.contains("val accuracy 90.00 ± 0.00 % (2 new seeds)"), "{found}");
+    assert!(found.contains("points"), "{found}");
+}
+
+#[test]
+fn a_regression_shows_its_scores() {
+    let of = |trial, seed, loss: f64| TrialRecord {
+        val_acc: None,
+        val_rmse: Some(loss.sqrt()),
+        val_r2: Some(1.0 - loss),
+        ..record(trial, seed, loss)
+    };
+    let end = |record: TrialRecord| TrialRecord {
+        stage: crate::sweep::Stage::Final,
+        test_loss: record.val_loss,
+        test_rmse: Some(0.5),
+        test_r2: Some(0.75),
+        ..record
+    };
+    let records =
+        [of(0, 0, 0.2), of(1, 0, 0.3), end(of(0, 1, 0.25)), end(of(0, 2, 0.26)), end(of(1, 1, 0.3))];
+    let found = text(&request(2, 1), &records, Status::Completed);
+    assert!(found.contains("rmse 0.5000 ± 0.0000, R² 0.7500 ± 0.0000\n"), "{found}");
+    assert!(found.contains("test R²"), "{found}");
+}
+
+const EXPECTED: &str = "\
+16 trials: 15 completed, 1 diverged
+22 trainings in 2.5 s (8.8 models/s), 11.0 of 16 slots in use
+
+     trial              val loss  epochs
+  1     15  lr 0.1        0.3000      20
+  2     14  lr 0.0631     0.3400      20
+  3     13  lr 0.03981    0.3800      20
+  4     12  lr 0.02512    0.4200      20
+  5     11  lr 0.01585    0.4600      20
+
+best    trial 15: lr 0.1
+        val loss 0.3200 ± 0.0124 (3 new seeds), accuracy 84.00 %
+        test loss 0.3400 ± 0.0124, accuracy 90.00 ± 0.00 %
+        cannot be told apart from trial 14
+        optimism gap: search +0.0200, validation against test +0.0200
+
+     trial         val loss   test accuracy           behind
+  1     15  0.3200 ± 0.0124  90.00 ± 0.00 %
+  2     14  0.3350 ± 0.0062  90.00 ± 0.00 %  0.0150 ± 0.0186
+
+share of the variance (of the rank by val loss), 95 % interval
+  lr                   96 %  91 to 99 %  ########################
+  interactions, seeds   4 %
+
+note    --lr 0.1 is at the upper end of 1e-4..0.1:log: try larger values, for
+        example --lr 1e-4..1:log
+
+more    from 8 to 16 trials the expected best val loss improved by 0.0356 (95 %:
+        0.0042 to 0.0837); as many again may bring 0.0209
+
+run     runs/s
+next    bngpu report runs/s
+        bngpu repro runs/s --trial 15
+";
