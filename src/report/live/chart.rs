@@ -39,14 +39,15 @@ pub fn draw(
 ) {
     let curves = Curves::new(board, best, selected);
     let mut title = vec![Span::styled(" validation loss ", theme.title())];
-    let mut legend = |name: &'static str, style, there: bool| {
+    let (marker, own) = (theme.marker(), theme.selected_marker());
+    let mut legend = |name: &'static str, marker, style, there: bool| {
         if there {
-            title.extend([Span::styled("━ ", style), Span::raw(name)]);
+            title.extend([Span::styled(theme.sample(marker), style), Span::raw(name)]);
         }
     };
-    legend("best ", theme.good(), best.is_some());
-    legend("selected ", theme.accent(), selected.is_some());
-    legend("others ", theme.dim(), !curves.others.is_empty());
+    legend("best ", marker, theme.good(), best.is_some());
+    legend("selected ", own, theme.accent(), selected.is_some());
+    legend("others ", marker, theme.dim(), !curves.others.is_empty());
     if curves.log {
         title.push(Span::styled("log scale ", theme.dim()));
     }
@@ -58,12 +59,12 @@ pub fn draw(
         frame.render_widget(text, inner);
         return;
     }
-    let set = |data, style| {
-        Dataset::default().graph_type(GraphType::Line).marker(theme.marker()).style(style).data(data)
+    let set = |data, marker, style| {
+        Dataset::default().graph_type(GraphType::Line).marker(marker).style(style).data(data)
     };
-    let mut sets: Vec<Dataset> = curves.others.iter().map(|data| set(data, theme.dim())).collect();
-    sets.push(set(&curves.best, theme.good()));
-    sets.push(set(&curves.selected, theme.accent()));
+    let mut sets: Vec<Dataset> = curves.others.iter().map(|data| set(data, marker, theme.dim())).collect();
+    sets.push(set(&curves.best, marker, theme.good()));
+    sets.push(set(&curves.selected, own, theme.accent()));
     let value = |y: f64| number(if curves.log { 10f64.powf(y) } else { y });
     let [low, high] = curves.y;
     let tall = area.height >= 9;

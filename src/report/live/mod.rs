@@ -14,6 +14,9 @@ mod ui;
 mod watch;
 mod words;
 
+#[cfg(test)]
+mod tests;
+
 pub use board::{Aim, Best, Board, Counts, Lane};
 pub use curve::Curve;
 pub use event::{LaneInfo, Request, SweepEvent};
