@@ -84,8 +84,10 @@ impl Curves {
         running.sort_by(|a, b| loss(a).total_cmp(&loss(b)));
         let chosen = [best.map(|best| best.key), selected.map(|(key, _)| key)];
         running.retain(|member| !chosen.contains(&Some(member.key)) && !member.curve.points().is_empty());
-        running.truncate(OTHERS);
-        let mut others: Vec<Vec<_>> = running.iter().map(|member| member.curve.points().to_vec()).collect();
+        // Of many, some from the best to the worst.
+        let every = running.len().div_ceil(OTHERS).max(1);
+        let running = running.iter().step_by(every);
+        let mut others: Vec<Vec<_>> = running.map(|member| member.curve.points().to_vec()).collect();
         let mut selected = selected.map_or(Vec::new(), |(_, curve)| curve.points().to_vec());
         let mut best = best.map_or(Vec::new(), |best| best.curve.points().to_vec());
         let all = || others.iter().chain([&selected, &best]).flatten();

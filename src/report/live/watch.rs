@@ -36,7 +36,8 @@ pub struct LiveOptions {
 /// Shows a running sweep on stderr: a view of the whole terminal where that is possible, else lines.
 ///
 /// The view is for terminals that can draw it, and be asked for keys: not with `TERM=dumb`, not in a CI job (`CI`),
-/// not in the background. It is without colours where `NO_COLOR` asks for that.
+/// not in the background. It is without colours where `NO_COLOR` asks for that. While it is there, Ctrl-C is a key:
+/// it comes as [`Request::Interrupt`], not as a signal.
 pub struct Live {
     shared: Option<Arc<Shared>>,
     thread: Option<JoinHandle<()>>,
