@@ -8,9 +8,10 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use bngpu::report::live::{Aim, Handle, LaneInfo, Live, LiveOptions, Request, SweepEvent};
+use bngpu::report::live::{Aim, Handle, LaneInfo, Live, LiveOptions, Request, SweepEvent, give_back};
 use bngpu::spec::{Objective, Params};
 use bngpu::sweep::{CurvePoint, Stage, TrialRecord, TrialStatus};
+use bngpu::train::Stop;
 use serde_json::json;
 
 /// Between two epochs of a member.
@@ -20,6 +21,7 @@ const EPOCH: Duration = Duration::from_millis(120);
 struct Demo {
     trial: u64,
     lr: f64,
+    params: Params,
     epoch: u64,
     began: f64,
     curve: Vec<CurvePoint>,
@@ -30,6 +32,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let number = |at: usize, default| numbers.get(at).copied().unwrap_or(default);
     let (trials, lanes, slots, epochs) = (number(0, 64), number(1, 2), number(2, 8), number(3, 20));
     let (wants, asked) = mpsc::channel();
+    let signals = Stop::on_signals_after(130, give_back);
     let live = Live::start(
         LiveOptions {
             aim: Aim { objective: Objective::ValLoss, regression: false },
@@ -55,6 +58,9 @@ fn main() -> Result<(), Box<dyn Error>> {
                 Request::StopTrial { trial, .. } => stop.push(trial),
                 all => ending = Some(all),
             }
+        }
+        if signals.asked() {
+            ending = Some(Request::Interrupt);
         }
         for (at, place) in places.iter_mut().enumerate() {
             let (lane, slot) = (at / slots as usize, (at % slots as usize) as u32);
@@ -94,11 +100,20 @@ fn start(tell: &Handle, lane: usize, slot: u32, trial: u64, epochs: u64) -> Demo
     });
     let params = if let serde_json::Value::Object(map) = params { map } else { Params::new() };
     let at = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |time| time.as_secs_f64());
-    tell.tell(SweepEvent::Started { lane, slot, trial, seed: 0, stage: Stage::Search, params, epochs, at });
+    tell.tell(SweepEvent::Started {
+        lane,
+        slot,
+        trial,
+        seed: 0,
+        stage: Stage::Search,
+        params: params.clone(),
+        epochs,
+        at,
+    });
     if trial % 40 == 3 {
         tell.tell(SweepEvent::Message(format!("trial {trial}: the last batch of one row is dropped")));
     }
-    Demo { trial, lr, epoch: 0, began: at, curve: Vec::new() }
+    Demo { trial, lr, params, epoch: 0, began: at, curve: Vec::new() }
 }
 
 impl Demo {
@@ -143,7 +158,7 @@ impl Demo {
             () => return None,
         };
         let record = json!({
-            "trial": trial, "params": {"lr": lr}, "seed": 0, "status": status, "reason": null, "epochs": epoch,
+            "trial": trial, "params": self.params, "seed": 0, "status": status, "reason": null, "epochs": epoch,
             "steps": 23 * epoch, "val_loss": loss, "val_acc": score, "test_loss": null, "test_acc": null,
             "best_epoch": epoch, "parameters": 1000, "wall_s": 1.0, "queue": "0", "device": "", "slot": slot,
             "started": self.began, "ended": self.began + 1.0, "weights": null, "curve": self.curve,

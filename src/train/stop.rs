@@ -13,10 +13,16 @@ impl Stop {
     ///
     /// To be called once in a process; where it cannot be set up, a warning says so and signals end the process.
     pub fn on_signals(at_once: u8) -> Stop {
+        Stop::on_signals_after(at_once, || {})
+    }
+
+    /// The same; `leave` is called before the second signal ends the process (a terminal is given back, for one).
+    pub fn on_signals_after(at_once: u8, leave: fn()) -> Stop {
         let stop = Stop::default();
         let count = stop.0.clone();
         let handler = move || {
             if count.fetch_add(1, Ordering::SeqCst) > 0 {
+                leave();
                 std::process::exit(at_once.into());
             }
         };

@@ -26,6 +26,7 @@ use super::args::WeightsArg;
 use super::{Cli, Command, Exit};
 use crate::data::{Dataset, LoadRequest, load};
 use crate::engine::{DeviceRequest, EngineFactory, choose, choose_again};
+use crate::report::live::{LogOnScreen, say_on_screen};
 use crate::report::text::{count, wrapped};
 use crate::run::{RunDir, RunFile};
 use crate::spec::{LogLevel, RunRequest};
@@ -72,8 +73,11 @@ fn terminal_width() -> usize {
     size.map_or(80, |(width, _)| usize::from(width.0)).max(20)
 }
 
-/// Writes a line to stderr; nobody reading is no error.
+/// Writes a line to stderr, or into the live view that has the screen; nobody reading is no error.
 fn warn(text: impl AsRef<str>) {
+    if say_on_screen(text.as_ref()) {
+        return;
+    }
     let _ = std::io::stderr().write_all(format!("{}\n", text.as_ref().trim_end()).as_bytes());
 }
 
@@ -84,7 +88,12 @@ fn start_log(level: LogLevel, quiet: bool, json: bool) {
     // The graphics libraries tell much that is none of the user's business.
     let others = log::LevelFilter::from(level).min(log::LevelFilter::Warn);
     builder.filter_level(others).filter_module("bngpu", level.into()).format_timestamp(None);
-    let _ = builder.try_init();
+    let logger = builder.build();
+    let level = logger.filter();
+    // A program that embeds this may have its own.
+    if log::set_boxed_logger(Box::new(LogOnScreen(logger))).is_ok() {
+        log::set_max_level(level);
+    }
 }
 
 fn stderr_is_terminal() -> bool {

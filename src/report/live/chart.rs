@@ -39,14 +39,15 @@ pub fn draw(
 ) {
     let curves = Curves::new(board, best, selected);
     let mut title = vec![Span::styled(" validation loss ", theme.title())];
-    let mut legend = |name: &'static str, style, there: bool| {
+    let (marker, own) = (theme.marker(), theme.selected_marker());
+    let mut legend = |name: &'static str, marker, style, there: bool| {
         if there {
-            title.extend([Span::styled("━ ", style), Span::raw(name)]);
+            title.extend([Span::styled(theme.sample(marker), style), Span::raw(name)]);
         }
     };
-    legend("best ", theme.good(), best.is_some());
-    legend("selected ", theme.accent(), selected.is_some());
-    legend("others ", theme.dim(), !curves.others.is_empty());
+    legend("best ", marker, theme.good(), best.is_some());
+    legend("selected ", own, theme.accent(), selected.is_some());
+    legend("others ", marker, theme.dim(), !curves.others.is_empty());
     if curves.log {
         title.push(Span::styled("log scale ", theme.dim()));
     }
@@ -58,12 +59,12 @@ pub fn draw(
         frame.render_widget(text, inner);
         return;
     }
-    let set = |data, style| {
-        Dataset::default().graph_type(GraphType::Line).marker(theme.marker()).style(style).data(data)
+    let set = |data, marker, style| {
+        Dataset::default().graph_type(GraphType::Line).marker(marker).style(style).data(data)
     };
-    let mut sets: Vec<Dataset> = curves.others.iter().map(|data| set(data, theme.dim())).collect();
-    sets.push(set(&curves.best, theme.good()));
-    sets.push(set(&curves.selected, theme.accent()));
+    let mut sets: Vec<Dataset> = curves.others.iter().map(|data| set(data, marker, theme.dim())).collect();
+    sets.push(set(&curves.best, marker, theme.good()));
+    sets.push(set(&curves.selected, own, theme.accent()));
     let value = |y: f64| number(if curves.log { 10f64.powf(y) } else { y });
     let [low, high] = curves.y;
     let tall = area.height >= 9;
@@ -83,8 +84,10 @@ impl Curves {
         running.sort_by(|a, b| loss(a).total_cmp(&loss(b)));
         let chosen = [best.map(|best| best.key), selected.map(|(key, _)| key)];
         running.retain(|member| !chosen.contains(&Some(member.key)) && !member.curve.points().is_empty());
-        running.truncate(OTHERS);
-        let mut others: Vec<Vec<_>> = running.iter().map(|member| member.curve.points().to_vec()).collect();
+        // Of many, some from the best to the worst.
+        let every = running.len().div_ceil(OTHERS).max(1);
+        let running = running.iter().step_by(every);
+        let mut others: Vec<Vec<_>> = running.map(|member| member.curve.points().to_vec()).collect();
         let mut selected = selected.map_or(Vec::new(), |(_, curve)| curve.points().to_vec());
         let mut best = best.map_or(Vec::new(), |best| best.curve.points().to_vec());
         let all = || others.iter().chain([&selected, &best]).flatten();

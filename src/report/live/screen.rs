@@ -8,7 +8,7 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Borders, Clear, Paragraph};
 
-use super::board::{Best, Board};
+use super::board::{Best, Board, Lane};
 use super::event::Request;
 use super::theme::Theme;
 use super::ui::{List, Ui};
@@ -55,13 +55,13 @@ pub fn draw(frame: &mut Frame, board: &Board, ui: &mut Ui, theme: Theme, keys: b
         curves(frame, above, board, &ranking, ui, theme);
         lanes_of(frame, below, board, theme, now);
     } else {
-        // The chart has the larger part where little runs.
+        // The chart has the larger part where few can run.
         let rows = match ui.list {
-            List::Running => board.counts().running as u16,
+            List::Running => slots(board) as u16,
             List::Best => ranking.len() as u16,
         };
-        let chart =
-            if body.height < 12 { 0 } else { (body.height / 2).max(body.height.saturating_sub(rows + 2)) };
+        let chart = (body.height / 2).max(body.height.saturating_sub(rows.max(4) + 2));
+        let chart = if body.height < 12 { 0 } else { chart };
         let [above, below] =
             Layout::vertical([Constraint::Length(chart.min(body.height)), Constraint::Min(0)]).areas(body);
         table::draw(frame, below, board, &ranking, ui, theme);
@@ -107,6 +107,10 @@ fn header<'a>(board: &Board, best: Option<&Best>, area: Rect, theme: Theme, now:
     lines
 }
 
+fn slots(board: &Board) -> usize {
+    board.lanes.iter().map(Lane::slots).sum()
+}
+
 /// " 12 of 64 trained ━━━━━━───── 18 %  1m 05s, 3m 12s left"
 fn progress<'a>(board: &Board, width: u16, theme: Theme, now: Instant) -> Line<'a> {
     let (ended, share) = (board.counts().ended(), board.share());
@@ -147,23 +151,21 @@ fn counts<'a>(board: &Board, theme: Theme) -> Line<'a> {
 }
 
 fn speed<'a>(board: &Board, now: Instant) -> Line<'a> {
-    let slots: usize = board.lanes.iter().map(super::board::Lane::slots).sum();
     let (speed, models) = (rate(board.samples_per_s()), words::models(board.models_per_s(now)));
-    let busy = board
-        .utilisation(now)
-        .map_or(String::new(), |share| format!(", {} of the time", words::share(share)));
+    let busy =
+        board.utilisation(now).map_or(String::new(), |share| format!(", {} in use", words::share(share)));
     let lanes = counted(board.lanes.len() as u64, "lane");
     let running = count(board.counts().running);
     Line::from(format!(
-        " {speed} samples/s  {models}  {running}/{} slots of {lanes} in use{busy}",
-        count(slots as u64)
+        " {speed} samples/s  {models}  {running}/{} slots on {lanes}{busy}",
+        count(slots(board) as u64)
     ))
 }
 
 fn lanes_of(frame: &mut Frame, area: Rect, board: &Board, theme: Theme, now: Instant) {
     let title = Span::styled(" lanes ", theme.title());
     let block = Block::new().borders(Borders::TOP).border_style(theme.dim()).title(title);
-    let line = |lane: &super::board::Lane| {
+    let line = |lane: &Lane| {
         let busy = board.lane_utilisation(lane, now).map_or("?".into(), words::share);
         let slots = format!("{}/{}", lane.members.len(), lane.slots());
         let speed = rate(lane.samples_per_s());
@@ -179,6 +181,11 @@ fn lanes_of(frame: &mut Frame, area: Rect, board: &Board, theme: Theme, now: Ins
 /// What is happening that a person should know, and the keys.
 fn footer<'a>(board: &Board, ui: &Ui, keys: bool, area: Rect, theme: Theme, now: Instant) -> Vec<Line<'a>> {
     let mut lines = Vec::new();
+    let selected = ui.find(board).and_then(|(_, place)| board.member(place));
+    if let Some(member) = selected.filter(|_| ui.list == List::Running && area.height >= 16) {
+        let text = format!(" ▶ {}  {}", words::name(member.key), words::params(&member.params));
+        lines.push(Line::styled(text, theme.accent()));
+    }
     let message = board.messages().1.back();
     if let Some(message) = message.filter(|_| area.height >= 12) {
         lines.push(Line::styled(format!(" {}", message.replace('\n', "  ")), theme.warn()));

@@ -38,7 +38,7 @@ fn running(frame: &mut Frame, area: Rect, board: &Board, ui: &mut Ui, theme: The
         Column("epoch", 9, 1),
         Column("val loss", 8, 0),
         Column(score, 7, 2),
-        Column("smp/s", 5, 7),
+        Column("samp/s", 6, 7),
         Column("status", 8, 3),
     ];
     let at = ui.resolve(board);
@@ -63,7 +63,7 @@ fn running(frame: &mut Frame, area: Rect, board: &Board, ui: &mut Ui, theme: The
         (cells, words::params(&member.params), style)
     });
     let title = format!(" running {} ", count(board.counts().running));
-    table(frame, area, &columns, rows, at.map(|(row, _)| row), &view, (title, "Tab: the best "), theme);
+    table(frame, area, &columns, rows, at.map(|(row, _)| row), &view, (title, " Tab: the best "), theme);
 }
 
 fn best(frame: &mut Frame, area: Rect, board: &Board, ranking: &[Best], ui: &mut Ui, theme: Theme) {
@@ -99,7 +99,7 @@ fn best(frame: &mut Frame, area: Rect, board: &Board, ranking: &[Best], ui: &mut
         (cells, words::params(best.params), if rank == 0 { theme.good() } else { Style::new() })
     });
     let title = format!(" best {} ", ranking.len());
-    table(frame, area, &columns, rows, at, &view, (title, "Tab: what runs "), theme);
+    table(frame, area, &columns, rows, at, &view, (title, " Tab: what runs "), theme);
 }
 
 /// The rows that are seen.
@@ -113,7 +113,7 @@ impl View {
     fn new(area: Rect, at: usize, all: usize, ui: &mut Ui) -> View {
         // The rule with the title, and the headings.
         let rows = usize::from(area.height.saturating_sub(2));
-        let first = ui.first.min(all.saturating_sub(rows)).clamp((at + 1).saturating_sub(rows), at);
+        let first = ui.first.min(all.saturating_sub(rows)).max((at + 1).saturating_sub(rows)).min(at);
         (ui.first, ui.page) = (first, rows.max(1));
         View { first, rows }
     }
@@ -156,8 +156,11 @@ fn table(
     if with_params {
         header.push(Line::from("parameters"));
     }
-    let title = vec![Span::styled(title, theme.title()), Span::styled(hint, theme.dim())];
-    let block = Block::new().borders(Borders::TOP).border_style(theme.dim()).title(Line::from(title));
+    let block = Block::new()
+        .borders(Borders::TOP)
+        .border_style(theme.dim())
+        .title(Span::styled(title, theme.title()))
+        .title(Line::styled(hint, theme.dim()).right_aligned());
     let mut state = TableState::new().with_selected(selected.map(|row| row - view.first));
     let table = Table::new(rows, widths)
         .header(Row::new(header).style(theme.dim()))

@@ -44,7 +44,27 @@ impl Theme {
         Style::new().add_modifier(Modifier::REVERSED)
     }
 
+    /// Of curves.
     pub fn marker(self) -> Marker {
         if self.braille { Marker::Braille } else { Marker::Dot }
+    }
+
+    /// Of the selected curve: without colours it has a form of its own.
+    pub fn selected_marker(self) -> Marker {
+        match (self.colours, self.braille) {
+            (true, _) => self.marker(),
+            (false, true) => Marker::Dot,
+            (false, false) => Marker::Block,
+        }
+    }
+
+    /// A sample of curves with that marker, for a legend.
+    pub fn sample(self, marker: Marker) -> &'static str {
+        match marker {
+            _ if self.colours => "━ ",
+            Marker::Braille => "⠒ ",
+            Marker::Dot => "• ",
+            _ => "█ ",
+        }
     }
 }

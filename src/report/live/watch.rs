@@ -1,6 +1,7 @@
 //! The thread that shows a sweep, and the handle by which lanes tell it what happens.
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -35,7 +36,8 @@ pub struct LiveOptions {
 /// Shows a running sweep on stderr: a view of the whole terminal where that is possible, else lines.
 ///
 /// The view is for terminals that can draw it, and be asked for keys: not with `TERM=dumb`, not in a CI job (`CI`),
-/// not in the background. It is without colours where `NO_COLOR` asks for that.
+/// not in the background. It is without colours where `NO_COLOR` asks for that. While it is there, Ctrl-C is a key:
+/// it comes as [`Request::Interrupt`], not as a signal.
 pub struct Live {
     shared: Option<Arc<Shared>>,
     thread: Option<JoinHandle<()>>,
@@ -88,7 +90,9 @@ impl Live {
         let thread = thread::Builder::new().name("live".into()).spawn(move || {
             let mut lines = Lines::default();
             if let Some(screen) = screen {
-                let whole = view(&theirs, screen, &wants, theme, options.at_once);
+                // A mistake in drawing ends the view, not the telling: the panic has been told.
+                let drawn = AssertUnwindSafe(|| view(&theirs, screen, &wants, theme, options.at_once));
+                let whole = catch_unwind(drawn).unwrap_or(false);
                 let said = lines.messages(&theirs.board());
                 lines::write(&mut io::stderr(), &said);
                 if whole {

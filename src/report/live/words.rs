@@ -31,7 +31,7 @@ pub fn short(x: f64) -> String {
     if size != 0.0 && !(1e-3..1e6).contains(&size) { format!("{rounded:e}") } else { rounded.to_string() }
 }
 
-/// "12", or "12/3" with its seed where that is wanted.
+/// "trial 12 seed 0"; of the final comparison "final of trial 12 seed 7".
 pub fn name(key: Key) -> String {
     let stage = if key.is_final { "final of " } else { "" };
     format!("{stage}trial {} seed {}", count(key.trial), key.seed)
