@@ -2,9 +2,10 @@
 
 mod common;
 
-use common::invariance;
 use common::tolerances::{HARD_VARIANCE_F32, HARD_VARIANCE_RUNNING_F32, pytorch_f32};
+use common::training::{EAGER, LAZY, digits, factory};
 use common::{gpu, pytorch};
+use common::{invariance, refill};
 
 macro_rules! on_gpu {
     ($($(#[$about:meta])* $name:ident: $body:expr;)*) => {$(
@@ -44,4 +45,16 @@ on_gpu! {
     columns_at_1e4_to_1e6_keep_their_digits:
         pytorch::offsets(&gpu::probe, HARD_VARIANCE_F32, HARD_VARIANCE_RUNNING_F32);
     rms_prop: pytorch::rms_prop(&gpu::probe, pytorch_f32(1.0));
+    a_refill_touches_its_slot_alone:
+        (0..4).for_each(|seed| refill::a_refill_touches_its_slot_alone(&gpu::make, seed));
+    a_stream_of_members_through_a_few_slots_trains_each_as_if_alone: {
+        let (factory, problem) = (factory(gpu::strict()).expect("an adapter"), digits(0.8));
+        let trainings = refill::stream_of(40, 0);
+        let alone = refill::each_alone(&factory, &trainings, &problem);
+        for pace in [EAGER, LAZY] {
+            let (found, moved) = refill::stream(&factory, &trainings, &problem, pace, 0);
+            assert!(moved > 10, "{moved}");
+            refill::assert_as_alone(&found, &alone, "stream");
+        }
+    };
 }

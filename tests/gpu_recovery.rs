@@ -4,6 +4,7 @@
 mod common;
 
 use std::cell::Cell;
+use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -86,8 +87,8 @@ impl Engine for OnLosing {
     fn info(&self) -> &EngineInfo {
         self.inner.info()
     }
-    fn members(&self) -> usize {
-        self.inner.members()
+    fn population(&self) -> &Arc<Population> {
+        self.inner.population()
     }
     fn initialize(&mut self) -> Result<(), EngineError> {
         self.call().initialize()
@@ -102,11 +103,15 @@ impl Engine for OnLosing {
     fn run_op(&mut self, op: Op, steps: &[StepRow]) -> Result<(), EngineError> {
         self.call().run_op(op, steps)
     }
-    fn read(&mut self, buffer: Buffer) -> Result<Vec<f32>, EngineError> {
-        self.call().read(buffer)
+    fn refill(&mut self, population: &Arc<Population>, slots: &[usize]) -> Result<(), EngineError> {
+        self.call().refill(population, slots)
     }
-    fn write(&mut self, buffer: Buffer, values: &[f32]) -> Result<(), EngineError> {
-        self.call().write(buffer, values)
+    /// One by one, so that there are many calls.
+    fn read_regions(&mut self, regions: &[(Buffer, Range<usize>)]) -> Result<Vec<Vec<f32>>, EngineError> {
+        regions.iter().map(|(buffer, range)| self.call().read_region(*buffer, range.clone())).collect()
+    }
+    fn write_region(&mut self, buffer: Buffer, start: usize, values: &[f32]) -> Result<(), EngineError> {
+        self.call().write_region(buffer, start, values)
     }
 }
 
@@ -158,13 +163,14 @@ fn a_lost_device_fails_every_call() {
     for _ in 0..2 {
         let steps = case.training_steps(3, 4);
         let op = Op::Gather;
-        let results: [(&str, Result<(), EngineError>); 7] = [
+        let results: [(&str, Result<(), EngineError>); 8] = [
             ("write", engine.write(Buffer::Params, &values)),
             ("run_op", engine.run_op(op, &steps)),
             ("initialize", engine.initialize()),
             ("run", engine.run(StepKind::Train, &steps).map(drop)),
             ("evaluate", engine.run(StepKind::Evaluate, &case.evaluation_steps()).map(drop)),
             ("read", engine.read(Buffer::Params).map(drop)),
+            ("refill", engine.refill(&case.population, &[0])),
             ("make", make().map(drop)),
         ];
         for (call, result) in results {

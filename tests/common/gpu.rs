@@ -1,6 +1,6 @@
 //! GPU engines for tests: which adapter runs, and what is done where there is none.
 
-use std::sync::{Arc, Mutex, Once, PoisonError};
+use std::sync::{Arc, Once};
 
 use bngpu::engine::Engine;
 use bngpu::engine::gpu::{Device, GpuEngine, GpuOptions};
@@ -8,9 +8,6 @@ use bngpu::population::Population;
 use bngpu::step::memory::Table;
 
 use super::probe::{Probe, Single};
-
-/// Devices and pipelines are made one at a time (wgpu#10234).
-static MAKING: Mutex<()> = Mutex::new(());
 
 /// The first adapter of the machine; `BNGPU_TEST_ADAPTER` names another by a part of its name.
 pub fn adapter() -> Option<wgpu::Adapter> {
@@ -35,14 +32,12 @@ pub fn adapter() -> Option<wgpu::Adapter> {
 /// A fresh device with the given options on the test adapter.
 pub fn device(options: GpuOptions) -> Option<Arc<Device>> {
     let adapter = adapter()?;
-    let _one = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
     Some(Arc::new(Device::open(&adapter, options).unwrap_or_else(|e| panic!("{e}"))))
 }
 
 /// An engine with the given options on the test adapter.
 pub fn engine(population: &Arc<Population>, table: &Arc<Table>, options: GpuOptions) -> Option<GpuEngine> {
     let device = device(options)?;
-    let _one = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
     Some(GpuEngine::new(device, population.clone(), table.clone()).unwrap_or_else(|e| panic!("{e}")))
 }
 

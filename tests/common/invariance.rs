@@ -20,9 +20,9 @@ use super::random_population::{Case, Rng, Space, plain, random_table};
 const PERSISTENT: [Buffer; 3] = [Buffer::Params, Buffer::Moments, Buffer::Stats];
 
 /// All of an engine's memory, role by role.
-type Snapshot = Vec<Vec<f32>>;
+pub type Snapshot = Vec<Vec<f32>>;
 
-fn snapshot(engine: &mut dyn Engine) -> Snapshot {
+pub fn snapshot(engine: &mut dyn Engine) -> Snapshot {
     Buffer::ALL.iter().map(|&b| engine.read(b).unwrap_or_else(|e| panic!("read {b:?}: {e}"))).collect()
 }
 
@@ -33,7 +33,12 @@ fn restore(engine: &mut dyn Engine, snapshot: &Snapshot) {
 }
 
 /// One member's region of a role.
-fn region<'a>(snapshot: &'a Snapshot, population: &Population, member: usize, buffer: Buffer) -> &'a [f32] {
+pub fn region<'a>(
+    snapshot: &'a Snapshot,
+    population: &Population,
+    member: usize,
+    buffer: Buffer,
+) -> &'a [f32] {
     let at = population.bases[member][buffer as usize];
     &snapshot[buffer as usize][at..at + population.members[member].sizes[buffer as usize]]
 }
@@ -431,7 +436,7 @@ pub fn small_and_flat_batches(make: &Make) {
             let mut engine = make(population.clone(), table.clone());
             engine.initialize().expect("initialises");
             for s in 0..2 * epoch.len() as u64 {
-                let row = |m: &Member| training_step(&m.training, &m.walk, s, 1000);
+                let row = |m: &Arc<Member>| training_step(&m.training, &m.walk, s, 1000);
                 let steps: Vec<StepRow> = population.members.iter().map(row).collect();
                 let records = run(&mut *engine, StepKind::Train, &steps);
                 for (m, record) in records.iter().enumerate() {

@@ -9,5 +9,6 @@ pub mod invariance;
 pub mod probe;
 pub mod pytorch;
 pub mod random_population;
+pub mod refill;
 pub mod tolerances;
 pub mod training;

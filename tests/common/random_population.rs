@@ -169,7 +169,8 @@ pub fn random_member(rng: &mut Rng, space: &Space, loss: Loss, inputs: usize, tr
     }
 }
 
-fn random_training(rng: &mut Rng, space: &Space) -> Training {
+/// A training whose network and hyperparameters are drawn from `space`.
+pub fn random_training(rng: &mut Rng, space: &Space) -> Training {
     let depth = rng.between(0, space.depth);
     let batch_norm = rng.chance(0.6).then(|| BatchNorm {
         eps: rng.pick(&[1e-8, 1e-5, 1e-3]),

@@ -10,7 +10,7 @@ use bngpu::engine::gpu::{GpuFactory, GpuOptions};
 use bngpu::population::Population;
 use bngpu::run::RunError;
 use bngpu::spec::{Activation, BatchNorm, Init, Length, Network, Optimizer, Schedule, Training};
-use bngpu::train::{Checkpoint, Events, Pace, Problem, Stop, TrainError, Trainer, member};
+use bngpu::train::{Checkpoint, Events, MemberCheckpoint, Pace, Problem, Stop, TrainError, Trainer, member};
 
 use super::gpu;
 
@@ -85,8 +85,12 @@ impl Events for Told {
     fn message(&mut self, text: &str) {
         self.messages.push(text.into());
     }
-    fn checkpoint(&mut self, _: &Population, checkpoint: &Checkpoint) -> Result<(), RunError> {
-        self.checkpoints.push(checkpoint.clone());
+    fn checkpoint(
+        &mut self,
+        _: &Population,
+        checkpoint: &[Option<MemberCheckpoint>],
+    ) -> Result<(), RunError> {
+        self.checkpoints.push(checkpoint.to_vec());
         Ok(())
     }
     fn checkpoint_path(&self) -> Option<std::path::PathBuf> {
@@ -104,7 +108,7 @@ pub fn train(
     let mut told = Told::default();
     let member = member(training, problem).expect("a possible training");
     let population = Arc::new(Population::new(vec![member]));
-    let trainer = Trainer::new(factory, population, problem, None, pace, &mut told);
+    let trainer = Trainer::new(factory, population, problem, Vec::new(), pace, &mut told);
     let result = trainer.and_then(|mut trainer| trainer.run(&mut told, &Stop::default()));
     (result.map(|done| assert!(done, "nobody asked it to stop")), told)
 }
@@ -112,18 +116,28 @@ pub fn train(
 /// That two trainings ended in the same bits: weights, moments, running statistics, losses of every epoch.
 #[track_caller]
 pub fn assert_same(found: &Told, expected: &Told, what: &str) {
-    let [found, expected] = [found, expected]
-        .map(|told| told.checkpoints.last().unwrap_or_else(|| panic!("{what}: no checkpoint")));
-    let bits = |checkpoint: &Checkpoint| {
-        let weights = &checkpoint.weights;
+    let [found, expected] = [found, expected].map(|told| {
+        let last = told.checkpoints.last().unwrap_or_else(|| panic!("{what}: no checkpoint"));
+        last[0].as_ref().unwrap_or_else(|| panic!("{what}: no member"))
+    });
+    assert_same_member(found, expected, what);
+}
+
+/// That a member came to the same bits.
+#[track_caller]
+pub fn assert_same_member(found: &MemberCheckpoint, expected: &MemberCheckpoint, what: &str) {
+    let bits = |member: &MemberCheckpoint| {
+        let weights = &member.weights;
         // The batch's own statistics, which stand behind the running ones, count for their step alone.
         [&weights.params, &weights.moments].map(|v| v.iter().map(|x| x.to_bits()).collect::<Vec<_>>())
     };
     assert!(bits(found) == bits(expected), "{what}: other weights than undisturbed");
-    let epochs = |checkpoint: &Checkpoint| {
-        let history = checkpoint.members[0].history.iter();
+    let epochs = |member: &MemberCheckpoint| {
+        let history = member.history.iter();
         let bits = history.map(|m| (m.step, m.train_loss.to_bits(), m.val_loss.map(f64::to_bits)));
         bits.collect::<Vec<_>>()
     };
     assert_eq!(epochs(found), epochs(expected), "{what}: another record than undisturbed");
+    assert_eq!(found.best, expected.best, "{what}: another best model than undisturbed");
+    assert_eq!(found.state.ended, expected.state.ended, "{what}: another end than undisturbed");
 }
