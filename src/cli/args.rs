@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 
-use crate::spec::{Count, LogLevel, PartialConfig, Real, PartialSweep, SPACE_SYNTAX};
+use crate::spec::{Count, LogLevel, PartialConfig, PartialSweep, Real, SPACE_SYNTAX};
 
 /// Trains batch-normalised neural networks on any GPU, or on the CPU.
 #[derive(Clone, Debug, Parser)]

@@ -16,14 +16,14 @@ use clap::{CommandFactory, FromArgMatches};
 use clap_complete::Shell;
 
 pub use args::{
-    Cli, Command, CommonArgs, CompletionsArgs, DevicesArgs, EvalArgs, LrFindArgs, MergeArgs, PredictArgs, ReportArgs,
-    ReportingArgs, ReproArgs, ResumeArgs, SplitArg, SweepArgs, TrainArgs, WeightsArg,
+    Cli, Command, CommonArgs, CompletionsArgs, DevicesArgs, EvalArgs, LrFindArgs, MergeArgs, PredictArgs,
+    ReportArgs, ReportingArgs, ReproArgs, ResumeArgs, SplitArg, SweepArgs, TrainArgs, WeightsArg,
 };
 pub use exit::Exit;
 
 use crate::spec::{
-    Bytes, ConfigError, Count, PartialConfig, PartialSweep, Real, RunRequest, Seed, SweepOptions, SweepRequest,
-    any_case, resolve, resolve_sweep, shard_of, text,
+    Bytes, ConfigError, Count, PartialConfig, PartialSweep, Real, RunRequest, Seed, SweepOptions,
+    SweepRequest, any_case, resolve, resolve_sweep, shard_of, text,
 };
 
 /// The whole command line, with each default of `train` in its help; of a flag given twice the

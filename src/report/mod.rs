@@ -2,8 +2,8 @@
 //!
 //! Nothing here computes or decides; it reads events and the files of a run.
 
-pub mod page;
 pub mod live;
+pub mod page;
 mod progress;
 mod result;
 pub mod stdout;

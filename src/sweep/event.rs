@@ -1,7 +1,7 @@
 //! What a sweep tells while it runs, and what a person who watches can ask of it.
 
-use crate::spec::Params;
 use super::{Stage, TrialRecord};
+use crate::spec::Params;
 
 /// A lane: one device with its queue.
 #[derive(Clone, Debug, PartialEq, Eq)]

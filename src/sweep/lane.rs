@@ -10,8 +10,8 @@ use crate::population::{Member, Population};
 use crate::run::{EpochMetrics, RunError};
 use crate::spec::{Params, RunRequest, SweepRequest};
 use crate::train::{
-    Advance, Arrival, Ended, Events, MemberCheckpoint, MemberState, Pace, Problem, Stop, TrainError,
-    Trainer, member,
+    Advance, Arrival, Ended, Events, MemberCheckpoint, MemberState, Pace, Problem, Stop, TrainError, Trainer,
+    member,
 };
 
 use super::event::SweepEvent;
@@ -127,9 +127,9 @@ impl Shared<'_> {
         trained: Option<(&RunRequest, &Member, &MemberState)>,
         lane: usize,
     ) -> Result<(), RunError> {
-        let (value, epochs, slot) = (record.value(self.request.objective), record.epochs, record.slot);
+        let (value, slot) = (record.value(self.request.objective), record.slot);
         lock(self.sink).ended(record.clone(), trained)?;
-        lock(&self.desk).scheduler.ended(id, value, epochs);
+        lock(&self.desk).scheduler.ended(id, value);
         self.changed.notify_all();
         (self.tell)(SweepEvent::Ended { lane, slot, record: Box::new(record) });
         Ok(())
@@ -288,7 +288,8 @@ impl Lane<'_, '_> {
         let is_meant = |running: &Option<Running>| {
             running.as_ref().is_some_and(|running| finish.is_some() || desk.stops.contains(&running.id))
         };
-        let meant: Vec<usize> = (0..self.running.len()).filter(|&slot| is_meant(&self.running[slot])).collect();
+        let meant: Vec<usize> =
+            (0..self.running.len()).filter(|&slot| is_meant(&self.running[slot])).collect();
         for slot in &meant {
             if let Some(running) = &self.running[*slot] {
                 desk.stops.remove(&running.id);
@@ -377,7 +378,8 @@ impl Lane<'_, '_> {
                 self.finish(trainer, slot)
             }
             Verdict::Park => {
-                let mut events = LaneEvents { shared: self.shared, lane: self.lane, running: &mut self.running };
+                let mut events =
+                    LaneEvents { shared: self.shared, lane: self.lane, running: &mut self.running };
                 let at = trainer.take(slot, &mut events)?;
                 self.running[slot] = None;
                 (self.shared.tell)(SweepEvent::Parked { trial: id.trial, seed: id.seed });
@@ -394,8 +396,7 @@ impl Lane<'_, '_> {
     fn finish(&mut self, trainer: &mut Trainer, slot: usize) -> Result<(), TrainError> {
         let Some(running) = self.running[slot].as_ref() else { return Ok(()) };
         let (id, shared) = (running.id, self.shared);
-        let place =
-            Place { lane: self.lane, device: self.device.clone(), slot, started: running.started };
+        let place = Place { lane: self.lane, device: self.device.clone(), slot, started: running.started };
         let mut record = shared.record(id, &running.params, &place);
         let rungs = lock(&shared.desk).scheduler.rungs().to_vec();
         let state = trainer.members()[slot].clone();
@@ -475,7 +476,11 @@ impl Events for LaneEvents<'_, '_> {
         (self.shared.tell)(SweepEvent::Message(text.into()));
     }
 
-    fn checkpoint(&mut self, population: &Population, checkpoint: &[Option<MemberCheckpoint>]) -> Result<(), RunError> {
+    fn checkpoint(
+        &mut self,
+        population: &Population,
+        checkpoint: &[Option<MemberCheckpoint>],
+    ) -> Result<(), RunError> {
         let mut sink = lock(self.shared.sink);
         for (slot, at) in checkpoint.iter().enumerate() {
             if let (Some(at), Some(running)) = (at, &self.running[slot])

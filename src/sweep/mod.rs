@@ -23,6 +23,6 @@ pub mod trials;
 
 pub use event::{LaneInfo, Request, SweepEvent};
 pub use record::{CurvePoint, Stage, TrialRecord, TrialStatus};
-pub use schedule::Told;
 pub use study::Study;
+pub use tpe::Told;
 pub use trials::{TRIALS, read_trials};

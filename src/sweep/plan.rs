@@ -55,9 +55,10 @@ pub fn fit(source: &DeviceSource, members: &[&Member], slots: usize, lanes: usiz
     let largest = source.largest_role().unwrap_or(u64::MAX);
     let all = source.memory().map_or(u64::MAX, |bytes| (bytes as f64 * SHARE) as u64) / lanes.max(1) as u64;
     let fits = |room: &Room| {
-        let roles = room.sizes.iter().all(|&elements| {
-            4 * elements as u64 <= largest && u32::try_from(elements).is_ok()
-        });
+        let roles = room
+            .sizes
+            .iter()
+            .all(|&elements| 4 * elements as u64 <= largest && u32::try_from(elements).is_ok());
         roles && room.bytes() <= all
     };
     // The most that fit, by halving the interval.

@@ -8,7 +8,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::spec::{Halving, Params};
+use super::study::Study;
+use super::tpe::Told;
+use crate::spec::{Halving, Params, Strategy};
 
 /// One training of a trial.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -17,23 +19,21 @@ pub struct TrainingId {
     pub seed: u64,
 }
 
-/// A trial that has ended, as a strategy that learns sees it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Told {
-    pub trial: u64,
-    pub params: Params,
-    /// The objective, lower is better; none if it diverged or failed.
-    pub value: Option<f64>,
-    /// Epochs that it reached.
-    pub epochs: u64,
-}
-
 /// Where the settings of the trials come from.
 pub trait Proposals: Send {
     /// The settings of a trial; `told` are all trials numbered below `trial` - [`Proposals::window`], in order.
     fn params(&self, trial: u64, told: &[Told]) -> Params;
     /// How many trials go on at once before the next proposal waits for results; none if results do not matter.
     fn window(&self) -> Option<u64>;
+}
+
+impl Proposals for Study {
+    fn params(&self, trial: u64, told: &[Told]) -> Params {
+        Study::params(self, trial, told)
+    }
+    fn window(&self) -> Option<u64> {
+        (self.strategy() == Strategy::Tpe).then(|| Study::window(self))
+    }
 }
 
 /// What a lane that has a free slot is told to do.
@@ -62,8 +62,8 @@ pub enum Verdict {
 struct Training {
     /// Objective at each rung reached, infinite where it diverged.
     rungs: Vec<f64>,
-    /// Objective and epochs at its end.
-    ended: Option<(f64, u64)>,
+    /// Objective at its end.
+    ended: Option<f64>,
 }
 
 #[derive(Clone, Debug)]
@@ -218,26 +218,26 @@ impl<P> Scheduler<P> {
         std::mem::take(&mut self.dropped)
     }
 
-    /// `id` has ended after `epochs` epochs, for whatever reason; `value` is its objective, lower is better, none if
+    /// `id` has ended, for whatever reason; `value` is its objective, lower is better, none if
     /// it diverged or failed.
-    pub fn ended(&mut self, id: TrainingId, value: Option<f64>, epochs: u64) {
+    pub fn ended(&mut self, id: TrainingId, value: Option<f64>) {
         self.running.remove(&id);
         self.ready.remove(&id);
         self.parked.remove(&id);
         if let Some((at, s)) = self.place(id) {
             self.fresh.remove(&(at, s));
             let value = value.filter(|value| value.is_finite()).unwrap_or(f64::INFINITY);
-            self.trials[at].trainings[s].ended.get_or_insert((value, epochs));
+            self.trials[at].trainings[s].ended.get_or_insert(value);
             self.decide();
         }
     }
 
     /// A training that ended in an earlier process, with what it had at the rungs.
-    pub fn restore_ended(&mut self, id: TrainingId, rungs: &[Option<f64>], value: Option<f64>, epochs: u64) {
+    pub fn restore_ended(&mut self, id: TrainingId, rungs: &[Option<f64>], value: Option<f64>) {
         if let Some((at, s)) = self.place(id) {
             let values = rungs.iter().map(|value| value.unwrap_or(f64::INFINITY));
             self.trials[at].trainings[s].rungs = values.take(self.rungs.len()).collect();
-            self.ended(id, value, epochs);
+            self.ended(id, value);
         }
     }
 
@@ -308,7 +308,7 @@ impl<P> Scheduler<P> {
                 Some(window) => {
                     let number = self.trials[at].number;
                     let below = self.trials[..at].iter().filter(|trial| trial.number + window < number);
-                    below.map(Trial::told).collect::<Option<Vec<_>>>()?
+                    below.map(|trial| trial.told(&self.rungs)).collect::<Option<Vec<_>>>()?
                 }
             };
             self.trials[at].params = Some(self.proposals.params(self.trials[at].number, &told));
@@ -362,16 +362,16 @@ impl<P> Scheduler<P> {
 impl Trial {
     /// Mean objective of all seeds at a rung; none if one has yet to reach it. What ended before counts as it ended.
     fn value_at(&self, rung: usize) -> Option<f64> {
-        let of = |t: &Training| t.rungs.get(rung).copied().or(t.ended.map(|(value, _)| value));
+        let of = |t: &Training| t.rungs.get(rung).copied().or(t.ended);
         self.trainings.iter().map(of).sum::<Option<f64>>().map(|sum| sum / self.trainings.len() as f64)
     }
 
-    fn told(&self) -> Option<Told> {
+    fn told(&self, rungs: &[u64]) -> Option<Told> {
         let ends = self.trainings.iter().map(|t| t.ended).collect::<Option<Vec<_>>>()?;
-        let mean = ends.iter().map(|(value, _)| value).sum::<f64>() / ends.len() as f64;
-        let epochs = ends.iter().map(|&(_, epochs)| epochs).min().unwrap_or(0);
+        let mean = ends.iter().sum::<f64>() / ends.len() as f64;
+        let rung = self.stopped.map_or(u64::MAX, |rung| rungs[rung]);
         let params = self.params.clone().unwrap_or_default();
-        Some(Told { trial: self.number, params, value: mean.is_finite().then_some(mean), epochs })
+        Some(Told { trial: self.number, params, value: mean.is_finite().then_some(mean), rung })
     }
 }
 
@@ -441,7 +441,7 @@ mod tests {
             while let Some((id, epoch)) = turn.pop_front() {
                 let epoch = epoch + 1;
                 if epoch == epochs {
-                    scheduler.ended(id, Some(objective(id, epoch)), epoch);
+                    scheduler.ended(id, Some(objective(id, epoch)));
                     assert_eq!(ends.insert(id, (epoch, false)), None, "{id:?} ends once");
                     continue;
                 }
@@ -449,12 +449,12 @@ mod tests {
                     Verdict::GoOn => running.push((id, epoch)),
                     Verdict::Park => scheduler.park(id, epoch),
                     Verdict::Stop => {
-                        scheduler.ended(id, Some(objective(id, epoch)), epoch);
+                        scheduler.ended(id, Some(objective(id, epoch)));
                         assert_eq!(ends.insert(id, (epoch, true)), None, "{id:?} ends once");
                     }
                 }
                 for (id, epoch) in scheduler.dropped() {
-                    scheduler.ended(id, Some(objective(id, epoch)), epoch);
+                    scheduler.ended(id, Some(objective(id, epoch)));
                     assert_eq!(ends.insert(id, (epoch, true)), None, "{id:?} ends once");
                 }
             }
@@ -472,7 +472,7 @@ mod tests {
                 order.shuffle(random);
                 for (id, (epoch, _)) in order {
                     let values: Vec<_> = at(id, epoch).into_iter().map(Some).collect();
-                    scheduler.restore_ended(id, &values, Some(objective(id, epoch)), epoch);
+                    scheduler.restore_ended(id, &values, Some(objective(id, epoch)));
                 }
                 for (id, epoch) in begun {
                     let epoch = random.random_range(0..=epoch);
@@ -481,7 +481,7 @@ mod tests {
                     }
                 }
                 for (id, epoch) in scheduler.dropped() {
-                    scheduler.ended(id, Some(objective(id, epoch)), epoch);
+                    scheduler.ended(id, Some(objective(id, epoch)));
                     assert_eq!(ends.insert(id, (epoch, true)), None, "{id:?} ends once");
                 }
             }
@@ -543,14 +543,14 @@ mod tests {
         assert!(matches!(s.next(), Next::Wait));
         assert_eq!(s.epoch(id(2), 1, 0.1), Verdict::Park);
         s.park(id(2), ());
-        s.ended(id(0), None, 0);
+        s.ended(id(0), None);
         assert_eq!(s.epoch(id(1), 1, 0.3), Verdict::GoOn, "the best of two, the other of which diverged");
         assert!(matches!(s.next(), Next::Train { id: TrainingId { trial: 2, .. }, from: Some(()), .. }));
         assert_eq!(s.epoch(id(1), 1, 0.3), Verdict::GoOn, "told again");
         assert_eq!(s.epoch(id(1), 2, 0.2), Verdict::GoOn);
-        s.ended(id(1), Some(0.2), 2);
+        s.ended(id(1), Some(0.2));
         assert_eq!(s.epoch(id(2), 3, 0.25), Verdict::Stop, "trial 1 ended at 0.2, by patience");
-        s.ended(id(2), Some(0.25), 3);
+        s.ended(id(2), Some(0.25));
         assert!(matches!(s.next(), Next::Done));
     }
 
@@ -566,10 +566,10 @@ mod tests {
         };
         let id = |trial| TrainingId { trial, seed: 0 };
         assert_eq!(begin(&mut s), 3);
-        s.ended(id(2), Some(1.0), 9);
-        s.ended(id(1), Some(1.0), 9);
+        s.ended(id(2), Some(1.0));
+        s.ended(id(1), Some(1.0));
         assert_eq!(begin(&mut s), 3, "trial 3 waits for trial 0");
-        s.ended(id(0), Some(1.0), 9);
+        s.ended(id(0), Some(1.0));
         assert_eq!(begin(&mut s), 6);
         assert_eq!(begun, [(0, 0), (1, 0), (2, 0), (3, 1), (4, 2), (5, 3)]);
     }

@@ -24,7 +24,8 @@ fn number(params: &Params, key: &str) -> f64 {
 fn kolmogorov_smirnov(mut xs: Vec<f64>, cdf: impl Fn(f64) -> f64) -> f64 {
     xs.sort_by(f64::total_cmp);
     let n = xs.len() as f64;
-    let distance = |(i, x): (usize, &f64)| (cdf(*x) - i as f64 / n).abs().max((cdf(*x) - (i + 1) as f64 / n).abs());
+    let distance =
+        |(i, x): (usize, &f64)| (cdf(*x) - i as f64 / n).abs().max((cdf(*x) - (i + 1) as f64 / n).abs());
     xs.iter().enumerate().map(distance).fold(0.0, f64::max)
 }
 
@@ -58,7 +59,8 @@ fn a_grid_counts_settings_only_where_their_choice_is_made() {
     // bn: 1 + 3; optimizer: adam 2·2, sgd 3, rmsprop 2; lr: 2.
     assert_eq!(study.len(), (1 + 3) * (4 + 3 + 2) * 2);
     let points: Vec<_> = (0..study.len()).map(|i| study.params(i, &[])).collect();
-    let distinct: HashSet<String> = points.iter().map(|point| serde_json::to_string(point).unwrap()).collect();
+    let distinct: HashSet<String> =
+        points.iter().map(|point| serde_json::to_string(point).unwrap()).collect();
     assert_eq!(distinct.len() as u64, study.len());
     for point in &points {
         assert_eq!(point.contains_key("bn-eps"), point["bn"] == true, "{point:?}");
@@ -143,7 +145,8 @@ fn sobol_sequences_are_more_even_than_random_draws() {
             "strategy = '{strategy}'\nseed = {seed}\ntrials = 256\n[space]\ndropout = '0..0.5'\nbeta1 = '0..0.5'\n\
              beta2 = '0..0.5'"
         ));
-        let at = |i| ["dropout", "beta1", "beta2"].map(|key| 2.0 * number(&study.params(i, &[]), key)).to_vec();
+        let at =
+            |i| ["dropout", "beta1", "beta2"].map(|key| 2.0 * number(&study.params(i, &[]), key)).to_vec();
         discrepancy(&(0..256).map(at).collect::<Vec<_>>())
     };
     for seed in 0..5 {
@@ -155,7 +158,8 @@ fn sobol_sequences_are_more_even_than_random_draws() {
 
 #[test]
 fn every_value_of_a_set_comes_equally_often() {
-    let study = study("strategy = 'random'\ntrials = 3000\n[space]\nactivation = 'relu,tanh,gelu'\nbn = 'both'");
+    let study =
+        study("strategy = 'random'\ntrials = 3000\n[space]\nactivation = 'relu,tanh,gelu'\nbn = 'both'");
     for (key, values) in [("activation", 3.0), ("bn", 2.0)] {
         let mut counts = std::collections::HashMap::<String, f64>::new();
         for i in 0..3000 {
@@ -173,7 +177,8 @@ fn best(toml: &str, objective: &dyn Fn(&Params) -> Option<f64>) -> f64 {
     let study = study(toml);
     let mut told: Vec<Told> = Vec::new();
     for trial in 0..study.len() {
-        let params = study.params(trial, &told[study.wants(trial).start as usize..study.wants(trial).end as usize]);
+        let params =
+            study.params(trial, &told[study.wants(trial).start as usize..study.wants(trial).end as usize]);
         let value = objective(&params);
         told.push(Told { trial, params, value, rung: 1 });
     }
@@ -282,14 +287,16 @@ fn trials_that_went_further_are_better_and_diverged_ones_last() {
 
 #[test]
 fn a_known_trial_is_not_proposed_again_while_there_are_others() {
-    let study = study("strategy = 'tpe'\npopulation = 1\ntrials = 40\n[space]\nlr = [1, 2, 3, 4]\nl2 = [0, 1, 2, 3]");
+    let study =
+        study("strategy = 'tpe'\npopulation = 1\ntrials = 40\n[space]\nlr = [1, 2, 3, 4]\nl2 = [0, 1, 2, 3]");
     let mut told: Vec<Told> = Vec::new();
     for trial in 0..40 {
         let params = study.params(trial, &told[..study.wants(trial).end as usize]);
         let value = Some(number(&params, "lr") + number(&params, "l2"));
         told.push(Told { trial, params, value, rung: 1 });
     }
-    let distinct: HashSet<String> = told.iter().map(|told| serde_json::to_string(&told.params).unwrap()).collect();
+    let distinct: HashSet<String> =
+        told.iter().map(|told| serde_json::to_string(&told.params).unwrap()).collect();
     assert!(distinct.len() >= 14, "{} of 16", distinct.len());
 }
 

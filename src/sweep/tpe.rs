@@ -78,7 +78,8 @@ fn candidate(dimension: &Dimension, ranked: &[&Told], random: &mut rand::rngs::C
     let built = range.ok().and_then(|range| {
         TpeOptimizerBuilder::new().gamma(share.max(0.0)).candidates(CANDIDATES).build(estimator, range).ok()
     });
-    let mut optimizer = built.unwrap_or_else(|| unreachable!("a domain has values, and shares are in [0, 1]"));
+    let mut optimizer =
+        built.unwrap_or_else(|| unreachable!("a domain has values, and shares are in [0, 1]"));
     for (rank, told) in ranked.iter().enumerate() {
         let value = told.params.get(&dimension.key).and_then(|value| domain.position(value));
         let x = value.map_or(f64::NAN, |position| position * scale);

@@ -13,7 +13,7 @@ use crate::run::{Architecture, LayerTensors, ModelFile, RunDir, RunError, RunFil
 use crate::spec::{PartialConfig, RunRequest, resolve};
 
 use super::model::{self, Weights};
-use super::{Best, MemberState, Inference, MemberCheckpoint, Problem, TrainError, TrainingState};
+use super::{Best, Inference, MemberCheckpoint, MemberState, Problem, TrainError, TrainingState};
 
 /// Keys of the metadata, besides the architecture's.
 const HYPERPARAMETERS: &str = "hyperparameters";

@@ -35,7 +35,8 @@ pub fn run(args: LrFindArgs) -> Result<Exit, Failure> {
     let base = resolve(flags, None)?;
     start_log(base.log, base.quiet, base.json);
     if !(args.from.0 > 0.0 && args.from.0 < args.to.0 && args.to.0.is_finite()) {
-        let text = format!("--from {} to --to {}: write two rates above 0, the lower first", args.from.0, args.to.0);
+        let text =
+            format!("--from {} to --to {}: write two rates above 0, the lower first", args.from.0, args.to.0);
         return Err(Failure::Usage(text));
     }
     if !(2..=1000).contains(&args.rates.0) {
@@ -65,11 +66,14 @@ pub fn run(args: LrFindArgs) -> Result<Exit, Failure> {
     let chance = chance(&search);
     let mut found = Vec::new();
     for bn in networks {
-        let of = |record: &&TrialRecord| bn.is_none_or(|bn| record.params.get("bn") == Some(&Value::Bool(bn)));
+        let of =
+            |record: &&TrialRecord| bn.is_none_or(|bn| record.params.get("bn") == Some(&Value::Bool(bn)));
         let losses: Vec<Option<f64>> = records
             .iter()
             .filter(of)
-            .map(|r| r.curve.last().and_then(|last| last.val_loss).filter(|_| r.status == TrialStatus::Completed))
+            .map(|r| {
+                r.curve.last().and_then(|last| last.val_loss).filter(|_| r.status == TrialStatus::Completed)
+            })
             .collect();
         let range = Usable::of(&rates, &losses, chance);
         if let Some(bn) = bn {
@@ -267,5 +271,4 @@ mod tests {
         assert_eq!(spaced(1e-4, 1.0, 5), [1e-4, 1e-3, 1e-2, 1e-1, 1.0]);
         assert_eq!(spaced(1e-3, 1e-1, 3), [1e-3, 1e-2, 1e-1]);
     }
-
 }

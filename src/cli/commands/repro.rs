@@ -11,7 +11,7 @@ use crate::report::text::{counted, duration};
 use crate::run::{RunDir, RunError, RunFile};
 use crate::spec::SweepRequest;
 use crate::sweep::outcome::digest;
-use crate::sweep::{Stage, TRIALS, read_trials, TrialRecord, TrialStatus};
+use crate::sweep::{Stage, TRIALS, TrialRecord, TrialStatus, read_trials};
 use crate::train::{Advance, Events, MemberState, Pace, Problem, Stop, Trainer, member};
 
 use super::search::params_text;
@@ -40,7 +40,10 @@ pub fn run(args: ReproArgs) -> Result<Exit, Failure> {
     let source = device(&request, &record, args.common.device.as_deref())?;
     tell("device", source.why());
     if source.name() != record.device {
-        tell("note", &format!("the sweep trained it on {}: another device has other last bits", record.device));
+        tell(
+            "note",
+            &format!("the sweep trained it on {}: another device has other last bits", record.device),
+        );
     }
     let seed = record.seed;
     tell("trial", &format!("{}, seed {seed}: {}", record.trial, params_text(&record.params)));

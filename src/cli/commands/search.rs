@@ -9,19 +9,19 @@ use crate::engine::DeviceRequest;
 use crate::engine::lanes::{self, DeviceSource};
 use crate::population::Member;
 use crate::report::text::{count, counted, duration};
+use crate::run::{RunDir, RunFile};
 use crate::spec::{Dimension, Domain, Params, Scale, SweepRequest};
 use crate::sweep::lane::{Desk, Shared, Sink};
 use crate::sweep::schedule::{Proposals, Scheduler, TrainingId};
 use crate::sweep::search::{self, LanePlan, StageEnd};
-use crate::sweep::{LaneInfo, Stage, Study, SweepEvent, plan};
-use crate::run::{RunDir, RunFile};
+use crate::sweep::{LaneInfo, Stage, Study, SweepEvent, Told, plan};
 use crate::train::{MemberCheckpoint, Problem, Stop, Stored, TrainError, member};
 
 use super::session::about;
 use super::{Failure, anchored, load_data, say, tell};
 
 /// Trials that stand for all in planning.
-const SAMPLE: u64 = 64;
+const SAMPLE: usize = 64;
 /// Trainings that wait, for each slot, before no new ones start.
 const WAITING: usize = 4;
 
@@ -157,7 +157,8 @@ impl Search {
             {
                 slots = plan::fit(&source, &all, speed.members, queues).unwrap_or(fits);
             }
-            rate += measured.map_or(0.0, |s| s.flops_per_s) * if source.is_processor() { 1.0 } else { queues as f64 };
+            rate += measured.map_or(0.0, |s| s.flops_per_s)
+                * if source.is_processor() { 1.0 } else { queues as f64 };
             self.lanes.extend((0..queues).map(|_| LanePlan { source: source.clone(), slots }));
         }
         let cost = |m: &Arc<Member>| plan::flops(m) * m.total_steps() as f64;
@@ -232,7 +233,13 @@ impl Search {
         let missing = self.request.trials.saturating_sub(self.trials().count() as u64);
         if let Some(shard) = request.shard {
             let others = counted(missing, "trial");
-            tell("note", &format!("shard {}/{}: {others} belong to other shards; `bngpu merge` joins them", shard.index, shard.count));
+            tell(
+                "note",
+                &format!(
+                    "shard {}/{}: {others} belong to other shards; `bngpu merge` joins them",
+                    shard.index, shard.count
+                ),
+            );
         }
         say("");
     }
@@ -272,7 +279,9 @@ impl Search {
 
     fn rungs(&self) -> Vec<u64> {
         match self.request.base.training.length {
-            crate::spec::Length::Epochs(epochs) => crate::sweep::schedule::rungs(self.request.halving, epochs),
+            crate::spec::Length::Epochs(epochs) => {
+                crate::sweep::schedule::rungs(self.request.halving, epochs)
+            }
             crate::spec::Length::Steps(_) => Vec::new(),
         }
     }
@@ -377,7 +386,8 @@ fn counted_slots(slots: &str) -> String {
 }
 
 fn no_room(source: &DeviceSource, members: &[&Member]) -> String {
-    let largest = members.iter().map(|m| m.sizes.iter().map(|&s| 4 * s as u64).sum::<u64>()).max().unwrap_or(0);
+    let largest =
+        members.iter().map(|m| m.sizes.iter().map(|&s| 4 * s as u64).sum::<u64>()).max().unwrap_or(0);
     let bytes = crate::report::text::bytes;
     let limit = [source.memory().map(|m| m / 2), source.largest_role()].into_iter().flatten().min();
     format!(
@@ -393,8 +403,12 @@ fn no_room(source: &DeviceSource, members: &[&Member]) -> String {
 pub struct Known(pub Vec<(u64, Params)>);
 
 impl Proposals for Known {
-    fn params(&self, trial: u64, _: &[crate::sweep::schedule::Told]) -> Params {
-        self.0.iter().find(|(number, _)| *number == trial).map(|(_, params)| params.clone()).unwrap_or_default()
+    fn params(&self, trial: u64, _: &[Told]) -> Params {
+        self.0
+            .iter()
+            .find(|(number, _)| *number == trial)
+            .map(|(_, params)| params.clone())
+            .unwrap_or_default()
     }
     fn window(&self) -> Option<u64> {
         None

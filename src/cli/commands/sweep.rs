@@ -220,20 +220,17 @@ fn stage(
 }
 
 /// Enters what earlier processes did into the schedule.
-fn restore(
-    search: &Search,
-    stage: Stage,
-    scheduler: &mut Scheduler<MemberCheckpoint>,
-    files: &SweepFiles,
-) {
+fn restore(search: &Search, stage: Stage, scheduler: &mut Scheduler<MemberCheckpoint>, files: &SweepFiles) {
     let objective = search.request.objective;
     for record in files.records().iter().filter(|record| record.stage == stage) {
         let value = record.value(objective);
-        scheduler.restore_ended(id(record.trial, record.seed), &record.rungs, value, record.epochs);
+        scheduler.restore_ended(id(record.trial, record.seed), &record.rungs, value);
     }
     let seeds = search.seeds(stage);
     for (id, dir, stored) in files.unfinished() {
-        let Some(params) = scheduler.params_of(id.trial).filter(|_| seeds.contains(&id.seed)) else { continue };
+        let Some(params) = scheduler.params_of(id.trial).filter(|_| seeds.contains(&id.seed)) else {
+            continue;
+        };
         let Some(at) = search.checkpoint(id, &params, &dir, &stored) else { continue };
         let rungs = scheduler.rungs().to_vec();
         let values = outcome::values_at(objective, &at.history, &rungs);
@@ -301,7 +298,9 @@ impl Watch {
         let asked = lock(&self.asked);
         while !over.load(Ordering::SeqCst) {
             match asked.recv_timeout(Duration::from_millis(50)) {
-                Ok(Request::StopTrial { trial, seed }) => drop(lock(&shared.desk).stops.insert(id(trial, seed))),
+                Ok(Request::StopTrial { trial, seed }) => {
+                    drop(lock(&shared.desk).stops.insert(id(trial, seed)))
+                }
                 Ok(Request::FinishEarly) => {
                     lock(&shared.desk).finish.get_or_insert_with(|| "the sweep was finished early".into());
                     self.end_early();
@@ -331,4 +330,8 @@ impl Watch {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum SweepStatus { Completed, Stopped, Interrupted }
+enum SweepStatus {
+    Completed,
+    Stopped,
+    Interrupted,
+}
