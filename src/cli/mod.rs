@@ -22,8 +22,8 @@ pub use args::{
 pub use exit::Exit;
 
 use crate::spec::{
-    Bytes, ConfigError, Count, PartialConfig, PartialSweep, Real, RunRequest, Seed, SweepOptions, SweepRequest,
-    any_case, resolve, resolve_sweep, shard_of, text,
+    Bytes, ConfigError, Count, PartialConfig, PartialSweep, Real, RunRequest, Seed, SweepOptions,
+    SweepRequest, any_case, resolve, resolve_sweep, shard_of, text,
 };
 
 /// The whole command line, with each default of `train` in its help; of a flag given twice the

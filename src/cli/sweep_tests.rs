@@ -69,7 +69,8 @@ fn sets_and_ranges_are_read_in_every_form() {
 
 #[test]
 fn single_values_are_not_searched() {
-    let one = request("--lr 0.5 --hidden 100x3 --bn --optimizer sgd --momentum 0.9 --nesterov --batch-size 7");
+    let one =
+        request("--lr 0.5 --hidden 100x3 --bn --optimizer sgd --momentum 0.9 --nesterov --batch-size 7");
     assert!(one.space.dimensions.is_empty());
     assert_eq!((one.trials, one.strategy), (1, Strategy::Grid));
     let training = &one.base.training;
@@ -80,7 +81,9 @@ fn single_values_are_not_searched() {
     assert!(request("--bn both --no-bn").base.training.network.batch_norm.is_none());
     assert!(request("--bn --lr 0.1").base.training.network.batch_norm.is_some());
     // Without any flag everything is as for `train`.
-    let Command::Train(train) = try_parse_from(["bngpu", "train"]).unwrap().command else { panic!("not train") };
+    let Command::Train(train) = try_parse_from(["bngpu", "train"]).unwrap().command else {
+        panic!("not train")
+    };
     assert_eq!(request("").base, train.request().unwrap());
 }
 
@@ -162,7 +165,8 @@ fn every_trial_is_repeated_by_train_alone() {
         let study = Study::new(&sweep).unwrap();
         for i in 0..study.len().min(20) {
             let params = study.params(i, &[]);
-            let run = sweep.run_request(&params, 77 + i).unwrap_or_else(|e| panic!("{args}: {params:?}: {e}"));
+            let run =
+                sweep.run_request(&params, 77 + i).unwrap_or_else(|e| panic!("{args}: {params:?}: {e}"));
             assert_eq!((run.training.seed, run.data.split_seed), (77 + i, sweep.base.data.split_seed));
             assert_eq!((run.training.max_time, run.training.length), (None, sweep.base.training.length));
             let config = PartialConfig::from_toml(&run.to_toml(), Path::new("c.toml")).unwrap();
@@ -221,15 +225,16 @@ fn flags_win_over_the_file() {
     let path = folder.path().join("s.toml");
     std::fs::write(
         &path,
-        "epochs = 3\nl2 = 0.1\nhalving = true\n[space]\nlr = '1e-4..1e-1:log'\nbatch-size = [32, 64]\nbeta1 = [0.8, 0.9]\n\
+        "epochs = 3\nl2 = 0.1\nseeds = 2\n[space]\nlr = '1e-4..1e-1:log'\nbatch-size = [32, 64]\nbeta1 = [0.8, 0.9]\n\
          hidden = [[64, 64], '128-32', 7, []]\nbn = 'both'\n",
     )
     .unwrap();
     let with = |args: &str| request(&format!("--config {} {args}", path.display()));
     let file = with("--trials 5");
     assert_eq!(file.space.get("hidden").unwrap().domain, set(["64x2", "128-32", "7", "none"]));
-    assert_eq!(file.base.training.l2, 0.1);
+    assert_eq!((file.base.training.l2, file.seeds), (0.1, 2));
     assert_eq!(file.strategy, Strategy::Random);
+    assert_eq!(with("--trials 5 --seeds 4").seeds, 4);
     let flags = with("--lr 0.5 --l2 0,1 --steps 9 --optimizer sgd --no-bn --trials 5");
     assert_eq!(flags.base.training.lr, 0.5);
     assert_eq!(flags.space.get("l2").unwrap().domain, set([0.0, 1.0]));
@@ -375,7 +380,18 @@ fn a_grid_too_large_to_walk_is_refused() {
     let message = sweep(&three).unwrap_err();
     assert!(message.contains("1030301 combinations") && message.contains("--trials N"), "{message}");
     assert_eq!(request(&format!("{three} --trials 50")).trials, 50);
-    let keys = ["lr", "l2", "dropout", "beta1", "beta2", "eps", "weight-decay", "clip-norm", "bn-eps", "bn-momentum"];
+    let keys = [
+        "lr",
+        "l2",
+        "dropout",
+        "beta1",
+        "beta2",
+        "eps",
+        "weight-decay",
+        "clip-norm",
+        "bn-eps",
+        "bn-momentum",
+    ];
     let all: String = keys.iter().map(|key| format!("--{key} {values} ")).collect();
     let message = sweep(&format!("--bn {all} --trials 9")).unwrap_err();
     assert!(message.contains("64 bits"), "{message}");
@@ -430,7 +446,8 @@ fn the_flags_are_those_of_train_and_the_sweeps_own_with_every_default_in_the_hel
     assert_eq!(sweep, train.union(&own).cloned().collect());
     assert!(SEARCHABLE.iter().all(|key| train.contains(*key)));
     // In the order of the flags.
-    let order: Vec<String> = PartialConfig::keys().into_iter().filter(|k| SEARCHABLE.contains(&&**k)).collect();
+    let order: Vec<String> =
+        PartialConfig::keys().into_iter().filter(|k| SEARCHABLE.contains(&&**k)).collect();
     assert_eq!(order, SEARCHABLE);
     let mut defaults = PartialConfig::defaults().table().unwrap();
     defaults.extend(SweepOptions::defaults().table());
@@ -440,7 +457,9 @@ fn the_flags_are_those_of_train_and_the_sweeps_own_with_every_default_in_the_hel
         assert!(help.contains(&format!("[default: {}]", text(default).replace(',', "-"))), "{help}");
     }
     let help = of("sweep").render_long_help().to_string();
-    for words in ["--lr 1e-4..1e-1:log", "0.9..0.9995:ema", "1/(1-beta)", "--bn both", "[space]", "[default: 128-128]"] {
+    for words in
+        ["--lr 1e-4..1e-1:log", "0.9..0.9995:ema", "1/(1-beta)", "--bn both", "[space]", "[default: 128-128]"]
+    {
         assert!(help.contains(words), "{words} is not in\n{help}");
     }
 }

@@ -40,15 +40,19 @@ pub enum ConfigError {
 
     /// The values that a sweep is to try.
     #[error("{place} is {text:?}: {problem}")]
-    Space { place: Place, text: String, problem: SpaceProblem },
+    Space { place: Place, text: String, problem: Box<SpaceProblem> },
 
     #[error("{}: `{key}` stands both at the top level and under [space]; keep one of them", path.display())]
     Twice { path: PathBuf, key: String },
 
-    #[error("--trials is needed with --strategy {strategy}: write how many settings to try, for example --trials 64")]
+    #[error(
+        "--trials is needed with --strategy {strategy}: write how many settings to try, for example --trials 64"
+    )]
     NoTrials { strategy: &'static str },
 
-    #[error("the grid has {size}; write --trials N to train a part of it, or use --strategy random --trials N")]
+    #[error(
+        "the grid has {size}; write --trials N to train a part of it, or use --strategy random --trials N"
+    )]
     Grid { size: String },
 
     #[error("the shard of this sweep is unknown: {problem}; or write --shard I/N, for example --shard 0/4")]

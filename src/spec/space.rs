@@ -123,7 +123,9 @@ impl Domain {
     pub fn ends(&self) -> Vec<Value> {
         match self {
             Domain::Set(values) => values.clone(),
-            Domain::Range { low, high, integer: true, .. } => vec![(*low as u64).into(), (*high as u64).into()],
+            Domain::Range { low, high, integer: true, .. } => {
+                vec![(*low as u64).into(), (*high as u64).into()]
+            }
             Domain::Range { low, high, .. } => vec![(*low).into(), (*high).into()],
         }
     }

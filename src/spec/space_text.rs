@@ -154,14 +154,20 @@ impl Reader {
             }
             values.push(item);
         }
-        if values.is_empty() { Err(SpaceProblem::Empty { example: example(key) }) } else { Ok(Domain::Set(values)) }
+        if values.is_empty() {
+            Err(SpaceProblem::Empty { example: example(key) })
+        } else {
+            Ok(Domain::Set(values))
+        }
     }
 
     fn item(&self, key: &str, item: &toml::Value) -> Result<Value, SpaceProblem> {
         let example = example(key);
         let wrong = Err(SpaceProblem::Type { example });
         match (item, self.kind(key)) {
-            (toml::Value::String(text), _) if text.contains("..") => Err(SpaceProblem::RangeInSet { example }),
+            (toml::Value::String(text), _) if text.contains("..") => {
+                Err(SpaceProblem::RangeInSet { example })
+            }
             (toml::Value::String(text), _) => self.value(key, text),
             (toml::Value::Boolean(on), Kind::Switch) => Ok((*on).into()),
             (toml::Value::Integer(_) | toml::Value::Float(_), Kind::Real | Kind::Whole) => {

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::resolve::written;
 use super::space_text::to_toml;
 use super::{
-    ConfigError, Count, Devices, Dimension, Params, PartialSweep, RunRequest, Shard, Space, SweepOptions, Training,
-    resolve_sweep,
+    ConfigError, Count, Devices, Dimension, Params, PartialSweep, RunRequest, Shard, Space, SweepOptions,
+    Training, resolve_sweep,
 };
 
 /// How the values of the trials are chosen.
@@ -102,7 +102,10 @@ impl SweepRequest {
     ///
     /// Where the results go and how they are told (`output`, `json`, `quiet`, `log`) is not in it.
     pub fn to_toml(&self) -> String {
-        let base = RunRequest { training: Training { max_time: self.max_time, ..self.base.training.clone() }, ..self.base.clone() };
+        let base = RunRequest {
+            training: Training { max_time: self.max_time, ..self.base.training.clone() },
+            ..self.base.clone()
+        };
         let shared = self.shared_table(&base);
         let mut table = shared.unwrap_or_else(|e| unreachable!("numbers and UTF-8 text are valid TOML: {e}"));
         for (key, value) in &self.settings {

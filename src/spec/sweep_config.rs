@@ -165,7 +165,9 @@ impl PartialSweep {
             let (key, entry) = (key.clone(), value.clone());
             match value.get_ref() {
                 DeValue::Table(table) if name == "space" => space = table.clone(),
-                _ if name == "space" => drop(document.read::<SpaceTable>(DeTable::from_iter([(key, entry)]))?),
+                _ if name == "space" => {
+                    drop(document.read::<SpaceTable>(DeTable::from_iter([(key, entry)]))?)
+                }
                 _ if own.iter().any(|own| own == name) => drop(options.insert(key, entry)),
                 _ => drop(fixed.insert(key, entry)),
             }
@@ -197,15 +199,22 @@ fn argument(arg: &Arg) -> Arg {
     let given = arg.clone();
     if !arg.get_long().is_some_and(is_searchable) {
         return match arg.get_long() {
-            Some("max-time") => given.help("Stop the whole sweep after this time, as 10m or 1h30m [default: no limit]"),
-            Some("patience") => given.help("Stop a trial after N epochs without a better validation loss [default: never]"),
-            Some("seed") => given.help("Number of the study: what is tried and everything random come from it"),
+            Some("max-time") => {
+                given.help("Stop the whole sweep after this time, as 10m or 1h30m [default: no limit]")
+            }
+            Some("patience") => {
+                given.help("Stop a trial after N epochs without a better validation loss [default: never]")
+            }
+            Some("seed") => {
+                given.help("Number of the study: what is tried and everything random come from it")
+            }
             Some("output") => given.help("Folder of the sweep [default: runs/DATE-NAME]"),
             Some("name") => given.help("Name of the sweep [default: from the data]"),
             _ => given,
         };
     }
-    let names: Vec<String> = arg.get_possible_values().iter().map(|name| name.get_name().to_owned()).collect();
+    let names: Vec<String> =
+        arg.get_possible_values().iter().map(|name| name.get_name().to_owned()).collect();
     let text = given.value_parser(clap::value_parser!(String));
     let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
     match kind(arg) {
@@ -253,7 +262,8 @@ impl FromArgMatches for PartialSweep {
             } else {
                 let takes_value = arg.get_action().takes_values()
                     && arg.get_num_args().is_none_or(|count| count.max_values() > 0);
-                let value = matches.get_raw(id).and_then(|values| values.last()).filter(|_| takes_value);
+                let value =
+                    matches.get_raw(id).and_then(|mut values| values.next_back()).filter(|_| takes_value);
                 let mut flag = OsString::from(format!("--{long}"));
                 if let Some(value) = value {
                     flag.push("=");

@@ -32,8 +32,12 @@ pub fn resolve_sweep(
     shard: Option<Shard>,
 ) -> Result<SweepRequest, ConfigError> {
     let (path, file) = file.unwrap_or_default();
-    let own =
-        Given::new(flags.options.table(), file.options.table(), path.clone(), SweepOptions::defaults().table());
+    let own = Given::new(
+        flags.options.table(),
+        file.options.table(),
+        path.clone(),
+        SweepOptions::defaults().table(),
+    );
     let asked = Asked::new(flags, file, path)?;
     asked.check_choices()?;
     asked.check_values()?;
@@ -59,7 +63,9 @@ impl Asked {
         let read = |space: Table, place: &dyn Fn(String) -> Place| {
             let domain = |(key, given): (String, toml::Value)| match reader.domain_of(&key, &given) {
                 Ok(domain) => Ok((key, domain)),
-                Err(problem) => Err(ConfigError::Space { place: place(key), text: text(&given), problem }),
+                Err(problem) => {
+                    Err(ConfigError::Space { place: place(key), text: text(&given), problem: problem.into() })
+                }
             };
             space.into_iter().map(domain).collect::<Result<Vec<_>, _>>()
         };
@@ -84,7 +90,9 @@ impl Asked {
         for (setting, choice, owners) in BELONGS {
             let chosen_by_flag = asked.flags.contains_key(choice)
                 || asked.dimensions.iter().any(|(dimension, by_flag)| *by_flag && dimension.key == choice);
-            if chosen_by_flag && !asked.possible(choice).iter().any(|chosen| owners.contains(&chosen.as_str())) {
+            if chosen_by_flag
+                && !asked.possible(choice).iter().any(|chosen| owners.contains(&chosen.as_str()))
+            {
                 asked.file.remove(setting);
                 asked.dimensions.retain(|(dimension, by_flag)| *by_flag || dimension.key != setting);
             }
@@ -155,7 +163,9 @@ impl Asked {
     fn check_values(&self) -> Result<(), ConfigError> {
         let mut company = Params::new();
         for key in ["bn", "nesterov"] {
-            if let Some(on) = self.domain(key).and_then(|domain| domain.ends().into_iter().find(|v| *v == true)) {
+            if let Some(on) =
+                self.domain(key).and_then(|domain| domain.ends().into_iter().find(|v| *v == true))
+            {
                 company.insert(key.into(), on);
             }
         }
@@ -170,7 +180,8 @@ impl Asked {
             let mut picks = company.clone();
             for (_, choice, owners) in BELONGS.iter().filter(|(setting, ..)| *setting == dimension.key) {
                 let chosen = self.domain(choice).map(Domain::ends).unwrap_or_default();
-                let owner = chosen.into_iter().find(|v| owners.contains(&super::space::value_text(v).as_str()));
+                let owner =
+                    chosen.into_iter().find(|v| owners.contains(&super::space::value_text(v).as_str()));
                 picks.extend(owner.map(|owner| (choice.to_string(), owner)));
             }
             for value in dimension.domain.ends() {
@@ -259,7 +270,8 @@ impl Own<'_> {
         }
         let (seed, seeds) = (self.base.training.seed, u64::from(count(options.seeds)));
         if seed.checked_add(seeds).is_none() {
-            let expected = format!("write at most {}, so that --seeds {seeds} have numbers", u64::MAX - seeds);
+            let expected =
+                format!("write at most {}, so that --seeds {seeds} have numbers", u64::MAX - seeds);
             return Err(self.asked_invalid("seed", seed, &expected));
         }
         let (finalists, final_seeds) = (count(options.finalists), count(options.final_seeds));
@@ -272,7 +284,8 @@ impl Own<'_> {
             return Err(self.asked_invalid("device", &self.base.device, expected));
         }
         if self.base.data.val_split == 0.0 {
-            let expected = "a sweep compares its trials on the validation rows: write a share above 0, for example 0.1";
+            let expected =
+                "a sweep compares its trials on the validation rows: write a share above 0, for example 0.1";
             return Err(self.asked_invalid("val-split", 0, expected));
         }
         let shard = options.shard.or(shard).filter(|shard| shard.count > 1);
@@ -281,7 +294,9 @@ impl Own<'_> {
                             the shard";
             return Err(match self.given.is_given("shard") {
                 true => self.given.invalid("shard", shard, expected),
-                false => ConfigError::NoShard { problem: format!("the environment makes it {shard}, {expected}") },
+                false => {
+                    ConfigError::NoShard { problem: format!("the environment makes it {shard}, {expected}") }
+                }
             });
         }
         Ok(SweepRequest {
@@ -375,7 +390,8 @@ impl Own<'_> {
                 Err(self.asked_invalid("steps", steps, expected))
             }
             Length::Epochs(epochs) if min_epochs == 0 || u64::from(min_epochs) > epochs => {
-                let expected = format!("write 1 to {epochs}, the epochs of a whole training, or more --epochs");
+                let expected =
+                    format!("write 1 to {epochs}, the epochs of a whole training, or more --epochs");
                 Err(self.given.invalid("min-epochs", min_epochs, expected))
             }
             Length::Epochs(_) => Ok(Some(Halving { eta, min_epochs: min_epochs.into() })),
@@ -410,7 +426,9 @@ impl SweepRequest {
     pub(super) fn shared_table(&self, base: &RunRequest) -> Result<Table, ConfigError> {
         let mut table = PartialConfig::from(base).table()?;
         table.retain(|key, _| {
-            let depends = BELONGS.iter().any(|(setting, choice, _)| *setting == key && self.space.get(choice).is_some())
+            let depends = BELONGS
+                .iter()
+                .any(|(setting, choice, _)| *setting == key && self.space.get(choice).is_some())
                 || (key == "init" && self.space.get("activation").is_some());
             !depends && self.space.get(key).is_none()
         });

@@ -34,10 +34,13 @@ impl Study {
         let (seed, trials) = (request.base.training.seed, request.trials);
         let part = match request.strategy {
             Strategy::Grid => {
-                let unknown = || ConfigError::Grid { size: "more combinations than 64 bits can count".into() };
+                let unknown =
+                    || ConfigError::Grid { size: "more combinations than 64 bits can count".into() };
                 let grid = request.space.grid_len().ok_or_else(unknown)?;
                 if trials > grid {
-                    return Err(ConfigError::Grid { size: format!("{grid} combinations, fewer than {trials}") });
+                    return Err(ConfigError::Grid {
+                        size: format!("{grid} combinations, fewer than {trials}"),
+                    });
                 }
                 (trials < grid).then(|| without_replacement(seed, trials, grid))
             }
