@@ -225,15 +225,16 @@ fn flags_win_over_the_file() {
     let path = folder.path().join("s.toml");
     std::fs::write(
         &path,
-        "epochs = 3\nl2 = 0.1\nhalving = true\n[space]\nlr = '1e-4..1e-1:log'\nbatch-size = [32, 64]\nbeta1 = [0.8, 0.9]\n\
+        "epochs = 3\nl2 = 0.1\nseeds = 2\n[space]\nlr = '1e-4..1e-1:log'\nbatch-size = [32, 64]\nbeta1 = [0.8, 0.9]\n\
          hidden = [[64, 64], '128-32', 7, []]\nbn = 'both'\n",
     )
     .unwrap();
     let with = |args: &str| request(&format!("--config {} {args}", path.display()));
     let file = with("--trials 5");
     assert_eq!(file.space.get("hidden").unwrap().domain, set(["64x2", "128-32", "7", "none"]));
-    assert_eq!(file.base.training.l2, 0.1);
+    assert_eq!((file.base.training.l2, file.seeds), (0.1, 2));
     assert_eq!(file.strategy, Strategy::Random);
+    assert_eq!(with("--trials 5 --seeds 4").seeds, 4);
     let flags = with("--lr 0.5 --l2 0,1 --steps 9 --optimizer sgd --no-bn --trials 5");
     assert_eq!(flags.base.training.lr, 0.5);
     assert_eq!(flags.space.get("l2").unwrap().domain, set([0.0, 1.0]));

@@ -1,6 +1,7 @@
 //! What a sweep leaves in the terminal: how its trials ended, the best ones, how sure that is, and what to do next.
 
 use std::fmt;
+use std::path::Path;
 
 use super::Status;
 use super::summary::shell_word;
@@ -24,6 +25,8 @@ pub struct SweepSummary<'a> {
     pub run: &'a str,
     /// Seconds of the whole sweep.
     pub wall_s: f64,
+    /// Folder of the winner's best model, if it was kept.
+    pub model: Option<&'a Path>,
 }
 
 impl fmt::Display for SweepSummary<'_> {
@@ -248,11 +251,14 @@ impl SweepSummary<'_> {
     fn next(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let run = shell_word(self.run);
         writeln!(f, "\nrun     {}", self.run)?;
+        writeln!(f, "page    {}", Path::new(self.run).join("report.html").display())?;
         let mut lines = Vec::new();
         if self.status == Status::Interrupted {
             lines.push(format!("bngpu resume {run}"));
         } else {
-            lines.push(format!("bngpu report {run}"));
+            if let Some(model) = self.model {
+                lines.push(format!("bngpu predict {} --data FILE", shell_word(&model.display().to_string())));
+            }
             if let Some(winner) = &self.analysis.winner {
                 lines.push(format!("bngpu repro {run} --trial {}", winner.trial));
             }

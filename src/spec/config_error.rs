@@ -40,7 +40,7 @@ pub enum ConfigError {
 
     /// The values that a sweep is to try.
     #[error("{place} is {text:?}: {problem}")]
-    Space { place: Place, text: String, problem: SpaceProblem },
+    Space { place: Place, text: String, problem: Box<SpaceProblem> },
 
     #[error("{}: `{key}` stands both at the top level and under [space]; keep one of them", path.display())]
     Twice { path: PathBuf, key: String },

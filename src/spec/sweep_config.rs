@@ -262,7 +262,8 @@ impl FromArgMatches for PartialSweep {
             } else {
                 let takes_value = arg.get_action().takes_values()
                     && arg.get_num_args().is_none_or(|count| count.max_values() > 0);
-                let value = matches.get_raw(id).and_then(|values| values.last()).filter(|_| takes_value);
+                let value =
+                    matches.get_raw(id).and_then(|mut values| values.next_back()).filter(|_| takes_value);
                 let mut flag = OsString::from(format!("--{long}"));
                 if let Some(value) = value {
                     flag.push("=");

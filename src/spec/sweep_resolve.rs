@@ -63,7 +63,9 @@ impl Asked {
         let read = |space: Table, place: &dyn Fn(String) -> Place| {
             let domain = |(key, given): (String, toml::Value)| match reader.domain_of(&key, &given) {
                 Ok(domain) => Ok((key, domain)),
-                Err(problem) => Err(ConfigError::Space { place: place(key), text: text(&given), problem }),
+                Err(problem) => {
+                    Err(ConfigError::Space { place: place(key), text: text(&given), problem: problem.into() })
+                }
             };
             space.into_iter().map(domain).collect::<Result<Vec<_>, _>>()
         };

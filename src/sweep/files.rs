@@ -15,6 +15,7 @@ use crate::run::{Architecture, Environment, RunDir, RunError, RunFile, write_who
 use crate::spec::{RunRequest, SweepRequest};
 use crate::train::{MemberCheckpoint, MemberState, Origin, RunFiles, Stored};
 
+use super::analysis::Winner;
 use super::journal;
 use super::lane::Sink;
 use super::record::{Stage, TrialRecord};
@@ -111,6 +112,25 @@ impl SweepFiles {
     /// All records so far.
     pub fn records(&self) -> &[TrialRecord] {
         &self.records
+    }
+
+    /// The kept model of the winner that did best on the validation rows.
+    pub fn best_model(&self, winner: Option<&Winner>) -> Option<PathBuf> {
+        let winner = winner?;
+        let of = |record: &&TrialRecord| record.trial == winner.trial && winner.seeds.contains(&record.seed);
+        let value = |record: &TrialRecord| record.value(self.request.objective).unwrap_or(f64::INFINITY);
+        let mut records: Vec<&TrialRecord> = self.records.iter().filter(of).collect();
+        records.sort_by(|a, b| value(a).total_cmp(&value(b)));
+        let path = |r: &&TrialRecord| model(self.dir.path(), TrainingId { trial: r.trial, seed: r.seed });
+        records.iter().map(path).find(|path| path.is_dir())
+    }
+
+    /// The records of the search whose models are kept.
+    pub fn kept_records(&self) -> Vec<TrialRecord> {
+        let is_kept = |r: &&TrialRecord| {
+            self.kept.iter().any(|(_, id)| *id == TrainingId { trial: r.trial, seed: r.seed })
+        };
+        self.records.iter().filter(is_kept).cloned().collect()
     }
 
     /// The trainings that an earlier process left unfinished. What is damaged is trained from its beginning.

@@ -40,6 +40,7 @@ pub fn record(trial: u64, params: Value, seed: u64, val_loss: &[f64], val_acc: f
         started: 1764000000.25,
         ended: 1764000001.0,
         weights: None,
+        rungs: Vec::new(),
         curve: val_loss.iter().enumerate().map(point).collect(),
     }
 }
@@ -48,6 +49,7 @@ pub fn record(trial: u64, params: Value, seed: u64, val_loss: &[f64], val_acc: f
 pub fn request(space: Space, trials: u64) -> SweepRequest {
     SweepRequest {
         base: resolve(PartialConfig::default(), None).unwrap(),
+        settings: Params::new(),
         space,
         strategy: Strategy::Random,
         trials,

@@ -4,22 +4,24 @@
 //! Each dimension is estimated by itself: a set by counts, a range by normal kernels where its scale is uniform. A
 //! setting that a trial did not have says nothing of its dimension. Of n known trials the best min(⌈n/10⌉, 25) are
 //! good, and of 24 candidates drawn from the good ones' density l the one with the greatest l/g is taken, g being the
-//! others' density (the defaults of Optuna and of the crate).
+//! others' density (the defaults of Optuna and of the crate). The logarithms in it are the system's: on another one the
+//! last bits of a proposal may differ.
 
 use std::cmp::Ordering;
 
 use serde_json::Value;
 use tpe::{TpeOptimizerBuilder, categorical_range, histogram_estimator, parzen_estimator, range};
 
-use super::draw::{Purpose, generator};
+use super::draw::{Purpose, generator, uniform};
 use crate::spec::{Dimension, Domain, Params, Space};
 
 /// Trials that are drawn before anything is estimated.
 pub const STARTUP: usize = 10;
 const CANDIDATES: usize = 24;
 const MOST_GOOD: usize = 25;
-/// Drawings for one trial until it is none that is known already.
-const ATTEMPTS: u64 = 8;
+/// Proposals for one trial until it is none that is known already, and independent draws after those.
+const PROPOSALS: u64 = 4;
+const DRAWS: u64 = 32;
 
 /// A trial that has ended, as the estimator sees it.
 #[derive(Clone, Debug, PartialEq)]
@@ -52,18 +54,18 @@ pub fn propose(
 ) -> Params {
     let mut ranked: Vec<&Told> = told.iter().collect();
     ranked.sort_by(|a, b| by_quality(a, b));
-    let mut params = Params::new();
-    for attempt in 0..ATTEMPTS {
-        params = space.params(|_, dimension| {
-            let stream = number(dimension) << 8 | attempt;
-            candidate(dimension, &ranked, &mut generator(seed, Purpose::Tpe, trial, stream))
-        });
-        // The same training once more would say nothing new.
-        if !told.iter().any(|told| told.params == params) {
-            break;
-        }
-    }
-    params
+    let proposal = |attempt: u64| {
+        space.params(|_, dimension| {
+            let mut random = generator(seed, Purpose::Tpe, trial, number(dimension) << 8 | attempt);
+            match attempt < PROPOSALS {
+                true => candidate(dimension, &ranked, &mut random),
+                false => dimension.domain.at(uniform(&mut random)),
+            }
+        })
+    };
+    // The same training once more would say nothing new.
+    let is_new = |params: &Params| !told.iter().any(|told| told.params == *params);
+    (0..PROPOSALS + DRAWS).map(&proposal).find(is_new).unwrap_or_else(|| proposal(0))
 }
 
 fn candidate(dimension: &Dimension, ranked: &[&Told], random: &mut rand::rngs::ChaCha8Rng) -> Value {

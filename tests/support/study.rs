@@ -117,6 +117,7 @@ fn record(
         started,
         ended: started + wall_s,
         weights: None,
+        rungs: Vec::new(),
         curve,
     }
 }

@@ -6,7 +6,8 @@ use crate::cli::{Exit, ReportArgs};
 use crate::report::page::{Findings, SweepPage, TrainingPage};
 use crate::run::{Environment, ModelFile, RunDir, RunError, RunFile, write_whole};
 use crate::spec::SweepRequest;
-use crate::sweep::{TRIALS, TrialRecord, read_trials};
+use crate::sweep::analysis::Analysis;
+use crate::sweep::{TRIALS, read_trials};
 
 use super::{Failure, say, start_log, tell};
 
@@ -24,14 +25,15 @@ pub fn run(args: ReportArgs) -> Result<Exit, Failure> {
 ///
 /// # Errors
 /// If it cannot be written.
-pub fn write(dir: &RunDir, _request: &SweepRequest, _records: &[TrialRecord]) -> Result<(), Failure> {
+pub fn write(dir: &RunDir) -> Result<(), Failure> {
     Ok(write_whole(&dir.file(RunFile::Report), sweep(dir)?.as_bytes())?)
 }
 
 fn sweep(dir: &RunDir) -> Result<String, Failure> {
     let records = read_trials(&dir.path().join(TRIALS))?;
     let (config, env) = (dir.read_config()?, env(dir)?);
-    let findings = Findings::default();
+    let request = SweepRequest::from_toml(&config, &dir.file(RunFile::Config))?;
+    let findings = Findings::from(&Analysis::new(&request, &records));
     let page = SweepPage {
         name: &name(dir.path()),
         config: &config,

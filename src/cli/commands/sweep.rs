@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use crate::cli::{Exit, ResumeArgs, SweepArgs};
 use crate::engine::lanes::{self, DeviceSource};
-use crate::report::live::{Aim, Live, LiveOptions};
+use crate::report::live::{Aim, Live, LiveOptions, give_back};
 use crate::report::text::{count, counted};
+use crate::report::{Status, SweepResult, SweepSummary, stdout};
 
 use crate::data::Dataset;
 use crate::run::{Environment, RunDir, RunFile};
@@ -17,11 +18,14 @@ use crate::sweep::files::SweepFiles;
 use crate::sweep::lane::{Shared, Sink, lock};
 use crate::sweep::schedule::{Scheduler, TrainingId};
 use crate::sweep::search::StageEnd;
-use crate::sweep::{Request, Stage, Study, SweepEvent, TrialRecord, TrialStatus, outcome};
+use crate::sweep::{Request, Stage, Study, SweepEvent, TrialRecord, TrialStatus, outcome, tensorboard};
 use crate::train::{MemberCheckpoint, Stop};
 
 use super::search::{Known, Search, data, deadline, devices, id};
 use super::{Failure, load_data, report, say, start_log, stderr_is_terminal, tell};
+
+/// Event files, in the folder of the sweep.
+const TENSORBOARD: &str = "tensorboard";
 
 pub fn run(args: SweepArgs) -> Result<Exit, Failure> {
     let mut request = args.request()?;
@@ -121,7 +125,7 @@ pub fn finish(search: Search, files: SweepFiles) -> Result<Exit, Failure> {
     let start = Instant::now();
     let run = files.dir().path().display().to_string();
     let deadline = deadline(search.request.max_time);
-    let stop = Stop::on_signals(Exit::Interrupted.code());
+    let stop = Stop::on_signals_after(Exit::Interrupted.code(), give_back);
     let before = files.records().to_vec();
     let files = Mutex::new(files);
     let watch = Watch::start(&search, &stop, &before);
@@ -130,22 +134,39 @@ pub fn finish(search: Search, files: SweepFiles) -> Result<Exit, Failure> {
     let end = result?;
     let files = files.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
     let records = files.records().to_vec();
+    let analysis = Analysis::new(&search.request, &records);
     let status = match end {
-        StageEnd::Interrupted => SweepStatus::Interrupted,
-        StageEnd::Done if watch.ended_early() => SweepStatus::Stopped,
-        StageEnd::Done => SweepStatus::Completed,
+        StageEnd::Interrupted => Status::Interrupted,
+        StageEnd::Done if watch.ended_early() => Status::Stopped,
+        StageEnd::Done => Status::Completed,
     };
-    let dir = if status == SweepStatus::Interrupted { files.into_dir() } else { files.close()? };
-    report::write(&dir, &search.request, &records)?;
-    say(format!("TEMPORARY {run} {:?}", start.elapsed()));
+    let best = files.best_model(analysis.winner.as_ref());
+    if status != Status::Interrupted && search.request.tensorboard {
+        tensorboard::write(
+            &files.dir().path().join(TENSORBOARD),
+            &search.request.space,
+            &files.kept_records(),
+        )?;
+    }
+    let dir = if status == Status::Interrupted { files.into_dir() } else { files.close()? };
+    report::write(&dir)?;
+    let wall_s = start.elapsed().as_secs_f64();
+    let summary = SweepSummary { analysis: &analysis, status, run: &run, wall_s, model: best.as_deref() };
+    say(summary.to_string());
+    if search.request.base.json {
+        let device = search.lanes.first().map_or("none", |lane| lane.source.name());
+        let result = SweepResult::new(&analysis, status, &run, device, wall_s);
+        let json = serde_json::to_string(&result).unwrap_or_default();
+        stdout::print(&(json + "\n")).map_err(Failure::Stdout)?;
+    }
     Ok(exit(status, &records))
 }
 
 /// All that diverged: 4; some that could not be trained: 3.
-fn exit(status: SweepStatus, records: &[TrialRecord]) -> Exit {
+fn exit(status: Status, records: &[TrialRecord]) -> Exit {
     let count = |status| records.iter().filter(|record| record.status == status).count();
     match () {
-        () if status == SweepStatus::Interrupted => Exit::Interrupted,
+        () if status == Status::Interrupted => Exit::Interrupted,
         () if count(TrialStatus::Failed) > 0 => Exit::SomeTrialsFailed,
         () if !records.is_empty() && count(TrialStatus::Diverged) == records.len() => Exit::Diverged,
         () => Exit::Done,
@@ -299,7 +320,9 @@ impl Watch {
         while !over.load(Ordering::SeqCst) {
             match asked.recv_timeout(Duration::from_millis(50)) {
                 Ok(Request::StopTrial { trial, seed }) => {
-                    drop(lock(&shared.desk).stops.insert(id(trial, seed)))
+                    {
+                    lock(&shared.desk).stops.insert(id(trial, seed));
+                }
                 }
                 Ok(Request::FinishEarly) => {
                     lock(&shared.desk).finish.get_or_insert_with(|| "the sweep was finished early".into());
@@ -327,11 +350,4 @@ impl Watch {
             live.finish();
         }
     }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum SweepStatus {
-    Completed,
-    Stopped,
-    Interrupted,
 }

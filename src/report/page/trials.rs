@@ -156,6 +156,7 @@ pub(super) mod tests {
             started: 0.0,
             ended: 1.0,
             weights: None,
+            rungs: Vec::new(),
             curve: Vec::new(),
         }
     }

@@ -7,7 +7,7 @@ use crate::sweep::analysis::tests::{diverged, halved, halving, last, params, rec
 
 fn text(request: &SweepRequest, records: &[TrialRecord], status: Status) -> String {
     let analysis = Analysis::new(request, records);
-    let summary = SweepSummary { analysis: &analysis, status, run: "runs/s", wall_s: 2.5 };
+    let summary = SweepSummary { analysis: &analysis, status, run: "runs/s", wall_s: 2.5, model: None };
     let text = summary.to_string();
     assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
     text

@@ -25,7 +25,7 @@ use super::{
 
 /// Checkpoints as often as possible, no pauses.
 const EAGER: Pace =
-    Pace { store_every: Duration::ZERO, read_every: Duration::ZERO, share: 1.0, backoff: Duration::ZERO };
+    Pace { store_every: Duration::ZERO, read_every: Duration::ZERO, epoch_every: Duration::ZERO, share: 1.0, backoff: Duration::ZERO };
 
 fn dataset() -> Dataset {
     load(&LoadRequest {

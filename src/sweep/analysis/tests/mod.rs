@@ -19,6 +19,7 @@ pub fn request(trials: u64, seeds: u32) -> SweepRequest {
     let domain = Domain::Range { low: 1e-4, high: 1e-1, scale: Scale::Log, integer: false };
     SweepRequest {
         base: resolve(PartialConfig::default(), None).unwrap(),
+        settings: Params::new(),
         space: Space { dimensions: vec![Dimension { key: "lr".into(), domain }] },
         strategy: Strategy::Random,
         trials,
@@ -73,6 +74,7 @@ pub fn record(trial: u64, seed: u64, val_loss: f64) -> TrialRecord {
         started: 100.0,
         ended: 101.0,
         weights: None,
+        rungs: Vec::new(),
         curve: vec![CurvePoint {
             epoch: 1,
             step: 23,
