@@ -159,10 +159,9 @@ impl SweepSummary<'_> {
             say(f, &format!("test {}", tests.join(", ")))?;
         }
         if !winner.confirmed {
-            say(
-                f,
-                "not confirmed: these are the values that chose it, and so too good; --finalists trains the best trials again with new seeds",
-            )?;
+            let text = "not confirmed: these are the values that chose it, and so too good; --finalists trains the \
+                        best trials again with new seeds";
+            say(f, text)?;
         }
         if !winner.ties.is_empty() {
             say(f, &format!("cannot be told apart from {}", trials(&winner.ties)))?;
