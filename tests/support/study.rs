@@ -189,7 +189,7 @@ pub fn findings() -> Findings {
 /// The epochs of a training with a cosine schedule.
 pub fn training(epochs: u64, regression: bool) -> Vec<EpochMetrics> {
     let mut random = Random(5);
-    let mut score = |loss: f64| match regression {
+    let score = |loss: f64| match regression {
         true => Score::Regression { rmse: loss.sqrt(), r2: 1.0 - loss },
         false => Score::Accuracy((-loss).exp()),
     };
