@@ -49,7 +49,7 @@ pub fn record(trial: u64, params: Value, seed: u64, val_loss: &[f64], val_acc: f
 pub fn request(space: Space, trials: u64) -> SweepRequest {
     SweepRequest {
         base: resolve(PartialConfig::default(), None).unwrap(),
-        settings: Params::new(),
+        settings: crate::spec::Params::new(),
         space,
         strategy: Strategy::Random,
         trials,

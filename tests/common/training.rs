@@ -55,10 +55,16 @@ pub fn training(steps: u64) -> Training {
 }
 
 /// Checkpoints as often as possible, no pauses.
-pub const EAGER: Pace =
-    Pace { store_every: Duration::ZERO, read_every: Duration::ZERO, share: 1.0, backoff: Duration::ZERO };
+pub const EAGER: Pace = Pace {
+    store_every: Duration::ZERO,
+    read_every: Duration::ZERO,
+    epoch_every: Duration::ZERO,
+    share: 1.0,
+    backoff: Duration::ZERO,
+};
 /// Checkpoints at the end only, so that a fault loses everything.
 pub const LAZY: Pace = Pace {
+    epoch_every: Duration::ZERO,
     store_every: Duration::from_secs(3600),
     read_every: Duration::from_secs(3600),
     share: 1.0,

@@ -320,9 +320,7 @@ impl Watch {
         while !over.load(Ordering::SeqCst) {
             match asked.recv_timeout(Duration::from_millis(50)) {
                 Ok(Request::StopTrial { trial, seed }) => {
-                    {
                     lock(&shared.desk).stops.insert(id(trial, seed));
-                }
                 }
                 Ok(Request::FinishEarly) => {
                     lock(&shared.desk).finish.get_or_insert_with(|| "the sweep was finished early".into());

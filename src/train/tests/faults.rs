@@ -14,7 +14,8 @@ fn run(factory: &FaultyFactory, problem: &Problem, pace: Pace) -> (Result<bool, 
 }
 
 /// Checkpoints at the end only, so that much is replayed.
-const LAZY: Pace = Pace { epoch_every: Duration::ZERO,
+const LAZY: Pace = Pace {
+    epoch_every: Duration::ZERO,
     store_every: Duration::from_secs(3600),
     read_every: Duration::from_secs(3600),
     share: 1.0,

@@ -24,8 +24,13 @@ use super::{
 };
 
 /// Checkpoints as often as possible, no pauses.
-const EAGER: Pace =
-    Pace { store_every: Duration::ZERO, read_every: Duration::ZERO, epoch_every: Duration::ZERO, share: 1.0, backoff: Duration::ZERO };
+const EAGER: Pace = Pace {
+    store_every: Duration::ZERO,
+    read_every: Duration::ZERO,
+    epoch_every: Duration::ZERO,
+    share: 1.0,
+    backoff: Duration::ZERO,
+};
 
 fn dataset() -> Dataset {
     load(&LoadRequest {
