@@ -1,10 +1,15 @@
 //! Many trainings: which, in which order, on which lanes, and what came out.
 
-mod event;
-pub mod outcome;
 pub mod analysis;
+mod event;
+pub mod journal;
+pub mod merge;
+pub mod outcome;
 pub mod record;
 pub mod schedule;
+pub mod tensorboard;
+#[cfg(test)]
+mod test_study;
 pub mod trials;
 
 pub use event::{LaneInfo, Request, SweepEvent};

@@ -1,0 +1,124 @@
+#!/usr/bin/env python3
+"""Optuna goes on where a sweep of bngpu ended: its TPE proposes the settings, bngpu trains them.
+
+    python optuna_continue.py runs/SWEEP/study.journal --trials 10 -- --data digits --epochs 5
+
+What stands behind `--` are the flags of `bngpu train` that the sweep had fixed. The journal of the sweep stays as it
+is: the study goes on in a copy, STUDY.optuna.journal, which `optuna-dashboard` opens too. Needs `pip install optuna`.
+"""
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import optuna
+from optuna.distributions import CategoricalDistribution, IntDistribution
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import TrialState
+
+# Settings that mean something only with a choice: bngpu refuses them without it.
+CONDITIONS = {
+    "beta1": ("optimizer", ["adam"]),
+    "beta2": ("optimizer", ["adam"]),
+    "eps": ("optimizer", ["adam", "rmsprop"]),
+    "momentum": ("optimizer", ["sgd"]),
+    "nesterov": ("optimizer", ["sgd"]),
+    "rms-alpha": ("optimizer", ["rmsprop"]),
+    "bn-eps": ("bn", [True]),
+    "bn-momentum": ("bn", [True]),
+}
+
+
+def suggest(trial, key, distribution):
+    """Asks Optuna for a value of a hyperparameter with the domain that it had in the sweep."""
+    if isinstance(distribution, CategoricalDistribution):
+        return trial.suggest_categorical(key, distribution.choices)
+    ask = trial.suggest_int if isinstance(distribution, IntDistribution) else trial.suggest_float
+    return ask(key, distribution.low, distribution.high, log=distribution.log)
+
+
+def settings(trial, space):
+    """The values of a trial: choices first, then what belongs to them."""
+    values = {}
+    for key in sorted(space, key=lambda key: key in CONDITIONS):
+        choice, needed = CONDITIONS.get(key, (None, None))
+        if choice not in space or values.get(choice) in needed:
+            values[key] = suggest(trial, key, space[key])
+    return values
+
+
+def flags(values):
+    """The values as flags of `bngpu train`."""
+    for key, value in values.items():
+        if isinstance(value, bool):
+            yield f"--{key}" if value else f"--no-{key}"
+        else:
+            # An architecture joins its layers by `-` in a sweep, by `,` in a training.
+            yield f"--{key}"
+            yield str(value).replace("-", ",") if key == "hidden" else str(value)
+
+
+def train(bngpu, values, fixed, folder):
+    """Trains one model; its result and its epochs, or None if it diverged."""
+    command = [bngpu, "train", *flags(values), *fixed, "--json", "--quiet", "--output", str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode == 4:  # NaN or infinity
+        return None
+    if done.returncode != 0:
+        sys.exit(f"{' '.join(command)}\n{done.stderr}")
+    epochs = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return json.loads(done.stdout), epochs
+
+
+def of(result, metric):
+    """The number that the sweep's objective means: R² serves for accuracy where numbers are predicted."""
+    return result[metric] if metric in result else result["val_r2"]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("journal", type=Path)
+    parser.add_argument("--trials", type=int, default=10)
+    parser.add_argument("--bngpu", default="bngpu", help="the program")
+    parser.add_argument("fixed", nargs="*", help="flags of `bngpu train`, behind --")
+    args = parser.parse_args()
+
+    journal = args.journal.with_suffix(".optuna.journal")
+    if not journal.exists():
+        shutil.copyfile(args.journal, journal)
+    storage = JournalStorage(JournalFileBackend(str(journal)))
+    [summary] = optuna.get_all_study_summaries(storage)
+    study = optuna.load_study(study_name=summary.study_name, storage=storage, sampler=optuna.samplers.TPESampler(seed=0))
+    [metric] = study.metric_names
+    counts = {state.name: len(study.get_trials(states=[state])) for state in TrialState}
+    print(f"{study.study_name}: {counts['COMPLETE']} trials complete, {counts['PRUNED']} pruned, {counts['FAIL']} failed")
+    best = study.best_trial
+    print(f"best {best.number}: {metric} {best.value:.6g} with {best.params}")
+
+    space = {key: of for trial in study.trials for key, of in trial.distributions.items()}
+    for _ in range(args.trials):
+        trial = study.ask()
+        values = settings(trial, space)
+        result = train(args.bngpu, values, args.fixed, journal.parent / f"optuna-{trial.number}")
+        if result is None:
+            study.tell(trial, state=TrialState.FAIL)
+            print(f"{trial.number}: diverged with {values}")
+            continue
+        result, epochs = result
+        for epoch in epochs:
+            trial.report(of(epoch, metric), epoch["epoch"])
+        for key in ["val_loss", "val_acc", "epochs", "seed"]:
+            trial.set_user_attr(key, result.get(key))
+        value = of(result, metric)
+        study.tell(trial, value)
+        print(f"{trial.number}: {metric} {value:.6g} with {values}")
+    best = study.best_trial
+    print(f"best {best.number}: {metric} {best.value:.6g} with {best.params}")
+
+
+if __name__ == "__main__":
+    main()

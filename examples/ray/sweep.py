@@ -1,0 +1,77 @@
+#!/usr/bin/env python3
+"""A sweep on a Ray cluster: one Ray task trains one shard, a whole population of models at once; then they are merged.
+
+    python sweep.py --shards 4 --output runs/ray -- --data digits --lr 1e-4..1e-1:log --trials 64 --epochs 5
+
+What stands behind `--` are the flags of `bngpu sweep`. Without `--address`, Ray starts a cluster on this machine. On
+several machines, `--output` is a folder that all of them see and `bngpu` is installed on each. A shard whose process
+or machine dies is run again and goes on where it stands. Needs `pip install ray`.
+"""
+
+import argparse
+import ctypes
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import ray
+
+
+class ShardDied(Exception):
+    """The process of a shard was killed or failed: worth another try."""
+
+
+def die_with_parent():
+    """Where Ray kills a worker, its bngpu must not go on: it would lock the shard's folder against the next try."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+
+
+def train_shard(bngpu, index, count, folder, flags):
+    """Trains shard `index` of `count` in `folder`; its result as `bngpu sweep --json` prints it."""
+    if (folder / "config.toml").exists():
+        command = [bngpu, "resume", str(folder)]
+    else:
+        command = [bngpu, "sweep", "--shard", f"{index}/{count}", "--output", str(folder), *flags]
+    # On stderr bngpu tells how it goes; Ray shows it.
+    done = subprocess.run([*command, "--json"], stdout=subprocess.PIPE, text=True, preexec_fn=die_with_parent)
+    if done.returncode == 2:  # wrong usage: the same every time
+        raise ValueError(f"{' '.join(command)}: see its message above")
+    if done.returncode not in (0, 3):  # 3: some trials failed, the others are done
+        raise ShardDied(f"shard {index}/{count} ended with {done.returncode}")
+    return json.loads(done.stdout)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--shards", type=int, default=4)
+    parser.add_argument("--output", type=Path, default=Path("runs/ray"))
+    parser.add_argument("--address", help="a running cluster, for example auto [default: a new local one]")
+    parser.add_argument("--cpus", type=float, default=1, help="of each shard")
+    parser.add_argument("--gpus", type=float, default=0, help="of each shard; 0.5 puts two on one GPU")
+    parser.add_argument("--retries", type=int, default=3, help="of each shard")
+    parser.add_argument("--bngpu", default="bngpu", help="the program")
+    parser.add_argument("flags", nargs="*", help="flags of `bngpu sweep`, behind --")
+    args = parser.parse_args()
+
+    ray.init(address=args.address, include_dashboard=False)
+    task = ray.remote(train_shard).options(
+        num_cpus=args.cpus, num_gpus=args.gpus, max_retries=args.retries, retry_exceptions=[ShardDied]
+    )
+    output = args.output.absolute()
+    folders = [output / f"shard-{index}" for index in range(args.shards)]
+    waiting = {
+        task.remote(args.bngpu, index, args.shards, folder, args.flags): index for index, folder in enumerate(folders)
+    }
+    while waiting:
+        [done], _ = ray.wait(list(waiting))
+        index, result = waiting.pop(done), ray.get(done)
+        ends = ", ".join(f"{result[end]} {end}" for end in ["completed", "stopped", "diverged", "failed"])
+        print(f"shard {index}/{args.shards}: {result['trials']} trials ({ends}) in {result['wall_s']:.1f} s", flush=True)
+    subprocess.run([args.bngpu, "merge", *map(str, folders), "-o", str(output / "merged")], check=True)
+
+
+if __name__ == "__main__":
+    main()

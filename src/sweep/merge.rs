@@ -1,0 +1,365 @@
+//! `bngpu merge`: the shards of one sweep become that sweep.
+//!
+//! What is joined must be parts of one sweep: the same configuration but for the shard, the same data. All its
+//! trainings must be there, each once; where two folders have the same training (a shard that was killed and run
+//! again elsewhere), their weights must agree bit for bit.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+use super::journal::{End, Study, end_of, without_shard};
+use super::{Stage, TRIALS, TrialRecord, TrialStatus, read_trials};
+use crate::run::{Environment, RunDir, RunError, write_whole};
+use crate::spec::{ConfigError, Objective, SweepRequest};
+
+/// Names in the folder of a sweep.
+const JOURNAL: &str = "study.journal";
+const MODELS: &str = "models";
+/// Most trainings that a message lists.
+const MOST_NAMED: usize = 8;
+
+/// Why sweeps cannot be joined.
+#[derive(Debug, Error)]
+pub enum MergeError {
+    #[error(transparent)]
+    Run(#[from] RunError),
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(
+        "{} and {} are not parts of one sweep: {differences}; merge folders that differ in --shard alone",
+        first.display(), second.display()
+    )]
+    Configuration { first: PathBuf, second: PathBuf, differences: String },
+    #[error(
+        "{} and {} were trained on different data: fingerprint {first_print} and {second_print}; run the shards on \
+         the same data",
+        first.display(), second.display()
+    )]
+    Data { first: PathBuf, second: PathBuf, first_print: String, second_print: String },
+    #[error("{} is given twice; give each folder once", path.display())]
+    Twice { path: PathBuf },
+    #[error(
+        "{} and {} do not agree: {training} has the weights {first_weights} in the one and {second_weights} in the \
+         other; `bngpu repro` tells which of them this machine trains, leave the other folder out",
+        first.display(), second.display()
+    )]
+    Weights {
+        first: PathBuf,
+        second: PathBuf,
+        training: String,
+        first_weights: String,
+        second_weights: String,
+    },
+    #[error("{missing}; run what is missing, or merge what is there with --partial")]
+    Incomplete { missing: String },
+}
+
+/// What became of a merge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Merged {
+    /// Different trials, and how they ended (the gravest end of their seeds).
+    pub trials: u64,
+    pub completed: u64,
+    pub stopped: u64,
+    pub diverged: u64,
+    pub failed: u64,
+    /// Trainings, of the search and final ones.
+    pub trainings: u64,
+    /// Folders of weights that were copied.
+    pub models: u64,
+    /// What is missing, for `--partial`; empty if nothing is.
+    pub missing: String,
+    /// What else is worth knowing.
+    pub notes: Vec<String>,
+}
+
+/// The folder of one shard, read.
+struct Part {
+    path: PathBuf,
+    config: String,
+    request: SweepRequest,
+    env: Environment,
+    records: Vec<TrialRecord>,
+}
+
+/// A training by its trial, seed and stage; the order of the merged `trials.jsonl`.
+type Key = (u64, u64, bool);
+
+fn key(record: &TrialRecord) -> Key {
+    (record.trial, record.seed, record.stage == Stage::Final)
+}
+
+fn name((trial, seed, last): Key) -> String {
+    format!("trial {trial}, seed {seed}{}", if last { " (final)" } else { "" })
+}
+
+/// Joins the sweeps in `folders` into the new folder `output`. `parse` reads the text of a `config.toml` (its path is
+/// for the message). Where trainings are missing, they are named in the result if `partial`, else in the error.
+///
+/// # Errors
+/// [`MergeError`]; nothing is written then, unless writing itself failed.
+pub fn merge(
+    folders: &[PathBuf],
+    output: &Path,
+    partial: bool,
+    parse: impl Fn(&str, &Path) -> Result<SweepRequest, ConfigError>,
+) -> Result<Merged, MergeError> {
+    RunDir::check_free(output)?;
+    let mut seen = BTreeSet::new();
+    for path in folders {
+        if !seen.insert(fs::canonicalize(path).unwrap_or_else(|_| path.clone())) {
+            return Err(MergeError::Twice { path: path.clone() });
+        }
+    }
+    let parts: Vec<Part> = folders.iter().map(|path| read(path, &parse)).collect::<Result<_, _>>()?;
+    let Some(first) = parts.first() else {
+        return Err(MergeError::Incomplete { missing: "no folder is given".into() });
+    };
+    parts.iter().skip(1).try_for_each(|part| check_same_sweep(first, part))?;
+    let trainings = join(&parts)?;
+    let missing = missing(&parts, &trainings);
+    if !missing.is_empty() && !partial {
+        return Err(MergeError::Incomplete { missing });
+    }
+
+    let records: Vec<TrialRecord> = trainings.values().map(|&(_, record)| record.clone()).collect();
+    let dir = RunDir::create(Some(output), "merged")?;
+    let mut merged = count(&records);
+    merged.missing = missing;
+    copy_models(&parts, &trainings, &dir, &mut merged)?;
+    let lines: String = records.iter().map(json_line).collect();
+    write_whole(&dir.path().join(TRIALS), lines.as_bytes())?;
+    let config = without_shard(&first.config);
+    let fingerprint = &first.env.data_fingerprint;
+    let journal = Study::new(&first.request, &config, fingerprint).journal(&records);
+    write_whole(&dir.path().join(JOURNAL), journal.as_bytes())?;
+    let engines: Vec<_> = parts.iter().map(|part| part.env.engine.clone()).collect();
+    let engine =
+        if engines.iter().all(|engine| *engine == engines[0]) { engines[0].clone() } else { engines.into() };
+    dir.write_env(&Environment::now(engine, fingerprint))?;
+    // Last, for a folder with a configuration is a whole run.
+    dir.write_config(&config)?;
+    Ok(merged)
+}
+
+fn read(
+    path: &Path,
+    parse: &impl Fn(&str, &Path) -> Result<SweepRequest, ConfigError>,
+) -> Result<Part, MergeError> {
+    let dir = RunDir::open(path)?;
+    let trials = path.join(TRIALS);
+    if !trials.is_file() {
+        let remedy =
+            "give the folder of a sweep; of one that has not ended its first trial, leave it out".into();
+        let what = "is not a sweep with results (it has no trials.jsonl)".into();
+        return Err(RunError::NotARun { path: path.to_owned(), what, remedy }.into());
+    }
+    let config = dir.read_config()?;
+    let request = parse(&config, &path.join("config.toml"))?;
+    Ok(Part { path: path.to_owned(), request, config, env: dir.read_env()?, records: read_trials(&trials)? })
+}
+
+/// Whether both are parts of one sweep.
+fn check_same_sweep(first: &Part, second: &Part) -> Result<(), MergeError> {
+    let count = |part: &Part| part.request.shard.map_or(1, |shard| shard.count);
+    let mut differences = differences(&without_shard(&first.config), &without_shard(&second.config));
+    if count(first) != count(second) {
+        let shard = |part: &Part| part.request.shard.map_or("the whole".into(), |shard| shard.to_string());
+        differences.push(format!("shard ({} and {})", shard(first), shard(second)));
+    }
+    let (one, other) = (first.path.clone(), second.path.clone());
+    if !differences.is_empty() {
+        let differences = differences.join(", ");
+        return Err(MergeError::Configuration { first: one, second: other, differences });
+    }
+    let print = |part: &Part| part.env.data_fingerprint.clone();
+    if print(first) != print(second) {
+        let (first_print, second_print) = (print(first), print(second));
+        return Err(MergeError::Data { first: one, second: other, first_print, second_print });
+    }
+    Ok(())
+}
+
+/// The lines in which two configurations differ, without comments: `lr (0.1 and 0.2)`.
+fn differences(first: &str, second: &str) -> Vec<String> {
+    let settings = |text: &str| {
+        let mut table = String::new();
+        let mut settings = BTreeMap::new();
+        for line in text.lines().map(str::trim).filter(|line| !line.starts_with('#')) {
+            if let Some((key, value)) = line.split_once('=') {
+                settings.insert(format!("{table}{}", key.trim()), value.trim().to_owned());
+            } else if let Some(name) = line.strip_prefix('[') {
+                table = format!("{}.", name.trim_end_matches(']'));
+            }
+        }
+        settings
+    };
+    let (first, second) = (settings(first), settings(second));
+    let keys: BTreeSet<&String> = first.keys().chain(second.keys()).collect();
+    let of = |settings: &BTreeMap<String, String>, key| settings.get(key).map_or("none", |v| v).to_owned();
+    keys.into_iter()
+        .filter(|key| first.get(*key) != second.get(*key))
+        .map(|key| format!("{key} ({} and {})", of(&first, key), of(&second, key)))
+        .collect()
+}
+
+/// Every training with the place of its folder in `parts`, each once.
+fn join(parts: &[Part]) -> Result<BTreeMap<Key, (usize, &TrialRecord)>, MergeError> {
+    let mut trainings: BTreeMap<Key, (usize, &TrialRecord)> = BTreeMap::new();
+    for (at, part) in parts.iter().enumerate() {
+        for record in &part.records {
+            let Some(&(earlier, kept)) = trainings.get(&key(record)) else {
+                trainings.insert(key(record), (at, record));
+                continue;
+            };
+            if kept.weights != record.weights {
+                let weights = |record: &TrialRecord| record.weights.clone().unwrap_or("none".into());
+                return Err(MergeError::Weights {
+                    first: parts[earlier].path.clone(),
+                    second: part.path.clone(),
+                    training: name(key(record)),
+                    first_weights: weights(kept),
+                    second_weights: weights(record),
+                });
+            }
+        }
+    }
+    Ok(trainings)
+}
+
+/// What the sweep has and `trainings` has not, in words; empty if there is nothing.
+fn missing(parts: &[Part], trainings: &BTreeMap<Key, (usize, &TrialRecord)>) -> String {
+    let request = &parts[0].request;
+    let shards = request.shard.map_or(1, |shard| shard.count);
+    let there: BTreeSet<u32> = parts.iter().map(|part| part.request.shard.map_or(0, |s| s.index)).collect();
+    let absent: Vec<String> =
+        (0..shards).filter(|index| !there.contains(index)).map(|index| format!("{index}/{shards}")).collect();
+    let mut missing = Vec::new();
+    if !absent.is_empty() {
+        missing.push(format!("of {shards} shards, {} are missing: {}", absent.len(), list(&absent)));
+    }
+    let first_seed = request.base.training.seed;
+    let seeds = (0..u64::from(request.seeds)).map(|n| first_seed.wrapping_add(n));
+    let seeds: Vec<u64> = seeds.collect();
+    // Those of an absent shard go without saying.
+    let of_there = (0..request.trials).filter(|trial| there.contains(&((trial % u64::from(shards)) as u32)));
+    let keys = of_there.flat_map(|trial| seeds.iter().map(move |&seed| (trial, seed, false)));
+    let absent: Vec<String> = keys.filter(|key| !trainings.contains_key(key)).map(name).collect();
+    if !absent.is_empty() {
+        let n = absent.len();
+        missing.push(format!("the shards that are there lack {n} of their trainings: {}", list(&absent)));
+    }
+    missing.join("; ")
+}
+
+fn list(items: &[String]) -> String {
+    let named = items.iter().take(MOST_NAMED).map(String::as_str).collect::<Vec<_>>().join("; ");
+    match items.len().checked_sub(MOST_NAMED) {
+        None | Some(0) => named,
+        Some(more) => format!("{named}; and {more} more"),
+    }
+}
+
+/// How the trials ended; `records` are sorted by trial.
+fn count(records: &[TrialRecord]) -> Merged {
+    let mut merged = Merged {
+        trials: 0,
+        completed: 0,
+        stopped: 0,
+        diverged: 0,
+        failed: 0,
+        trainings: records.len() as u64,
+        models: 0,
+        missing: String::new(),
+        notes: Vec::new(),
+    };
+    for trial in records.chunk_by(|a, b| a.trial == b.trial) {
+        let any = |status| trial.iter().any(|record| record.status == status);
+        merged.trials += 1;
+        *match () {
+            () if any(TrialStatus::Failed) => &mut merged.failed,
+            () if any(TrialStatus::Diverged) => &mut merged.diverged,
+            () if any(TrialStatus::Stopped) => &mut merged.stopped,
+            () => &mut merged.completed,
+        } += 1;
+    }
+    merged
+}
+
+/// The trials by their objective, the best first: those that ended by themselves, then those that were stopped, the
+/// last stopped first. Trials without a value are left out.
+fn ranked(records: &[TrialRecord], objective: Objective) -> Vec<u64> {
+    let mut valued: Vec<(End, u64, f64, u64)> = records
+        .chunk_by(|a, b| a.trial == b.trial)
+        .filter_map(|trial| {
+            let (end, value) = end_of(trial, objective);
+            let loss = match objective {
+                Objective::ValLoss => value?,
+                Objective::ValAcc => -value?,
+            };
+            let epochs = trial.iter().map(|record| record.epochs).max().filter(|_| end == End::Pruned);
+            Some((end, epochs.unwrap_or(0), loss, trial[0].trial))
+        })
+        .collect();
+    valued.sort_by(|a, b| {
+        (a.0 as u8).cmp(&(b.0 as u8)).then(b.1.cmp(&a.1)).then(a.2.total_cmp(&b.2)).then(a.3.cmp(&b.3))
+    });
+    valued.into_iter().map(|(.., trial)| trial).collect()
+}
+
+/// Copies the weights of the best trials.
+fn copy_models(
+    parts: &[Part],
+    trainings: &BTreeMap<Key, (usize, &TrialRecord)>,
+    dir: &RunDir,
+    merged: &mut Merged,
+) -> Result<(), MergeError> {
+    let request = &parts[0].request;
+    let records: Vec<TrialRecord> = trainings.values().map(|&(_, record)| record.clone()).collect();
+    for trial in ranked(&records, request.objective).into_iter().take(request.keep as usize) {
+        for (&(_, seed, _), &(at, _)) in trainings.range((trial, 0, false)..=(trial, u64::MAX, true)) {
+            let name = format!("trial-{trial}-seed-{seed}");
+            let from = parts[at].path.join(MODELS).join(&name);
+            if !from.is_dir() {
+                let path = parts[at].path.display();
+                merged
+                    .notes
+                    .push(format!("{path} has no weights of {name}, one of the best {}", request.keep));
+                continue;
+            }
+            copy_folder(&from, &dir.path().join(MODELS).join(&name))?;
+            merged.models += 1;
+        }
+    }
+    Ok(())
+}
+
+fn copy_folder(from: &Path, to: &Path) -> Result<(), RunError> {
+    let failed = |doing, path: &Path| {
+        let path = path.to_owned();
+        move |cause| RunError::Io { doing, path, cause }
+    };
+    fs::create_dir_all(to).map_err(failed("create the folder", to))?;
+    for entry in fs::read_dir(from).map_err(failed("read", from))? {
+        let entry = entry.map_err(failed("read", from))?;
+        let (from, to) = (entry.path(), to.join(entry.file_name()));
+        if from.is_dir() {
+            copy_folder(&from, &to)?;
+        } else {
+            write_whole(&to, &fs::read(&from).map_err(failed("read", &from))?)?;
+        }
+    }
+    Ok(())
+}
+
+/// A record as a line of `trials.jsonl`.
+fn json_line(record: &TrialRecord) -> String {
+    let line = serde_json::to_string(record);
+    line.unwrap_or_else(|error| unreachable!("numbers and text are JSON: {error}")) + "\n"
+}
+
+#[cfg(test)]
+mod tests;
