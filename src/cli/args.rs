@@ -32,6 +32,8 @@ pub enum Command {
     Resume(ResumeArgs),
     /// Make one HTML page of a run or a sweep, readable offline
     Report(ReportArgs),
+    /// Join the shards of one sweep
+    Merge(MergeArgs),
     /// List the adapters, and what `auto` would take and why
     Devices(DevicesArgs),
     /// Print shell completions
@@ -143,6 +145,22 @@ pub struct ReportArgs {
     /// Messages on stderr up to this level
     #[arg(long, value_name = "LEVEL", value_enum, default_value_t)]
     pub log: LogLevel,
+}
+
+/// `bngpu merge`.
+#[derive(Args, Clone, Debug)]
+pub struct MergeArgs {
+    /// Folders of the shards
+    #[arg(value_name = "SWEEP", required = true, value_hint = ValueHint::DirPath)]
+    pub sweeps: Vec<PathBuf>,
+    /// Folder for the whole sweep, which must hold no run yet
+    #[arg(long, short, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub output: PathBuf,
+    /// Merge what is there where shards or trials are missing [default: an error that names them]
+    #[arg(long)]
+    pub partial: bool,
+    #[command(flatten)]
+    pub reporting: ReportingArgs,
 }
 
 /// `bngpu devices`.

@@ -14,8 +14,8 @@ use clap::{CommandFactory, FromArgMatches};
 use clap_complete::Shell;
 
 pub use args::{
-    Cli, Command, CommonArgs, CompletionsArgs, DevicesArgs, EvalArgs, LrFindArgs, MergeArgs, PredictArgs, ReportArgs,
-    ReportingArgs, ReproArgs, ResumeArgs, SplitArg, SweepArgs, TrainArgs, WeightsArg,
+    Cli, Command, CommonArgs, CompletionsArgs, DevicesArgs, EvalArgs, MergeArgs, PredictArgs, ReportArgs,
+    ReportingArgs, ResumeArgs, SplitArg, SweepArgs, TrainArgs, WeightsArg,
 };
 pub use exit::Exit;
 

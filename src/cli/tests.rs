@@ -334,6 +334,7 @@ fn the_other_commands_parse() {
     };
     assert_eq!(predict.output, Some("y.csv".into()));
     assert!(matches!(parse(&["resume", "runs/a", "--quiet"]), Command::Resume(_)));
+    assert!(matches!(parse(&["merge", "a", "b", "-o", "c", "--partial"]), Command::Merge(_)));
     assert!(matches!(parse(&["devices", "--self-test"]), Command::Devices(d) if d.self_test));
 }
 

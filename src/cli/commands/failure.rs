@@ -8,6 +8,7 @@ use crate::engine::EngineError;
 use crate::engine::gpu::adapters::ChooseError;
 use crate::run::RunError;
 use crate::spec::ConfigError;
+use crate::sweep::merge::MergeError;
 use crate::train::TrainError;
 
 /// Why a command did not do what was asked.
@@ -29,6 +30,8 @@ pub enum Failure {
     Train(Box<TrainError>),
     #[error(transparent)]
     Run(#[from] RunError),
+    #[error(transparent)]
+    Merge(Box<MergeError>),
     /// What `resume` was given is not what the run was trained on.
     #[error(
         "the data {source_name} are not those that the run {run} was trained on: fingerprint {then} then, {now} now; \
@@ -44,6 +47,7 @@ impl Failure {
     pub fn exit(&self) -> Exit {
         match self {
             Failure::Config(_) => Exit::Usage,
+            Failure::Merge(error) if matches!(**error, MergeError::Config(_)) => Exit::Usage,
             Failure::NoDevice(_) => Exit::NoDevice,
             _ => Exit::Error,
         }
@@ -59,5 +63,11 @@ impl From<ConfigError> for Failure {
 impl From<TrainError> for Failure {
     fn from(error: TrainError) -> Self {
         Failure::Train(Box::new(error))
+    }
+}
+
+impl From<MergeError> for Failure {
+    fn from(error: MergeError) -> Self {
+        Failure::Merge(Box::new(error))
     }
 }

@@ -4,6 +4,7 @@ mod completions;
 mod devices;
 mod eval;
 mod failure;
+mod merge;
 mod predict;
 mod report;
 mod resume;
@@ -39,6 +40,7 @@ pub fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Eval(args) => eval::run(args),
         Command::Predict(args) => predict::run(args),
         Command::Report(args) => report::run(args),
+        Command::Merge(args) => merge::run(args),
         Command::Devices(args) => devices::run(args),
         Command::Completions(args) => completions::run(args),
     }

@@ -1,0 +1,64 @@
+//! `bngpu merge`.
+
+use serde_json::{Map, Value};
+
+use crate::cli::{Exit, MergeArgs};
+use crate::report::stdout;
+use crate::report::text::{count, counted};
+use crate::spec::SweepRequest;
+use crate::sweep::merge::{Merged, merge};
+
+use super::{Failure, start_log, tell, warn};
+
+pub fn run(args: MergeArgs) -> Result<Exit, Failure> {
+    let reporting = &args.reporting;
+    start_log(reporting.log, reporting.quiet, reporting.json);
+    let merged = merge(&args.sweeps, &args.output, args.partial, SweepRequest::from_toml)?;
+    merged.notes.iter().for_each(|note| tell("note", note));
+    if !merged.missing.is_empty() {
+        warn(format!("missing {}", merged.missing));
+    }
+    let Merged { trials, trainings, models, .. } = merged;
+    let folders = args.sweeps.len() as u64;
+    let output = args.output.display();
+    tell(
+        "merged",
+        &format!(
+            "{}: {} ({}), {}, the weights of {}, in {output}",
+            counted(folders, "folder"),
+            counted(trials, "trial"),
+            ends(&merged),
+            counted(trainings, "training"),
+            counted(models, "model"),
+        ),
+    );
+    if reporting.json {
+        let mut json = Map::new();
+        let mut put = |key: &str, value: Value| drop(json.insert(key.into(), value));
+        put("status", if merged.missing.is_empty() { "complete" } else { "partial" }.into());
+        put("run", output.to_string().into());
+        put("trials", trials.into());
+        put("completed", merged.completed.into());
+        put("stopped", merged.stopped.into());
+        put("diverged", merged.diverged.into());
+        put("failed", merged.failed.into());
+        put("trainings", trainings.into());
+        put("models", models.into());
+        put("missing", Some(merged.missing).filter(|missing| !missing.is_empty()).into());
+        stdout::print(&format!("{}\n", Value::Object(json))).map_err(Failure::Stdout)?;
+    }
+    Ok(Exit::Done)
+}
+
+/// How the trials ended, as far as there are any that ended so.
+fn ends(merged: &Merged) -> String {
+    let ends = [
+        (merged.completed, "completed"),
+        (merged.stopped, "stopped"),
+        (merged.diverged, "diverged"),
+        (merged.failed, "failed"),
+    ];
+    let ends = ends.into_iter().filter(|&(n, _)| n > 0).map(|(n, end)| format!("{} {end}", count(n)));
+    let ends: Vec<_> = ends.collect();
+    if ends.is_empty() { "none ended".into() } else { ends.join(", ") }
+}
