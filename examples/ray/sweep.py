@@ -39,7 +39,7 @@ def train_shard(bngpu, index, count, folder, flags):
     done = subprocess.run([*command, "--json"], stdout=subprocess.PIPE, text=True, preexec_fn=die_with_parent)
     if done.returncode == 2:  # wrong usage: the same every time
         raise ValueError(f"{' '.join(command)}: see its message above")
-    if done.returncode not in (0, 3):  # 3: some trials failed, the others are done
+    if done.returncode not in (0, 3, 4):  # 3: some trials failed, the others are done; 4: all diverged
         raise ShardDied(f"shard {index}/{count} ended with {done.returncode}")
     return json.loads(done.stdout)
 

@@ -11,13 +11,11 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use super::journal::{End, Study, end_of, without_shard};
-use super::record::read_trials;
-use super::{Stage, TrialRecord, TrialStatus};
+use super::{Stage, TRIALS, TrialRecord, TrialStatus, read_trials};
 use crate::run::{Environment, RunDir, RunError, write_whole};
-use crate::spec::{ConfigError, Objective, Shard, SweepRequest};
+use crate::spec::{ConfigError, Objective, SweepRequest};
 
 /// Names in the folder of a sweep.
-const TRIALS: &str = "trials.jsonl";
 const JOURNAL: &str = "study.journal";
 const MODELS: &str = "models";
 /// Most trainings that a message lists.
@@ -169,7 +167,7 @@ fn check_same_sweep(first: &Part, second: &Part) -> Result<(), MergeError> {
     let count = |part: &Part| part.request.shard.map_or(1, |shard| shard.count);
     let mut differences = differences(&without_shard(&first.config), &without_shard(&second.config));
     if count(first) != count(second) {
-        let shard = |part: &Part| part.request.shard.map_or("the whole".into(), text);
+        let shard = |part: &Part| part.request.shard.map_or("the whole".into(), |shard| shard.to_string());
         differences.push(format!("shard ({} and {})", shard(first), shard(second)));
     }
     let (one, other) = (first.path.clone(), second.path.clone());
@@ -206,10 +204,6 @@ fn differences(first: &str, second: &str) -> Vec<String> {
         .filter(|key| first.get(*key) != second.get(*key))
         .map(|key| format!("{key} ({} and {})", of(&first, key), of(&second, key)))
         .collect()
-}
-
-fn text(shard: Shard) -> String {
-    format!("{}/{}", shard.index, shard.count)
 }
 
 /// Every training with the place of its folder in `parts`, each once.

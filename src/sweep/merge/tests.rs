@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::spec::{Dimension, Domain, Space};
+use crate::spec::{Dimension, Domain, Shard, Space};
 use crate::sweep::test_study::{record, request};
 
 const CONFIG: &str = "# a sweep\ndata = 'digits'\ntrials = 4\n";
@@ -182,16 +182,4 @@ fn a_stopped_trial_ranks_behind_the_others_and_a_diverged_one_has_no_rank() {
     assert_eq!(ranked(&records, Objective::ValLoss), [1, 0, 5, 4]);
     let merged = count(&records);
     assert_eq!((merged.trials, merged.completed, merged.stopped, merged.diverged), (5, 2, 2, 1));
-}
-
-#[test]
-fn a_line_that_is_cut_short_is_no_record_and_a_damaged_one_is_named() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join(TRIALS);
-    let lines = json_line(&trained(0, 0)) + &json_line(&trained(1, 0));
-    fs::write(&path, &lines[..lines.len() - 10]).unwrap();
-    assert_eq!(read_trials(&path).unwrap(), [trained(0, 0)]);
-    fs::write(&path, json_line(&trained(0, 0)) + "{\"trial\":\n").unwrap();
-    let message = read_trials(&path).unwrap_err().to_string();
-    assert!(message.contains("line 2"), "{message}");
 }
