@@ -45,13 +45,13 @@ const ARGS: &[&str] = &[
 
 fn start(folder: &Path, more: &[&str]) -> Command {
     let mut process = bngpu(ARGS.iter().copied());
-    process.args(more).arg("-o").arg(folder).env("BNGPU_STORE_EVERY_MS", "20");
+    process.args(more).arg("-o").arg(folder).env("BNGPU_CHECKPOINT_EVERY", "20ms");
     process
 }
 
 fn resume(folder: &Path) -> Command {
     let mut process = bngpu(["resume", "--quiet"]);
-    process.arg(folder).env("BNGPU_STORE_EVERY_MS", "20");
+    process.arg(folder).env("BNGPU_CHECKPOINT_EVERY", "20ms");
     process
 }
 

@@ -63,6 +63,8 @@ pub struct Shared<'a> {
     /// Ctrl-C: checkpoints, then the end.
     pub stop: &'a Stop,
     pub deadline: Option<Instant>,
+    /// Time between two checkpoints of what is under way.
+    pub checkpoint_every: Duration,
 }
 
 /// What the lanes decide by; one at a time.
@@ -212,9 +214,11 @@ pub fn run(
     slots: Slots,
 ) -> Result<LaneEnd, TrainError> {
     let population = Population::with_room(slots.slots, slots.room);
+    // On the device's side a fault loses a third of what a kill of the process does.
     let pace = Pace {
-        store_every: Duration::from_secs(30),
-        epoch_every: Duration::from_secs(10),
+        store_every: shared.checkpoint_every,
+        read_every: shared.checkpoint_every / 3,
+        epoch_every: shared.checkpoint_every / 3,
         ..Pace::default()
     };
     let mut running: Vec<Option<Running>> = (0..slots.slots).map(|_| None).collect();

@@ -122,8 +122,8 @@ fn curve(history: &[EpochMetrics], rungs: &[u64]) -> Vec<CurvePoint> {
     .collect()
 }
 
-/// SHA-256 over the bits of a model's tensors: of each layer W `[O, I]`, then b, or γ, β, running mean, its remainder and
-/// running variance, as little-endian f32.
+/// SHA-256 over the bits of a model's tensors as `best.safetensors` has them: of each layer W `[O, I]`, then b, or γ, β,
+/// running mean and running variance, as little-endian f32.
 pub fn digest(layers: &[LayerTensors]) -> String {
     let mut hash = Sha256::new();
     let mut add = |values: &[f32]| values.iter().for_each(|v| hash.update(v.to_le_bytes()));
@@ -134,7 +134,6 @@ pub fn digest(layers: &[LayerTensors]) -> String {
             add(&bn.weight);
             add(&bn.bias);
             add(&bn.running_mean);
-            add(bn.running_mean_lo.as_deref().unwrap_or_default());
             add(&bn.running_var);
         }
     }

@@ -20,8 +20,9 @@ const SHARE: f64 = 0.5;
 const PATIENCE: Duration = Duration::from_millis(1500);
 /// Time of one measurement, at least.
 const LONG_ENOUGH: Duration = Duration::from_millis(40);
-/// A population may be this much slower, per model, than the best.
-const GOOD_ENOUGH: f64 = 0.95;
+/// A population may have this share of the best speed: slots cost memory alone, and the machine may be busy with
+/// something else while it is measured.
+const GOOD_ENOUGH: f64 = 0.7;
 
 /// What a lane's population is given.
 #[derive(Clone, Copy, Debug)]
@@ -88,7 +89,10 @@ pub fn measure(
     let (mut best, mut chosen): (f64, Option<Speed>) = (0.0, None);
     let mut k = 1;
     while k <= most.min(members.len()) {
-        let flops_per_s = rate(factory, problem, &members[..k])?;
+        let mut flops_per_s = rate(factory, problem, &members[..k])?;
+        if flops_per_s < GOOD_ENOUGH * best {
+            flops_per_s = flops_per_s.max(rate(factory, problem, &members[..k])?);
+        }
         log::info!("measured: {k} members, {:.2} GFLOP/s", flops_per_s / 1e9);
         best = best.max(flops_per_s);
         if flops_per_s >= GOOD_ENOUGH * best {
@@ -96,7 +100,7 @@ pub fn measure(
         } else if let Some(chosen) = &mut chosen {
             chosen.is_slower_beyond = true;
         }
-        if start.elapsed() > PATIENCE || flops_per_s < 0.7 * best {
+        if start.elapsed() > PATIENCE || flops_per_s < GOOD_ENOUGH * best {
             break;
         }
         k = if k == most { k + 1 } else { (4 * k).min(most) };

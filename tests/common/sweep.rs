@@ -59,5 +59,12 @@ pub fn difference(a: &Path, b: &Path) -> Option<String> {
     let (a, b) = (trials(a), trials(b));
     let keys: std::collections::BTreeSet<_> = a.keys().chain(b.keys()).collect();
     let differs = |key: &&&(String, u64, u64)| a.get(key) != b.get(key);
-    keys.iter().find(differs).map(|key| format!("{key:?}\n{:?}\n{:?}", a.get(key), b.get(key)))
+    let key = keys.iter().find(differs)?;
+    let (Some(one), Some(other)) = (a.get(key), b.get(key)) else {
+        let whole = if a.contains_key(key) { "first" } else { "second" };
+        return Some(format!("{key:?} is in the {whole} alone"));
+    };
+    let fields = one.as_object().unwrap().keys().filter(|&field| one[field] != other[field]);
+    let text: Vec<String> = fields.map(|f| format!("{f}: {} and {}", one[f], other[f])).collect();
+    Some(format!("{key:?} {}", text.join("\n")))
 }

@@ -18,10 +18,12 @@ use crate::sweep::{LaneInfo, Stage, Study, SweepEvent, Told, plan};
 use crate::train::{MemberCheckpoint, Problem, Stop, Stored, TrainError, member};
 
 use super::session::about;
-use super::{Failure, anchored, load_data, say, tell};
+use super::{Failure, anchored, load_data, say, tell, warn};
 
 /// Trials that stand for all in planning.
 const SAMPLE: usize = 64;
+/// Names a time, for machines that may be taken away.
+const CHECKPOINT_EVERY: &str = "BNGPU_CHECKPOINT_EVERY";
 /// Trainings that wait, for each slot, before no new ones start.
 const WAITING: usize = 4;
 
@@ -332,6 +334,7 @@ impl Search {
             tell,
             stop,
             deadline,
+            checkpoint_every: checkpoint_every(),
         }
     }
 
@@ -418,6 +421,20 @@ impl Proposals for Known {
 /// A limit of time from now on.
 pub fn deadline(limit: Option<Duration>) -> Option<Instant> {
     limit.and_then(|limit| Instant::now().checked_add(limit))
+}
+
+/// How often what is under way is stored: `$BNGPU_CHECKPOINT_EVERY`, a time as `10s`, or half a minute.
+fn checkpoint_every() -> Duration {
+    let asked = std::env::var(CHECKPOINT_EVERY).ok();
+    let time = asked.as_deref().map(|text| (text, humantime::parse_duration(text)));
+    match time {
+        Some((_, Ok(time))) => time,
+        Some((text, Err(_))) => {
+            warn(format!("note    {CHECKPOINT_EVERY}={text} is no time, as 10s or 5m: 30s is taken"));
+            Duration::from_secs(30)
+        }
+        None => Duration::from_secs(30),
+    }
 }
 
 /// The identity of a training.
