@@ -46,9 +46,14 @@ fn stream(
     let (mut inside, mut moved) = ([None; 2], vec![false; members.len()]);
     while done.iter().any(Option::is_none) {
         for (slot, inside) in inside.iter_mut().enumerate() {
-            if let (None, Some((nth, from))) = (&inside, waiting.pop_front()) {
-                assert!(trainer.put(slot, members[nth].clone(), from, &mut told)?, "no room");
-                *inside = Some(nth);
+            if inside.is_none()
+                && let Some((nth, from)) = waiting.pop_front()
+            {
+                // Where there is no room beside the other, it waits.
+                match trainer.put(slot, members[nth].clone(), from.clone(), &mut told)? {
+                    true => *inside = Some(nth),
+                    false => waiting.push_front((nth, from)),
+                }
             }
         }
         let went = trainer.advance(&mut told, &Stop::default())?;
