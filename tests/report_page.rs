@@ -142,7 +142,14 @@ fn chromium() -> Option<PathBuf> {
     found
 }
 
-/// The document after its scripts ran; `script` runs last and can act as a reader does.
+/// `html` without its scripts.
+fn markup(html: &str) -> String {
+    let mut parts = html.split("<script");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |markup, part| markup + part.split_once("</script>").map_or("", |(_, after)| after))
+}
+
+/// The elements of the page after its scripts ran; `script` runs last and can act as a reader does.
 fn opened(chromium: &Path, html: &str, script: &str) -> String {
     let dir = tempfile::tempdir().unwrap();
     let page = dir.path().join("page.html");
@@ -160,7 +167,7 @@ fn opened(chromium: &Path, html: &str, script: &str) -> String {
     let dom = String::from_utf8_lossy(&output.stdout).into_owned();
     let told = String::from_utf8_lossy(&output.stderr);
     assert!(dom.contains("id=\"script-errors\""), "Chromium gave no page: {}\n{told}", output.status);
-    dom
+    markup(&dom)
 }
 
 /// The content of the element that begins by `start`.
@@ -243,10 +250,17 @@ fn chromium_draws_a_thousand_trials() {
 #[test]
 fn hostile_names_do_nothing_in_chromium() {
     let Some(chromium) = chromium() else { return };
-    let script = "for (const at of [0, 1]) parallel.dispatchAction({ type: 'showTip', seriesIndex: 0, dataIndex: at }); \
-        echarts.getInstanceByDom(byId('chart-heatmap')).dispatchAction({ type: 'showTip', seriesIndex: 0, dataIndex: 0 });";
+    // Every tooltip that a mouse could bring up.
+    let script = "const tips = [...charts.values()].flatMap(({ chart }) => { \
+        const { tooltip: [{ formatter }], series } = chart.getOption(); \
+        return series.filter(({ data }) => data?.length).map(({ name, type, data: [value] }) => { \
+            const point = { dataIndex: 0, seriesName: name, seriesType: type, value, marker: '' }; \
+            try { return formatter(point); } catch { return formatter([point]); } }); }); \
+        document.body.append(Object.assign(document.createElement('div'), { id: 'tips', innerHTML: tips.join('<hr>') }));";
     let dom = opened(&chromium, &hostile_sweep(), script);
     assert_drawn(&dom, &[("parallel", 30), ("lanes", 30)]);
+    let tips = element(&dom, "<div id=\"tips\">", "</div>");
+    assert!(tips.matches("<hr>").count() >= 7 && tips.contains("&lt;img"), "{tips}");
     assert!(!dom.contains("<title>broken"), "a script from a name ran");
     assert!(!dom.contains("<img"), "an element from a name is in the page");
 }

@@ -45,7 +45,7 @@ draw("lanes", () => {
     dataZoom: [{ type: "slider", xAxisIndex: [0, 1], height: 18, bottom: 8, borderColor: css("--line"), textStyle: { color: dim }, labelFormatter: seconds, brushSelect: false }],
     xAxis: [time({ gridIndex: 0, axisLabel: { show: false } }), time({ gridIndex: 1, name: "time since the first start", nameGap: 24 })],
     yAxis: [
-      axis({ type: "category", gridIndex: 0, data: slots.map(([, { lane, slot }]) => `lane ${lane}, slot ${slot}`), axisLabel: { fontSize: 11, hideOverlap: true }, axisTick: { show: false } }),
+      axis({ type: "category", gridIndex: 0, data: slots.map(([, { lane, slot }]) => `lane ${lane}, slot ${slot}`), axisLabel: { fontSize: 11, width: 96, overflow: "truncate", interval: Math.ceil((13 * slots.length) / laneHeight) - 1 }, axisTick: { show: false } }),
       axis({ type: "value", gridIndex: 1, name: "slots in use", nameGap: 34, minInterval: 1, splitNumber: 3 }),
     ],
     series: [
