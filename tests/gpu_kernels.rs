@@ -73,8 +73,8 @@ fn a_corrupted_element_is_found() {
         fn info(&self) -> &bngpu::engine::EngineInfo {
             self.inner.info()
         }
-        fn members(&self) -> usize {
-            self.inner.members()
+        fn population(&self) -> &Arc<Population> {
+            self.inner.population()
         }
         fn initialize(&mut self) -> Result<(), bngpu::engine::EngineError> {
             self.inner.initialize()
@@ -99,11 +99,26 @@ fn a_corrupted_element_is_found() {
             values[0] = values[0] * 1.001 + 0.001;
             self.inner.write(self.buffer, &values)
         }
-        fn read(&mut self, buffer: Buffer) -> Result<Vec<f32>, bngpu::engine::EngineError> {
-            self.inner.read(buffer)
+        fn refill(
+            &mut self,
+            population: &Arc<Population>,
+            slots: &[usize],
+        ) -> Result<(), bngpu::engine::EngineError> {
+            self.inner.refill(population, slots)
         }
-        fn write(&mut self, buffer: Buffer, values: &[f32]) -> Result<(), bngpu::engine::EngineError> {
-            self.inner.write(buffer, values)
+        fn read_regions(
+            &mut self,
+            regions: &[(Buffer, std::ops::Range<usize>)],
+        ) -> Result<Vec<Vec<f32>>, bngpu::engine::EngineError> {
+            self.inner.read_regions(regions)
+        }
+        fn write_region(
+            &mut self,
+            buffer: Buffer,
+            start: usize,
+            values: &[f32],
+        ) -> Result<(), bngpu::engine::EngineError> {
+            self.inner.write_region(buffer, start, values)
         }
     }
     let Some(device) = gpu::device(gpu::strict()) else { return };

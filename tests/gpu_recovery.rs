@@ -18,9 +18,9 @@ use bngpu::step::memory::Table;
 use bngpu::step::{Op, StepKind};
 use bngpu::train::{Pace, TrainError};
 
-use common::gpu;
 use common::random_population::{Case, Rng, Space};
 use common::training::{EAGER, LAZY, Told, assert_same, digits, factory, train, training};
+use common::{gpu, refill};
 
 /// When the device is to be lost, and what happened: shared by a factory and its engines.
 struct Plan {
@@ -147,6 +147,35 @@ fn the_device_lost_at_fifty_random_points_ends_in_identical_weights() {
         clean[0].1.calls.get(),
         clean[1].1.calls.get()
     );
+}
+
+/// The same while members come and go, are taken out and go on elsewhere.
+#[test]
+fn the_device_lost_while_members_come_and_go_ends_in_identical_weights() {
+    if gpu::adapter().is_none() {
+        return;
+    }
+    let problem = digits(0.8);
+    let trainings = refill::stream_of(12, 5);
+    let real = factory(gpu::strict()).expect("an adapter");
+    let alone = refill::each_alone(&real, &trainings, &problem);
+    let run = |lose_at: Option<usize>, pace: Pace| {
+        let losing = Losing::new(factory(gpu::strict()).expect("an adapter"), lose_at);
+        let (found, moved) = refill::stream(&losing, &trainings, &problem, pace, 5);
+        assert!(moved > 3, "{moved}");
+        refill::assert_as_alone(&found, &alone, &format!("lost at call {lose_at:?}"));
+        assert_eq!(losing.plan.lose_at.get(), None);
+        (losing.plan.calls.get(), losing.plan.softened.get())
+    };
+    let rng = &mut Rng(11);
+    for pace in [EAGER, LAZY] {
+        let (calls, _) = run(None, pace);
+        for _ in 0..5 {
+            let (_, softened) = run(Some(rng.between(0, calls - 1)), pace);
+            // Both trainers are on the one device, unless one of them had ended.
+            assert!((1..=2).contains(&softened), "{softened}");
+        }
+    }
 }
 
 /// Every call on a lost device is an error that says so; so are calls after it.

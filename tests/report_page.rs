@@ -10,7 +10,6 @@ use std::process::Command;
 use bngpu::report::page::{Findings, SweepPage, TrainingPage};
 use bngpu::sweep::TrialRecord;
 use serde_json::{Value, json};
-use support::Random;
 
 const MEGABYTE: usize = 1_000_000;
 
@@ -123,6 +122,68 @@ fn training_page(epochs: u64, regression: bool) -> String {
     TrainingPage { name: "digits", config, env: None, epochs: &epochs, architecture: None }.to_html()
 }
 
+/// `bngpu report` with these arguments: its exit code and what it said.
+fn report(args: &[&str]) -> (Option<i32>, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_bngpu")).arg("report").args(args).output().unwrap();
+    assert!(output.stdout.is_empty(), "{}", String::from_utf8_lossy(&output.stdout));
+    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+fn jsonl(records: &[TrialRecord]) -> String {
+    records.iter().map(|record| serde_json::to_string(record).unwrap() + "\n").collect()
+}
+
+#[test]
+fn the_command_writes_the_page_of_a_sweep_and_leaves_a_torn_line_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = dir.path().to_str().unwrap();
+    let records = study::grid();
+    let text = jsonl(&records);
+    std::fs::write(dir.path().join("config.toml"), study::GRID_CONFIG).unwrap();
+    std::fs::write(dir.path().join("trials.jsonl"), &text[..text.len() - 30]).unwrap();
+    let (code, told) = report(&[run]);
+    assert_eq!(code, Some(0), "{told}");
+    assert!(told.contains("line 9: cut short, left out") && told.contains("report.html"), "{told}");
+    let html = std::fs::read_to_string(dir.path().join("report.html")).unwrap();
+    assert_eq!(data_of(&html)["trials"]["number"], json!([0, 1, 2, 3, 4, 5, 6, 7]));
+
+    std::fs::write(dir.path().join("trials.jsonl"), text.replacen("\"seed\":0", "\"seed\":-1", 1)).unwrap();
+    let other = dir.path().join("other.html");
+    let (code, told) = report(&[run, "-o", other.to_str().unwrap(), "--quiet"]);
+    assert!(code == Some(1) && told.contains("trials.jsonl: line 1 is not the record of a trial"), "{told}");
+    assert!(!other.exists());
+}
+
+#[test]
+fn the_command_writes_the_page_of_a_training_where_it_is_told_to() {
+    let dir = tempfile::tempdir().unwrap();
+    let (run, page) = (dir.path().join("run"), dir.path().join("page.html"));
+    let files = bngpu::run::RunDir::create(Some(&run), "digits").unwrap();
+    files.write_config("data = \"digits\"\nhidden = [32]\n").unwrap();
+    let (code, told) = report(&[run.to_str().unwrap()]);
+    assert!(code == Some(1) && told.contains("has no metrics.jsonl"), "{told}");
+    files.write_metrics(&study::training(7, true)).unwrap();
+    let (code, told) = report(&[run.to_str().unwrap(), "--output", page.to_str().unwrap(), "--quiet"]);
+    assert_eq!((code, told.as_str()), (Some(0), ""));
+    assert!(!run.join("report.html").exists());
+    let data = data_of(&std::fs::read_to_string(page).unwrap());
+    assert_eq!(data["epochs"]["step"], json!([23, 46, 69, 92, 115, 138, 161]));
+    assert_eq!(data["epochs"]["val_r2"].as_array().unwrap().len(), 7);
+}
+
+#[test]
+fn what_has_no_page_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name).display().to_string();
+    let (code, told) = report(&[&at("none")]);
+    assert!(code == Some(1) && told.contains("does not exist"), "{told}");
+    let (code, told) = report(&[&at("")]);
+    assert!(code == Some(1) && told.contains("is not a run"), "{told}");
+    std::fs::write(at("config.toml"), study::GRID_CONFIG).unwrap();
+    let (code, told) = report(&[&at("")]);
+    assert!(code == Some(1) && told.contains("no trial has ended yet"), "{told}");
+}
+
 /// Chromium: `$CHROMIUM`, else on the path. None, with a line that says so, where there is none and none is required.
 fn chromium() -> Option<PathBuf> {
     let named = std::env::var_os("CHROMIUM").map(PathBuf::from);
@@ -142,7 +203,14 @@ fn chromium() -> Option<PathBuf> {
     found
 }
 
-/// The document after its scripts ran; `script` runs last and can act as a reader does.
+/// `html` without its scripts.
+fn markup(html: &str) -> String {
+    let mut parts = html.split("<script");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |markup, part| markup + part.split_once("</script>").map_or("", |(_, after)| after))
+}
+
+/// The elements of the page after its scripts ran; `script` runs last and can act as a reader does.
 fn opened(chromium: &Path, html: &str, script: &str) -> String {
     let dir = tempfile::tempdir().unwrap();
     let page = dir.path().join("page.html");
@@ -160,7 +228,7 @@ fn opened(chromium: &Path, html: &str, script: &str) -> String {
     let dom = String::from_utf8_lossy(&output.stdout).into_owned();
     let told = String::from_utf8_lossy(&output.stderr);
     assert!(dom.contains("id=\"script-errors\""), "Chromium gave no page: {}\n{told}", output.status);
-    dom
+    markup(&dom)
 }
 
 /// The content of the element that begins by `start`.
@@ -243,10 +311,17 @@ fn chromium_draws_a_thousand_trials() {
 #[test]
 fn hostile_names_do_nothing_in_chromium() {
     let Some(chromium) = chromium() else { return };
-    let script = "for (const at of [0, 1]) parallel.dispatchAction({ type: 'showTip', seriesIndex: 0, dataIndex: at }); \
-        echarts.getInstanceByDom(byId('chart-heatmap')).dispatchAction({ type: 'showTip', seriesIndex: 0, dataIndex: 0 });";
+    // Every tooltip that a mouse could bring up.
+    let script = "const tips = [...charts.values()].flatMap(({ chart }) => { \
+        const { tooltip: [{ formatter }], series } = chart.getOption(); \
+        return series.filter(({ data }) => data?.length).map(({ name, type, data: [value] }) => { \
+            const point = { dataIndex: 0, seriesName: name, seriesType: type, value, marker: '' }; \
+            try { return formatter(point); } catch { return formatter([point]); } }); }); \
+        document.body.append(Object.assign(document.createElement('div'), { id: 'tips', innerHTML: tips.join('<hr>') }));";
     let dom = opened(&chromium, &hostile_sweep(), script);
     assert_drawn(&dom, &[("parallel", 30), ("lanes", 30)]);
+    let tips = element(&dom, "<div id=\"tips\">", "</div>");
+    assert!(tips.matches("<hr>").count() >= 7 && tips.contains("&lt;img"), "{tips}");
     assert!(!dom.contains("<title>broken"), "a script from a name ran");
     assert!(!dom.contains("<img"), "an element from a name is in the page");
 }
@@ -281,10 +356,4 @@ fn pages_to_look_at() {
     write("training.html", training_page(20, false));
     write("regression.html", training_page(3000, true));
     write("hostile.html", hostile_sweep());
-    let mut lines = String::new();
-    let mut random = Random(3);
-    for record in study::sweep(8 + random.below(2) as u64, 1, 5) {
-        lines += &(serde_json::to_string(&record).unwrap() + "\n");
-    }
-    std::fs::write(dir.join("trials.jsonl"), lines).unwrap();
 }

@@ -151,3 +151,6 @@ fn first_fit(mut taken: Vec<Range<usize>>, len: usize, room: usize) -> Option<us
     }
     (start + len <= room).then_some(start)
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,6 +11,7 @@ mod space;
 mod space_text;
 mod sweep;
 mod sweep_config;
+mod sweep_own;
 mod sweep_resolve;
 #[cfg(test)]
 mod tests;

@@ -1,16 +1,18 @@
 //! A sweep as it is asked for.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
+use toml::Table;
 
-use super::resolve::written;
-use super::space_text::to_toml;
+use super::resolve::{BELONGS, Given, written};
+use super::space_text::{is_searchable, to_toml};
+use super::sweep_resolve::drop_unowned;
 use super::{
-    ConfigError, Count, Devices, Dimension, Params, PartialSweep, RunRequest, Shard, Space, SweepOptions,
-    Training, resolve_sweep,
+    ConfigError, Count, Devices, Dimension, Params, PartialConfig, PartialSweep, RunRequest, Shard, Space,
+    SweepOptions, Training, resolve_sweep,
 };
 
 /// How the values of the trials are chosen.
@@ -98,6 +100,37 @@ impl Strategy {
 }
 
 impl SweepRequest {
+    /// The complete, validated request of one training: these values beside what is the same in all trials.
+    ///
+    /// # Errors
+    /// If a value is of a wrong type or out of its range, which those of the sweep's own trials are not.
+    pub fn run_request(&self, params: &Params, seed: u64) -> Result<RunRequest, ConfigError> {
+        let defaults = PartialConfig::defaults().table()?;
+        let mut base = self.base.clone();
+        base.training.seed = seed;
+        let mut table = self.shared_table(&base)?;
+        for (key, value) in self.settings.iter().chain(params).filter(|(key, _)| is_searchable(key)) {
+            table.extend(to_toml(key, value).map(|value| (key.clone(), value)));
+        }
+        drop_unowned(&mut [&mut table], &defaults);
+        let request = Given::new(table, Table::new(), PathBuf::new(), defaults).run_request()?;
+        let RunRequest { json, quiet, log, .. } = self.base;
+        Ok(RunRequest { json, quiet, log, ..request })
+    }
+
+    /// What all trials share of `base`: without what is searched, and without what depends on that.
+    fn shared_table(&self, base: &RunRequest) -> Result<Table, ConfigError> {
+        let mut table = PartialConfig::from(base).table()?;
+        table.retain(|key, _| {
+            let depends = BELONGS
+                .iter()
+                .any(|(setting, choice, _)| *setting == key && self.space.get(choice).is_some())
+                || (key == "init" && self.space.get("activation").is_some());
+            !depends && self.space.get(key).is_none()
+        });
+        Ok(table)
+    }
+
     /// `config.toml` of the sweep: `bngpu sweep --config` of it repeats the study.
     ///
     /// Where the results go and how they are told (`output`, `json`, `quiet`, `log`) is not in it.

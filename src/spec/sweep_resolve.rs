@@ -6,16 +6,13 @@ use serde_json::Value;
 use toml::Table;
 
 use super::resolve::{BELONGS, Given};
-use super::space::{MAX_TRIALS, Params, SEARCHABLE};
-use super::space_text::{Reader, is_searchable, to_json, to_toml};
-use super::sweep_config::SweepOptions;
+use super::space::{Params, SEARCHABLE, value_text};
+use super::space_text::{Reader, to_json, to_toml};
+use super::sweep_own::Own;
 use super::{
-    ConfigError, Count, Dimension, Domain, Halving, Length, Objective, PartialConfig, PartialSweep, Place,
-    RunRequest, Shard, Space, Strategy, SweepRequest, text,
+    ConfigError, Dimension, Domain, PartialConfig, PartialSweep, Place, RunRequest, Shard, SweepOptions,
+    SweepRequest, text,
 };
-
-/// Most settings of a Sobol sequence.
-const MAX_SOBOL: u64 = 65_536;
 
 /// What is asked for: flags over the file (and its path) over the defaults; `shard` is what the environment says, and
 /// counts where neither flags nor file have one.
@@ -47,14 +44,14 @@ pub fn resolve_sweep(
 }
 
 /// The hyperparameters that were asked for, and where.
-struct Asked {
+pub(super) struct Asked {
     /// Single values of the flags, and of the file.
     flags: Table,
     file: Table,
     path: PathBuf,
     defaults: Table,
     /// What is searched, in the order of [`SEARCHABLE`], and whether a flag says so.
-    dimensions: Vec<(Dimension, bool)>,
+    pub dimensions: Vec<(Dimension, bool)>,
 }
 
 impl Asked {
@@ -127,12 +124,12 @@ impl Asked {
     /// All values that a choice has in the trials.
     fn possible(&self, choice: &str) -> Vec<String> {
         match self.domain(choice) {
-            Some(domain) => domain.ends().iter().map(super::space::value_text).collect(),
+            Some(domain) => domain.ends().iter().map(value_text).collect(),
             None => self.single(choice).map(text).into_iter().collect(),
         }
     }
 
-    fn place(&self, key: &str) -> Place {
+    pub fn place(&self, key: &str) -> Place {
         let (name, key) = (key, key.to_string());
         let searched = self.dimensions.iter().find(|(dimension, _)| dimension.key == name);
         if self.flags.contains_key(name) || searched.is_some_and(|(_, by_flag)| *by_flag) {
@@ -180,8 +177,7 @@ impl Asked {
             let mut picks = company.clone();
             for (_, choice, owners) in BELONGS.iter().filter(|(setting, ..)| *setting == dimension.key) {
                 let chosen = self.domain(choice).map(Domain::ends).unwrap_or_default();
-                let owner =
-                    chosen.into_iter().find(|v| owners.contains(&super::space::value_text(v).as_str()));
+                let owner = chosen.into_iter().find(|v| owners.contains(&value_text(v).as_str()));
                 picks.extend(owner.map(|owner| (choice.to_string(), owner)));
             }
             for value in dimension.domain.ends() {
@@ -206,7 +202,7 @@ impl Asked {
     }
 
     /// See [`SweepRequest::settings`].
-    fn settings(&self) -> Params {
+    pub fn settings(&self) -> Params {
         let mut settings = Params::new();
         let mut add = |key: &str, value: Option<&toml::Value>| {
             settings.extend(value.map(|value| (key.to_owned(), to_json(key, value))));
@@ -225,213 +221,12 @@ impl Asked {
 }
 
 /// Takes out the settings of what is not chosen; the tables are in the order in which they count.
-fn drop_unowned(tables: &mut [&mut Table], defaults: &Table) {
+pub(super) fn drop_unowned(tables: &mut [&mut Table], defaults: &Table) {
     for (setting, choice, owners) in BELONGS {
         let chosen = tables.iter().find_map(|table| table.get(choice)).or_else(|| defaults.get(choice));
         let chosen = chosen.map(text).unwrap_or_default();
         if !owners.contains(&chosen.as_str()) {
             tables.iter_mut().for_each(|table| drop(table.remove(setting)));
         }
-    }
-}
-
-/// The sweep's own settings beside the rest.
-struct Own<'a> {
-    given: &'a Given,
-    options: SweepOptions,
-    asked: &'a Asked,
-    base: &'a RunRequest,
-}
-
-impl Own<'_> {
-    fn request(
-        &self,
-        max_time: Option<std::time::Duration>,
-        shard: Option<Shard>,
-    ) -> Result<SweepRequest, ConfigError> {
-        let options = &self.options;
-        let space = Space { dimensions: self.asked.dimensions.iter().map(|(d, _)| d.clone()).collect() };
-        let strategy = self.strategy(&space)?;
-        let trials = self.trials(&space, strategy)?;
-        let count = |value: Option<Count>| value.map_or(0, |count| count.0);
-        for (key, value) in [
-            ("seeds", options.seeds),
-            ("final-seeds", options.final_seeds),
-            ("queues", options.queues),
-            ("population", options.population),
-        ] {
-            if value == Some(Count(0)) {
-                let expected = match key {
-                    "queues" | "population" => "write 1 or more, or leave it out",
-                    _ => "write 1 or more, for example 5",
-                };
-                return Err(self.given.invalid(key, 0, expected));
-            }
-        }
-        let (seed, seeds) = (self.base.training.seed, u64::from(count(options.seeds)));
-        if seed.checked_add(seeds).is_none() {
-            let expected =
-                format!("write at most {}, so that --seeds {seeds} have numbers", u64::MAX - seeds);
-            return Err(self.asked_invalid("seed", seed, &expected));
-        }
-        let (finalists, final_seeds) = (count(options.finalists), count(options.final_seeds));
-        if finalists == 0 && self.given.is_given("final-seeds") {
-            let expected = "but --finalists 0 has no final comparison; drop one of them";
-            return Err(self.given.invalid("final-seeds", final_seeds, expected));
-        }
-        if options.devices.is_some() && !matches!(self.asked.place("device"), Place::Default { .. }) {
-            let expected = "but --devices all takes every device; drop one of them";
-            return Err(self.asked_invalid("device", &self.base.device, expected));
-        }
-        if self.base.data.val_split == 0.0 {
-            let expected =
-                "a sweep compares its trials on the validation rows: write a share above 0, for example 0.1";
-            return Err(self.asked_invalid("val-split", 0, expected));
-        }
-        let shard = options.shard.or(shard).filter(|shard| shard.count > 1);
-        if let (Strategy::Tpe, Some(shard)) = (strategy, shard) {
-            let expected = "but tpe learns from all trials, which no part has; write --strategy random or sobol, or drop \
-                            the shard";
-            return Err(match self.given.is_given("shard") {
-                true => self.given.invalid("shard", shard, expected),
-                false => {
-                    ConfigError::NoShard { problem: format!("the environment makes it {shard}, {expected}") }
-                }
-            });
-        }
-        Ok(SweepRequest {
-            base: self.base.clone(),
-            space,
-            settings: self.asked.settings(),
-            strategy,
-            trials,
-            seeds: count(options.seeds),
-            halving: self.halving()?,
-            objective: options.objective.unwrap_or(Objective::ValLoss),
-            finalists,
-            final_seeds,
-            queues: options.queues.map(|queues| queues.0),
-            all_devices: options.devices.is_some(),
-            population: options.population.map(|models| models.0),
-            max_time,
-            shard,
-            keep: count(options.keep),
-            tensorboard: options.tensorboard == Some(true),
-        })
-    }
-
-    fn asked_invalid(&self, key: &str, value: impl ToString, expected: &str) -> ConfigError {
-        let (place, value) = (self.asked.place(key), value.to_string());
-        ConfigError::Invalid { place, value, expected: expected.into() }
-    }
-
-    fn strategy(&self, space: &Space) -> Result<Strategy, ConfigError> {
-        let range = space.dimensions.iter().find(|d| matches!(d.domain, Domain::Range { .. }));
-        match (self.options.strategy, range) {
-            (Some(Strategy::Grid), Some(range)) => Err(self.asked_invalid(
-                &range.key,
-                "a range",
-                "a grid has sets only: write its values, for example 0.1,0.2, or use --strategy random, sobol or tpe",
-            )),
-            (Some(strategy), _) => Ok(strategy),
-            (None, Some(_)) => Ok(Strategy::Random),
-            (None, None) => Ok(Strategy::Grid),
-        }
-    }
-
-    fn trials(&self, space: &Space, strategy: Strategy) -> Result<u64, ConfigError> {
-        let given = self.options.trials.map(|trials| u64::from(trials.0));
-        let invalid = |expected: String| Err(self.given.invalid("trials", given.unwrap_or(0), expected));
-        if given == Some(0) {
-            return invalid("write 1 or more, for example 64".into());
-        }
-        if strategy == Strategy::Grid {
-            let grid = space.grid_len();
-            return match (given, grid) {
-                (Some(trials), Some(grid)) if trials > grid => invalid(format!(
-                    "the grid has {grid}: write {grid} or fewer, or leave it out; --seeds repeats trials"
-                )),
-                (Some(trials), Some(_)) if trials <= MAX_TRIALS => Ok(trials),
-                (None, Some(grid)) if grid <= MAX_TRIALS => Ok(grid),
-                (Some(trials), Some(_)) => Err(self.given.invalid("trials", trials, at_most(MAX_TRIALS))),
-                (_, None) => {
-                    Err(ConfigError::Grid { size: "more combinations than 64 bits can count".into() })
-                }
-                (None, Some(grid)) => Err(ConfigError::Grid { size: format!("{grid} combinations") }),
-            };
-        }
-        let limit = if strategy == Strategy::Sobol { MAX_SOBOL } else { MAX_TRIALS };
-        match given {
-            None => Err(ConfigError::NoTrials { strategy: strategy.name() }),
-            Some(trials) if trials > limit => invalid(at_most(limit)),
-            Some(trials) => Ok(trials),
-        }
-    }
-
-    fn halving(&self) -> Result<Option<Halving>, ConfigError> {
-        let options = &self.options;
-        let (eta, min_epochs) = (options.eta.map_or(0, |n| n.0), options.min_epochs.map_or(0, |n| n.0));
-        if options.halving != Some(true) {
-            for key in ["eta", "min-epochs"] {
-                if self.given.is_given(key) {
-                    let (place, chosen) = (self.given.place(key), "off".into());
-                    return Err(ConfigError::Misplaced { place, choice: "halving", owners: &["on"], chosen });
-                }
-            }
-            return Ok(None);
-        }
-        if eta < 2 {
-            let expected = "one trial in so many goes on: write 2 or more, for example 3";
-            return Err(self.given.invalid("eta", eta, expected));
-        }
-        match self.base.training.length {
-            Length::Steps(steps) => {
-                let expected = "but --halving counts epochs: write --epochs instead, or drop --halving";
-                Err(self.asked_invalid("steps", steps, expected))
-            }
-            Length::Epochs(epochs) if min_epochs == 0 || u64::from(min_epochs) > epochs => {
-                let expected =
-                    format!("write 1 to {epochs}, the epochs of a whole training, or more --epochs");
-                Err(self.given.invalid("min-epochs", min_epochs, expected))
-            }
-            Length::Epochs(_) => Ok(Some(Halving { eta, min_epochs: min_epochs.into() })),
-        }
-    }
-}
-
-fn at_most(limit: u64) -> String {
-    format!("write {limit} or fewer")
-}
-
-impl SweepRequest {
-    /// The complete, validated request of one training: these values beside what is the same in all trials.
-    ///
-    /// # Errors
-    /// If a value is of a wrong type or out of its range, which those of the sweep's own trials are not.
-    pub fn run_request(&self, params: &Params, seed: u64) -> Result<RunRequest, ConfigError> {
-        let defaults = PartialConfig::defaults().table()?;
-        let mut base = self.base.clone();
-        base.training.seed = seed;
-        let mut table = self.shared_table(&base)?;
-        for (key, value) in self.settings.iter().chain(params).filter(|(key, _)| is_searchable(key)) {
-            table.extend(to_toml(key, value).map(|value| (key.clone(), value)));
-        }
-        drop_unowned(&mut [&mut table], &defaults);
-        let request = Given::new(table, Table::new(), PathBuf::new(), defaults).run_request()?;
-        let RunRequest { json, quiet, log, .. } = self.base;
-        Ok(RunRequest { json, quiet, log, ..request })
-    }
-
-    /// What all trials share of `base`: without what is searched, and without what depends on that.
-    pub(super) fn shared_table(&self, base: &RunRequest) -> Result<Table, ConfigError> {
-        let mut table = PartialConfig::from(base).table()?;
-        table.retain(|key, _| {
-            let depends = BELONGS
-                .iter()
-                .any(|(setting, choice, _)| *setting == key && self.space.get(choice).is_some())
-                || (key == "init" && self.space.get("activation").is_some());
-            !depends && self.space.get(key).is_none()
-        });
-        Ok(table)
     }
 }

@@ -7,7 +7,7 @@ use bngpu::spec::Params;
 use bngpu::sweep::{CurvePoint, Stage, TrialRecord, TrialStatus};
 use serde_json::{Value, json};
 
-use super::Random;
+use crate::support::Random;
 
 /// A name that would run as a script, or end one, wherever it is not escaped.
 pub const HOSTILE: &str =

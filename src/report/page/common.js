@@ -10,6 +10,9 @@ function esc(text) {
   return String(text).replace(/[&<>"']/g, (c) => names[c]);
 }
 
+/// Text of at most `most` characters.
+const cut = (text, most = 24) => (text.length > most ? `${text.slice(0, most - 1)}…` : text);
+
 /// A number in at most `digits` significant digits.
 function num(x, digits = 4) {
   if (!isNumber(x)) return "–";
@@ -29,8 +32,8 @@ function seconds(s) {
 }
 
 // Scales: `to` takes a value to its place on a linear axis, `from` takes it back, `ticks` are values.
-const steps125 = (low, high, most) => {
-  for (const digits of [[1, 2, 5], [1, 3], [1]]) {
+const steps125 = (low, high, most, coarser = [1, 3]) => {
+  for (const digits of [[1, 2, 5], coarser, [1]]) {
     const found = [];
     for (let power = Math.floor(Math.log10(low)); power <= Math.ceil(Math.log10(high)); power++) {
       for (const digit of digits) {
@@ -70,7 +73,7 @@ const SCALES = {
     to: (x) => Math.log10(1 / (1 - x)),
     from: (x) => 1 - 10 ** -x,
     ticks: (low, high, most) => {
-      const found = steps125(1 / (1 - low), 1 / (1 - high), most).map((n) => Number((1 - 1 / n).toPrecision(9)));
+      const found = steps125(1 / (1 - low), 1 / (1 - high), most, [1, 2]).map((n) => Number((1 - 1 / n).toPrecision(9)));
       return found.length >= 2 ? found : even(low, high, most);
     },
     text: (x) => num(x, Math.max(4, Math.ceil(-Math.log10(1 - x)) + 2)),
@@ -91,14 +94,16 @@ function extent(values) {
   return low <= high ? [low, high] : [0, 1];
 }
 
-/// An axis of ECharts over `values` on a scale, with ticks at round values of them.
-function scaledAxis(scale, values, most = 7, text = scale.text) {
+/// An axis of ECharts over `values` on a scale, with ticks at round values, or at the values themselves where they are
+/// few.
+function scaledAxis(scale, values, most = 7, text = scale.text, few = 0) {
   let [low, high] = extent(values);
   let [from, to] = [scale.to(low), scale.to(high)];
   const room = 0.03 * (to - from) || Math.abs(0.05 * to) || 0.05;
   [from, to] = [low === 0 && scale === SCALES.linear && to > 0 ? 0 : from - room, to + room];
   let ticks = scale.ticks(scale.from(from), scale.from(to), most).map(scale.to);
-  if (low === high) ticks = [scale.to(low)];
+  const different = [...new Set(values.filter(isNumber))];
+  if (different.length === 1 || (few && different.length <= few)) ticks = different.map(scale.to);
   return {
     type: "value", min: from, max: to,
     axisLabel: { customValues: ticks, formatter: (x) => text(scale.from(x)), hideOverlap: true },
@@ -130,10 +135,11 @@ function inkOn(color) {
 // Every chart is made by a function that gives its whole option, so that it can be drawn again in other colours.
 const charts = new Map();
 
-/// Draws into `chart-<id>`, if the page has it; `height` in pixels where it depends on the data.
-function draw(id, option, height) {
+/// Draws into `chart-<id>`, if the page has it; `height` and the least `width` in pixels where they depend on the data.
+function draw(id, option, height, width) {
   const host = byId(`chart-${id}`);
   if (!host) return null;
+  if (width) host.style.minWidth = `${width}px`;
   if (height) host.style.height = `${height}px`;
   const chart = echarts.init(host, null, { renderer: "svg" });
   const entry = { chart, redraw: () => chart.setOption({ ...base(), ...option(chart.getWidth()) }, true) };
@@ -150,7 +156,7 @@ function base() {
   const [ink, dim, line] = [css("--ink"), css("--dim"), css("--line")];
   return {
     animation: false,
-    textStyle: { fontFamily: "inherit", color: ink },
+    textStyle: { fontFamily: getComputedStyle(document.body).fontFamily, color: ink },
     tooltip: { confine: true, backgroundColor: css("--card"), borderColor: line, textStyle: { color: ink, fontSize: 12 } },
     dim, line, ink,
   };
@@ -162,7 +168,7 @@ function axis(more) {
   return {
     nameTextStyle: { color: dim }, nameGap: 28, nameLocation: "middle",
     ...more,
-    axisLine: { show: true, lineStyle: { color: dim }, ...more.axisLine },
+    axisLine: { show: true, onZero: false, lineStyle: { color: dim }, ...more.axisLine },
     axisLabel: { color: ink, ...more.axisLabel },
     axisTick: { lineStyle: { color: dim }, ...more.axisTick },
     splitLine: { lineStyle: { color: line }, ...more.splitLine },

@@ -76,7 +76,8 @@ pub(super) fn card(id: &str, title: &str, note: &str, body: &str) -> String {
 pub(super) fn chart(id: &str, title: &str, note: &str, controls: &str) -> String {
     let label = escape(title);
     let body = format!(
-        "{controls}<div class=\"chart\" id=\"chart-{id}\" role=\"img\" aria-label=\"{label}\"></div>"
+        "{controls}<div class=\"scroll\">\
+         <div class=\"chart\" id=\"chart-{id}\" role=\"img\" aria-label=\"{label}\"></div></div>"
     );
     card(id, title, note, &body)
 }

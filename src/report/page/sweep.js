@@ -61,6 +61,7 @@ function badness(at) {
 
 const parallel = draw("parallel", (width) => {
   const { ink, dim } = base();
+  const label = { color: ink, backgroundColor: css("--card"), padding: [1, 2], borderRadius: 2 };
   const look = {
     nameLocation: "end", nameGap: 14, nameTextStyle: { color: ink, fontWeight: "bold", width: Math.max(60, width / (params.length + 1) - 16), overflow: "truncate" },
     axisLine: { lineStyle: { color: dim } },
@@ -68,13 +69,13 @@ const parallel = draw("parallel", (width) => {
   };
   const axes = params.map((param, dim_) => {
     if (param.categories) {
-      return { ...look, dim: dim_, name: param.key, type: "category", data: param.categories, axisLabel: { color: ink, width: 90, overflow: "truncate" } };
+      return { ...look, dim: dim_, name: param.key, type: "category", data: param.categories, axisLabel: { ...label, formatter: (text) => cut(text, 14) } };
     }
-    const { axisLabel, axisTick, min, max } = scaledAxis(paramScale(param), param.values, 8);
-    return { ...look, dim: dim_, name: param.key, type: "value", min, max, axisTick, axisLabel: { ...axisLabel, color: ink } };
+    const { axisLabel, axisTick, min, max } = scaledAxis(paramScale(param), param.values, 8, undefined, 6);
+    return { ...look, dim: dim_, name: param.key, type: "value", min, max, axisTick, axisLabel: { ...axisLabel, ...label } };
   });
   const last = scaledAxis(objectiveScale, objective, 8, valueText);
-  axes.push({ ...look, dim: params.length, name: data.objective.name, type: "value", inverse: higher === false, min: last.min, max: last.max, axisTick: last.axisTick, axisLabel: { ...last.axisLabel, color: ink } });
+  axes.push({ ...look, dim: params.length, name: data.objective.name, nameLocation: higher ? "end" : "start", type: "value", inverse: !higher, min: last.min, max: last.max, axisTick: last.axisTick, axisLabel: { ...last.axisLabel, ...label } });
   return {
     tooltip: { ...base().tooltip, formatter: ({ dataIndex }) => describe(drawOrder[dataIndex]) },
     parallel: { left: 60, right: Math.min(150, 0.14 * width), top: 40, bottom: 20, parallelAxisDefault: { realtime: count <= 400 } },
@@ -94,7 +95,7 @@ const parallel = draw("parallel", (width) => {
       })),
     }],
   };
-});
+}, undefined, 100 * (params.length + 1));
 parallel?.on("axisareaselected", () => {
   const series = parallel.getModel().getSeriesByIndex(0);
   const brushed = parallel.getModel().queryComponents({ mainType: "parallelAxis" }).some((axis) => axis.activeIntervals.length);
@@ -204,9 +205,10 @@ draw("heatmap", (width) => {
     sums.set(`${column},${row}`, cell);
   }
   const found = [...sums.values()].map((cell) => ({ ...cell, mean: cell.sum / cell.n }));
-  const labelled = (width - 130) / x.names.length > 44 && y.names.length <= 14;
+  const left = Math.min(160, 50 + 6.5 * Math.max(...y.names.map((name) => name.length)));
+  const labelled = (width - left) / x.names.length > 44 && y.names.length <= 14;
   return {
-    grid: { left: 110, right: 14, top: 10, bottom: 66 },
+    grid: { left, right: 14, top: 10, bottom: x.names.length > 6 ? 86 : 50 },
     tooltip: {
       ...base().tooltip,
       formatter: ({ dataIndex }) => {
@@ -214,8 +216,8 @@ draw("heatmap", (width) => {
         return `${esc(across.key)} ${esc(x.names[column])}<br>${esc(up.key)} ${esc(y.names[row])}<br>mean ${esc(data.objective.name)} ${valueText(mean)}<br>${n} trial${n === 1 ? "" : "s"}`;
       },
     },
-    xAxis: axis({ type: "category", data: x.names, name: across.key, nameGap: 48, axisLabel: { hideOverlap: true, rotate: x.names.length > 6 ? 30 : 0 }, splitArea: { show: false } }),
-    yAxis: axis({ type: "category", data: y.names, name: up.key, nameGap: 92, axisLabel: { width: 80, overflow: "truncate" } }),
+    xAxis: axis({ type: "category", data: x.names, name: cut(across.key), nameGap: x.names.length > 6 ? 66 : 30, axisLabel: { hideOverlap: true, rotate: x.names.length > 6 ? 30 : 0 }, splitArea: { show: false } }),
+    yAxis: axis({ type: "category", data: y.names, name: cut(up.key), nameGap: left - 20, axisLabel: { width: left - 34, overflow: "truncate" } }),
     series: [{
       type: "custom",
       data: found.map(({ column, row, mean }) => [column, row, mean]),
@@ -264,7 +266,7 @@ draw("importance", () => ({
     { type: "bar", data: importance.map(([, share]) => share), itemStyle: { color: css("--completed"), opacity: 0.55 }, barMaxWidth: 26 },
     { ...intervals("95 % interval", css("--ink"), importance.map(([, share, low, high], row) => [row, share, low, high])), tooltip: { show: true } },
   ],
-}), 90 + 34 * Math.max(3, importance.length));
+}), Math.max(340, 90 + 34 * importance.length));
 
 draw("expected", () => {
   const values = data.expected.map(([, value]) => value);

@@ -10,6 +10,8 @@ function lines(id, names, unit, text) {
     return;
   }
   const all = shown.flatMap(([column]) => epochs[column]);
+  // A rate that hardly changes should look so.
+  if (id === "samples_per_s") all.push(0);
   // Losses, rates and norms are compared by ratios.
   const scale = ["loss", "lr", "grad_norm"].includes(id) ? scaleFor(all) : SCALES.linear;
   const value = text ?? scale.text;

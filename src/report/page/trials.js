@@ -26,6 +26,8 @@ const LANE_COLOURS = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d
 const laneHeight = Math.min(460, Math.max(60, 16 * slots.length));
 draw("lanes", () => {
   const { ink, dim } = base();
+  // Drawn again, it stays zoomed as it was.
+  const { start = 0, end = 100 } = charts.get("lanes")?.chart.getOption().dataZoom?.[0] ?? {};
   const time = (more) => axis({ type: "value", min: 0, max: duration || 1, splitLine: { show: false }, axisLabel: { formatter: seconds, hideOverlap: true }, ...more });
   return {
     legend: { top: 0, textStyle: { color: ink }, data: data.statuses.filter((_, status) => timed.some((row) => trainings.status[row] === status)) },
@@ -42,10 +44,10 @@ draw("lanes", () => {
         return `${seconds(value[1])} to ${seconds(value[2])}<br>${placeOf.has(trainings.trial[row]) ? describe(placeOf.get(trainings.trial[row]), more) : `trial ${trainings.trial[row]}${more}`}`;
       },
     },
-    dataZoom: [{ type: "slider", xAxisIndex: [0, 1], height: 18, bottom: 8, borderColor: css("--line"), textStyle: { color: dim }, labelFormatter: seconds, brushSelect: false }],
+    dataZoom: [{ type: "slider", start, end, xAxisIndex: [0, 1], height: 18, bottom: 8, borderColor: css("--line"), textStyle: { color: dim }, labelFormatter: seconds, brushSelect: false }],
     xAxis: [time({ gridIndex: 0, axisLabel: { show: false } }), time({ gridIndex: 1, name: "time since the first start", nameGap: 24 })],
     yAxis: [
-      axis({ type: "category", gridIndex: 0, data: slots.map(([, { lane, slot }]) => `lane ${lane}, slot ${slot}`), axisLabel: { fontSize: 11, hideOverlap: true }, axisTick: { show: false } }),
+      axis({ type: "category", gridIndex: 0, data: slots.map(([, { lane, slot }]) => `lane ${lane}, slot ${slot}`), axisLabel: { fontSize: 11, width: 96, overflow: "truncate", interval: Math.ceil((13 * slots.length) / laneHeight) - 1 }, axisTick: { show: false } }),
       axis({ type: "value", gridIndex: 1, name: "slots in use", nameGap: 34, minInterval: 1, splitNumber: 3 }),
     ],
     series: [

@@ -5,6 +5,7 @@ mod faulty;
 mod files;
 mod model;
 mod population;
+mod refill;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,0 +1,186 @@
+//! The sweep's own settings, and whether they fit each other and what is searched.
+
+use std::time::Duration;
+
+use super::resolve::Given;
+use super::space::MAX_TRIALS;
+use super::sweep_resolve::Asked;
+use super::{
+    ConfigError, Count, Domain, Halving, Length, Objective, Place, RunRequest, Shard, Space, Strategy,
+    SweepOptions, SweepRequest,
+};
+
+/// Most settings of a Sobol sequence.
+const MAX_SOBOL: u64 = 65_536;
+
+/// The sweep's own settings beside the rest.
+pub(super) struct Own<'a> {
+    pub given: &'a Given,
+    pub options: SweepOptions,
+    pub asked: &'a Asked,
+    pub base: &'a RunRequest,
+}
+
+impl Own<'_> {
+    /// The whole request, with the time limit of the sweep and the shard that the environment names.
+    ///
+    /// # Errors
+    /// The first setting that cannot be.
+    pub fn request(
+        &self,
+        max_time: Option<Duration>,
+        shard: Option<Shard>,
+    ) -> Result<SweepRequest, ConfigError> {
+        let options = &self.options;
+        let space = Space { dimensions: self.asked.dimensions.iter().map(|(d, _)| d.clone()).collect() };
+        let strategy = self.strategy(&space)?;
+        let trials = self.trials(&space, strategy)?;
+        let count = |value: Option<Count>| value.map_or(0, |count| count.0);
+        for (key, value) in [
+            ("seeds", options.seeds),
+            ("final-seeds", options.final_seeds),
+            ("queues", options.queues),
+            ("population", options.population),
+        ] {
+            if value == Some(Count(0)) {
+                let expected = match key {
+                    "queues" | "population" => "write 1 or more, or leave it out",
+                    _ => "write 1 or more, for example 5",
+                };
+                return Err(self.given.invalid(key, 0, expected));
+            }
+        }
+        let (seed, seeds) = (self.base.training.seed, u64::from(count(options.seeds)));
+        if seed.checked_add(seeds).is_none() {
+            let expected =
+                format!("write at most {}, so that --seeds {seeds} have numbers", u64::MAX - seeds);
+            return Err(self.asked_invalid("seed", seed, &expected));
+        }
+        let (finalists, final_seeds) = (count(options.finalists), count(options.final_seeds));
+        if finalists == 0 && self.given.is_given("final-seeds") {
+            let expected = "but --finalists 0 has no final comparison; drop one of them";
+            return Err(self.given.invalid("final-seeds", final_seeds, expected));
+        }
+        if options.devices.is_some() && !matches!(self.asked.place("device"), Place::Default { .. }) {
+            let expected = "but --devices all takes every device; drop one of them";
+            return Err(self.asked_invalid("device", &self.base.device, expected));
+        }
+        if self.base.data.val_split == 0.0 {
+            let expected =
+                "a sweep compares its trials on the validation rows: write a share above 0, for example 0.1";
+            return Err(self.asked_invalid("val-split", 0, expected));
+        }
+        let shard = options.shard.or(shard).filter(|shard| shard.count > 1);
+        if let (Strategy::Tpe, Some(shard)) = (strategy, shard) {
+            let expected = "but tpe learns from all trials, which no part has; write --strategy random or sobol, or drop \
+                            the shard";
+            return Err(match self.given.is_given("shard") {
+                true => self.given.invalid("shard", shard, expected),
+                false => {
+                    ConfigError::NoShard { problem: format!("the environment makes it {shard}, {expected}") }
+                }
+            });
+        }
+        Ok(SweepRequest {
+            base: self.base.clone(),
+            space,
+            settings: self.asked.settings(),
+            strategy,
+            trials,
+            seeds: count(options.seeds),
+            halving: self.halving()?,
+            objective: options.objective.unwrap_or(Objective::ValLoss),
+            finalists,
+            final_seeds,
+            queues: options.queues.map(|queues| queues.0),
+            all_devices: options.devices.is_some(),
+            population: options.population.map(|models| models.0),
+            max_time,
+            shard,
+            keep: count(options.keep),
+            tensorboard: options.tensorboard == Some(true),
+        })
+    }
+
+    fn asked_invalid(&self, key: &str, value: impl ToString, expected: &str) -> ConfigError {
+        let (place, value) = (self.asked.place(key), value.to_string());
+        ConfigError::Invalid { place, value, expected: expected.into() }
+    }
+
+    fn strategy(&self, space: &Space) -> Result<Strategy, ConfigError> {
+        let range = space.dimensions.iter().find(|d| matches!(d.domain, Domain::Range { .. }));
+        match (self.options.strategy, range) {
+            (Some(Strategy::Grid), Some(range)) => Err(self.asked_invalid(
+                &range.key,
+                "a range",
+                "a grid has sets only: write its values, for example 0.1,0.2, or use --strategy random, sobol or tpe",
+            )),
+            (Some(strategy), _) => Ok(strategy),
+            (None, Some(_)) => Ok(Strategy::Random),
+            (None, None) => Ok(Strategy::Grid),
+        }
+    }
+
+    fn trials(&self, space: &Space, strategy: Strategy) -> Result<u64, ConfigError> {
+        let given = self.options.trials.map(|trials| u64::from(trials.0));
+        let invalid = |expected: String| Err(self.given.invalid("trials", given.unwrap_or(0), expected));
+        if given == Some(0) {
+            return invalid("write 1 or more, for example 64".into());
+        }
+        if strategy == Strategy::Grid {
+            let grid = space.grid_len();
+            return match (given, grid) {
+                (Some(trials), Some(grid)) if trials > grid => invalid(format!(
+                    "the grid has {grid}: write {grid} or fewer, or leave it out; --seeds repeats trials"
+                )),
+                (Some(trials), Some(_)) if trials <= MAX_TRIALS => Ok(trials),
+                (None, Some(grid)) if grid <= MAX_TRIALS => Ok(grid),
+                (Some(trials), Some(_)) => Err(self.given.invalid("trials", trials, at_most(MAX_TRIALS))),
+                (_, None) => {
+                    Err(ConfigError::Grid { size: "more combinations than 64 bits can count".into() })
+                }
+                (None, Some(grid)) => Err(ConfigError::Grid { size: format!("{grid} combinations") }),
+            };
+        }
+        let limit = if strategy == Strategy::Sobol { MAX_SOBOL } else { MAX_TRIALS };
+        match given {
+            None => Err(ConfigError::NoTrials { strategy: strategy.name() }),
+            Some(trials) if trials > limit => invalid(at_most(limit)),
+            Some(trials) => Ok(trials),
+        }
+    }
+
+    fn halving(&self) -> Result<Option<Halving>, ConfigError> {
+        let options = &self.options;
+        let (eta, min_epochs) = (options.eta.map_or(0, |n| n.0), options.min_epochs.map_or(0, |n| n.0));
+        if options.halving != Some(true) {
+            for key in ["eta", "min-epochs"] {
+                if self.given.is_given(key) {
+                    let (place, chosen) = (self.given.place(key), "off".into());
+                    return Err(ConfigError::Misplaced { place, choice: "halving", owners: &["on"], chosen });
+                }
+            }
+            return Ok(None);
+        }
+        if eta < 2 {
+            let expected = "one trial in so many goes on: write 2 or more, for example 3";
+            return Err(self.given.invalid("eta", eta, expected));
+        }
+        match self.base.training.length {
+            Length::Steps(steps) => {
+                let expected = "but --halving counts epochs: write --epochs instead, or drop --halving";
+                Err(self.asked_invalid("steps", steps, expected))
+            }
+            Length::Epochs(epochs) if min_epochs == 0 || u64::from(min_epochs) > epochs => {
+                let expected =
+                    format!("write 1 to {epochs}, the epochs of a whole training, or more --epochs");
+                Err(self.given.invalid("min-epochs", min_epochs, expected))
+            }
+            Length::Epochs(_) => Ok(Some(Halving { eta, min_epochs: min_epochs.into() })),
+        }
+    }
+}
+
+fn at_most(limit: u64) -> String {
+    format!("write {limit} or fewer")
+}
