@@ -10,6 +10,7 @@ use crate::population::random::pcg4d;
 use crate::train::{Advance, TrainError};
 
 const LAZY: Pace = Pace {
+    epoch_every: Duration::ZERO,
     store_every: Duration::from_secs(3600),
     read_every: Duration::from_secs(3600),
     share: 1.0,
