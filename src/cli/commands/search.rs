@@ -127,19 +127,12 @@ impl Search {
     fn plan(&mut self, sources: Vec<DeviceSource>) -> Result<(), Failure> {
         let request = &self.request;
         let study = Study::new(request)?;
-        let mut error = None;
         let mut members = Vec::new();
         for params in study.estimate(SAMPLE) {
-            match request.run_request(&params, request.base.training.seed) {
-                Ok(of) => match member(&of.training, &self.problem) {
-                    Ok(member) => members.push(Arc::new(member)),
-                    Err(refused) => error = Some(refused),
-                },
-                Err(invalid) => return Err(invalid.into()),
-            }
-        }
-        if let (true, Some(error)) = (members.is_empty(), error) {
-            return Err(Failure::Usage(error.to_string()));
+            let of = request.run_request(&params, request.base.training.seed)?;
+            let member = member(&of.training, &self.problem)
+                .map_err(|error| Failure::Usage(format!("{}: {error}", params_text(&params))))?;
+            members.push(Arc::new(member));
         }
         let queues = request.queues.unwrap_or(1) as usize;
         let trainings = self.trainings().max(1) as usize;
