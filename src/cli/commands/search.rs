@@ -24,6 +24,8 @@ use super::{Failure, anchored, load_data, say, tell, warn};
 const SAMPLE: usize = 64;
 /// Names a time, for machines that may be taken away.
 const CHECKPOINT_EVERY: &str = "BNGPU_CHECKPOINT_EVERY";
+/// Share of a limited time that is planned with.
+const TIME_TO_USE: f64 = 0.85;
 /// Trainings that wait, for each slot, before no new ones start.
 const WAITING: usize = 4;
 
@@ -167,6 +169,25 @@ impl Search {
             false => (None, 0.0),
         };
         Ok(())
+    }
+
+    /// Leaves as many trials as `--max-time` is expected to have time for, with the final comparison: none that is
+    /// begun need then be cut short.
+    pub fn fit_time(&mut self) {
+        let (Some(limit), Some(seconds), None) = (self.request.max_time, self.seconds, self.request.shard)
+        else {
+            return;
+        };
+        let (search, limit) = (seconds - self.finals_s, TIME_TO_USE * limit.as_secs_f64() - self.finals_s);
+        if search <= limit {
+            return;
+        }
+        let asked = self.request.trials;
+        self.request.trials = ((asked as f64 * limit / search) as u64).clamp(1, asked);
+        self.seconds = Some(self.finals_s + search * self.request.trials as f64 / asked as f64);
+        let (fits, asked) = (count(self.request.trials), counted(asked, "trial"));
+        self.about
+            .push(("note", format!("--max-time has time for {fits} of {asked}; the others are left out")));
     }
 
     /// Trainings of the final comparison, at most.

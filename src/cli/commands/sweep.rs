@@ -36,7 +36,8 @@ pub fn run(args: SweepArgs) -> Result<Exit, Failure> {
     }
     let sources = devices(&request)?;
     let dataset = data(&mut request)?;
-    let search = Search::new(request, dataset, sources)?;
+    let mut search = Search::new(request, dataset, sources)?;
+    search.fit_time();
     search.introduce();
     // The folder is made when nothing else can be wrong any more.
     let dir = RunDir::create(search.request.base.output.as_deref(), &search.name)?;
