@@ -2,7 +2,9 @@
 
 mod common;
 
+use bngpu::engine::gpu::GpuOptions;
 use common::tolerances::{HARD_VARIANCE_F32, HARD_VARIANCE_RUNNING_F32, pytorch_f32};
+
 use common::training::{EAGER, LAZY, digits, factory};
 use common::{gpu, pytorch};
 use common::{invariance, refill};
@@ -51,8 +53,11 @@ on_gpu! {
         let (factory, problem) = (factory(gpu::strict()).expect("an adapter"), digits(0.8));
         let trainings = refill::stream_of(40, 0);
         let alone = refill::each_alone(&factory, &trainings, &problem);
-        for pace in [EAGER, LAZY] {
-            let (found, moved) = refill::stream(&factory, &trainings, &problem, pace, 0);
+        // Once more with data that pass through a window.
+        let window = GpuOptions { data_memory: Some(20_000), ..gpu::strict() };
+        let window = common::training::factory(window).expect("an adapter");
+        for (factory, pace) in [(&factory, EAGER), (&factory, LAZY), (&window, EAGER)] {
+            let (found, moved) = refill::stream(factory, &trainings, &problem, pace, 0);
             assert!(moved > 10, "{moved}");
             refill::assert_as_alone(&found, &alone, "stream");
         }

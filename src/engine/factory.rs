@@ -69,7 +69,7 @@ impl EngineFactory for CpuFactory {
         population: &Arc<Population>,
         table: &Arc<Table>,
     ) -> Result<Box<dyn Engine>, EngineError> {
-        cpu::check_room(4 * population.sizes.iter().map(|&elements| elements as u64).sum::<u64>())?;
+        cpu::check_room(population.bytes())?;
         Ok(Box::new(CpuEngine::<f32>::new(population.clone(), table.clone())))
     }
 

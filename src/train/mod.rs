@@ -5,6 +5,7 @@
 
 mod error;
 mod evaluate;
+mod events;
 mod files;
 mod infer;
 mod member;
@@ -19,6 +20,7 @@ mod tests;
 mod trainer;
 
 pub use error::TrainError;
+pub use events::{Advance, Events};
 pub use files::{Origin, RunFiles, Stored};
 pub use infer::Inference;
 pub use member::member;
@@ -27,4 +29,4 @@ pub use recovery::Pace;
 pub use slots::Arrival;
 pub use state::{Best, Checkpoint, Ended, EpochSums, MemberCheckpoint, MemberState, TrainingState};
 pub use stop::Stop;
-pub use trainer::{Advance, Events, Trainer};
+pub use trainer::Trainer;

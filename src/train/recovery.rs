@@ -6,8 +6,7 @@ use crate::engine::{Engine, EngineError};
 use crate::population::{Buffer, Population};
 
 use super::model::Weights;
-use super::trainer::{Events, Trainer};
-use super::{Ended, MemberCheckpoint, MemberState, TrainError, TrainingState};
+use super::{Ended, Events, MemberCheckpoint, MemberState, TrainError, Trainer, TrainingState};
 
 /// Most faults in a row without progress.
 pub(super) const TRIES: u32 = 3;
@@ -128,14 +127,13 @@ impl Trainer<'_> {
                 None
             };
             let MemberState { state, history, best } = &self.members[k];
+            let member = &self.population.members[k];
             let good = self.checkpoint[k].get_or_insert_with(|| MemberCheckpoint {
                 state: TrainingState::default(),
                 history: Vec::new(),
                 best: None,
-                weights: weights
-                    .is_none()
-                    .then(|| Weights::initial(&self.population.members[k]))
-                    .unwrap_or_default(),
+                // A member that diverged before there was a checkpoint of it.
+                weights: if weights.is_none() { Weights::initial(member) } else { Weights::default() },
             });
             good.state.clone_from(state);
             // A record only grows, and that of a long training costs more to copy than a small network's weights.

@@ -11,8 +11,7 @@ use crate::run::Score;
 use super::evaluate::evaluate;
 use super::model::{self, Weights};
 use super::recovery::{engine, put};
-use super::trainer::{Events, Trainer};
-use super::{Ended, MemberCheckpoint, MemberState, Stop, TrainError};
+use super::{Ended, Events, MemberCheckpoint, MemberState, Stop, TrainError, Trainer};
 
 /// The time that a member has been trained.
 #[derive(Clone, Copy, Debug)]

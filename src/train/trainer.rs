@@ -3,7 +3,6 @@
 //! Members advance in lock-step, up to the first end of an epoch among them: those whose epochs end at the same step
 //! are evaluated together, and told in the order of their slots, however many steps the engine takes at a time.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -11,7 +10,7 @@ use crate::data::Part;
 use crate::engine::{Engine, EngineFactory, EngineInfo};
 use crate::population::tables::{Record, StepRow};
 use crate::population::{Buffer, Member, Population, learning_rate, training_step};
-use crate::run::{EpochMetrics, RunError};
+use crate::run::EpochMetrics;
 use crate::step::StepKind;
 
 use super::evaluate::{self, Canary, evaluate};
@@ -19,34 +18,9 @@ use super::model;
 use super::recovery::{Cost, engine};
 use super::slots::Clock;
 use super::{
-    Best, Checkpoint, Ended, EpochSums, MemberCheckpoint, MemberState, Pace, Problem, Stop, Sums, TrainError,
+    Advance, Best, Checkpoint, Ended, EpochSums, Events, MemberCheckpoint, MemberState, Pace, Problem, Stop,
+    Sums, TrainError,
 };
-
-/// What a training tells while it goes on. After a fault of the device, steps and epochs since the last checkpoint are
-/// told again, with the same numbers.
-pub trait Events {
-    /// A member has done `step` steps; `loss` is the mean of the latest submit.
-    fn step(&mut self, _member: usize, _step: u64, _loss: f64, _samples_per_s: f64) {}
-    /// A member has closed an epoch.
-    fn epoch(&mut self, _member: usize, _metrics: &EpochMetrics) {}
-    /// Something that a person should know.
-    fn message(&mut self, _text: &str) {}
-    /// A point from which training can go on, to be stored: of each slot the latest that there is.
-    ///
-    /// # Errors
-    /// If it cannot be; the training then ends.
-    fn checkpoint(
-        &mut self,
-        _population: &Population,
-        _checkpoint: &[Option<MemberCheckpoint>],
-    ) -> Result<(), RunError> {
-        Ok(())
-    }
-    /// Where checkpoints are stored.
-    fn checkpoint_path(&self) -> Option<PathBuf> {
-        None
-    }
-}
 
 /// Trains a population on one engine at a time.
 pub struct Trainer<'a> {
@@ -66,20 +40,6 @@ pub struct Trainer<'a> {
     pub(super) stored: Cost,
     /// Faults since the last progress.
     pub(super) tries: u32,
-}
-
-/// What a call of [`Trainer::advance`] did.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Advance {
-    /// Some steps, or the end of some epochs.
-    Went {
-        /// Slots whose members have closed an epoch or ended in this call, ascending.
-        closed: Vec<usize>,
-    },
-    /// Nothing: no slot has a member that goes on.
-    Idle,
-    /// Asked to stop: the present state is stored.
-    Interrupted,
 }
 
 impl<'a> Trainer<'a> {

@@ -67,9 +67,9 @@ pub fn a_refill_touches_its_slot_alone(make: &Make, seed: u64) {
         let now = Arc::new(population.clone());
         engine.refill(&now, &slots).unwrap_or_else(|e| panic!("case {seed}, round {round}: {e}"));
         let after = snapshot(&mut *engine);
-        for slot in 0..SLOTS {
+        for (slot, alone) in alone.iter_mut().enumerate() {
             let what = format!("case {seed}, round {round}, slot {slot}");
-            match (&mut alone[slot], slots.contains(&slot)) {
+            match (alone, slots.contains(&slot)) {
                 (Some((own, engine)), true) => {
                     let fresh = snapshot(&mut **engine);
                     for buffer in [Buffer::Params, Buffer::Moments, Buffer::Stats, Buffer::State] {
@@ -98,8 +98,8 @@ pub fn a_refill_touches_its_slot_alone(make: &Make, seed: u64) {
             .collect();
         let records = engine.run(StepKind::Train, &steps).expect("trains");
         let trained = snapshot(&mut *engine);
-        for slot in 0..SLOTS {
-            let Some((own, engine)) = &mut alone[slot] else { continue };
+        for (slot, alone) in alone.iter_mut().enumerate() {
+            let Some((own, engine)) = alone else { continue };
             let own_steps: Vec<StepRow> = (0..3).map(|s| step(slot, made[slot] + s)).collect();
             let own_records = engine.run(StepKind::Train, &own_steps).expect("trains");
             let what = format!("case {seed}, round {round}, slot {slot}, trained");

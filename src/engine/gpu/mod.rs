@@ -6,7 +6,9 @@
 
 pub mod adapters;
 mod device;
+mod dispatch;
 mod factory;
+mod readback;
 pub mod shaders;
 mod window;
 pub mod work;
@@ -24,7 +26,8 @@ use crate::population::tables::{LayerRow, MemberRow, Record, StepRow};
 use crate::population::{Buffer, Member, Population};
 use crate::step::memory::Table;
 use crate::step::{Op, StepKind, plan};
-use shaders::{Binding, INITIALIZE, KERNELS, kernel_of};
+use dispatch::{Dispatch, dispatch, fold, list};
+use shaders::{INITIALIZE, kernel_of};
 use window::DataWindow;
 
 /// A layer as the kernels see it: with its member's constants.
@@ -41,18 +44,6 @@ const STEP_TABLE_BYTES: usize = 4 << 20;
 const LONGEST_SUBMIT: usize = 1024;
 /// Loop iterations that an invocation may make on a software adapter (llvmpipe stops at 65,535 unasked).
 const SOFTWARE_ITERATIONS: usize = 60_000;
-
-/// Bytes of one piece of what is read back.
-const READ_BACK: u64 = 32 << 20;
-
-/// One operation, ready to be recorded.
-struct Dispatch {
-    pipeline: wgpu::ComputePipeline,
-    bind_group: wgpu::BindGroup,
-    place: work::Place,
-    /// None where there is nothing to do.
-    grid: Option<(u32, u32)>,
-}
 
 /// Everything on the device that does not belong to one role of memory.
 struct Shared {
@@ -321,65 +312,11 @@ impl Engine for GpuEngine {
     }
 
     fn read_regions(&mut self, regions: &[(Buffer, Range<usize>)]) -> Result<Vec<Vec<f32>>, EngineError> {
-        let mut found: Vec<Vec<f32>> = regions.iter().map(|(_, r)| Vec::with_capacity(r.len())).collect();
-        // (region, first byte in its role, bytes), as many at once as fit.
-        let (mut pieces, mut bytes) = (Vec::new(), 0);
-        for (at, (_, range)) in regions.iter().enumerate() {
-            let (mut start, end) = (4 * range.start as u64, 4 * range.end as u64);
-            while start < end {
-                let len = (end - start).min(READ_BACK - bytes);
-                pieces.push((at, start, len));
-                (start, bytes) = (start + len, bytes + len);
-                if bytes == READ_BACK {
-                    self.read_pieces(regions, &pieces, &mut found)?;
-                    pieces.clear();
-                    bytes = 0;
-                }
-            }
-        }
-        if !pieces.is_empty() {
-            self.read_pieces(regions, &pieces, &mut found)?;
-        }
-        Ok(found)
+        self.read_back(regions)
     }
 
     fn write_region(&mut self, buffer: Buffer, start: usize, values: &[f32]) -> Result<(), EngineError> {
         self.device.write(&self.roles[buffer as usize], 4 * start as u64, bytemuck::cast_slice(values))
-    }
-}
-
-impl GpuEngine {
-    /// Reads pieces, (region, first byte in its role, bytes), onto the ends of what was found of their regions.
-    fn read_pieces(
-        &mut self,
-        regions: &[(Buffer, Range<usize>)],
-        pieces: &[(usize, u64, u64)],
-        found: &mut [Vec<f32>],
-    ) -> Result<(), EngineError> {
-        let bytes: u64 = pieces.iter().map(|(_, _, len)| len).sum();
-        let what = pieces.first().map_or("nothing", |&(at, ..)| contents(regions[at].0));
-        // While it is not back here, nothing is known of it: a call that fails does not use it again.
-        let staging = match self.shared.roles_staging.take().filter(|staging| staging.size() >= bytes) {
-            Some(staging) => staging,
-            None => self.device.staging(what, bytes)?,
-        };
-        let mut encoder = self.device.device.create_command_encoder(&Default::default());
-        let mut to = 0;
-        for &(at, start, len) in pieces {
-            let role = &self.roles[regions[at].0 as usize];
-            encoder.copy_buffer_to_buffer(role, start, &staging, to, len);
-            to += len;
-        }
-        self.device.submit_and_read(encoder.finish(), &staging, bytes, what, |view| {
-            let mut rest = view;
-            for &(at, _, len) in pieces {
-                let (now, later) = rest.split_at(len as usize);
-                found[at].extend(bytemuck::pod_collect_to_vec::<u8, f32>(now));
-                rest = later;
-            }
-        })?;
-        self.shared.roles_staging = Some(staging);
-        Ok(())
     }
 }
 
@@ -431,22 +368,6 @@ fn upload(device: &Device, label: &str, bytes: &[u8]) -> Result<wgpu::Buffer, En
     Ok(buffer)
 }
 
-/// Writes the work list of a dispatch.
-fn list(
-    device: &Device,
-    work: &wgpu::Buffer,
-    dispatch: &mut Dispatch,
-    jobs: &[work::Job],
-) -> Result<(), EngineError> {
-    let place = dispatch.place;
-    debug_assert!(jobs.len() <= place.capacity, "{} jobs where {} fit", jobs.len(), place.capacity);
-    dispatch.grid = if jobs.is_empty() { None } else { Some(fold(device, jobs.len())?) };
-    device.queue.write_buffer(work, place.offset, bytemuck::bytes_of(&[jobs.len() as u32, 0, 0, 0]));
-    let first = place.offset + size_of::<work::Job>() as u64;
-    device.queue.write_buffer(work, first, bytemuck::cast_slice(jobs));
-    Ok(())
-}
-
 /// The uniform that says which step of the submit a dispatch belongs to, chosen by a dynamic offset.
 fn now(device: &Device, longest: usize, stride: u32, members: u32) -> Result<wgpu::BindGroup, EngineError> {
     let mut bytes = vec![0u8; longest * stride as usize];
@@ -476,60 +397,4 @@ fn now(device: &Device, longest: usize, stride: u32, members: u32) -> Result<wgp
             }],
         })
     })
-}
-
-fn dispatch(
-    device: &Device,
-    kernel: usize,
-    shared: &Shared,
-    roles: &[wgpu::Buffer],
-    data: &DataWindow,
-    place: work::Place,
-) -> Result<Dispatch, EngineError> {
-    let pipeline = device.pipeline(kernel)?.clone();
-    let kernel_info = &KERNELS[kernel];
-    let entries: Vec<_> = kernel_info
-        .bindings
-        .iter()
-        .enumerate()
-        .map(|(at, binding)| {
-            let resource = match binding {
-                Binding::Layers => shared.layers.as_entire_binding(),
-                Binding::Steps => shared.steps.as_entire_binding(),
-                Binding::Work => wgpu::BindingResource::Buffer(wgpu::BufferBinding {
-                    buffer: &shared.work,
-                    offset: place.offset,
-                    size: wgpu::BufferSize::new(place.bytes()),
-                }),
-                Binding::Data => data.values.as_entire_binding(),
-                Binding::Scaling => data.scaling.as_entire_binding(),
-                Binding::Targets => data.targets.as_entire_binding(),
-                Binding::Records => shared.records.as_entire_binding(),
-                Binding::Read(role) | Binding::Write(role) => roles[*role as usize].as_entire_binding(),
-            };
-            wgpu::BindGroupEntry { binding: at as u32, resource }
-        })
-        .collect();
-    let bind_group = device.scoped(kernel_info.name, || {
-        device.device.create_bind_group(&wgpu::BindGroupDescriptor {
-            label: Some(kernel_info.name),
-            layout: &pipeline.get_bind_group_layout(1),
-            entries: &entries,
-        })
-    })?;
-    Ok(Dispatch { pipeline, bind_group, place, grid: None })
-}
-
-/// A grid of at least `jobs` workgroups, and of less than one row more, within the device's limit for each dimension.
-fn fold(device: &Device, jobs: usize) -> Result<(u32, u32), EngineError> {
-    let allowed = device.limits.max_compute_workgroups_per_dimension;
-    let widest = device.options.max_workgroups.map_or(allowed, |most| most.clamp(1, allowed)) as usize;
-    let rows = jobs.div_ceil(widest);
-    if rows > widest {
-        return Err(EngineError::Unsupported {
-            device: device.name(),
-            what: format!("{jobs} workgroups are more than {widest} x {widest}; use fewer or smaller models"),
-        });
-    }
-    Ok((jobs.div_ceil(rows) as u32, rows as u32))
 }

@@ -8,7 +8,7 @@ use crate::population::random::pcg4d;
 fn member(word: impl Fn(u32) -> u32) -> Arc<Member> {
     let network = crate::spec::Network {
         hidden: (0..word(0) % 4).map(|layer| 1 + (word(1 + layer) % 12) as usize).collect(),
-        batch_norm: (word(9) % 2 == 0).then(Default::default),
+        batch_norm: word(9).is_multiple_of(2).then(Default::default),
         ..Member::nobody().training.network
     };
     let batch_size = 2 + (word(10) % 300) as usize;
@@ -56,7 +56,7 @@ fn members_that_come_and_go_stand_in_the_first_gap_that_is_free() {
             let before = population.clone();
             population.vacate(slot);
             assert!(population.is_vacant(slot));
-            if word(turn, 3) % 4 == 0 {
+            if word(turn, 3).is_multiple_of(4) {
                 continue;
             }
             let free = Buffer::ALL.map(|role| {
