@@ -3,7 +3,7 @@
 
     python optuna_continue.py runs/SWEEP/study.journal --trials 10 -- --data digits --epochs 5
 
-What stands behind `--` are the flags of `bngpu train` that the sweep had fixed. The journal of the sweep stays as it
+What stands behind `--` are the flags of `bngpu train` that the sweep had fixed, without its seeds. The journal of the sweep stays as it
 is: the study goes on in a copy, STUDY.optuna.journal, which `optuna-dashboard` opens too. Needs `pip install optuna`.
 """
 
@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from statistics import fmean as mean
 
 import optuna
 from optuna.distributions import CategoricalDistribution, IntDistribution
@@ -62,9 +63,9 @@ def flags(values):
             yield str(value).replace("-", ",") if key == "hidden" else str(value)
 
 
-def train(bngpu, values, fixed, folder):
+def train(bngpu, values, fixed, seed, folder):
     """Trains one model; its result and its epochs, or None if it diverged."""
-    command = [bngpu, "train", *flags(values), *fixed, "--json", "--quiet", "--output", str(folder)]
+    command = [bngpu, "train", *flags(values), *fixed, "--seed", str(seed), "--output", str(folder), "--json", "--quiet"]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode == 4:  # NaN or infinity
         return None
@@ -84,8 +85,9 @@ def main():
     parser.add_argument("journal", type=Path)
     parser.add_argument("--trials", type=int, default=10)
     parser.add_argument("--bngpu", default="bngpu", help="the program")
-    parser.add_argument("fixed", nargs="*", help="flags of `bngpu train`, behind --")
-    args = parser.parse_args()
+    # What stands behind -- is for bngpu.
+    at = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)
+    args, fixed = parser.parse_args(sys.argv[1:at]), sys.argv[at + 1 :]
 
     journal = args.journal.with_suffix(".optuna.journal")
     if not journal.exists():
@@ -99,23 +101,25 @@ def main():
     best = study.best_trial
     print(f"best {best.number}: {metric} {best.value:.6g} with {best.params}")
 
-    space = {key: of for trial in study.trials for key, of in trial.distributions.items()}
+    # Each trial is trained with the seeds of the sweep, on the same split of the rows.
+    seeds = study.trials[0].user_attrs["seeds"]
+    if "--split-seed" not in fixed:
+        fixed += ["--split-seed", str(seeds[0])]
+    space = {key: domain for trial in study.trials for key, domain in trial.distributions.items()}
     for _ in range(args.trials):
         trial = study.ask()
         values = settings(trial, space)
-        result = train(args.bngpu, values, args.fixed, journal.parent / f"optuna-{trial.number}")
-        if result is None:
+        folder = journal.parent / f"optuna-{trial.number}"
+        results = [train(args.bngpu, values, fixed, seed, folder / f"seed-{seed}") for seed in seeds]
+        if None in results:
             study.tell(trial, state=TrialState.FAIL)
             print(f"{trial.number}: diverged with {values}")
             continue
-        result, epochs = result
-        for epoch in epochs:
-            trial.report(of(epoch, metric), epoch["epoch"])
-        for key in ["val_loss", "val_acc", "epochs", "seed"]:
-            trial.set_user_attr(key, result.get(key))
-        value = of(result, metric)
+        for epochs in zip(*(epochs for _, epochs in results)):
+            trial.report(mean(of(epoch, metric) for epoch in epochs), epochs[0]["epoch"])
+        value = mean(of(result, metric) for result, _ in results)
         study.tell(trial, value)
-        print(f"{trial.number}: {metric} {value:.6g} with {values}")
+        print(f"{trial.number}: {metric} {value:.6g} with {values}", flush=True)
     best = study.best_trial
     print(f"best {best.number}: {metric} {best.value:.6g} with {best.params}")
 

@@ -53,8 +53,9 @@ def main():
     parser.add_argument("--gpus", type=float, default=0, help="of each shard; 0.5 puts two on one GPU")
     parser.add_argument("--retries", type=int, default=3, help="of each shard")
     parser.add_argument("--bngpu", default="bngpu", help="the program")
-    parser.add_argument("flags", nargs="*", help="flags of `bngpu sweep`, behind --")
-    args = parser.parse_args()
+    # What stands behind -- is for bngpu.
+    at = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)
+    args, flags = parser.parse_args(sys.argv[1:at]), sys.argv[at + 1 :]
 
     ray.init(address=args.address, include_dashboard=False)
     task = ray.remote(train_shard).options(
@@ -63,7 +64,7 @@ def main():
     output = args.output.absolute()
     folders = [output / f"shard-{index}" for index in range(args.shards)]
     waiting = {
-        task.remote(args.bngpu, index, args.shards, folder, args.flags): index for index, folder in enumerate(folders)
+        task.remote(args.bngpu, index, args.shards, folder, flags): index for index, folder in enumerate(folders)
     }
     while waiting:
         [done], _ = ray.wait(list(waiting))

@@ -33,8 +33,8 @@ enum Operation {
 }
 
 /// `TrialState`: how a trial ended, over all its seeds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
+#[derive(Clone, Copy)]
+enum End {
     Complete = 1,
     Pruned = 2,
     Fail = 3,
@@ -148,13 +148,6 @@ impl<'a> Study<'a> {
         let trials = sorted.chunk_by(|a, b| a.trial == b.trial);
         self.header() + &trials.map(|records| self.trial_line(records)).collect::<String>()
     }
-}
-
-/// How the trial of `records` ended, and its value: smaller is better for [`Objective::ValLoss`], larger for
-/// [`Objective::ValAcc`].
-pub fn end_of(records: &[TrialRecord], objective: Objective) -> (End, Option<f64>) {
-    let search = search(records);
-    outcome(&search, objective, &intermediate_values(&search, objective))
 }
 
 /// The text of a `config.toml` without the line of its shard.

@@ -10,14 +10,13 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use super::journal::{End, Study, end_of, without_shard};
+use super::files::{JOURNAL, MODELS, folder};
+use super::journal::{Study, without_shard};
+use super::schedule::TrainingId;
 use super::{Stage, TRIALS, TrialRecord, TrialStatus, read_trials};
 use crate::run::{Environment, RunDir, RunError, write_whole};
 use crate::spec::{ConfigError, Objective, SweepRequest};
 
-/// Names in the folder of a sweep.
-const JOURNAL: &str = "study.journal";
-const MODELS: &str = "models";
 /// Most trainings that a message lists.
 const MOST_NAMED: usize = 8;
 
@@ -53,7 +52,9 @@ pub enum MergeError {
         first_weights: String,
         second_weights: String,
     },
-    #[error("{missing}; run what is missing, or merge what is there with --partial")]
+    #[error(
+        "{missing}; run what is missing, or merge what is there with --partial: `bngpu resume` can then train the rest"
+    )]
     Incomplete { missing: String },
 }
 
@@ -70,6 +71,8 @@ pub struct Merged {
     pub trainings: u64,
     /// Folders of weights that were copied.
     pub models: u64,
+    /// The final comparison has not been made.
+    pub no_finals: bool,
     /// What is missing, for `--partial`; empty if nothing is.
     pub missing: String,
     /// What else is worth knowing.
@@ -129,6 +132,7 @@ pub fn merge(
     let dir = RunDir::create(Some(output), "merged")?;
     let mut merged = count(&records);
     merged.missing = missing;
+    merged.no_finals = first.request.finalists > 0 && records.iter().all(|r| r.stage == Stage::Search);
     copy_models(&parts, &trainings, &dir, &mut merged)?;
     let lines: String = records.iter().map(json_line).collect();
     write_whole(&dir.path().join(TRIALS), lines.as_bytes())?;
@@ -239,7 +243,7 @@ fn missing(parts: &[Part], trainings: &BTreeMap<Key, (usize, &TrialRecord)>) -> 
         (0..shards).filter(|index| !there.contains(index)).map(|index| format!("{index}/{shards}")).collect();
     let mut missing = Vec::new();
     if !absent.is_empty() {
-        missing.push(format!("of {shards} shards, {} are missing: {}", absent.len(), list(&absent)));
+        missing.push(format!("missing shards ({} of {shards}): {}", absent.len(), list(&absent)));
     }
     let first_seed = request.base.training.seed;
     let seeds = (0..u64::from(request.seeds)).map(|n| first_seed.wrapping_add(n));
@@ -250,7 +254,7 @@ fn missing(parts: &[Part], trainings: &BTreeMap<Key, (usize, &TrialRecord)>) -> 
     let absent: Vec<String> = keys.filter(|key| !trainings.contains_key(key)).map(name).collect();
     if !absent.is_empty() {
         let n = absent.len();
-        missing.push(format!("the shards that are there lack {n} of their trainings: {}", list(&absent)));
+        missing.push(format!("missing trainings of the shards that are there ({n}): {}", list(&absent)));
     }
     missing.join("; ")
 }
@@ -273,6 +277,7 @@ fn count(records: &[TrialRecord]) -> Merged {
         failed: 0,
         trainings: records.len() as u64,
         models: 0,
+        no_finals: false,
         missing: String::new(),
         notes: Vec::new(),
     };
@@ -289,28 +294,21 @@ fn count(records: &[TrialRecord]) -> Merged {
     merged
 }
 
-/// The trials by their objective, the best first: those that ended by themselves, then those that were stopped, the
-/// last stopped first. Trials without a value are left out.
-fn ranked(records: &[TrialRecord], objective: Objective) -> Vec<u64> {
-    let mut valued: Vec<(End, u64, f64, u64)> = records
-        .chunk_by(|a, b| a.trial == b.trial)
-        .filter_map(|trial| {
-            let (end, value) = end_of(trial, objective);
-            let loss = match objective {
-                Objective::ValLoss => value?,
-                Objective::ValAcc => -value?,
-            };
-            let epochs = trial.iter().map(|record| record.epochs).max().filter(|_| end == End::Pruned);
-            Some((end, epochs.unwrap_or(0), loss, trial[0].trial))
-        })
+/// The trainings whose weights the undivided sweep would have kept: the best `keep` of the search, and all final ones.
+fn kept(records: &[TrialRecord], objective: Objective, keep: usize) -> Vec<&TrialRecord> {
+    let value = |record: &TrialRecord| record.value(objective);
+    let mut best: Vec<(f64, &TrialRecord)> = records
+        .iter()
+        .filter(|record| record.stage == Stage::Search)
+        .filter_map(|record| Some((value(record)?, record)))
         .collect();
-    valued.sort_by(|a, b| {
-        (a.0 as u8).cmp(&(b.0 as u8)).then(b.1.cmp(&a.1)).then(a.2.total_cmp(&b.2)).then(a.3.cmp(&b.3))
-    });
-    valued.into_iter().map(|(.., trial)| trial).collect()
+    // Of equal ones the first by trial and seed, in which order they are.
+    best.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let best = best.into_iter().take(keep).map(|(_, record)| record);
+    best.chain(records.iter().filter(|record| record.stage == Stage::Final)).collect()
 }
 
-/// Copies the weights of the best trials.
+/// Copies the weights that are kept, which each shard kept for its own part.
 fn copy_models(
     parts: &[Part],
     trainings: &BTreeMap<Key, (usize, &TrialRecord)>,
@@ -319,19 +317,19 @@ fn copy_models(
 ) -> Result<(), MergeError> {
     let request = &parts[0].request;
     let records: Vec<TrialRecord> = trainings.values().map(|&(_, record)| record.clone()).collect();
-    for trial in ranked(&records, request.objective).into_iter().take(request.keep as usize) {
-        for (&(_, seed, _), &(at, _)) in trainings.range((trial, 0, false)..=(trial, u64::MAX, true)) {
-            let name = format!("trial-{trial}-seed-{seed}");
-            let from = parts[at].path.join(MODELS).join(&name);
-            if !from.is_dir() {
-                let path = parts[at].path.display();
-                merged
-                    .notes
-                    .push(format!("{path} has no weights of {name}, one of the best {}", request.keep));
-                continue;
+    for record in kept(&records, request.objective, request.keep as usize) {
+        let folder = folder(TrainingId { trial: record.trial, seed: record.seed });
+        // Any of the shards that have this training can have its weights.
+        let has = |part: &&Part| part.records.iter().any(|other| key(other) == key(record));
+        let models = parts.iter().filter(has).map(|part| part.path.join(MODELS).join(&folder));
+        match models.into_iter().find(|from| from.is_dir()) {
+            Some(from) => {
+                copy_folder(&from, &dir.path().join(MODELS).join(&folder))?;
+                merged.models += 1;
             }
-            copy_folder(&from, &dir.path().join(MODELS).join(&name))?;
-            merged.models += 1;
+            None => merged
+                .notes
+                .push(format!("no shard has the weights of {}, which are kept", name(key(record)))),
         }
     }
     Ok(())

@@ -1,10 +1,7 @@
 //! What is kept of a trial that has ended: one line of `trials.jsonl`.
 
-use std::path::Path;
-
 use serde::{Deserialize, Serialize};
 
-use crate::run::RunError;
 use crate::spec::Params;
 
 /// How a trial ended.
@@ -98,25 +95,4 @@ pub struct TrialRecord {
     pub rungs: Vec<Option<f64>>,
     /// Its epochs; of a long training some are left out, never the first, the last and the best.
     pub curve: Vec<CurvePoint>,
-}
-
-/// Reads `trials.jsonl`. A last line that is not ended was being written when its process was killed: it is left out.
-///
-/// # Errors
-/// [`RunError::Io`], or [`RunError::Content`] with the line.
-pub fn read_trials(path: &Path) -> Result<Vec<TrialRecord>, RunError> {
-    let bytes =
-        std::fs::read(path).map_err(|cause| RunError::Io { doing: "read", path: path.to_owned(), cause })?;
-    let whole = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
-    let lines = bytes[..whole].split(|&byte| byte == b'\n').enumerate();
-    let lines = lines.filter(|(_, line)| !line.trim_ascii().is_empty());
-    lines
-        .map(|(n, line)| {
-            serde_json::from_slice(line).map_err(|error| RunError::Content {
-                path: path.to_owned(),
-                what: format!("line {} is not the record of a trial ({error})", n + 1),
-                remedy: "restore the file, or delete the line and train that trial again with `bngpu resume`",
-            })
-        })
-        .collect()
 }

@@ -45,7 +45,7 @@ pub fn record(trial: u64, params: Value, seed: u64, val_loss: &[f64], val_acc: f
     }
 }
 
-/// A random search of `trials` trials with two seeds, of which two are kept.
+/// A random search of `trials` trials with two seeds, of which three are kept.
 pub fn request(space: Space, trials: u64) -> SweepRequest {
     SweepRequest {
         base: resolve(PartialConfig::default(), None).unwrap(),
@@ -63,7 +63,7 @@ pub fn request(space: Space, trials: u64) -> SweepRequest {
         population: None,
         max_time: None,
         shard: None,
-        keep: 2,
+        keep: 3,
         tensorboard: false,
     }
 }

@@ -5,10 +5,11 @@ use serde_json::{Map, Value};
 use crate::cli::{Exit, MergeArgs};
 use crate::report::stdout;
 use crate::report::text::{count, counted};
+use crate::run::{RunDir, RunFile};
 use crate::spec::SweepRequest;
 use crate::sweep::merge::{Merged, merge};
 
-use super::{Failure, start_log, tell, warn};
+use super::{Failure, report, start_log, tell, warn};
 
 pub fn run(args: MergeArgs) -> Result<Exit, Failure> {
     let reporting = &args.reporting;
@@ -16,7 +17,7 @@ pub fn run(args: MergeArgs) -> Result<Exit, Failure> {
     let merged = merge(&args.sweeps, &args.output, args.partial, SweepRequest::from_toml)?;
     merged.notes.iter().for_each(|note| tell("note", note));
     if !merged.missing.is_empty() {
-        warn(format!("missing {}", merged.missing));
+        warn(format!("warning {}", merged.missing));
     }
     let Merged { trials, trainings, models, .. } = merged;
     let folders = args.sweeps.len() as u64;
@@ -32,6 +33,18 @@ pub fn run(args: MergeArgs) -> Result<Exit, Failure> {
             counted(models, "model"),
         ),
     );
+    let dir = RunDir::open(&args.output)?;
+    report::write(&dir)?;
+    tell("page", &dir.file(RunFile::Report).display().to_string());
+    let left = match (merged.missing.is_empty(), merged.no_finals) {
+        (true, false) => None,
+        (true, true) => Some("the finalists"),
+        (false, false) => Some("what is missing"),
+        (false, true) => Some("what is missing, and the finalists"),
+    };
+    if let Some(left) = left {
+        tell("next", &format!("bngpu resume {output} trains {left}"));
+    }
     if reporting.json {
         let mut json = Map::new();
         let mut put = |key: &str, value: Value| drop(json.insert(key.into(), value));

@@ -67,7 +67,7 @@ fn the_shards_are_the_undivided_sweep() {
     let at = |name: &str| dir.path().join(name);
     let shards = [shard(dir.path(), 1, &half(1)), shard(dir.path(), 0, &half(0))];
     let merged = merge(&shards, &at("merged"), false, parse).unwrap();
-    assert_eq!((merged.trials, merged.completed, merged.trainings, merged.models), (4, 4, 8, 4));
+    assert_eq!((merged.trials, merged.completed, merged.trainings, merged.models), (4, 4, 8, 3));
     assert_eq!((merged.missing.as_str(), merged.notes.len()), ("", 0));
     merge(&[whole(dir.path())], &at("sorted"), false, parse).unwrap();
     for name in ["config.toml", TRIALS, JOURNAL] {
@@ -79,11 +79,11 @@ fn the_shards_are_the_undivided_sweep() {
     assert!(keys.is_sorted() && keys.len() == 8);
     let env = RunDir::open(&at("merged")).unwrap().read_env().unwrap();
     assert_eq!(env.engine, json!([{ "device": "shard-1" }, { "device": "shard-0" }]));
-    // Two are kept of all: the best of either half, here.
+    // Three are kept of all: of trial 2 of the one half, and of trial 1 of the other.
     let mut models: Vec<_> =
         fs::read_dir(at("merged/models")).unwrap().map(|model| model.unwrap().file_name()).collect();
     models.sort();
-    assert_eq!(models, ["trial-1-seed-0", "trial-1-seed-1", "trial-2-seed-0", "trial-2-seed-1"]);
+    assert_eq!(models, ["trial-1-seed-0", "trial-2-seed-0", "trial-2-seed-1"]);
     assert_eq!(fs::read(at("merged/models/trial-2-seed-1/best.safetensors")).unwrap(), b"21");
 }
 
@@ -93,7 +93,7 @@ fn what_is_missing_is_named_and_partial_takes_what_is_there() {
     let zero = shard(dir.path(), 0, &half(0)[1..]);
     let out = dir.path().join("merged");
     let message = text(merge(std::slice::from_ref(&zero), &out, false, parse));
-    for words in ["1/2", "1 of their trainings", "trial 2, seed 1", "--partial"] {
+    for words in ["1/2", "shards that are there (1)", "trial 2, seed 1", "--partial"] {
         assert!(message.contains(words), "{words:?} is not in: {message}");
     }
     assert!(!out.exists());
@@ -109,8 +109,8 @@ fn weights_that_are_not_there_are_told() {
     fs::remove_dir_all(whole.join(MODELS).join("trial-2-seed-0")).unwrap();
     fs::remove_dir_all(whole.join(MODELS).join("trial-0-seed-0")).unwrap();
     let merged = merge(&[whole], &dir.path().join("merged"), false, parse).unwrap();
-    assert_eq!(merged.models, 3);
-    assert!(merged.notes.len() == 1 && merged.notes[0].contains("trial-2-seed-0"), "{:?}", merged.notes);
+    assert_eq!(merged.models, 2);
+    assert!(merged.notes.len() == 1 && merged.notes[0].contains("trial 2, seed 0"), "{:?}", merged.notes);
 }
 
 #[test]
@@ -171,15 +171,16 @@ fn a_folder_that_holds_a_run_is_not_overwritten() {
 }
 
 #[test]
-fn a_stopped_trial_ranks_behind_the_others_and_a_diverged_one_has_no_rank() {
-    let stopped = |trial, epochs| TrialRecord {
-        status: TrialStatus::Stopped,
-        reason: Some("halving".into()),
-        ..record(trial, json!({}), 0, &vec![0.1; epochs], 0.5)
-    };
+fn the_weights_of_the_best_trainings_and_of_all_finalists_are_kept() {
     let diverged = TrialRecord { status: TrialStatus::Diverged, ..trained(3, 0) };
-    let records = [trained(0, 0), trained(1, 0), diverged, stopped(4, 1), stopped(5, 3)];
-    assert_eq!(ranked(&records, Objective::ValLoss), [1, 0, 5, 4]);
+    let stopped = TrialRecord { status: TrialStatus::Stopped, ..record(4, json!({}), 0, &[0.1], 0.5) };
+    let finalist = TrialRecord { stage: Stage::Final, ..trained(1, 7) };
+    let records = [trained(0, 0), trained(1, 0), trained(1, 1), finalist, diverged, stopped];
+    let names = |keep| -> Vec<_> {
+        kept(&records, Objective::ValLoss, keep).into_iter().map(|record| name(key(record))).collect()
+    };
+    assert_eq!(names(2), ["trial 4, seed 0", "trial 1, seed 0", "trial 1, seed 7 (final)"]);
+    assert_eq!(names(9).len(), 5);
     let merged = count(&records);
-    assert_eq!((merged.trials, merged.completed, merged.stopped, merged.diverged), (5, 2, 2, 1));
+    assert_eq!((merged.trials, merged.completed, merged.stopped, merged.diverged), (4, 2, 1, 1));
 }
