@@ -103,7 +103,7 @@ impl SweepOptions {
             eta: Some(Count(3)),
             min_epochs: Some(Count(1)),
             objective: Some(Objective::ValLoss),
-            finalists: Some(Count(5)),
+            finalists: Some(Count(3)),
             final_seeds: Some(Count(5)),
             keep: Some(Count(10)),
             tensorboard: Some(false),

@@ -320,6 +320,11 @@ impl Lane<'_, '_> {
                 let place = Place { lane: self.lane, device: self.device.clone(), slot, started: now() };
                 let training = self.shared.training(id, &params).and_then(|(request, member)| {
                     trainer.supports(&member).map_err(|error| error.to_string())?;
+                    if !trainer.population().room().holds(&member) {
+                        return Err(
+                            "it is larger than what was planned with: use a smaller --population".into()
+                        );
+                    }
                     Ok((request, member))
                 });
                 match training {

@@ -138,7 +138,8 @@ impl Search {
         }
         let queues = request.queues.unwrap_or(1) as usize;
         let trainings = self.trainings().max(1) as usize;
-        let all: Vec<&Member> = members.iter().map(Arc::as_ref).collect();
+        let largest = self.largest(&study);
+        let all: Vec<&Member> = members.iter().map(Arc::as_ref).chain(&largest).collect();
         let mut rate = 0.0;
         let lanes = queues * sources.len();
         for source in sources {
@@ -169,6 +170,31 @@ impl Search {
             false => (None, 0.0),
         };
         Ok(())
+    }
+
+    /// The members with the largest batch, one for each architecture of a set, which the sample may have missed.
+    fn largest(&self, study: &Study) -> Vec<Member> {
+        let request = &self.request;
+        let (hidden, batch) = (request.space.get("hidden"), request.space.get("batch-size"));
+        let Some(usual) = study.estimate(1).pop().filter(|_| hidden.is_some() || batch.is_some()) else {
+            return Vec::new();
+        };
+        let architectures = match hidden.map(|dimension| &dimension.domain) {
+            Some(Domain::Set(values)) => values.iter().map(Some).collect(),
+            _ => vec![None],
+        };
+        let most = batch.and_then(|dimension| match &dimension.domain {
+            Domain::Set(values) => values.iter().max_by_key(|value| value.as_u64()).cloned(),
+            Domain::Range { high, .. } => Some((*high as u64).into()),
+        });
+        let member = |architecture: Option<&serde_json::Value>| {
+            let mut params = usual.clone();
+            params.extend(architecture.map(|value| ("hidden".to_owned(), value.clone())));
+            params.extend(most.clone().map(|value| ("batch-size".to_owned(), value)));
+            let of = request.run_request(&params, request.base.training.seed).ok()?;
+            member(&of.training, &self.problem).ok()
+        };
+        architectures.into_iter().filter_map(member).collect()
     }
 
     /// Leaves as many trials as `--max-time` is expected to have time for, with the final comparison: none that is
