@@ -316,7 +316,8 @@ impl Lane<'_, '_> {
         let (mut puts, mut coming) = (Vec::new(), HashMap::new());
         for slot in (0..self.running.len()).filter(|&slot| self.running[slot].is_none()).collect::<Vec<_>>() {
             // What cannot be begun is recorded, and the slot is still free.
-            while let Next::Train { id, params, from } = { lock(&self.shared.desk).scheduler.next() } {
+            while let Next::Train { id, params, from } = { lock(&self.shared.desk).scheduler.next_training() }
+            {
                 let place = Place { lane: self.lane, device: self.device.clone(), slot, started: now() };
                 let training = self.shared.training(id, &params).and_then(|(request, member)| {
                     trainer.supports(&member).map_err(|error| error.to_string())?;

@@ -109,7 +109,7 @@ fn curve(history: &[EpochMetrics], rungs: &[u64]) -> Vec<CurvePoint> {
     let every = history.len().div_ceil(CURVE).max(1);
     let best = best_of(history, u64::MAX).map(|best| best.epoch);
     let is_kept = |at: usize, epoch: u64| {
-        at % every == 0 || at + 1 == history.len() || Some(epoch) == best || rungs.contains(&epoch)
+        at.is_multiple_of(every) || at + 1 == history.len() || Some(epoch) == best || rungs.contains(&epoch)
     };
     let kept = history.iter().enumerate().filter(|(at, m)| is_kept(*at, m.epoch));
     kept.map(|(_, m)| CurvePoint {

@@ -156,7 +156,7 @@ impl<P> Scheduler<P> {
     }
 
     /// The training for a free slot: what may go on first, then the lowest number that was not begun.
-    pub fn next(&mut self) -> Next<P> {
+    pub fn next_training(&mut self) -> Next<P> {
         if let Some((id, from)) = self.ready.pop_first() {
             let params = self.params_of(id.trial).unwrap_or_default();
             self.running.insert(id);
@@ -426,7 +426,7 @@ mod tests {
         let mut ends = BTreeMap::new();
         for _ in 0..100_000 {
             while running.len() < slots
-                && let Next::Train { id, from, .. } = scheduler.next()
+                && let Next::Train { id, from, .. } = scheduler.next_training()
             {
                 running.push((id, from.unwrap_or(0)));
             }
@@ -538,20 +538,23 @@ mod tests {
         let mut s = Scheduler::<()>::new(Box::new(Numbers(None)), 0..3, vec![0], HALVING, 9, 8);
         let id = |trial| TrainingId { trial, seed: 0 };
         for _ in 0..3 {
-            assert!(matches!(s.next(), Next::Train { .. }));
+            assert!(matches!(s.next_training(), Next::Train { .. }));
         }
-        assert!(matches!(s.next(), Next::Wait));
+        assert!(matches!(s.next_training(), Next::Wait));
         assert_eq!(s.epoch(id(2), 1, 0.1), Verdict::Park);
         s.park(id(2), ());
         s.ended(id(0), None);
         assert_eq!(s.epoch(id(1), 1, 0.3), Verdict::GoOn, "the best of two, the other of which diverged");
-        assert!(matches!(s.next(), Next::Train { id: TrainingId { trial: 2, .. }, from: Some(()), .. }));
+        assert!(matches!(
+            s.next_training(),
+            Next::Train { id: TrainingId { trial: 2, .. }, from: Some(()), .. }
+        ));
         assert_eq!(s.epoch(id(1), 1, 0.3), Verdict::GoOn, "told again");
         assert_eq!(s.epoch(id(1), 2, 0.2), Verdict::GoOn);
         s.ended(id(1), Some(0.2));
         assert_eq!(s.epoch(id(2), 3, 0.25), Verdict::Stop, "trial 1 ended at 0.2, by patience");
         s.ended(id(2), Some(0.25));
-        assert!(matches!(s.next(), Next::Done));
+        assert!(matches!(s.next_training(), Next::Done));
     }
 
     #[test]
@@ -559,7 +562,7 @@ mod tests {
         let mut s = Scheduler::<()>::new(Box::new(Numbers(Some(2))), 0..6, vec![0], None, 9, 8);
         let mut begun = Vec::new();
         let mut begin = |s: &mut Scheduler<()>| {
-            while let Next::Train { id, params, .. } = s.next() {
+            while let Next::Train { id, params, .. } = s.next_training() {
                 begun.push((id.trial, params["told"].as_u64().unwrap()));
             }
             begun.len()
@@ -577,14 +580,17 @@ mod tests {
     #[test]
     fn what_is_given_back_comes_first_and_a_closed_schedule_begins_nothing() {
         let mut s = Scheduler::<u8>::new(Box::new(Numbers(None)), [3, 7, 11], vec![1], None, 9, 8);
-        let Next::Train { id, .. } = s.next() else { panic!() };
+        let Next::Train { id, .. } = s.next_training() else { panic!() };
         assert_eq!(id, TrainingId { trial: 3, seed: 1 });
         s.give_back(id, Some(9));
-        assert!(matches!(s.next(), Next::Train { id: TrainingId { trial: 3, .. }, from: Some(9), .. }));
+        assert!(matches!(
+            s.next_training(),
+            Next::Train { id: TrainingId { trial: 3, .. }, from: Some(9), .. }
+        ));
         s.give_back(id, Some(9));
         s.close();
         assert_eq!(s.drain(), [(id, 9)]);
-        assert!(s.is_done() && matches!(s.next(), Next::Done));
+        assert!(s.is_done() && matches!(s.next_training(), Next::Done));
     }
 
     #[test]

@@ -81,7 +81,7 @@ mod tests {
             epoch,
             step: epoch,
             train_loss: None,
-            val_loss: (epoch != 7).then(|| if epoch == 338 { 0.1 } else { 1.0 }),
+            val_loss: (epoch != 7).then_some(if epoch == 338 { 0.1 } else { 1.0 }),
             val_score: None,
         };
         let curve: Vec<_> = (1..=1000).map(point).collect();
