@@ -59,7 +59,7 @@ pub struct TrainArgs {
 pub struct SweepArgs {
     #[command(flatten)]
     pub flags: PartialSweep,
-    /// TOML file with these flags as keys, sets and ranges under [space]; flags win over it
+    /// TOML file with these flags as keys, sets and ranges in the table `space`; flags win over it
     #[arg(long, value_name = "FILE", help_heading = "Output", value_hint = ValueHint::FilePath)]
     pub config: Option<PathBuf>,
 }

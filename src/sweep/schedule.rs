@@ -178,7 +178,7 @@ impl<P> Scheduler<P> {
         if self.running.is_empty() && self.parked.is_empty() { Next::Done } else { Next::Wait }
     }
 
-    /// A training that [`Scheduler::next`] gave and that cannot be trained now: there is no room, or its lane is lost.
+    /// A training that [`Scheduler::next_training`] gave and that cannot be trained now: there is no room, or its lane is lost.
     pub fn give_back(&mut self, id: TrainingId, from: Option<P>) {
         self.running.remove(&id);
         self.ready.insert(id, from);
