@@ -90,7 +90,7 @@ fn single_values_are_not_searched() {
 #[test]
 fn the_sweeps_own_settings_have_the_defaults_of_the_interface() {
     let plain = request("--lr 0.1,0.2");
-    assert_eq!((plain.seeds, plain.finalists, plain.final_seeds, plain.keep), (1, 5, 5, 10));
+    assert_eq!((plain.seeds, plain.finalists, plain.final_seeds, plain.keep), (1, 3, 5, 10));
     assert_eq!((plain.halving, plain.shard, plain.queues, plain.population), (None, None, None, None));
     let halving = request("--lr 0.1,0.2 --halving").halving;
     assert_eq!(halving, Some(Halving { eta: 3, min_epochs: 1 }));

@@ -56,7 +56,7 @@ fn an_interrupted_sweep_is_to_be_resumed() {
     let found = text(&request(3, 1), &[], Status::Interrupted);
     assert!(found.starts_with("0 trials: none has ended\n"), "{found}");
     assert!(found.contains("no trial has a value"), "{found}");
-    assert!(found.ends_with("run     runs/s\nnext    bngpu resume runs/s\n"), "{found}");
+    assert!(found.ends_with("run     runs/s\npage    runs/s/report.html\nnext    bngpu resume runs/s\n"), "{found}");
 }
 
 #[test]
@@ -149,6 +149,6 @@ more    from 8 to 16 trials the expected best val loss improved by 0.0356 (95 %:
         0.0042 to 0.0837); as many again may bring 0.0209
 
 run     runs/s
-next    bngpu report runs/s
-        bngpu repro runs/s --trial 15
+page    runs/s/report.html
+next    bngpu repro runs/s --trial 15
 ";
