@@ -158,7 +158,7 @@ fn what_cannot_be_swept_is_refused_before_there_is_a_folder() {
     for (args, expected) in [
         ("--val-split 0", "write a share above 0"),
         ("--hidden 65536x64", "fewer or smaller --hidden layers"),
-        ("--hidden 16,65536x9", "fewer hidden units"),
+        ("--hidden 16,65536x9", "hidden 65536x9: the network needs"),
         ("--lr 1e-3..1e-1:log", "--trials"),
         ("--device nonsense", "no such device"),
     ] {
@@ -169,6 +169,20 @@ fn what_cannot_be_swept_is_refused_before_there_is_a_folder() {
         assert!(text.contains(expected), "{args}: {text}");
         assert!(!Path::new(&folder).exists(), "{args}");
     }
+}
+
+#[test]
+fn a_member_that_no_memory_holds_is_refused() {
+    // 29 GB; a sweep takes half of what is free.
+    let meminfo = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let free = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:")?.trim().strip_suffix("kB"));
+    if free.and_then(|free| free.trim().parse::<u64>().ok()).is_none_or(|kb| kb > 50 << 20) {
+        println!("left out: this machine may have the memory");
+        return;
+    }
+    let said = ends_with(2, words("sweep --device cpu --hidden 16,30000x3 --quiet"));
+    let text = String::from_utf8_lossy(&said.stderr);
+    assert!(text.contains("no memory for one member") && text.contains("fewer hidden units"), "{text}");
 }
 
 #[test]
