@@ -16,13 +16,14 @@ use super::schedule::rungs;
 pub const MOST_SLOTS: usize = 256;
 /// Share of the known memory that populations may take.
 const SHARE: f64 = 0.5;
-/// Time that the measurement may take, beside the first engine's start.
-const PATIENCE: Duration = Duration::from_millis(1500);
 /// Time of one measurement, at least.
-const LONG_ENOUGH: Duration = Duration::from_millis(40);
-/// A population may have this share of the best speed: slots cost memory alone, and the machine may be busy with
-/// something else while it is measured.
-const GOOD_ENOUGH: f64 = 0.7;
+const LONG_ENOUGH: Duration = Duration::from_millis(60);
+/// Members that are measured, at most: those of a larger population are no faster.
+const MEASURED: usize = 64;
+/// What evaluation and checkpoints add to the steps.
+const BESIDE_STEPS: f64 = 1.25;
+/// Seconds that the files of one training take.
+const FILES_S: f64 = 0.02;
 
 /// What a lane's population is given.
 #[derive(Clone, Copy, Debug)]
@@ -31,15 +32,22 @@ pub struct Slots {
     pub room: Room,
 }
 
-/// How fast a device was.
+/// How fast a device was with a mixture of members.
 #[derive(Clone, Copy, Debug)]
 pub struct Speed {
-    /// Members at once.
-    pub members: usize,
-    /// Floating-point operations of all of them per second, as [`flops`] counts them.
-    pub flops_per_s: f64,
-    /// Whether more members at once were slower; otherwise no more were tried.
-    pub is_slower_beyond: bool,
+    /// Of one step of one member among the others, in the mean.
+    step_s: f64,
+    /// Floating-point operations of that step.
+    step_flops: f64,
+}
+
+impl Speed {
+    /// Seconds that a training of `member` takes among others, its files included.
+    pub fn seconds(&self, member: &Member) -> f64 {
+        // Half of what a step takes is not arithmetic, as a rule of thumb for small networks.
+        let share = (1.0 + flops(member) / self.step_flops) / 2.0;
+        BESIDE_STEPS * member.total_steps() as f64 * self.step_s * share + FILES_S
+    }
 }
 
 /// Floating-point operations of a member's step: 2·B·Σ I·O forward, as many for the weights' gradients, and for the
@@ -74,8 +82,7 @@ pub fn fit(source: &DeviceSource, members: &[&Member], slots: usize, lanes: usiz
     (least > 0).then(|| Slots { slots: least, room: Room::for_members(members, least) })
 }
 
-/// Trains some steps of more and more of `members` at once, up to `most`, and gives the largest number that is about as
-/// fast as the fastest. Nothing of it is kept.
+/// Trains some steps of the first of `members` together, as many as fit into `slots`. Nothing of it is kept.
 ///
 /// # Errors
 /// The device's.
@@ -83,33 +90,9 @@ pub fn measure(
     factory: &dyn EngineFactory,
     problem: &Problem,
     members: &[Arc<Member>],
-    most: usize,
-) -> Result<Option<Speed>, EngineError> {
-    let start = Instant::now();
-    let (mut best, mut chosen): (f64, Option<Speed>) = (0.0, None);
-    let mut k = 1;
-    while k <= most.min(members.len()) {
-        let mut flops_per_s = rate(factory, problem, &members[..k])?;
-        if flops_per_s < GOOD_ENOUGH * best {
-            flops_per_s = flops_per_s.max(rate(factory, problem, &members[..k])?);
-        }
-        log::info!("measured: {k} members, {:.2} GFLOP/s", flops_per_s / 1e9);
-        best = best.max(flops_per_s);
-        if flops_per_s >= GOOD_ENOUGH * best {
-            chosen = Some(Speed { members: k, flops_per_s, is_slower_beyond: false });
-        } else if let Some(chosen) = &mut chosen {
-            chosen.is_slower_beyond = true;
-        }
-        if start.elapsed() > PATIENCE || flops_per_s < GOOD_ENOUGH * best {
-            break;
-        }
-        k = if k == most { k + 1 } else { (4 * k).min(most) };
-    }
-    Ok(chosen)
-}
-
-/// Floating-point operations per second of a population of `members`.
-fn rate(factory: &dyn EngineFactory, problem: &Problem, members: &[Arc<Member>]) -> Result<f64, EngineError> {
+    slots: usize,
+) -> Result<Speed, EngineError> {
+    let members = &members[..members.len().min(slots).min(MEASURED)];
     let population = Arc::new(Population::new(members.to_vec()));
     let mut engine = factory.build(&population, &problem.table)?;
     engine.initialize()?;
@@ -123,8 +106,11 @@ fn rate(factory: &dyn EngineFactory, problem: &Problem, members: &[Arc<Member>])
         let took = start.elapsed();
         // The first step compiles and warms up.
         if step > 0 && (took >= LONG_ENOUGH || count >= 4096) {
-            let all: f64 = members.iter().map(|member| flops(member)).sum();
-            return Ok(all * count as f64 / took.as_secs_f64().max(1e-9));
+            let k = members.len().max(1) as f64;
+            let step_s = took.as_secs_f64() / (count as f64 * k);
+            let step_flops = members.iter().map(|member| flops(member)).sum::<f64>() / k;
+            log::info!("measured: {k} members, {:.2} GFLOP/s", step_flops / step_s / 1e9);
+            return Ok(Speed { step_s, step_flops });
         }
         step += count;
         let wanted = 1.5 * LONG_ENOUGH.as_secs_f64() / took.as_secs_f64().max(1e-6);

@@ -38,8 +38,8 @@ pub struct Search {
     /// Name of the data, for the run's folder.
     pub name: String,
     pub lanes: Vec<LanePlan>,
-    /// Seconds that everything will take, about; none if it was not measured.
-    pub seconds: Option<f64>,
+    /// Seconds that everything will take, about.
+    pub seconds: f64,
     /// Those of the final comparison.
     finals_s: f64,
     about: Vec<(&'static str, String)>,
@@ -95,7 +95,7 @@ impl Search {
             fingerprint,
             name,
             lanes: Vec::new(),
-            seconds: None,
+            seconds: 0.0,
             finals_s: 0.0,
             about,
         };
@@ -140,35 +140,26 @@ impl Search {
         let trainings = self.trainings().max(1) as usize;
         let largest = self.largest(&study);
         let all: Vec<&Member> = members.iter().map(Arc::as_ref).chain(&largest).collect();
-        let mut rate = 0.0;
         let lanes = queues * sources.len();
+        // Trainings per second of all lanes.
+        let mut rate = 0.0;
         for source in sources {
             let wanted = request.population.map_or(plan::MOST_SLOTS, |k| k as usize);
             let most = wanted.min(trainings.div_ceil(lanes)).max(1);
-            let Some(fits) = plan::fit(&source, &all, most, queues) else {
+            let Some(slots) = plan::fit(&source, &all, most, queues) else {
                 return Err(Failure::Usage(no_room(&source, &all)));
             };
-            let measured = plan::measure(source.factory().as_ref(), &self.problem, &members, fits.slots)?;
-            let mut slots = fits;
-            if let (Some(speed), None) = (measured, request.population)
-                && speed.is_slower_beyond
-            {
-                slots = plan::fit(&source, &all, speed.members, queues).unwrap_or(fits);
-            }
-            rate += measured.map_or(0.0, |s| s.flops_per_s)
-                * if source.is_processor() { 1.0 } else { queues as f64 };
+            let speed = plan::measure(source.factory().as_ref(), &self.problem, &members, slots.slots)?;
+            let mean = members.iter().map(|member| speed.seconds(member)).sum::<f64>() / members.len() as f64;
+            // Lanes of the processor share its cores.
+            let lanes = if source.is_processor() { 1.0 } else { queues as f64 };
+            rate += lanes / mean;
             self.lanes.extend((0..queues).map(|_| LanePlan { source: source.clone(), slots }));
         }
-        let cost = |m: &Arc<Member>| plan::flops(m) * m.total_steps() as f64;
-        let mean = members.iter().map(cost).sum::<f64>() / members.len().max(1) as f64;
         let epochs = members.first().map_or(0, |m| m.total_steps().div_ceil(m.walk.steps_per_epoch));
         let share = plan::halving_share(self.request.halving, self.request.trials, epochs);
-        let search = trainings as f64 * share;
-        let finals = self.finals() as f64;
-        (self.seconds, self.finals_s) = match rate > 0.0 {
-            true => (Some(mean * (search + finals) / rate), mean * finals / rate),
-            false => (None, 0.0),
-        };
+        self.finals_s = self.finals() as f64 / rate;
+        self.seconds = trainings as f64 * share / rate + self.finals_s;
         Ok(())
     }
 
@@ -200,17 +191,15 @@ impl Search {
     /// Leaves as many trials as `--max-time` is expected to have time for, with the final comparison: none that is
     /// begun need then be cut short.
     pub fn fit_time(&mut self) {
-        let (Some(limit), Some(seconds), None) = (self.request.max_time, self.seconds, self.request.shard)
-        else {
-            return;
-        };
-        let (search, limit) = (seconds - self.finals_s, TIME_TO_USE * limit.as_secs_f64() - self.finals_s);
+        let (Some(limit), None) = (self.request.max_time, self.request.shard) else { return };
+        let limit = TIME_TO_USE * limit.as_secs_f64() - self.finals_s;
+        let search = self.seconds - self.finals_s;
         if search <= limit {
             return;
         }
         let asked = self.request.trials;
         self.request.trials = ((asked as f64 * limit / search) as u64).clamp(1, asked);
-        self.seconds = Some(self.finals_s + search * self.request.trials as f64 / asked as f64);
+        self.seconds = self.finals_s + search * self.request.trials as f64 / asked as f64;
         let (fits, asked) = (count(self.request.trials), counted(asked, "trial"));
         self.about
             .push(("note", format!("--max-time has time for {fits} of {asked}; the others are left out")));
@@ -315,8 +304,8 @@ impl Search {
                 request.final_seeds
             ),
         };
-        let time = self.seconds.map_or(String::new(), |s| format!(", about {}", duration(s)));
-        format!("{} members{seeds} in {where_}{halving}{finals}{time}", count(self.trainings()))
+        let (members, time) = (count(self.trainings()), duration(self.seconds));
+        format!("{members} members{seeds} in {where_}{halving}{finals}, about {time}")
     }
 
     fn rungs(&self) -> Vec<u64> {

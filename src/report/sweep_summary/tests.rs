@@ -56,7 +56,10 @@ fn an_interrupted_sweep_is_to_be_resumed() {
     let found = text(&request(3, 1), &[], Status::Interrupted);
     assert!(found.starts_with("0 trials: none has ended\n"), "{found}");
     assert!(found.contains("no trial has a value"), "{found}");
-    assert!(found.ends_with("run     runs/s\npage    runs/s/report.html\nnext    bngpu resume runs/s\n"), "{found}");
+    assert!(
+        found.ends_with("run     runs/s\npage    runs/s/report.html\nnext    bngpu resume runs/s\n"),
+        "{found}"
+    );
 }
 
 #[test]
