@@ -138,7 +138,7 @@ pub fn finish(search: Search, files: SweepFiles) -> Result<Exit, Failure> {
     let analysis = Analysis::new(&search.request, &records);
     let status = match end {
         StageEnd::Interrupted => Status::Interrupted,
-        StageEnd::Done if watch.ended_early() => Status::Stopped,
+        StageEnd::Done if watch.cut_short.load(Ordering::SeqCst) => Status::Stopped,
         StageEnd::Done => Status::Completed,
     };
     let best = files.best_model(analysis.winner.as_ref());
@@ -236,7 +236,7 @@ fn stage(
         }
     }
     if lock(&shared.desk).finish.is_some() {
-        watch.end_early();
+        watch.cut_short.store(true, Ordering::SeqCst);
     }
     Ok(end)
 }
@@ -268,7 +268,10 @@ struct Watch {
     tell: crate::report::live::Handle,
     asked: Mutex<mpsc::Receiver<Request>>,
     stop: Stop,
+    /// A person wants no more of it, the final comparison neither.
     early: AtomicBool,
+    /// Something ended before its time, by a person or by the clock.
+    cut_short: AtomicBool,
 }
 
 impl Watch {
@@ -289,6 +292,7 @@ impl Watch {
             asked: Mutex::new(asked),
             stop: stop.clone(),
             early: AtomicBool::new(false),
+            cut_short: AtomicBool::new(false),
         };
         watch.tell(SweepEvent::Planned {
             trials: search.trials().count() as u64,
@@ -325,7 +329,7 @@ impl Watch {
                 }
                 Ok(Request::FinishEarly) => {
                     lock(&shared.desk).finish.get_or_insert_with(|| "the sweep was finished early".into());
-                    self.end_early();
+                    self.early.store(true, Ordering::SeqCst);
                 }
                 Ok(Request::Interrupt) => self.stop.ask(),
                 Err(mpsc::RecvTimeoutError::Timeout) => {}
@@ -334,11 +338,7 @@ impl Watch {
         }
     }
 
-    fn end_early(&self) {
-        self.early.store(true, Ordering::SeqCst);
-    }
-
-    /// Whether the search was ended before all its trials were.
+    /// Whether a person ended the search.
     fn ended_early(&self) -> bool {
         self.early.load(Ordering::SeqCst)
     }
