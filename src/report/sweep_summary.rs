@@ -74,9 +74,10 @@ impl SweepSummary<'_> {
         }
         let trainings = counts.trainings + counts.final_trainings;
         let speed = trainings as f64 / self.wall_s;
+        let (speed, unit) = if speed < 0.995 { (60.0 * speed, "min") } else { (speed, "s") };
         let speed = if speed < 99.95 { format!("{speed:.1}") } else { rate(speed) };
         let mut line = format!("{} in {}", counted(trainings, "training"), duration(self.wall_s));
-        line += &format!(" ({speed} models/s)");
+        line += &format!(" ({speed} models/{unit})");
         if let Some(slots) = work.slots.as_ref().filter(|slots| slots.count > 1) {
             line += &format!(", {:.1} of {} slots in use", slots.mean, count(slots.count));
         }

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use crate::data::Preprocessing;
 use crate::population::Member;
 use crate::run::{Architecture, Environment, RunDir, RunError, RunFile, write_whole};
-use crate::spec::{RunRequest, SweepRequest};
+use crate::spec::{Objective, RunRequest, SweepRequest};
 use crate::train::{MemberCheckpoint, MemberState, Origin, RunFiles, Stored};
 
 use super::analysis::Winner;
@@ -51,6 +51,22 @@ pub fn folder(id: TrainingId) -> String {
 /// The folder in which a training's model is, if it was kept.
 pub fn model(sweep: &Path, id: TrainingId) -> PathBuf {
     sweep.join(MODELS).join(folder(id))
+}
+
+/// The folder of the winner's kept model that did best on the validation rows.
+pub fn best_model(
+    sweep: &Path,
+    records: &[TrialRecord],
+    objective: Objective,
+    winner: Option<&Winner>,
+) -> Option<PathBuf> {
+    let winner = winner?;
+    let of = |record: &&TrialRecord| record.trial == winner.trial && winner.seeds.contains(&record.seed);
+    let value = |record: &TrialRecord| record.value(objective).unwrap_or(f64::INFINITY);
+    let mut records: Vec<&TrialRecord> = records.iter().filter(of).collect();
+    records.sort_by(|a, b| value(a).total_cmp(&value(b)));
+    let path = |r: &&TrialRecord| model(sweep, TrainingId { trial: r.trial, seed: r.seed });
+    records.iter().map(path).find(|path| path.is_dir())
 }
 
 impl SweepFiles {
@@ -112,17 +128,6 @@ impl SweepFiles {
     /// All records so far.
     pub fn records(&self) -> &[TrialRecord] {
         &self.records
-    }
-
-    /// The kept model of the winner that did best on the validation rows.
-    pub fn best_model(&self, winner: Option<&Winner>) -> Option<PathBuf> {
-        let winner = winner?;
-        let of = |record: &&TrialRecord| record.trial == winner.trial && winner.seeds.contains(&record.seed);
-        let value = |record: &TrialRecord| record.value(self.request.objective).unwrap_or(f64::INFINITY);
-        let mut records: Vec<&TrialRecord> = self.records.iter().filter(of).collect();
-        records.sort_by(|a, b| value(a).total_cmp(&value(b)));
-        let path = |r: &&TrialRecord| model(self.dir.path(), TrainingId { trial: r.trial, seed: r.seed });
-        records.iter().map(path).find(|path| path.is_dir())
     }
 
     /// The records of the search whose models are kept.

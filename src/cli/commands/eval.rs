@@ -6,15 +6,15 @@ use crate::cli::{EvalArgs, Exit, SplitArg};
 use crate::data::Part;
 use crate::report::stdout;
 use crate::report::text::{count, number, percent};
-use crate::run::{RunDir, Score};
+use crate::run::Score;
 use crate::train::Problem;
 
-use super::{Failure, device_of_run, say, start_log, tell, weights};
+use super::{Failure, device_of_run, open_model, say, start_log, tell, weights};
 
 pub fn run(args: EvalArgs) -> Result<Exit, Failure> {
     let reporting = args.common.reporting;
     start_log(reporting.log, reporting.quiet, reporting.json);
-    let dir = RunDir::open(&args.run)?;
+    let dir = open_model(&args.run)?;
     let stored = weights(&dir, args.weights)?;
     let factory = device_of_run(&dir, args.common.device.as_deref(), &stored.request)?;
 

@@ -28,8 +28,11 @@ use crate::data::{Dataset, LoadRequest, load};
 use crate::engine::{DeviceRequest, EngineFactory, choose, choose_again};
 use crate::report::live::{LogOnScreen, say_on_screen};
 use crate::report::text::{count, wrapped};
-use crate::run::{RunDir, RunFile};
+use crate::run::{RunDir, RunError, RunFile};
 use crate::spec::{LogLevel, RunRequest};
+use crate::sweep::analysis::Analysis;
+use crate::sweep::files::best_model;
+use crate::sweep::{TRIALS, read_trials};
 use crate::train::Stored;
 
 /// Does what was asked for.
@@ -149,6 +152,27 @@ fn device_of_run(
             Ok(named("auto")?)
         }
     }
+}
+
+/// Opens a run to use its model; of a sweep, with a note, the winner's.
+fn open_model(path: &Path) -> Result<RunDir, Failure> {
+    let dir = RunDir::open(path)?;
+    let trials = path.join(TRIALS);
+    if !trials.is_file() {
+        return Ok(dir);
+    }
+    let (request, records) = (sweep::request_of(&dir)?, read_trials(&trials)?);
+    let analysis = Analysis::new(&request, &records);
+    let best = best_model(path, &records, request.objective, analysis.winner.as_ref());
+    let Some(best) = best else {
+        let remedy = "go on with it by `bngpu resume`, or give a folder in its models/";
+        return Err(RunError::Missing { run: path.to_owned(), file: "model of a winner", remedy }.into());
+    };
+    tell(
+        "note",
+        &format!("{} is a sweep: the model of its winner, {}, serves", path.display(), best.display()),
+    );
+    Ok(RunDir::open(&best)?)
 }
 
 /// The weights of a run that are asked for; the latest, with a note, where there are no best ones.

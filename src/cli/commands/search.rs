@@ -188,21 +188,32 @@ impl Search {
         architectures.into_iter().filter_map(member).collect()
     }
 
-    /// Leaves as many trials as `--max-time` is expected to have time for, with the final comparison: none that is
-    /// begun need then be cut short.
+    /// Leaves as many trials and finalists as `--max-time` is expected to have time for, a third of it for the final
+    /// comparison: none that is begun need then be cut short.
     pub fn fit_time(&mut self) {
         let (Some(limit), None) = (self.request.max_time, self.request.shard) else { return };
-        let limit = TIME_TO_USE * limit.as_secs_f64() - self.finals_s;
-        let search = self.seconds - self.finals_s;
-        if search <= limit {
-            return;
+        let limit = TIME_TO_USE * limit.as_secs_f64();
+        let asked = (self.request.trials, self.request.finalists);
+        let one_trial = (self.seconds - self.finals_s) / asked.0 as f64;
+        let one_finalist = self.finals_s / asked.1.clamp(1, asked.0.min(u32::MAX.into()) as u32) as f64;
+        let fits = |time: f64, one: f64| if one > 0.0 { (time / one) as u64 } else { u64::MAX };
+        let finalists = fits(limit / 3.0, one_finalist).min(asked.1.into()) as u32;
+        // One alone has nobody to be compared with.
+        self.request.finalists = if finalists < asked.1.min(2) { 0 } else { finalists };
+        self.finals_s = one_finalist * f64::from(self.request.finalists);
+        self.request.trials = fits(limit - self.finals_s, one_trial).clamp(1, asked.0);
+        self.seconds = self.finals_s + one_trial * self.request.trials as f64;
+        if asked != (self.request.trials, self.request.finalists) {
+            let (trials, finalists) = (self.request.trials, u64::from(self.request.finalists));
+            let (of, finalists) = (counted(asked.0, "trial"), counted(finalists, "finalist"));
+            self.about.push((
+                "note",
+                format!(
+                    "--max-time has time for {} of {of} and for {finalists}; the others are left out",
+                    count(trials)
+                ),
+            ));
         }
-        let asked = self.request.trials;
-        self.request.trials = ((asked as f64 * limit / search) as u64).clamp(1, asked);
-        self.seconds = self.finals_s + search * self.request.trials as f64 / asked as f64;
-        let (fits, asked) = (count(self.request.trials), counted(asked, "trial"));
-        self.about
-            .push(("note", format!("--max-time has time for {fits} of {asked}; the others are left out")));
     }
 
     /// Trainings of the final comparison, at most.

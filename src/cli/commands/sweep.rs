@@ -14,7 +14,7 @@ use crate::data::Dataset;
 use crate::run::{Environment, RunDir, RunFile};
 use crate::spec::{Params, SweepRequest};
 use crate::sweep::analysis::{Analysis, finalists};
-use crate::sweep::files::SweepFiles;
+use crate::sweep::files::{SweepFiles, best_model};
 use crate::sweep::lane::{Shared, Sink, lock};
 use crate::sweep::schedule::{Scheduler, TrainingId};
 use crate::sweep::search::StageEnd;
@@ -141,7 +141,8 @@ pub fn finish(search: Search, files: SweepFiles) -> Result<Exit, Failure> {
         StageEnd::Done if watch.cut_short.load(Ordering::SeqCst) => Status::Stopped,
         StageEnd::Done => Status::Completed,
     };
-    let best = files.best_model(analysis.winner.as_ref());
+    let objective = search.request.objective;
+    let best = best_model(files.dir().path(), &records, objective, analysis.winner.as_ref());
     if status != Status::Interrupted && search.request.tensorboard {
         tensorboard::write(
             &files.dir().path().join(TENSORBOARD),
