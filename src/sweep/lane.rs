@@ -63,8 +63,8 @@ pub struct Shared<'a> {
     /// Ctrl-C: checkpoints, then the end.
     pub stop: &'a Stop,
     pub deadline: Option<Instant>,
-    /// Time between two checkpoints of what is under way.
-    pub checkpoint_every: Duration,
+    /// How often what is under way is stored, and how patient faults are met.
+    pub pace: Pace,
 }
 
 /// What the lanes decide by; one at a time.
@@ -214,17 +214,10 @@ pub fn run(
     slots: Slots,
 ) -> Result<LaneEnd, TrainError> {
     let population = Population::with_room(slots.slots, slots.room);
-    // On the device's side a fault loses a third of what a kill of the process does.
-    let pace = Pace {
-        store_every: shared.checkpoint_every,
-        read_every: shared.checkpoint_every / 3,
-        epoch_every: shared.checkpoint_every / 3,
-        ..Pace::default()
-    };
     let mut running: Vec<Option<Running>> = (0..slots.slots).map(|_| None).collect();
     let mut events = LaneEvents { shared, lane, running: &mut running };
     let from = vec![None; slots.slots];
-    let mut trainer = Trainer::new(factory, population, shared.problem, from, pace, &mut events)?;
+    let mut trainer = Trainer::new(factory, population, shared.problem, from, shared.pace, &mut events)?;
     let mut lane = Lane { shared, lane, device: trainer.info().device.clone(), running };
     let result = lane.work(&mut trainer);
     if result.is_err() {

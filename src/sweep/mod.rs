@@ -6,6 +6,8 @@ mod event;
 pub mod files;
 pub mod journal;
 pub mod lane;
+#[cfg(test)]
+mod lane_tests;
 pub mod merge;
 pub mod outcome;
 pub mod plan;

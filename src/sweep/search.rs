@@ -1,5 +1,6 @@
 //! One stage of a sweep on all its lanes.
 
+use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -42,7 +43,7 @@ pub fn run(shared: &Shared, lanes: &[LanePlan]) -> Result<StageEnd, TrainError> 
         for (at, plan) in lanes.iter().enumerate() {
             let (errors, interrupted) = (&errors, &interrupted);
             let thread = std::thread::Builder::new().name(format!("lane {at}"));
-            let work = move || match one(shared, at, plan) {
+            let work = move || match caught(shared, || one(shared, at, plan)) {
                 Ok(LaneEnd::Done) => {}
                 Ok(LaneEnd::Interrupted) => interrupted.store(true, Ordering::SeqCst),
                 Err(error) => {
@@ -70,6 +71,16 @@ pub fn run(shared: &Shared, lanes: &[LanePlan]) -> Result<StageEnd, TrainError> 
         Some(error) if !lock(&shared.desk).scheduler.is_done() => Err(error),
         _ => Ok(StageEnd::Done),
     }
+}
+
+/// Runs a lane. If it panics, the others stop with checkpoints instead of waiting for what it trained, and the panic goes
+/// on when they have.
+fn caught<T>(shared: &Shared, lane: impl FnOnce() -> T) -> T {
+    std::panic::catch_unwind(AssertUnwindSafe(lane)).unwrap_or_else(|panic| {
+        shared.stop.ask();
+        shared.changed.notify_all();
+        resume_unwind(panic)
+    })
 }
 
 /// A lane from its beginning to its end, set up again after faults.

@@ -16,7 +16,7 @@ mod slots;
 mod state;
 mod stop;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod trainer;
 
 pub use error::TrainError;

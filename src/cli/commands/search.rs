@@ -15,7 +15,7 @@ use crate::sweep::lane::{Desk, Shared, Sink};
 use crate::sweep::schedule::{Proposals, Scheduler, TrainingId};
 use crate::sweep::search::{self, LanePlan, StageEnd};
 use crate::sweep::{LaneInfo, Stage, Study, SweepEvent, Told, plan};
-use crate::train::{MemberCheckpoint, Problem, Stop, Stored, TrainError, member};
+use crate::train::{MemberCheckpoint, Pace, Problem, Stop, Stored, TrainError, member};
 
 use super::session::about;
 use super::{Failure, anchored, load_data, say, tell, warn};
@@ -374,7 +374,7 @@ impl Search {
             tell,
             stop,
             deadline,
-            checkpoint_every: checkpoint_every(),
+            pace: pace(),
         }
     }
 
@@ -461,6 +461,13 @@ impl Proposals for Known {
 /// A limit of time from now on.
 pub fn deadline(limit: Option<Duration>) -> Option<Instant> {
     limit.and_then(|limit| Instant::now().checked_add(limit))
+}
+
+/// How often checkpoints are taken.
+fn pace() -> Pace {
+    let every = checkpoint_every();
+    // A fault of a device loses a third of what a kill of the process does.
+    Pace { store_every: every, read_every: every / 3, epoch_every: every / 3, ..Pace::default() }
 }
 
 /// How often what is under way is stored: `$BNGPU_CHECKPOINT_EVERY`, a time as `10s`, or half a minute.

@@ -1,7 +1,7 @@
 //! The loop on the CPU engine, with a tiny network on the digits.
 
 mod faults;
-mod faulty;
+pub(crate) mod faulty;
 mod files;
 mod model;
 mod population;
@@ -25,7 +25,7 @@ use super::{
 };
 
 /// Checkpoints as often as possible, no pauses.
-const EAGER: Pace = Pace {
+pub(crate) const EAGER: Pace = Pace {
     store_every: Duration::ZERO,
     read_every: Duration::ZERO,
     epoch_every: Duration::ZERO,
@@ -48,7 +48,7 @@ fn dataset() -> Dataset {
 }
 
 /// 323 training rows, 36 validation rows.
-fn problem() -> Problem {
+pub(crate) fn problem() -> Problem {
     Problem::new(dataset())
 }
 
