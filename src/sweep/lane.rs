@@ -76,11 +76,13 @@ pub struct Desk {
     pub finish: Option<String>,
     /// How often a training was in a lane that failed.
     returns: HashMap<TrainingId, u32>,
+    /// Where a training that waits was trained last, and when it left, Unix time in seconds.
+    left: HashMap<TrainingId, (Place, f64)>,
 }
 
 impl Desk {
     pub fn new(scheduler: Scheduler<MemberCheckpoint>) -> Desk {
-        Desk { scheduler, stops: HashSet::new(), finish: None, returns: HashMap::new() }
+        Desk { scheduler, stops: HashSet::new(), finish: None, returns: HashMap::new(), left: HashMap::new() }
     }
 }
 
@@ -154,8 +156,13 @@ impl Shared<'_> {
     ) -> Result<(), TrainError> {
         for (id, at) in ended {
             let params = lock(&self.desk).scheduler.params_of(id.trial).unwrap_or_default();
-            let place = Place { lane, device: device.into(), slot: 0, started: now() - at.state.wall_s };
-            let mut record = self.record(id, &params, &place);
+            let before = lock(&self.desk).left.remove(&id);
+            let (place, left) = before.unwrap_or_else(|| {
+                // An earlier process trained it.
+                let started = now() - at.state.wall_s;
+                (Place { lane, device: device.into(), slot: 0, started }, now())
+            });
+            let mut record = TrialRecord { ended: left, ..self.record(id, &params, &place) };
             let mut state = at.member();
             state.state.ended.get_or_insert(Ended::Stopped { reason: reason.into() });
             let rungs = lock(&self.desk).scheduler.rungs().to_vec();
@@ -178,6 +185,7 @@ fn halved(epochs: u64) -> String {
 }
 
 /// Where a training is trained.
+#[derive(Clone, Debug)]
 struct Place {
     lane: usize,
     device: String,
@@ -384,10 +392,13 @@ impl Lane<'_, '_> {
                 let mut events =
                     LaneEvents { shared: self.shared, lane: self.lane, running: &mut self.running };
                 let at = trainer.take(slot, &mut events)?;
-                self.running[slot] = None;
+                let started = self.running[slot].take().map_or_else(now, |running| running.started);
+                let place = Place { lane: self.lane, device: self.device.clone(), slot, started };
                 (self.shared.tell)(SweepEvent::Parked { trial: id.trial, seed: id.seed });
                 if let Some(at) = at {
-                    lock(&self.shared.desk).scheduler.park(id, at);
+                    let mut desk = lock(&self.shared.desk);
+                    desk.left.insert(id, (place, now()));
+                    desk.scheduler.park(id, at);
                 }
                 self.shared.changed.notify_all();
                 Ok(())
