@@ -22,6 +22,8 @@ const LONG_ENOUGH: Duration = Duration::from_millis(60);
 const MEASURED: usize = 64;
 /// What evaluation and checkpoints add to the steps.
 const BESIDE_STEPS: f64 = 1.25;
+/// Seconds that the end of an epoch takes beside that: the record, the copy of a better model.
+const EPOCH_S: f64 = 0.001;
 /// Seconds that the files of one training take.
 const FILES_S: f64 = 0.02;
 
@@ -46,7 +48,9 @@ impl Speed {
     pub fn seconds(&self, member: &Member) -> f64 {
         // Half of what a step takes is not arithmetic, as a rule of thumb for small networks.
         let share = (1.0 + flops(member) / self.step_flops) / 2.0;
-        BESIDE_STEPS * member.total_steps() as f64 * self.step_s * share + FILES_S
+        let steps = member.total_steps();
+        let epochs = steps.div_ceil(member.walk.steps_per_epoch);
+        BESIDE_STEPS * steps as f64 * self.step_s * share + epochs as f64 * EPOCH_S + FILES_S
     }
 }
 

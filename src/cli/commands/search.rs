@@ -203,6 +203,9 @@ impl Search {
         self.finals_s = one_finalist * f64::from(self.request.finalists);
         self.request.trials = fits(limit - self.finals_s, one_trial).clamp(1, asked.0);
         self.seconds = self.finals_s + one_trial * self.request.trials as f64;
+        // Slots that are never filled cost a little in every step.
+        let most = self.trainings().max(self.finals()).div_ceil(self.lanes.len().max(1) as u64).max(1);
+        self.lanes.iter_mut().for_each(|lane| lane.slots.slots = lane.slots.slots.min(most as usize));
         if asked != (self.request.trials, self.request.finalists) {
             let (trials, finalists) = (self.request.trials, u64::from(self.request.finalists));
             let (of, finalists) = (counted(asked.0, "trial"), counted(finalists, "finalist"));
