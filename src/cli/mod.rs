@@ -48,7 +48,14 @@ pub fn command() -> clap::Command {
             }
         })
     };
-    command.mut_subcommand("train", with_defaults).mut_subcommand("sweep", with_defaults)
+    let not_of_lr_find = |arg: clap::Arg| match arg.get_long() {
+        Some("lr" | "output" | "name") => arg.hide(true),
+        Some("epochs") => arg.help("Passes over the training rows, instead of --steps"),
+        Some("steps") => arg.help("Mini-batches that each rate is trained [default: 300]"),
+        _ => arg,
+    };
+    let command = command.mut_subcommand("train", with_defaults).mut_subcommand("sweep", with_defaults);
+    command.mut_subcommand("lr-find", |lr_find| with_defaults(lr_find).mut_args(not_of_lr_find))
 }
 
 fn is_number(arg: &clap::Arg) -> bool {

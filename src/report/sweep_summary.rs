@@ -25,18 +25,34 @@ pub struct SweepSummary<'a> {
     pub run: &'a str,
     /// Seconds of the whole sweep.
     pub wall_s: f64,
+    /// Trainings that earlier processes ended.
+    pub earlier: u64,
     /// Folder of the winner's best model, if it was kept.
     pub model: Option<&'a Path>,
+    /// Trials that the final comparison takes, at most.
+    pub finalists: u32,
+    /// Whether this is a part of a sweep.
+    pub shard: bool,
 }
 
 impl fmt::Display for SweepSummary<'_> {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        if self.status == Status::Interrupted {
+            writeln!(f, "interrupted; `bngpu resume` goes on. What has ended so far:")?;
+        }
         self.counts(f)?;
         if !self.analysis.ranking.is_empty() {
             write!(f, "\n{}", self.top())?;
         }
+        // Of a part nobody can have won yet.
+        if self.status == Status::Interrupted {
+            return self.next(f);
+        }
         match &self.analysis.winner {
             Some(winner) => self.winner(f, winner)?,
+            None if self.analysis.counts.diverged > 0 => {
+                writeln!(f, "\nno trial has a value: all diverged or failed; try a smaller --lr, or --bn")?
+            }
             None => writeln!(f, "\nno trial has a value: there is no best one")?,
         }
         self.importance(f)?;
@@ -73,10 +89,15 @@ impl SweepSummary<'_> {
             writeln!(f, "a trial counts as diverged if one of its seeds did")?;
         }
         let trainings = counts.trainings + counts.final_trainings;
-        let speed = trainings as f64 / self.wall_s;
+        let now = trainings.saturating_sub(self.earlier);
+        let speed = now as f64 / self.wall_s;
         let (speed, unit) = if speed < 0.995 { (60.0 * speed, "min") } else { (speed, "s") };
         let speed = if speed < 99.95 { format!("{speed:.1}") } else { rate(speed) };
-        let mut line = format!("{} in {}", counted(trainings, "training"), duration(self.wall_s));
+        let mut line = counted(trainings, "training");
+        if self.earlier > 0 {
+            line += &format!(", {} of them now", count(now));
+        }
+        line += &format!(" in {}", duration(self.wall_s));
         line += &format!(" ({speed} models/{unit})");
         if let Some(slots) = work.slots.as_ref().filter(|slots| slots.count > 1) {
             line += &format!(", {:.1} of {} slots in use", slots.mean, count(slots.count));
@@ -160,9 +181,16 @@ impl SweepSummary<'_> {
             say(f, &format!("test {}", tests.join(", ")))?;
         }
         if !winner.confirmed {
-            let text = "not confirmed: these are the values that chose it, and so too good; --finalists trains the \
-                        best trials again with new seeds";
-            say(f, text)?;
+            let remedy = match () {
+                () if self.shard => {
+                    "`bngpu merge` joins the shards, and `bngpu resume` trains the finalists then"
+                }
+                () if self.status == Status::Stopped && self.finalists > 0 => {
+                    "`bngpu resume` trains the best trials again with new seeds"
+                }
+                () => "--finalists trains the best trials again with new seeds",
+            };
+            say(f, &format!("not confirmed: these are the values that chose it, and so too good; {remedy}"))?;
         }
         if !winner.ties.is_empty() {
             say(f, &format!("cannot be told apart from {}", trials(&winner.ties)))?;
@@ -260,7 +288,13 @@ impl SweepSummary<'_> {
                 lines.push(format!("bngpu predict {} --data FILE", shell_word(&model.display().to_string())));
             }
             if let Some(winner) = &self.analysis.winner {
-                lines.push(format!("bngpu repro {run} --trial {}", winner.trial));
+                // The seed of the model that is named above.
+                let seed = self.model.and_then(|model| model.to_str()?.rsplit_once("-seed-"));
+                let seed = seed.map_or(String::new(), |(_, seed)| format!(" --seed {seed}"));
+                lines.push(format!("bngpu repro {run} --trial {}{seed}", winner.trial));
+            }
+            if self.shard {
+                lines.push("bngpu merge SHARD... -o DIR, when all shards have ended".into());
             }
         }
         let heads = std::iter::once("next").chain(std::iter::repeat(""));

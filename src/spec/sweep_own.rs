@@ -130,6 +130,11 @@ impl Own<'_> {
         if strategy == Strategy::Grid {
             let grid = space.grid_len();
             return match (given, grid) {
+                (Some(_), Some(1)) if given > grid && space.dimensions.is_empty() => invalid(
+                    "no flag has a set or a range to try: write for example --lr 1e-4..1e-1:log; --seeds repeats one \
+                     setting"
+                        .into(),
+                ),
                 (Some(trials), Some(grid)) if trials > grid => invalid(format!(
                     "the grid has {grid}: write {grid} or fewer, or leave it out; --seeds repeats trials"
                 )),

@@ -347,6 +347,8 @@ impl Lane<'_, '_> {
             .iter()
             .map(|put| (put.slot, put.member.total_steps().div_ceil(put.member.walk.steps_per_epoch)))
             .collect();
+        let histories: HashMap<usize, Vec<EpochMetrics>> =
+            puts.iter().filter_map(|put| Some((put.slot, put.from.as_ref()?.history.clone()))).collect();
         let mut events = LaneEvents { shared: self.shared, lane: self.lane, running: &mut self.running };
         let refused = trainer.put_all(puts, &mut events)?;
         for Arrival { slot, from, .. } in refused {
@@ -368,6 +370,9 @@ impl Lane<'_, '_> {
                 at: running.started,
             });
             self.running[slot] = Some(running);
+            // Those who watch know nothing of what an earlier process trained.
+            let mut events = LaneEvents { shared: self.shared, lane: self.lane, running: &mut self.running };
+            histories.get(&slot).into_iter().flatten().for_each(|epoch| events.epoch(slot, epoch));
         }
         Ok(())
     }

@@ -27,8 +27,18 @@ const STEPS: u32 = 300;
 const BAR: usize = 30;
 
 pub fn run(args: LrFindArgs) -> Result<Exit, Failure> {
-    // How long each rate is tried, unless it is said.
     let mut flags = args.flags;
+    if flags.lr.is_some() {
+        return Err(Failure::Usage(
+            "lr-find tries rates of its own: write --from and --to instead of --lr".into(),
+        ));
+    }
+    if flags.output.is_some() || flags.name.is_some() {
+        let text =
+            "lr-find writes no folder: drop --output and --name; --json gives the result to other programs";
+        return Err(Failure::Usage(text.into()));
+    }
+    // How long each rate is tried, unless it is said.
     if flags.epochs.is_none() && flags.steps.is_none() {
         flags.steps = Some(Count(STEPS));
     }

@@ -26,10 +26,11 @@ pub fn run(args: ReproArgs) -> Result<Exit, Failure> {
     let record = record(&dir, &request, args.trial, args.seed)?;
     let Some(then) = record.weights.clone().filter(|_| record.status != TrialStatus::Failed) else {
         let text = format!(
-            "trial {} with seed {} has no weights to compare with: it {}",
+            "trial {} with seed {} has no weights to compare with: it {}: {}",
             record.trial,
             record.seed,
-            record.reason.as_deref().unwrap_or("failed")
+            if record.status == TrialStatus::Diverged { "diverged" } else { "failed" },
+            record.reason.as_deref().unwrap_or("no reason is recorded")
         );
         return Err(Failure::Usage(text));
     };

@@ -7,15 +7,15 @@ use crate::spec::{PartialConfig, RunRequest, resolve};
 use crate::train::Stored;
 
 use super::session::{Place, Session};
-use super::{Failure, device_of_run, load_data, say, start_log, tell};
+use super::{Failure, device_of_run, load_data, say, start_log, sweep, tell};
 
 pub fn run(args: ResumeArgs) -> Result<Exit, Failure> {
     let reporting = &args.common.reporting;
     start_log(reporting.log, reporting.quiet, reporting.json);
     let given = args.common.device.clone();
     let dir = RunDir::open_to_write(&args.run)?;
-    if is_sweep(&dir)? {
-        return super::sweep::resume(dir, args);
+    if sweep::is_sweep(&dir)? {
+        return sweep::resume(dir, args);
     }
     let request = request(&dir, args)?;
     let stored = match dir.file(RunFile::Last).exists() {
@@ -74,12 +74,6 @@ pub fn run(args: ResumeArgs) -> Result<Exit, Failure> {
     let device = env.engine.get("device").and_then(|device| device.as_str()).unwrap_or("another device");
     let began_on = Some(device.to_owned());
     session.train(|| Ok(Place { dir, began_on }), Some(checkpoint))
-}
-
-/// Whether a folder is that of a sweep: its configuration has what no training has.
-fn is_sweep(dir: &RunDir) -> Result<bool, Failure> {
-    let config = dir.read_config()?.parse::<toml::Table>();
-    Ok(config.is_ok_and(|config| config.contains_key("strategy")))
 }
 
 /// Whether a run without `last.safetensors` had one: that is the first file of a training apart from a best model of

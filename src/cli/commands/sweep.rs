@@ -53,11 +53,27 @@ pub fn run(args: SweepArgs) -> Result<Exit, Failure> {
     finish(search, files)
 }
 
+/// Whether a folder is that of a sweep: its configuration has what no training has.
+///
+/// # Errors
+/// If it has no configuration.
+pub fn is_sweep(dir: &RunDir) -> Result<bool, Failure> {
+    let config = dir.read_config()?.parse::<toml::Table>();
+    Ok(config.is_ok_and(|config| config.contains_key("strategy")))
+}
+
 /// The study of the sweep in `dir`.
 ///
 /// # Errors
 /// If it is not a sweep, or its configuration is damaged.
 pub fn request_of(dir: &RunDir) -> Result<SweepRequest, Failure> {
+    if !is_sweep(dir)? {
+        let text = format!(
+            "{} is the run of one training, no sweep; give the folder that `bngpu sweep` printed",
+            dir.path().display()
+        );
+        return Err(Failure::Usage(text));
+    }
     Ok(SweepRequest::from_toml(&dir.read_config()?, &dir.file(RunFile::Config))?)
 }
 
@@ -153,7 +169,16 @@ pub fn finish(search: Search, files: SweepFiles) -> Result<Exit, Failure> {
     let dir = if status == Status::Interrupted { files.into_dir() } else { files.close()? };
     report::write(&dir)?;
     let wall_s = start.elapsed().as_secs_f64();
-    let summary = SweepSummary { analysis: &analysis, status, run: &run, wall_s, model: best.as_deref() };
+    let summary = SweepSummary {
+        analysis: &analysis,
+        status,
+        run: &run,
+        wall_s,
+        earlier: before.len() as u64,
+        model: best.as_deref(),
+        finalists: search.request.finalists,
+        shard: search.request.shard.is_some(),
+    };
     say(summary.to_string());
     if search.request.base.json {
         let device = search.lanes.first().map_or("none", |lane| lane.source.name());

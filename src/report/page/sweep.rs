@@ -51,7 +51,9 @@ impl SweepPage<'_> {
         };
         let page = Parts { page: *self, config, trials, axes, objective };
         let title = format!("Sweep {}", self.name);
-        document(&title, &page.body(&title), &page.data(), SCRIPT)
+        // Without a trial there is nothing to draw.
+        let script = if page.trials.is_empty() { "" } else { SCRIPT };
+        document(&title, &page.body(&title), &page.data(), script)
     }
 }
 
@@ -228,8 +230,7 @@ impl Parts<'_> {
             head.map(|name| format!("<th scope=\"col\">{name}</th>")).concat(),
             rows.collect::<String>()
         );
-        let note = "The trials that could not be told apart from the best one, trained again with new seeds: mean \
-                    and 95 % interval.";
+        let note = "The best trials of the search, trained again with new seeds: mean and 95 % interval.";
         chart("finalists", "Finalists", note, &table)
     }
 

@@ -7,7 +7,16 @@ use crate::sweep::analysis::tests::{diverged, halved, halving, last, params, rec
 
 fn text(request: &SweepRequest, records: &[TrialRecord], status: Status) -> String {
     let analysis = Analysis::new(request, records);
-    let summary = SweepSummary { analysis: &analysis, status, run: "runs/s", wall_s: 2.5, model: None };
+    let summary = SweepSummary {
+        analysis: &analysis,
+        status,
+        run: "runs/s",
+        wall_s: 2.5,
+        earlier: 0,
+        model: None,
+        finalists: 3,
+        shard: false,
+    };
     let text = summary.to_string();
     assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
     text
@@ -54,8 +63,13 @@ fn the_savings_of_halving_are_named() {
 #[test]
 fn an_interrupted_sweep_is_to_be_resumed() {
     let found = text(&request(3, 1), &[], Status::Interrupted);
-    assert!(found.starts_with("0 trials: none has ended\n"), "{found}");
-    assert!(found.contains("no trial has a value"), "{found}");
+    assert!(
+        found.starts_with("interrupted; `bngpu resume` goes on. What has ended so far:\n0 trials: none"),
+        "{found}"
+    );
+    // Of a part nobody can have won.
+    let some = text(&request(3, 1), &[record(0, 0, 0.3)], Status::Interrupted);
+    assert!(!some.contains("\nbest ") && !some.contains("not confirmed"), "{some}");
     assert!(
         found.ends_with("run     runs/s\npage    runs/s/report.html\nnext    bngpu resume runs/s\n"),
         "{found}"

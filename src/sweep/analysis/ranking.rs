@@ -141,7 +141,7 @@ pub(super) fn by_trial(records: &[TrialRecord], stage: Stage) -> BTreeMap<u64, V
 ///
 /// Trials that were not halved come first, then those that halving stopped, the latest rung first: a value after
 /// more epochs is not compared with one after fewer. Within them the mean of the objective over the seeds decides,
-/// then the trial's number. Diverged trials (one seed is enough: a setting that works only with luck does not win)
+/// then the validation loss, then the trial's number. Diverged trials (one seed is enough: a setting that works only with luck does not win)
 /// and then failed ones and those without a value come last; none is left out.
 pub fn ranking(records: &[TrialRecord], request: &SweepRequest) -> Vec<Ranked> {
     let trials = by_trial(records, Stage::Search);
@@ -155,7 +155,10 @@ pub fn ranking(records: &[TrialRecord], request: &SweepRequest) -> Vec<Ranked> {
     ranked.sort_by(|a, b| {
         let rung = |trial: &Ranked| std::cmp::Reverse(trial.halved_at.unwrap_or(u64::MAX));
         let key = |trial: &Ranked| (class(trial), rung(trial));
-        key(a).cmp(&key(b)).then(a.cost().total_cmp(&b.cost())).then(a.trial.cmp(&b.trial))
+        // Accuracies of few rows are often equal.
+        let loss = |trial: &Ranked| trial.val_loss.unwrap_or(f64::INFINITY);
+        let costs = a.cost().total_cmp(&b.cost()).then(loss(a).total_cmp(&loss(b)));
+        key(a).cmp(&key(b)).then(costs).then(a.trial.cmp(&b.trial))
     });
     ranked
 }
