@@ -1,4 +1,4 @@
-// Batch normalisation in training, activation and dropout of a hidden layer [B, O].
+// Batch normalisation in training, activation and dropout of a hidden layer [B, O]; before it, WITH_PRODUCT, Z = X W.
 //
 // mean, var over the batch (biased), xhat = (z - mean) / sqrt(var + eps), y = gamma xhat + beta,
 // a = f(y), dropped with probability p and scaled by 1 / (1 - p). z becomes xhat.
@@ -7,8 +7,10 @@
 // by the mean of the centred values (Chan, Golub & LeVeque 1983).
 // Ioffe & Szegedy 2015, arXiv 1502.03167, algorithm 1.
 //
-// Grid: one workgroup of 16 x 16 owns all rows of 16 features. Order of sums: each lane its rows ascending
-// (lane, lane + 16, ...), then the 16 lanes ascending.
+// Grid: one workgroup owns all rows of TILE_N features (lanes_*.wgsl). Order of sums: 16 partial sums, of the rows
+// r, r + 16, ... ascending, then these ascending, however many lanes share them.
+
+override WITH_PRODUCT: bool = false;
 
 @group(1) @binding(0) var<storage, read> layers: array<Layer>;
 @group(1) @binding(1) var<storage, read> steps: array<Step>;
@@ -19,28 +21,24 @@
 @group(1) @binding(6) var<storage, read_write> acts: array<f32>;
 @group(1) @binding(7) var<storage, read_write> state: array<State>;
 
-const FEATURES: u32 = 16;
-const LANES: u32 = 16;
+const LEFT_ALONG_K: bool = true;
+const RIGHT_ALONG_K: bool = false;
 
-var<workgroup> sums: array<vec2f, 256>; // [LANES, FEATURES]
-
-// Sum over the lanes of one feature.
-fn reduce(value: vec2f, lane: u32, feature: u32) -> vec2f {
-    workgroupBarrier();
-    sums[lane * FEATURES + feature] = value;
-    workgroupBarrier();
-    var total = vec2f(0.0);
-    for (var i = 0u; i < LANES; i++) {
-        total += sums[i * FEATURES + feature];
-    }
-    return total;
+fn left_value(i: u32) -> f32 {
+    return acts[i];
+}
+fn right_value(i: u32) -> f32 {
+    return params[i];
 }
 
-@compute @workgroup_size(FEATURES, LANES)
+const PARTS: u32 = 16u;              // partial sums of a column
+const OWN: u32 = PARTS / LANES_M;    // of them an invocation's
+
+@compute @workgroup_size(LANES)
 fn main(
     @builtin(workgroup_id) workgroup: vec3u,
     @builtin(num_workgroups) grid: vec3u,
-    @builtin(local_invocation_id) local: vec3u,
+    @builtin(local_invocation_index) lane: u32,
 ) {
     let at = flat(workgroup, grid);
     if at >= work.count {
@@ -53,12 +51,43 @@ fn main(
         return;
     }
     let o = layer.outputs;
-    let lane = local.y;
-    // A lane beyond the last feature repeats it and writes nothing, so that barriers stay uniform.
-    let inside = job.z + local.x < o;
-    let f = min(job.z + local.x, o - 1u);
-    var finite = true;
+    if WITH_PRODUCT {
+        let b = Operand(layer.w + job.z, 1u, o);
+        for (var m0 = 0u; m0 < step.rows; m0 += TILE_M) {
+            let a = Operand(layer.x + m0 * layer.inputs, layer.inputs, 1u);
+            multiply(a, b, step.rows - m0, o - job.z, layer.inputs, lane);
+            for (var j = 0u; j < col_count(o - job.z); j++) {
+                let f = job.z + col_of(lane, j);
+                if f < o {
+                    var bias = 0.0;
+                    if (layer.flags & NORMALIZED) == 0u {
+                        bias = params[layer.b + f];
+                    }
+                    for (var i = 0u; i < row_count(step.rows - m0); i++) {
+                        let r = m0 + row_of(lane, i);
+                        if r < step.rows {
+                            z[layer.z + r * o + f] = product_at(i, j, lane) + bias;
+                        }
+                    }
+                }
+            }
+        }
+        // The first row is read by everybody.
+        storageBarrier();
+        workgroupBarrier();
+    }
+    for (var j = 0u; j < col_count(o - job.z); j++) {
+        let f = job.z + col_of(lane, j);
+        // A lane beyond the last feature repeats it and writes nothing, so that barriers stay uniform.
+        column(layer, step, min(f, o - 1u), f < o, lane);
+    }
+}
 
+// One feature: an invocation sees the rows row_of(lane, 0) + p, p below OWN, and every sixteenth after them.
+fn column(layer: Layer, step: Step, f: u32, inside: bool, lane: u32) {
+    let o = layer.outputs;
+    let first = row_of(lane, 0u);
+    var finite = true;
     var shift = 0.0;
     var mean = 0.0;
     var left = 0.0;
@@ -67,21 +96,30 @@ fn main(
     var beta = 0.0;
     var running = 0.0;
     var low = 0.0;
-    let keeps = (layer.flags & NORMALIZED) != 0u && lane == 0u && inside; // the running statistics
-    if (layer.flags & NORMALIZED) != 0u {
+    let normalized = (layer.flags & NORMALIZED) != 0u;
+    let keeps = normalized && first == 0u && inside; // the running statistics
+    if normalized {
         let n = f32(step.rows);
         shift = z[layer.z + f];
         var sum = 0.0;
-        for (var b = lane; b < step.rows; b += LANES) {
-            sum += z[layer.z + b * o + f] - shift;
+        for (var p = 0u; p < OWN; p++) {
+            var part = 0.0;
+            for (var b = first + p; b < step.rows; b += PARTS) {
+                part += z[layer.z + b * o + f] - shift;
+            }
+            sum += part;
         }
-        mean = reduce(vec2f(sum, 0.0), lane, local.x).x / n;
+        mean = sum_over_rows(vec2f(sum, 0.0), lane).x / n;
         var centred = vec2f(0.0); // what rounding left out of the mean, and squares
-        for (var b = lane; b < step.rows; b += LANES) {
-            let d = (z[layer.z + b * o + f] - shift) - mean;
-            centred += vec2f(d, d * d);
+        for (var p = 0u; p < OWN; p++) {
+            var part = vec2f(0.0);
+            for (var b = first + p; b < step.rows; b += PARTS) {
+                let d = (z[layer.z + b * o + f] - shift) - mean;
+                part += vec2f(d, d * d);
+            }
+            centred += part;
         }
-        centred = reduce(centred, lane, local.x);
+        centred = sum_over_rows(centred, lane);
         left = centred.x / n;
         // Rounding may leave less than nothing of a constant column; NaN stays NaN.
         let corrected = centred.y - left * centred.x;
@@ -118,12 +156,12 @@ fn main(
     if below > 0u {
         key = stream_key(layer.member, DROPOUT, layer.depth, step.step);
     }
-    for (var b = lane; b < step.rows && inside; b += LANES) {
+    for (var b = first; b < step.rows && inside; b += LANES_M) {
         let at_z = b * o + f;
         let value = z[layer.z + at_z];
         let xhat = (((value - shift) - mean) - left) * rstd;
         var a = 0.0;
-        if (layer.flags & NORMALIZED) != 0u {
+        if normalized {
             z[layer.z + at_z] = xhat;
             a = activate(layer.activation, gamma * xhat + beta);
         } else {
@@ -136,6 +174,6 @@ fn main(
         acts[layer.a + at_z] = a;
     }
     if !finite {
-        atomicMin(&state[job.y].first_bad, step.step);
+        atomicMin(&state[layer.member.id].first_bad, step.step);
     }
 }

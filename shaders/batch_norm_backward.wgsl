@@ -1,11 +1,14 @@
-// dA -> dZ of a layer [B, O], in place: dropout, activation, batch normalisation; dgamma and dbeta, or db.
+// dA -> dZ of a layer [B, O], in place: dropout, activation, batch normalisation; dgamma and dbeta, or db. Before it,
+// WITH_PRODUCT, dA = dZ' W'^T of the layer after it, whose values have a prime.
 //
 // dy = dA * mask * f'(y); dbeta = sum dy, dgamma = sum dy xhat;
 // dz = gamma / sqrt(var + eps) * (dy - mean(dy) - xhat mean(dy xhat)).  Without normalisation dz = dy, db = sum dy.
 // Ioffe & Szegedy 2015, arXiv 1502.03167, section 3, simplified to one centred form.
 //
-// Grid: one workgroup of 16 x 16 owns all rows of 16 features. Order of sums: each lane its rows ascending
-// (lane, lane + 16, ...), then the 16 lanes ascending.
+// Grid: one workgroup owns all rows of TILE_N features (lanes_*.wgsl). Order of sums: 16 partial sums, of the rows
+// r, r + 16, ... ascending, then these ascending, however many lanes share them.
+
+override WITH_PRODUCT: bool = false;
 
 @group(1) @binding(0) var<storage, read> layers: array<Layer>;
 @group(1) @binding(1) var<storage, read> steps: array<Step>;
@@ -16,27 +19,24 @@
 @group(1) @binding(6) var<storage, read_write> dz: array<f32>;
 @group(1) @binding(7) var<storage, read_write> grads: array<f32>;
 
-const FEATURES: u32 = 16;
-const LANES: u32 = 16;
+const LEFT_ALONG_K: bool = true;
+const RIGHT_ALONG_K: bool = true;
 
-var<workgroup> sums: array<vec2f, 256>; // [LANES, FEATURES]
-
-// Sum over the lanes of one feature.
-fn reduce(value: vec2f, lane: u32, feature: u32) -> vec2f {
-    sums[lane * FEATURES + feature] = value;
-    workgroupBarrier();
-    var total = vec2f(0.0);
-    for (var i = 0u; i < LANES; i++) {
-        total += sums[i * FEATURES + feature];
-    }
-    return total;
+fn left_value(i: u32) -> f32 {
+    return dz[i];
+}
+fn right_value(i: u32) -> f32 {
+    return params[i];
 }
 
-@compute @workgroup_size(FEATURES, LANES)
+const PARTS: u32 = 16u;              // partial sums of a column
+const OWN: u32 = PARTS / LANES_M;    // of them an invocation's
+
+@compute @workgroup_size(LANES)
 fn main(
     @builtin(workgroup_id) workgroup: vec3u,
     @builtin(num_workgroups) grid: vec3u,
-    @builtin(local_invocation_id) local: vec3u,
+    @builtin(local_invocation_index) lane: u32,
 ) {
     let at = flat(workgroup, grid);
     if at >= work.count {
@@ -49,10 +49,35 @@ fn main(
         return;
     }
     let o = layer.outputs;
-    let lane = local.y;
-    // A lane beyond the last feature repeats it and writes nothing, so that barriers stay uniform.
-    let inside = job.z + local.x < o;
-    let f = min(job.z + local.x, o - 1u);
+    if WITH_PRODUCT {
+        let next = layers[job.x + 1u];
+        let k = next.outputs;
+        let b = Operand(next.w + job.z * k, k, 1u);
+        for (var m0 = 0u; m0 < step.rows; m0 += TILE_M) {
+            multiply(Operand(next.z + m0 * k, k, 1u), b, step.rows - m0, o - job.z, k, lane);
+            for (var j = 0u; j < col_count(o - job.z); j++) {
+                let f = job.z + col_of(lane, j);
+                for (var i = 0u; i < row_count(step.rows - m0); i++) {
+                    let r = m0 + row_of(lane, i);
+                    if f < o && r < step.rows {
+                        dz[layer.z + r * o + f] = product_at(i, j, lane);
+                    }
+                }
+            }
+        }
+        // An invocation reads below only what it wrote here.
+    }
+    for (var j = 0u; j < col_count(o - job.z); j++) {
+        let f = job.z + col_of(lane, j);
+        // A lane beyond the last feature repeats it and writes nothing, so that barriers stay uniform.
+        column(layer, step, min(f, o - 1u), f < o, lane);
+    }
+}
+
+// One feature: an invocation sees the rows row_of(lane, 0) + p, p below OWN, and every sixteenth after them.
+fn column(layer: Layer, step: Step, f: u32, inside: bool, lane: u32) {
+    let o = layer.outputs;
+    let first = row_of(lane, 0u);
     let normalized = (layer.flags & NORMALIZED) != 0u;
     let hidden = (layer.flags & HIDDEN) != 0u;
     var gamma = 1.0;
@@ -68,21 +93,25 @@ fn main(
     }
 
     var sum = vec2f(0.0); // dy, dy xhat
-    for (var b = lane; b < step.rows && inside; b += LANES) {
-        let at_z = b * o + f;
-        let xhat = z[layer.z + at_z];
-        var dy = dz[layer.z + at_z];
-        if hidden {
-            dy *= activate_slope(layer.activation, gamma * xhat + beta);
+    for (var p = 0u; p < OWN; p++) {
+        var part = vec2f(0.0);
+        for (var b = first + p; b < step.rows && inside; b += PARTS) {
+            let at_z = b * o + f;
+            let xhat = z[layer.z + at_z];
+            var dy = dz[layer.z + at_z];
+            if hidden {
+                dy *= activate_slope(layer.activation, gamma * xhat + beta);
+            }
+            if below > 0u {
+                dy = select(dy * layer.member.drop_scale, 0.0, words(key, at_z).x < below);
+            }
+            dz[layer.z + at_z] = dy;
+            part += vec2f(dy, dy * xhat);
         }
-        if below > 0u {
-            dy = select(dy * layer.member.drop_scale, 0.0, words(key, at_z).x < below);
-        }
-        dz[layer.z + at_z] = dy;
-        sum += vec2f(dy, dy * xhat);
+        sum += part;
     }
-    let total = reduce(sum, lane, local.x);
-    if lane == 0u && inside {
+    let total = sum_over_rows(sum, lane);
+    if first == 0u && inside {
         if normalized {
             grads[layer.b + f] = total.y;
             grads[layer.beta + f] = total.x;
@@ -96,7 +125,7 @@ fn main(
     // An invocation reads back only what it wrote itself.
     let mean = total / f32(step.rows);
     let scale = gamma * stats[layer.stats + 4u * o + f];
-    for (var b = lane; b < step.rows && inside; b += LANES) {
+    for (var b = first; b < step.rows && inside; b += LANES_M) {
         let at_z = layer.z + b * o + f;
         dz[at_z] = scale * ((dz[at_z] - mean.x) - z[at_z] * mean.y);
     }

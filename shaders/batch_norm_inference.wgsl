@@ -1,7 +1,10 @@
-// Batch normalisation by the running statistics, and activation, of a hidden layer [B, O].
+// Batch normalisation by the running statistics, and activation, of a hidden layer [B, O]; before it, WITH_PRODUCT,
+// Z = X W.
 //
 // xhat = ((z - running_mean) - its remainder) / sqrt(running_var + eps), a = f(gamma xhat + beta).
-// Grid: one workgroup of 16 x 16 for 64 rows x 16 features. No reductions.
+// Grid: one workgroup for ROWS rows of TILE_N features (lanes_*.wgsl). No reductions but the product's.
+
+override WITH_PRODUCT: bool = false;
 
 @group(1) @binding(0) var<storage, read> layers: array<Layer>;
 @group(1) @binding(1) var<storage, read> steps: array<Step>;
@@ -12,15 +15,22 @@
 @group(1) @binding(6) var<storage, read_write> acts: array<f32>;
 @group(1) @binding(7) var<storage, read_write> state: array<State>;
 
-const FEATURES: u32 = 16;
-const LANES: u32 = 16;
-const TILE_ROWS: u32 = 64;
+const ROWS: u32 = 64;
+const LEFT_ALONG_K: bool = true;
+const RIGHT_ALONG_K: bool = false;
 
-@compute @workgroup_size(FEATURES, LANES)
+fn left_value(i: u32) -> f32 {
+    return acts[i];
+}
+fn right_value(i: u32) -> f32 {
+    return params[i];
+}
+
+@compute @workgroup_size(LANES)
 fn main(
     @builtin(workgroup_id) workgroup: vec3u,
     @builtin(num_workgroups) grid: vec3u,
-    @builtin(local_invocation_id) local: vec3u,
+    @builtin(local_invocation_index) lane: u32,
 ) {
     let at = flat(workgroup, grid);
     if at >= work.count {
@@ -29,12 +39,45 @@ fn main(
     let job = work.jobs[at];
     let layer = layers[job.x];
     let step = steps[now.slot * now.members + job.y];
-    let rows = min(step.rows, job.z + TILE_ROWS);
-    let o = layer.outputs;
-    let f = job.w + local.x;
-    if f >= o {
+    if job.z >= step.rows {
         return;
     }
+    let o = layer.outputs;
+    let end = min(step.rows, job.z + ROWS);
+    if WITH_PRODUCT {
+        let b = Operand(layer.w + job.w, 1u, o);
+        for (var m0 = job.z; m0 < end; m0 += TILE_M) {
+            let a = Operand(layer.x + m0 * layer.inputs, layer.inputs, 1u);
+            multiply(a, b, end - m0, o - job.w, layer.inputs, lane);
+            for (var j = 0u; j < col_count(o - job.w); j++) {
+                let f = job.w + col_of(lane, j);
+                if f < o {
+                    var bias = 0.0;
+                    if (layer.flags & NORMALIZED) == 0u {
+                        bias = params[layer.b + f];
+                    }
+                    for (var i = 0u; i < row_count(end - m0); i++) {
+                        let r = m0 + row_of(lane, i);
+                        if r < end {
+                            z[layer.z + r * o + f] = product_at(i, j, lane) + bias;
+                        }
+                    }
+                }
+            }
+        }
+        // An invocation reads below only what it wrote here.
+    }
+    for (var j = 0u; j < col_count(o - job.w); j++) {
+        let f = job.w + col_of(lane, j);
+        if f < o {
+            column(layer, step, f, job.z + row_of(lane, 0u), end);
+        }
+    }
+}
+
+// One feature, rows first, first + LANES_M, ... before end.
+fn column(layer: Layer, step: Step, f: u32, first: u32, end: u32) {
+    let o = layer.outputs;
     var mean = 0.0;
     var rest = 0.0;
     var rstd = 1.0;
@@ -51,7 +94,7 @@ fn main(
         gamma = params[layer.b + f];
         beta = params[layer.beta + f];
     }
-    for (var b = job.z + local.y; b < rows; b += LANES) {
+    for (var b = first; b < end; b += LANES_M) {
         let at_z = b * o + f;
         let xhat = ((z[layer.z + at_z] - mean) - rest) * rstd;
         // A rectifier may hide what is not finite.
@@ -59,7 +102,7 @@ fn main(
         z[layer.z + at_z] = xhat;
         acts[layer.a + at_z] = activate(layer.activation, gamma * xhat + beta);
     }
-    if !finite && step.rows > 0u {
-        atomicMin(&state[job.y].first_bad, step.step);
+    if !finite {
+        atomicMin(&state[layer.member.id].first_bad, step.step);
     }
 }

@@ -2,7 +2,7 @@
 //
 // A row stands at a position of the epoch's permutation (training), or in stored order (evaluation, windows).
 // Bytes lie four to a word: (byte - shift) * factor, both per feature.
-// Grid: one workgroup of 64 for 16 rows x 64 features. No reductions.
+// Grid: one workgroup of 64 for 4 rows x 256 features. No reductions.
 
 override BYTES: bool = true;
 
@@ -14,12 +14,11 @@ override BYTES: bool = true;
 @group(1) @binding(5) var<storage, read_write> index: array<u32>;
 @group(1) @binding(6) var<storage, read_write> acts: array<f32>;
 
-const TILE_ROWS: u32 = 16;
-const TILE_FEATURES: u32 = 64;
+const TILE_ROWS: u32 = 4;
+const LANES: u32 = 64;
+const PER_LANE: u32 = 4; // features: neighbours where they are bytes of one word, else LANES apart
 
-var<workgroup> tile_rows: array<u32, TILE_ROWS>;
-
-@compute @workgroup_size(TILE_FEATURES)
+@compute @workgroup_size(LANES)
 fn main(
     @builtin(workgroup_id) workgroup: vec3u,
     @builtin(num_workgroups) grid: vec3u,
@@ -32,36 +31,42 @@ fn main(
     let job = work.jobs[at];
     let layer = layers[job.x];
     let step = steps[now.slot * now.members + job.y];
-    if job.z >= step.rows {
-        return;
+    let end = min(job.z + TILE_ROWS, step.rows);
+    let shuffled = (step.flags & SHUFFLED) != 0u;
+    var key = vec4u(0u);
+    if shuffled {
+        key = stream_key(layer.member, SHUFFLE, 0u, step.epoch);
     }
-    let rows = min(TILE_ROWS, step.rows - job.z);
-    if lane < rows {
-        let b = job.z + lane;
+    let words = BYTES && layer.inputs % 4u == 0u;
+    for (var b = job.z; b < end; b++) {
         var row = step.first + b;
-        if (step.flags & SHUFFLED) != 0u {
-            let key = stream_key(layer.member, SHUFFLE, 0u, step.epoch);
+        if shuffled {
             row = permuted(key, layer.member.train_rows, row);
         }
-        tile_rows[lane] = row;
-        if job.w == 0u {
+        if job.w + lane == 0u {
             index[layer.member.first_row + b] = row;
         }
-    }
-    workgroupBarrier();
-    let f = job.w + lane;
-    if f >= layer.inputs {
-        return;
-    }
-    for (var r = 0u; r < rows; r++) {
-        let base = tile_rows[r] * layer.inputs + f;
-        var value = 0.0;
-        if BYTES {
-            let byte = (data[base / 4u] >> (8u * (base % 4u))) & 0xffu;
-            value = (f32(byte) - scaling[f].x) * scaling[f].y;
-        } else {
-            value = bitcast<f32>(data[base]);
+        let source = row * layer.inputs;
+        let to = layer.x + b * layer.inputs;
+        let f = job.w + PER_LANE * lane;
+        if words && f < layer.inputs {
+            let word = data[(source + f) / 4u];
+            for (var i = 0u; i < PER_LANE; i++) {
+                let shift_factor = scaling[f + i];
+                acts[to + f + i] = (f32((word >> (8u * i)) & 0xffu) - shift_factor.x) * shift_factor.y;
+            }
+        } else if !words {
+            for (var f = job.w + lane; f < min(job.w + PER_LANE * LANES, layer.inputs); f += LANES) {
+                let at_data = source + f;
+                var value = 0.0;
+                if BYTES {
+                    let byte = (data[at_data / 4u] >> (8u * (at_data % 4u))) & 0xffu;
+                    value = (f32(byte) - scaling[f].x) * scaling[f].y;
+                } else {
+                    value = bitcast<f32>(data[at_data]);
+                }
+                acts[to + f] = value;
+            }
         }
-        acts[layer.x + (job.z + r) * layer.inputs + f] = value;
     }
 }

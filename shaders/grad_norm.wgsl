@@ -1,17 +1,12 @@
-// Sum of squares of each chunk of the gradients.
+// Sum of squares of each block of the gradients: see block_sum.wgsl, where the order of the sums stands.
 //
-// Grid: one workgroup of 256 for a chunk of at most 1,024. Order of sums: each lane its elements ascending
-// (lane, lane + 256, ...), then halves are folded.
+// Grid: one workgroup for a block.
 
 @group(1) @binding(0) var<storage, read> layers: array<Layer>;
 @group(1) @binding(1) var<storage, read> steps: array<Step>;
-@group(1) @binding(2) var<storage, read> work: Work; // (layer, length | kind << 16, start, chunk)
+@group(1) @binding(2) var<storage, read> work: Work; // (layer, first, size, block)
 @group(1) @binding(3) var<storage, read> grads: array<f32>;
 @group(1) @binding(4) var<storage, read_write> partials: array<f32>;
-
-const LANES: u32 = 256;
-
-var<workgroup> sums: array<f32, LANES>;
 
 @compute @workgroup_size(LANES)
 fn main(
@@ -24,24 +19,28 @@ fn main(
         return;
     }
     let job = work.jobs[at];
-    let member = layers[job.x].member;
-    if steps[now.slot * now.members + member.id].rows == 0u {
+    let layer = layers[job.x];
+    if steps[now.slot * now.members + layer.member.id].rows == 0u {
         return;
     }
-    let length = job.y & 0xffffu;
-    var sum = 0.0;
-    for (var i = lane; i < length; i += LANES) {
-        let g = grads[job.z + i];
-        sum += g * g;
-    }
-    sums[lane] = sum;
-    for (var half = LANES / 2u; half > 0u; half /= 2u) {
-        workgroupBarrier();
-        if lane < half {
-            sums[lane] += sums[lane + half];
+    let block = block_of(job, layer.outputs);
+    for (var j = 0u; j < col_count(block.columns); j++) {
+        var sum = 0.0;
+        for (var p = 0u; p < OWN; p++) {
+            var part = 0.0;
+            for (var i = p; i < row_count(block.rows); i += OWN) {
+                let at_g = element(block, row_of(lane, i), col_of(lane, j));
+                if at_g != NOWHERE {
+                    let g = grads[at_g];
+                    part += g * g;
+                }
+            }
+            sum += part;
         }
+        keep_column(sum, j, lane);
     }
+    let sum = sum_of_columns(block);
     if lane == 0u {
-        partials[member.first_chunk + job.w] = sums[0];
+        partials[layer.member.first_partial + job.w] = sum;
     }
 }

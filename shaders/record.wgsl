@@ -15,6 +15,7 @@ override TRAIN: bool = true;
 @group(1) @binding(6) var<storage, read_write> records: array<Record>;
 
 const LANES: u32 = 64;
+const FINITE: u32 = 0xffffffffu;
 
 var<workgroup> sums: array<vec3f, LANES>; // loss, hits, squares
 
@@ -40,8 +41,8 @@ fn main(
         sum += vec3f(row_loss[m.first_row + b], 0.0);
     }
     if TRAIN {
-        for (var c = lane; c < m.chunks; c += LANES) {
-            sum.z += partials[m.first_chunk + c];
+        for (var c = lane; c < m.partials; c += LANES) {
+            sum.z += partials[m.first_partial + c];
         }
     }
     sums[lane] = sum;
@@ -66,7 +67,9 @@ fn main(
     records[slot].loss = sum.x;
     records[slot].hits = u32(sum.y);
     records[slot].grad_norm = norm;
-    records[slot].first_bad = atomicLoad(&state[job.y].first_bad);
+    let bad = atomicLoad(&state[job.y].first_bad);
+    // What the optimiser made of this step shows in the next, whether or not it has run by now.
+    records[slot].first_bad = select(bad, FINITE, TRAIN && bad > step.step);
     records[slot].step = step.step;
     records[slot].rows = step.rows;
     records[slot].nonce = step.nonce;

@@ -5,11 +5,13 @@ mod common;
 use std::sync::Arc;
 
 use bngpu::engine::cpu::CpuEngine;
+use bngpu::engine::gpu::passes::passes;
+use bngpu::engine::gpu::tiles::Ways;
 use bngpu::engine::gpu::work;
 use bngpu::engine::{CpuFactory, Engine};
 use bngpu::population::{Member, Population, Room};
 use bngpu::step::memory::Table;
-use bngpu::step::{StepKind, plan};
+use bngpu::step::{Op, StepKind, plan};
 
 use common::random_population::{Case, Rng, Space, random_member};
 use common::refill;
@@ -42,6 +44,9 @@ fn a_stream_of_members_through_a_few_slots_trains_each_as_if_alone() {
 #[test]
 fn work_lists_are_never_too_short() {
     let mut closest: f64 = 0.0;
+    let ways = [true, false].map(|software| Ways::usual(software, software.then_some(8), 16));
+    let ways =
+        [ways[0], ways[1], ways[0].separate(), Ways { fused_rows: 100, fused_weights: 2000, ..ways[1] }];
     for seed in 0..40 {
         let case = Case::random(seed, &Space::of_members(30));
         let mut all: Vec<Arc<Member>> = case.population.members.clone();
@@ -60,10 +65,11 @@ fn work_lists_are_never_too_short() {
             } else {
                 let _ = population.place(slot, all[rng.between(0, all.len() - 1)].clone());
             }
-            for op in StepKind::ALL.into_iter().flat_map(|kind| plan(&population, kind)) {
-                let (jobs, most) =
-                    (work::jobs(&population, op).len(), work::capacity(&population, op, inputs));
-                assert!(jobs <= most, "case {seed}, {op:?}: {jobs} jobs, room for {most}");
+            let ops: Vec<Op> = StepKind::ALL.iter().flat_map(|&kind| plan(&population, kind)).collect();
+            for (pass, ways) in passes(&ops).into_iter().flat_map(|pass| ways.map(|ways| (pass, ways))) {
+                let jobs = work::jobs(&population, StepKind::Evaluate, pass, &ways).len();
+                let most = work::capacity(&population, pass, &ways, inputs);
+                assert!(jobs <= most, "case {seed}, {pass:?}: {jobs} jobs, room for {most}");
                 closest = closest.max(jobs as f64 / most.max(1) as f64);
             }
         }

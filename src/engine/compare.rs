@@ -293,11 +293,11 @@ fn outputs(
             all
         }
         Op::BatchNorm { .. } | Op::BatchNormInference { .. } | Op::BatchNormBackward { .. } => Vec::new(),
-        // At most 1,024 squares, all positive, in sums of four and then by halves.
-        Op::GradNorm => (0..member.chunks.len())
+        // At most 1,024 squares, all positive, in sums of 4, then 8, then 32.
+        Op::GradNorm => (0..member.blocks.len())
             .map(|at| {
                 let value = floats(Buffer::Partials)[at];
-                output(Buffer::Partials, at, 1, Bound::Absolute(32.0 * U * value + f32::MIN_POSITIVE as f64))
+                output(Buffer::Partials, at, 1, Bound::Absolute(46.0 * U * value + f32::MIN_POSITIVE as f64))
             })
             .collect(),
         Op::Record { .. } => vec![output(Buffer::State, 0, 1, Bound::Absolute(64.0 * U))],

@@ -54,7 +54,7 @@ pub enum Buffer {
     Index,
     /// Loss and hit (1 or 0) of each row of the batch, in pairs.
     RowLoss,
-    /// Sum of squares of each chunk of the gradients.
+    /// Sum of squares of each [`Block`] of the gradients.
     Partials,
     /// Scale of the gradients (clipping), first bad step (bits of u32): two for each member.
     State,
@@ -97,6 +97,63 @@ pub struct Chunk {
 /// Largest number of parameters in a chunk: what one workgroup updates.
 pub const CHUNK: usize = 1024;
 
+/// A part of a member's parameters whose gradients' squares are summed together: up to [`Block::SIDE`] rows and columns
+/// of a weight matrix, or as many elements of a vector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Block {
+    /// Layer within the member.
+    pub layer: usize,
+    /// First parameter, in the member's region.
+    pub start: usize,
+    pub size: BlockSize,
+}
+
+/// What a [`Block`] covers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BlockSize {
+    /// Rows and columns of a matrix whose rows are `stride` apart.
+    Matrix { rows: usize, columns: usize, stride: usize },
+    /// Elements.
+    Vector(usize),
+}
+
+impl Block {
+    /// Rows and columns at most.
+    pub const SIDE: usize = 32;
+
+    /// Its contiguous runs of parameters, in the member's region.
+    pub fn runs(self) -> impl Iterator<Item = std::ops::Range<usize>> {
+        let (rows, len, stride) = match self.size {
+            BlockSize::Matrix { rows, columns, stride } => (rows, columns, stride),
+            BlockSize::Vector(len) => (1, len, 0),
+        };
+        (0..rows).map(move |r| self.start + r * stride..self.start + r * stride + len)
+    }
+
+    /// The blocks of W `[inputs, outputs]` at `start`.
+    fn of_matrix(layer: usize, start: usize, inputs: usize, outputs: usize) -> impl Iterator<Item = Block> {
+        let firsts = move |side: usize| (0..side).step_by(Self::SIDE);
+        firsts(inputs).flat_map(move |i| {
+            firsts(outputs).map(move |o| Block {
+                layer,
+                start: start + i * outputs + o,
+                size: BlockSize::Matrix {
+                    rows: Self::SIDE.min(inputs - i),
+                    columns: Self::SIDE.min(outputs - o),
+                    stride: outputs,
+                },
+            })
+        })
+    }
+
+    /// The blocks of a vector of `len` elements at `start`.
+    fn of_vector(layer: usize, start: usize, len: usize) -> impl Iterator<Item = Block> {
+        let most = Self::SIDE * Self::SIDE;
+        let size = move |at: usize| BlockSize::Vector(most.min(len - at));
+        (0..len).step_by(most).map(move |at| Block { layer, start: start + at, size: size(at) })
+    }
+}
+
 /// Elements of a slot in `State`.
 const STATE: usize = 2;
 
@@ -119,6 +176,8 @@ pub struct Member {
     /// Its rows of the layer table; offsets count from its own regions.
     pub layers: Vec<LayerRow>,
     pub chunks: Vec<Chunk>,
+    /// As `Partials` stands.
+    pub blocks: Vec<Block>,
     pub sizes: Sizes,
 }
 
@@ -137,7 +196,7 @@ impl Member {
             sizes[buffer as usize] += elements.next_multiple_of(4);
             start as u32
         };
-        let (mut layers, mut chunks) = (Vec::new(), Vec::new());
+        let (mut layers, mut chunks, mut blocks) = (Vec::new(), Vec::new(), Vec::new());
         let widths: Vec<usize> =
             [inputs].into_iter().chain(network.hidden.iter().copied()).chain([loss.outputs()]).collect();
         let mut x = take(Buffer::Acts, capacity * inputs);
@@ -153,6 +212,10 @@ impl Member {
                     kind,
                     layer: depth,
                 }));
+                match kind {
+                    ChunkKind::Weight => blocks.extend(Block::of_matrix(depth, start as usize, i, o)),
+                    _ => blocks.extend(Block::of_vector(depth, start as usize, len)),
+                }
                 start
             };
             let w = param(ChunkKind::Weight, i * o);
@@ -186,13 +249,24 @@ impl Member {
             (Buffer::Dz, sizes[Buffer::Z as usize]),
             (Buffer::Index, capacity),
             (Buffer::RowLoss, 2 * capacity),
-            (Buffer::Partials, chunks.len()),
+            (Buffer::Partials, blocks.len()),
             (Buffer::State, STATE),
         ] {
             sizes[buffer as usize] = elements;
         }
-        let row = member_row(training, loss, train_rows, layers.len(), chunks.len(), capacity);
-        Some(Member { training: training.clone(), loss, inputs, walk, capacity, row, layers, chunks, sizes })
+        let row = member_row(training, loss, train_rows, layers.len(), blocks.len(), capacity);
+        Some(Member {
+            training: training.clone(),
+            loss,
+            inputs,
+            walk,
+            capacity,
+            row,
+            layers,
+            chunks,
+            blocks,
+            sizes,
+        })
     }
 
     /// Nobody: what stands in a vacant slot. It has no layers and takes no memory but its slot's state.
@@ -230,6 +304,7 @@ impl Member {
             row: MemberRow::default(),
             layers: Vec::new(),
             chunks: Vec::new(),
+            blocks: Vec::new(),
             sizes,
         }
     }
@@ -258,7 +333,7 @@ fn member_row(
     loss: Loss,
     train_rows: usize,
     layers: usize,
-    chunks: usize,
+    blocks: usize,
     capacity: usize,
 ) -> MemberRow {
     let network = &training.network;
@@ -275,8 +350,8 @@ fn member_row(
         layers: layers as u32,
         first_row: 0,
         capacity: capacity as u32,
-        first_chunk: 0,
-        chunks: chunks as u32,
+        first_partial: 0,
+        partials: blocks as u32,
         train_rows: train_rows as u32,
         outputs: loss.outputs() as u32,
         loss: match loss {
@@ -367,7 +442,7 @@ impl Population {
             id: slot as u32,
             first_layer: (slot * self.layers) as u32,
             first_row: at(Buffer::Index),
-            first_chunk: at(Buffer::Partials),
+            first_partial: at(Buffer::Partials),
             ..member.row
         };
         let layer = |l: &LayerRow| LayerRow {

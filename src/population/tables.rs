@@ -16,9 +16,9 @@ pub struct MemberRow {
     /// First of its rows in `index` and `row_loss`, and how many it can hold.
     pub first_row: u32,
     pub capacity: u32,
-    /// First of its chunks in `partials`, and how many.
-    pub first_chunk: u32,
-    pub chunks: u32,
+    /// First of its blocks in `partials`, and how many.
+    pub first_partial: u32,
+    pub partials: u32,
     /// Training rows of its data.
     pub train_rows: u32,
     /// Outputs of the network.

@@ -1,6 +1,7 @@
 //! One open device: its queue, its faults, bounded waits, readback.
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_intrusive::channel::shared::channel;
@@ -8,6 +9,7 @@ use serde_json::json;
 
 use super::adapters::{self, AdapterKind};
 use super::shaders::KERNELS;
+use super::tiles::{Shape, Tile, Ways};
 use crate::engine::{EngineError, EngineInfo};
 use crate::panics;
 
@@ -26,6 +28,8 @@ pub struct GpuOptions {
     pub timeout: Duration,
     /// Largest number of workgroups in one dimension of a grid, where that is less than what the device allows.
     pub max_workgroups: Option<u32>,
+    /// The ways to go, instead of what suits the device.
+    pub ways: Option<Ways>,
 }
 
 impl Default for GpuOptions {
@@ -37,6 +41,7 @@ impl Default for GpuOptions {
             submit: Duration::from_millis(100),
             timeout: Duration::from_secs(60),
             max_workgroups: None,
+            ways: None,
         }
     }
 }
@@ -67,8 +72,12 @@ pub struct Device {
     faults: Arc<Mutex<Faults>>,
     /// Layout of group 0: which step of the submit a dispatch belongs to.
     pub now_layout: wgpu::BindGroupLayout,
+    /// Size of the subgroups, where kernels may use them and they have but one.
+    pub subgroup: Option<u32>,
+    /// How kernels are laid out, and which do several operations.
+    pub ways: Ways,
     /// Compiled when first needed, kept for all engines of the device.
-    pipelines: [OnceLock<wgpu::ComputePipeline>; KERNELS.len()],
+    pipelines: Mutex<HashMap<(usize, Option<Tile>), wgpu::ComputePipeline>>,
 }
 
 impl Device {
@@ -76,8 +85,15 @@ impl Device {
     pub fn open(adapter: &wgpu::Adapter, options: GpuOptions) -> Result<Device, EngineError> {
         let about = adapter.get_info();
         let limits = if options.default_limits { wgpu::Limits::default() } else { adapter.limits() };
+        let features = match options.default_limits {
+            true => wgpu::Features::empty(),
+            false => adapter.features() & wgpu::Features::SUBGROUP,
+        };
+        let sizes = (about.subgroup_min_size, about.subgroup_max_size);
+        let subgroup = (!features.is_empty() && sizes.0 == sizes.1).then_some(sizes.0);
         let request = wgpu::DeviceDescriptor {
             label: Some("bngpu"),
+            required_features: features,
             required_limits: limits.clone(),
             memory_hints: wgpu::MemoryHints::Performance,
             ..Default::default()
@@ -129,9 +145,24 @@ impl Device {
                 count: None,
             }],
         });
-        let pipelines = [const { OnceLock::new() }; KERNELS.len()];
+        let pipelines = Mutex::default();
         let software = kind == AdapterKind::Software;
-        Ok(Device { device, queue, software, limits, options, info, faults, now_layout, pipelines })
+        let bindings = limits.max_storage_buffers_per_shader_stage as usize;
+        let ways = options.ways.unwrap_or_else(|| Ways::usual(software, subgroup, bindings));
+        let device = Device {
+            device,
+            queue,
+            software,
+            limits,
+            options,
+            info,
+            faults,
+            now_layout,
+            subgroup,
+            ways,
+            pipelines,
+        };
+        Ok(device)
     }
 
     /// Name for messages.
@@ -196,23 +227,32 @@ impl Device {
         }
     }
 
-    /// The pipeline of a kernel of [`KERNELS`].
-    pub fn pipeline(&self, kernel: usize) -> Result<&wgpu::ComputePipeline, EngineError> {
-        let slot = &self.pipelines[kernel];
-        if let Some(made) = slot.get() {
-            return Ok(made);
-        }
-        let made = self.compile(kernel)?;
-        Ok(slot.get_or_init(|| made))
+    /// The pipeline of a kernel of [`KERNELS`], as the device's ways have it.
+    pub fn pipeline(&self, kernel: usize) -> Result<wgpu::ComputePipeline, EngineError> {
+        self.pipeline_of(kernel, KERNELS[kernel].shape.map(|shape: Shape| self.ways.tile(shape)))
     }
 
-    fn compile(&self, kernel: usize) -> Result<wgpu::ComputePipeline, EngineError> {
+    /// The pipeline of a kernel whose workgroups are `tile`.
+    pub fn pipeline_of(
+        &self,
+        kernel: usize,
+        tile: Option<Tile>,
+    ) -> Result<wgpu::ComputePipeline, EngineError> {
+        let pipelines = || self.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(made) = pipelines().get(&(kernel, tile)) {
+            return Ok(made.clone());
+        }
+        let made = self.compile(kernel, tile)?;
+        Ok(pipelines().entry((kernel, tile)).or_insert(made).clone())
+    }
+
+    fn compile(&self, kernel: usize, tile: Option<Tile>) -> Result<wgpu::ComputePipeline, EngineError> {
         let kernel = &KERNELS[kernel];
         let _one = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
         self.scoped(&format!("the kernel '{}'", kernel.name), || {
             let source = wgpu::ShaderModuleDescriptor {
                 label: Some(kernel.name),
-                source: wgpu::ShaderSource::Wgsl(kernel.source().into()),
+                source: wgpu::ShaderSource::Wgsl(kernel.source(tile).into()),
             };
             let checks = if self.options.checked {
                 wgpu::ShaderRuntimeChecks::checked()

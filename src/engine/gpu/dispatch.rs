@@ -1,4 +1,4 @@
-//! Operations that are ready to be recorded: pipeline, bind group, work list, grid.
+//! Dispatches of a step: pipeline, bind group, work list, grid.
 
 use crate::engine::EngineError;
 
@@ -6,72 +6,106 @@ use super::shaders::{Binding, KERNELS};
 use super::window::DataWindow;
 use super::{Device, Shared, work};
 
-/// One operation, ready to be recorded.
+/// One dispatch of a step.
 pub struct Dispatch {
-    pub pipeline: wgpu::ComputePipeline,
-    pub bind_group: wgpu::BindGroup,
+    kernel: usize,
     pub place: work::Place,
+    /// Made when there is something to do for the first time.
+    ready: Option<Ready>,
     /// None where there is nothing to do.
     pub grid: Option<(u32, u32)>,
 }
 
-/// A dispatch of a kernel, with nothing to do yet.
-pub(super) fn dispatch(
-    device: &Device,
-    kernel: usize,
-    shared: &Shared,
-    roles: &[wgpu::Buffer],
-    data: &DataWindow,
-    place: work::Place,
-) -> Result<Dispatch, EngineError> {
-    let pipeline = device.pipeline(kernel)?.clone();
-    let kernel_info = &KERNELS[kernel];
-    let entries: Vec<_> = kernel_info
-        .bindings
-        .iter()
-        .enumerate()
-        .map(|(at, binding)| {
-            let resource = match binding {
-                Binding::Layers => shared.layers.as_entire_binding(),
-                Binding::Steps => shared.steps.as_entire_binding(),
-                Binding::Work => wgpu::BindingResource::Buffer(wgpu::BufferBinding {
-                    buffer: &shared.work,
-                    offset: place.offset,
-                    size: wgpu::BufferSize::new(place.bytes()),
-                }),
-                Binding::Data => data.values.as_entire_binding(),
-                Binding::Scaling => data.scaling.as_entire_binding(),
-                Binding::Targets => data.targets.as_entire_binding(),
-                Binding::Records => shared.records.as_entire_binding(),
-                Binding::Read(role) | Binding::Write(role) => roles[*role as usize].as_entire_binding(),
-            };
-            wgpu::BindGroupEntry { binding: at as u32, resource }
-        })
-        .collect();
-    let bind_group = device.scoped(kernel_info.name, || {
-        device.device.create_bind_group(&wgpu::BindGroupDescriptor {
-            label: Some(kernel_info.name),
-            layout: &pipeline.get_bind_group_layout(1),
-            entries: &entries,
-        })
-    })?;
-    Ok(Dispatch { pipeline, bind_group, place, grid: None })
+/// What a dispatch is recorded with.
+struct Ready {
+    pipeline: wgpu::ComputePipeline,
+    bind_group: wgpu::BindGroup,
 }
 
-/// Writes the work list of a dispatch.
-pub(super) fn list(
-    device: &Device,
-    work: &wgpu::Buffer,
-    dispatch: &mut Dispatch,
-    jobs: &[work::Job],
-) -> Result<(), EngineError> {
-    let place = dispatch.place;
-    debug_assert!(jobs.len() <= place.capacity, "{} jobs where {} fit", jobs.len(), place.capacity);
-    dispatch.grid = if jobs.is_empty() { None } else { Some(fold(device, jobs.len())?) };
-    device.queue.write_buffer(work, place.offset, bytemuck::bytes_of(&[jobs.len() as u32, 0, 0, 0]));
-    let first = place.offset + size_of::<work::Job>() as u64;
-    device.queue.write_buffer(work, first, bytemuck::cast_slice(jobs));
-    Ok(())
+impl Dispatch {
+    /// A dispatch of a kernel, with nothing to do yet.
+    pub(super) fn new(kernel: usize, place: work::Place) -> Dispatch {
+        Dispatch { kernel, place, ready: None, grid: None }
+    }
+
+    /// Records it, where there is something to do.
+    pub(super) fn record(&self, pass: &mut wgpu::ComputePass) {
+        let (Some((columns, rows)), Some(ready)) = (self.grid, &self.ready) else { return };
+        pass.set_pipeline(&ready.pipeline);
+        pass.set_bind_group(1, &ready.bind_group, &[]);
+        pass.dispatch_workgroups(columns, rows, 1);
+    }
+
+    /// Writes its work list.
+    pub(super) fn list(&mut self, sources: &Sources, jobs: &[work::Job]) -> Result<(), EngineError> {
+        let (device, place) = (sources.device, self.place);
+        debug_assert!(jobs.len() <= place.capacity, "{} jobs where {} fit", jobs.len(), place.capacity);
+        if jobs.is_empty() {
+            self.grid = None;
+            return Ok(());
+        }
+        if self.ready.is_none() {
+            self.ready = Some(sources.ready(self.kernel, place)?);
+        }
+        self.grid = Some(fold(device, jobs.len())?);
+        device.queue.write_buffer(
+            sources.work,
+            place.offset,
+            bytemuck::bytes_of(&[jobs.len() as u32, 0, 0, 0]),
+        );
+        let first = place.offset + size_of::<work::Job>() as u64;
+        device.queue.write_buffer(sources.work, first, bytemuck::cast_slice(jobs));
+        Ok(())
+    }
+}
+
+/// What kernels are bound to.
+pub(super) struct Sources<'a> {
+    pub device: &'a Device,
+    pub shared: &'a Shared,
+    pub work: &'a wgpu::Buffer,
+    pub roles: &'a [wgpu::Buffer],
+    pub data: &'a DataWindow,
+}
+
+impl Sources<'_> {
+    fn ready(&self, kernel: usize, place: work::Place) -> Result<Ready, EngineError> {
+        let pipeline = self.device.pipeline(kernel)?;
+        let kernel = &KERNELS[kernel];
+        let (shared, data) = (self.shared, self.data);
+        let entries: Vec<_> = kernel
+            .bindings
+            .iter()
+            .enumerate()
+            .map(|(at, binding)| {
+                let resource = match binding {
+                    Binding::Layers => shared.layers.as_entire_binding(),
+                    Binding::Steps => shared.steps.as_entire_binding(),
+                    Binding::Work => wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+                        buffer: self.work,
+                        offset: place.offset,
+                        size: wgpu::BufferSize::new(place.bytes()),
+                    }),
+                    Binding::Data => data.values.as_entire_binding(),
+                    Binding::Scaling => data.scaling.as_entire_binding(),
+                    Binding::Targets => data.targets.as_entire_binding(),
+                    Binding::Records => shared.records.as_entire_binding(),
+                    Binding::Read(role) | Binding::Write(role) => {
+                        self.roles[*role as usize].as_entire_binding()
+                    }
+                };
+                wgpu::BindGroupEntry { binding: at as u32, resource }
+            })
+            .collect();
+        let bind_group = self.device.scoped(kernel.name, || {
+            self.device.device.create_bind_group(&wgpu::BindGroupDescriptor {
+                label: Some(kernel.name),
+                layout: &pipeline.get_bind_group_layout(1),
+                entries: &entries,
+            })
+        })?;
+        Ok(Ready { pipeline, bind_group })
+    }
 }
 
 /// A grid of at least `jobs` workgroups, and of less than one row more, within the device's limit for each dimension.

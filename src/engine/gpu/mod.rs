@@ -8,8 +8,10 @@ pub mod adapters;
 mod device;
 mod dispatch;
 mod factory;
+pub mod passes;
 mod readback;
 pub mod shaders;
+pub mod tiles;
 mod window;
 pub mod work;
 
@@ -26,7 +28,8 @@ use crate::population::tables::{LayerRow, MemberRow, Record, StepRow};
 use crate::population::{Buffer, Member, Population};
 use crate::step::memory::Table;
 use crate::step::{Op, StepKind, plan};
-use dispatch::{Dispatch, dispatch, fold, list};
+use dispatch::{Dispatch, Sources, fold};
+use passes::{Pass, passes};
 use shaders::{INITIALIZE, kernel_of};
 use window::DataWindow;
 
@@ -64,9 +67,9 @@ pub struct GpuEngine {
     roles: Vec<wgpu::Buffer>,
     shared: Shared,
     data: DataWindow,
-    dispatches: HashMap<Op, Dispatch>,
+    dispatches: HashMap<(StepKind, Pass), Dispatch>,
     initialize: Dispatch,
-    plans: [Vec<Op>; 2],
+    plans: [Vec<Pass>; 2],
     pacers: [Pacer; 2],
     /// Distance of two entries of the `now` buffer.
     now_stride: u32,
@@ -99,19 +102,19 @@ impl GpuEngine {
         let records = device.storage("the records", records_bytes)?;
         let records_staging = device.staging("the records", records_bytes)?;
 
-        let plans = StepKind::ALL.map(|kind| plan(&population, kind));
-        let mut ops: Vec<Op> = Vec::new();
-        for &op in plans.iter().flatten() {
-            // Both kinds of steps have some operations in common.
-            if !ops.contains(&op) {
-                ops.push(op);
-            }
-        }
-        let capacity = |&op: &Op| work::capacity(&population, op, data.features());
-        // The last list is for members that come: of their chunks, as the optimiser's.
-        let capacities = ops.iter().chain([&Op::Update]).map(capacity);
+        let plans = StepKind::ALL.map(|kind| passes(&plan(&population, kind)));
+        let both = StepKind::ALL.into_iter().zip(&plans);
+        let all: Vec<(StepKind, Pass)> =
+            both.flat_map(|(kind, plan)| plan.iter().map(move |&pass| (kind, pass))).collect();
+        let capacity =
+            |&(_, pass): &(_, Pass)| work::capacity(&population, pass, &device.ways, data.features());
+        // The last list is for members that come: of their chunks, of which there are no more than of their blocks.
+        let chunks = population.sizes[Buffer::Partials as usize];
+        let capacities: Vec<usize> = all.iter().map(capacity).chain([chunks]).collect();
+        // No list that could come later is refused then.
+        capacities.iter().try_for_each(|&capacity| fold(&device, capacity.max(1)).map(drop))?;
         let (mut places, bytes) =
-            work::places(capacities, device.limits.min_storage_buffer_offset_alignment as u64);
+            work::places(capacities.into_iter(), device.limits.min_storage_buffer_offset_alignment as u64);
         let work = device.storage("the work lists", bytes)?;
 
         let now_stride = device.limits.min_uniform_buffer_offset_alignment.max(16);
@@ -119,20 +122,10 @@ impl GpuEngine {
         let shared = Shared { layers, steps, work, records, records_staging, roles_staging: None, now_group };
 
         let bytes = data.is_bytes();
-        let make = |kernel: usize, place: work::Place| -> Result<Dispatch, EngineError> {
-            // No list that could come later is refused then.
-            fold(&device, place.capacity)?;
-            dispatch(&device, kernel, &shared, &roles, &data, place)
-        };
-        let initialize = make(INITIALIZE, places.pop().unwrap_or_default())?;
-        let mut dispatches = HashMap::new();
-        for (&op, place) in ops.iter().zip(places) {
-            if place.capacity > 0 {
-                dispatches.insert(op, make(kernel_of(op, bytes), place)?);
-            }
-        }
-        let (ops, ms) = (dispatches.len(), 1e3 * start.elapsed().as_secs_f64());
-        log::info!("{}: {ops} operations ready, pipelines compiled, in {ms:.0} ms", device.name());
+        let initialize = Dispatch::new(INITIALIZE, places.pop().unwrap_or_default());
+        let made = all.iter().zip(places).filter(|(_, place)| place.capacity > 0);
+        let dispatches =
+            made.map(|(&key, place)| (key, Dispatch::new(kernel_of(key.1, bytes), place))).collect();
         let pacer = Pacer::new(device.options.submit.as_secs_f64(), longest);
         let mut engine = GpuEngine {
             device,
@@ -149,7 +142,15 @@ impl GpuEngine {
             population,
         };
         engine.describe(0..k)?;
+        let ms = 1e3 * start.elapsed().as_secs_f64();
+        log::info!("{}: ready, pipelines compiled, in {ms:.0} ms", engine.device.name());
         Ok(engine)
+    }
+
+    /// What the dispatches are bound to, and they.
+    fn parts(&mut self) -> (Sources<'_>, &mut HashMap<(StepKind, Pass), Dispatch>, &mut Dispatch) {
+        let GpuEngine { device, roles, shared, data, dispatches, initialize, .. } = self;
+        (Sources { device, work: &shared.work, shared, roles, data }, dispatches, initialize)
     }
 
     /// Writes the tables of the members in `slots`, and all work lists.
@@ -161,8 +162,10 @@ impl GpuEngine {
             let offset = slot * population.layers * size_of::<DeviceLayer>();
             self.device.queue.write_buffer(&self.shared.layers, offset as u64, bytemuck::cast_slice(&rows));
         }
-        for (&op, dispatch) in &mut self.dispatches {
-            list(&self.device, &self.shared.work, dispatch, &work::jobs(population, op))?;
+        let (population, ways) = (self.population.clone(), self.device.ways);
+        let (sources, dispatches, _) = self.parts();
+        for (&(kind, pass), dispatch) in dispatches {
+            dispatch.list(&sources, &work::jobs(&population, kind, pass, &ways))?;
         }
         self.device.check()
     }
@@ -170,7 +173,8 @@ impl GpuEngine {
     /// Initialises the members in `slots`.
     fn initialize_slots(&mut self, slots: impl Iterator<Item = usize>) -> Result<(), EngineError> {
         let jobs = work::initial(&self.population, slots);
-        list(&self.device, &self.shared.work, &mut self.initialize, &jobs)?;
+        let (sources, _, initialize) = self.parts();
+        initialize.list(&sources, &jobs)?;
         let mut encoder = self.device.device.create_command_encoder(&Default::default());
         {
             let mut pass = encoder.begin_compute_pass(&Default::default());
@@ -187,8 +191,40 @@ impl GpuEngine {
 
     /// Dispatches of one step.
     pub fn dispatches(&self, kind: StepKind) -> usize {
-        let has_work = |op: &&Op| self.dispatches.get(op).is_some_and(|dispatch| dispatch.grid.is_some());
-        self.plans[kind as usize].iter().filter(has_work).count()
+        self.passes(kind).len()
+    }
+
+    /// The dispatches of one step that have something to do, in order.
+    pub fn passes(&self, kind: StepKind) -> Vec<Pass> {
+        let has_work = |pass: &&Pass| {
+            self.dispatches.get(&(kind, **pass)).is_some_and(|dispatch| dispatch.grid.is_some())
+        };
+        self.plans[kind as usize].iter().filter(has_work).copied().collect()
+    }
+
+    /// Seconds that `times` dispatches of `pass` take one after the other, on what stands in memory, as in a step of
+    /// `kind`, `steps` (`[K]`); with the submit, and the wait for it.
+    ///
+    /// # Errors
+    /// Whatever the device may fail at.
+    pub fn time(
+        &mut self,
+        kind: StepKind,
+        pass: Pass,
+        steps: &[StepRow],
+        times: usize,
+    ) -> Result<f64, EngineError> {
+        self.upload_steps(steps);
+        let start = Instant::now();
+        let mut encoder = self.device.device.create_command_encoder(&Default::default());
+        if let Some(dispatch) = self.dispatches.get(&(kind, pass)) {
+            let mut compute = encoder.begin_compute_pass(&Default::default());
+            (0..times).for_each(|_| self.record(&mut compute, dispatch, 0));
+        }
+        let staging = &self.shared.records_staging;
+        encoder.copy_buffer_to_buffer(&self.shared.records, 0, staging, 0, 4);
+        self.device.submit_and_read(encoder.finish(), staging, 4, "a dispatch", |_| ())?;
+        Ok(start.elapsed().as_secs_f64())
     }
 
     /// Uploads `steps` (`[S, K]`, at most `longest` steps) and, where the data stream, their rows.
@@ -201,11 +237,10 @@ impl GpuEngine {
     }
 
     fn record(&self, pass: &mut wgpu::ComputePass, dispatch: &Dispatch, slot: usize) {
-        let Some((columns, rows)) = dispatch.grid else { return };
-        pass.set_pipeline(&dispatch.pipeline);
-        pass.set_bind_group(0, &self.shared.now_group, &[slot as u32 * self.now_stride]);
-        pass.set_bind_group(1, &dispatch.bind_group, &[]);
-        pass.dispatch_workgroups(columns, rows, 1);
+        if dispatch.grid.is_some() {
+            pass.set_bind_group(0, &self.shared.now_group, &[slot as u32 * self.now_stride]);
+            dispatch.record(pass);
+        }
     }
 
     /// One submit of at most `longest` steps.
@@ -219,8 +254,8 @@ impl GpuEngine {
         {
             let mut pass = encoder.begin_compute_pass(&Default::default());
             for slot in 0..steps.len() / k {
-                for op in &self.plans[kind as usize] {
-                    if let Some(dispatch) = self.dispatches.get(op) {
+                for pass_ in &self.plans[kind as usize] {
+                    if let Some(dispatch) = self.dispatches.get(&(kind, *pass_)) {
                         self.record(&mut pass, dispatch, slot);
                     }
                 }
@@ -302,10 +337,20 @@ impl Engine for GpuEngine {
 
     fn run_op(&mut self, op: Op, steps: &[StepRow]) -> Result<(), EngineError> {
         self.upload_steps(steps);
+        // By the kernel of this operation alone, for all members.
+        let (pass, ways) = (Pass::One(op), self.device.ways.separate());
+        // Of whichever kind the step is.
+        let jobs = work::jobs(&self.population, StepKind::Evaluate, pass, &ways);
+        let place = work::Place { offset: 0, capacity: jobs.len() };
+        let work = self.device.storage("a work list", place.bytes())?;
+        let mut dispatch = Dispatch::new(kernel_of(pass, self.data.is_bytes()), place);
+        let (mut sources, ..) = self.parts();
+        sources.work = &work;
+        dispatch.list(&sources, &jobs)?;
         let mut encoder = self.device.device.create_command_encoder(&Default::default());
-        if let Some(dispatch) = self.dispatches.get(&op) {
+        {
             let mut pass = encoder.begin_compute_pass(&Default::default());
-            self.record(&mut pass, dispatch, 0);
+            self.record(&mut pass, &dispatch, 0);
         }
         self.device.queue.submit([encoder.finish()]);
         self.device.check()

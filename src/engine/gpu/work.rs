@@ -1,38 +1,70 @@
-//! All grid sizes: the workgroups of each operation, as a list that the kernels read.
+//! All grid sizes: the workgroups of each dispatch, as a list that the kernels read.
 //!
 //! A list, and not the grid's coordinates, because members of one population differ in every size: no
 //! workgroup is started that has nothing to do but for the short batch at an epoch's end.
 
+use super::passes::Pass;
+use super::shaders::{DESCENT, KERNELS, OUTPUT};
+use super::tiles::Ways;
 use crate::population::tables::ChunkKind;
-use crate::population::{Buffer, EVALUATION_ROWS, Population};
-use crate::step::{Op, Product};
+use crate::population::{BlockSize, Buffer, EVALUATION_ROWS, Member, Population};
+use crate::step::{Op, Product, StepKind};
 
 /// One workgroup's job; the last three words are the kernel's own.
 pub type Job = [u32; 4];
 
-/// Side of a tile of `matmul.wgsl`.
-const MATMUL_TILE: usize = 64;
-/// Features of a workgroup of the batch norm kernels.
-const NORM_FEATURES: usize = 16;
 /// Rows of a workgroup of `batch_norm_inference.wgsl`.
 const INFERENCE_ROWS: usize = 64;
 /// Rows and features of a workgroup of `gather.wgsl`.
-const GATHER_TILE: (usize, usize) = (16, 64);
+const GATHER_TILE: (usize, usize) = (4, 256);
 /// Rows of a workgroup of `loss.wgsl`.
 const LOSS_ROWS: usize = 64;
+/// `VECTOR` of `block_sum.wgsl`.
+const VECTOR: u32 = 1 << 31;
 
-/// The jobs of one operation, in an order that does not matter.
-pub fn jobs(population: &Population, op: Op) -> Vec<Job> {
+/// Which of its operations a member has done by one kernel.
+#[derive(Clone, Copy)]
+struct Way<'a> {
+    ways: &'a Ways,
+    member: &'a Member,
+}
+
+impl Way<'_> {
+    /// Whether a layer's product, forward and backward, is one kernel with what follows it.
+    fn fused(self, layer: usize) -> bool {
+        let hidden = self.member.layers[layer].is_hidden();
+        let output = || {
+            let binds = KERNELS[OUTPUT].bindings.len();
+            self.member.outputs() <= self.ways.features.n() && binds <= self.ways.bindings
+        };
+        self.member.walk.batch <= self.ways.fused_rows && (hidden || output())
+    }
+    /// A layer's weights' gradient and the optimiser.
+    fn descent(self, layer: usize) -> bool {
+        let l = self.member.layers[layer];
+        let fits = l.inputs as usize * l.outputs as usize <= self.ways.fused_weights;
+        fits && self.member.training.clip_norm.is_none()
+            && KERNELS[DESCENT].bindings.len() <= self.ways.bindings
+    }
+}
+
+/// The jobs of one dispatch in a step of `kind`, in an order that does not matter.
+pub fn jobs(population: &Population, kind: StepKind, pass: Pass, ways: &Ways) -> Vec<Job> {
     let mut jobs = Vec::new();
     for (at, member) in population.members.iter().enumerate() {
         let layers = member.layers.len();
         if layers == 0 {
             continue;
         }
-        let rows = member.capacity;
+        let way = Way { ways, member };
+        let rows = match kind {
+            StepKind::Train => member.walk.batch,
+            StepKind::Evaluate => member.capacity,
+        };
         let id = at as u32;
         let layer_id = |layer: usize| (at * population.layers + layer) as u32;
         let width = |layer: usize| member.layers[layer].outputs as usize;
+        let hidden = |layer: usize| layer + 1 < layers;
         let mut tiles = |layer: usize, m: usize, n: usize, step: (usize, usize), numbered: bool| {
             for i in (0..m).step_by(step.0) {
                 for j in (0..n).step_by(step.1) {
@@ -41,44 +73,62 @@ pub fn jobs(population: &Population, op: Op) -> Vec<Job> {
                 }
             }
         };
-        let matmul = (MATMUL_TILE, MATMUL_TILE);
-        match op {
-            Op::Gather => tiles(0, rows, member.inputs, GATHER_TILE, false),
-            Op::Matmul { product, layer } => {
-                for l in (0..layers).filter(|&l| layer.contains(l)) {
-                    let (i, o) = (member.layers[l].inputs as usize, width(l));
-                    match product {
-                        Product::Forward => tiles(l, rows, o, matmul, true),
-                        Product::BackwardInput => tiles(l, rows, i, matmul, true),
-                        Product::BackwardWeight => tiles(l, i, o, matmul, true),
+        let product = (ways.product.m(), ways.product.n());
+        let features = (ways.features.n(), 1);
+        let inference = (INFERENCE_ROWS, ways.features.n());
+        let fused = |layer: usize| way.fused(layer);
+        match pass {
+            Pass::One(op) => match op {
+                Op::Gather => tiles(0, rows, member.inputs, GATHER_TILE, false),
+                Op::Matmul { product: which, layer } => {
+                    for l in (0..layers).filter(|&l| layer.contains(l)) {
+                        let (i, o) = (member.layers[l].inputs as usize, width(l));
+                        match which {
+                            Product::Forward if !fused(l) => tiles(l, rows, o, product, true),
+                            Product::BackwardInput if !fused(l - 1) => tiles(l, rows, i, product, true),
+                            Product::BackwardWeight if !way.descent(l) => tiles(l, i, o, product, true),
+                            _ => {}
+                        }
                     }
                 }
+                Op::BatchNorm { layer } if hidden(layer) && !fused(layer) => {
+                    tiles(layer, width(layer), 1, features, false)
+                }
+                Op::BatchNormInference { layer } if hidden(layer) && !fused(layer) => {
+                    tiles(layer, rows, width(layer), inference, false)
+                }
+                Op::BatchNormBackward { layer } if layer < layers && !fused(layer) => {
+                    tiles(layer, width(layer), 1, features, false)
+                }
+                Op::BatchNorm { .. } | Op::BatchNormBackward { .. } | Op::BatchNormInference { .. } => {}
+                Op::Loss if !fused(layers - 1) => tiles(layers - 1, rows, 1, (LOSS_ROWS, 1), false),
+                Op::Loss => {}
+                Op::Record { .. } => jobs.push([layer_id(0), id, 0, 0]),
+                Op::GradNorm => jobs.extend(blocks(population, at, |layer| !way.descent(layer))),
+                Op::Update => jobs.extend(chunks(population, at, |layer| !way.descent(layer))),
+            },
+            Pass::Hidden { layer, kind } if hidden(layer) && fused(layer) => match kind {
+                StepKind::Train => tiles(layer, width(layer), 1, features, false),
+                StepKind::Evaluate => tiles(layer, rows, width(layer), inference, false),
+            },
+            Pass::HiddenBackward { layer } if hidden(layer) && fused(layer) => {
+                tiles(layer, width(layer), 1, features, false)
             }
-            Op::BatchNorm { layer } if layer + 1 < layers => {
-                tiles(layer, width(layer), 1, (NORM_FEATURES, 1), false)
-            }
-            Op::BatchNormBackward { layer } if layer < layers => {
-                tiles(layer, width(layer), 1, (NORM_FEATURES, 1), false)
-            }
-            Op::BatchNormInference { layer } if layer + 1 < layers => {
-                tiles(layer, rows, width(layer), (INFERENCE_ROWS, NORM_FEATURES), false)
-            }
-            Op::BatchNorm { .. } | Op::BatchNormBackward { .. } | Op::BatchNormInference { .. } => {}
-            Op::Loss => tiles(layers - 1, rows, 1, (LOSS_ROWS, 1), false),
-            Op::Record { .. } => jobs.push([layer_id(0), id, 0, 0]),
-            Op::GradNorm | Op::Update => jobs.extend(chunks(population, at)),
+            Pass::Output if fused(layers - 1) => jobs.push([layer_id(layers - 1), id, 0, 0]),
+            Pass::Hidden { .. } | Pass::HiddenBackward { .. } | Pass::Output => {}
+            Pass::Descent => jobs.extend(blocks(population, at, |layer| way.descent(layer))),
         }
     }
     jobs
 }
 
-/// Jobs that an operation can ever have, whoever comes into the population's slots: lists are never longer.
+/// Jobs that a dispatch can ever have, whoever comes into the population's slots: lists are never longer.
 ///
 /// A member has at least [`EVALUATION_ROWS`] rows, so the units of its layers are at most that part of its Z. Of n
 /// elements, ⌈n / t⌉ <= n / t + 1 tiles; a product of two such sums has four terms, each bounded by a role's size.
-pub fn capacity(population: &Population, op: Op, features: usize) -> usize {
+pub fn capacity(population: &Population, pass: Pass, ways: &Ways, features: usize) -> usize {
     if !population.refillable {
-        return jobs(population, op).len();
+        return jobs(population, StepKind::Evaluate, pass, ways).len();
     }
     let slots = population.len();
     let size = |buffer: Buffer| population.sizes[buffer as usize];
@@ -89,19 +139,29 @@ pub fn capacity(population: &Population, op: Op, features: usize) -> usize {
     let tiles = |area: usize, m: usize, n: usize, tile: (usize, usize), layers: usize| {
         area.div_ceil(tile.0 * tile.1) + m.div_ceil(tile.0) + n.div_ceil(tile.1) + slots * layers
     };
-    let matmul = (MATMUL_TILE, MATMUL_TILE);
-    match op {
-        Op::Gather => (rows / GATHER_TILE.0 + slots) * features.div_ceil(GATHER_TILE.1),
-        Op::Matmul { product: Product::BackwardWeight, .. } => {
-            tiles(params, inputs, outputs, matmul, population.layers)
-        }
-        // What goes into a layer is the Z of the one before; nothing goes back into the data.
-        Op::Matmul { .. } => tiles(z, rows * population.layers, outputs, matmul, population.layers),
-        Op::BatchNorm { .. } | Op::BatchNormBackward { .. } => outputs / NORM_FEATURES + slots,
-        Op::BatchNormInference { .. } => tiles(z, rows, outputs, (INFERENCE_ROWS, NORM_FEATURES), 1),
-        Op::Loss => rows / LOSS_ROWS + slots,
-        Op::Record { .. } => slots,
-        Op::GradNorm | Op::Update => size(Buffer::Partials),
+    let product = (ways.product.m(), ways.product.n());
+    let all_rows = outputs / ways.features.n() + slots;
+    let some_rows = tiles(z, rows, outputs, (INFERENCE_ROWS, ways.features.n()), 1);
+    match pass {
+        Pass::One(op) => match op {
+            Op::Gather => (rows / GATHER_TILE.0 + slots) * features.div_ceil(GATHER_TILE.1),
+            Op::Matmul { product: Product::BackwardWeight, .. } => {
+                tiles(params, inputs, outputs, product, population.layers)
+            }
+            // What goes into a layer is the Z of the one before; nothing goes back into the data.
+            Op::Matmul { .. } => tiles(z, rows * population.layers, outputs, product, population.layers),
+            Op::BatchNorm { .. } | Op::BatchNormBackward { .. } => all_rows,
+            Op::BatchNormInference { .. } => some_rows,
+            Op::Loss => rows / LOSS_ROWS + slots,
+            Op::Record { .. } => slots,
+            Op::GradNorm => size(Buffer::Partials),
+            // Of no more than there are blocks, which are never longer.
+            Op::Update => size(Buffer::Partials),
+        },
+        Pass::Hidden { kind: StepKind::Train, .. } | Pass::HiddenBackward { .. } => all_rows,
+        Pass::Hidden { kind: StepKind::Evaluate, .. } => some_rows,
+        Pass::Output => slots,
+        Pass::Descent => size(Buffer::Partials),
     }
 }
 
@@ -136,13 +196,14 @@ pub fn places(capacities: impl Iterator<Item = usize>, align: u64) -> (Vec<Place
 
 /// The jobs that initialise the members of `slots`: their chunks.
 pub fn initial(population: &Population, slots: impl Iterator<Item = usize>) -> Vec<Job> {
-    slots.flat_map(|slot| chunks(population, slot)).collect()
+    slots.flat_map(|slot| chunks(population, slot, |_| true)).collect()
 }
 
-/// A member's chunks as (layer, length | kind << 16, start, number).
-fn chunks(population: &Population, at: usize) -> impl Iterator<Item = Job> {
+/// A member's chunks, of some layers, as (layer, length | kind << 16, start, number).
+fn chunks(population: &Population, at: usize, of: impl Fn(usize) -> bool) -> impl Iterator<Item = Job> {
     let base = population.bases[at][Buffer::Params as usize];
-    population.members[at].chunks.iter().enumerate().map(move |(number, chunk)| {
+    let chunks = population.members[at].chunks.iter().enumerate().filter(move |(_, chunk)| of(chunk.layer));
+    chunks.map(move |(number, chunk)| {
         let kind: ChunkKind = chunk.kind;
         [
             (at * population.layers + chunk.layer) as u32,
@@ -150,5 +211,19 @@ fn chunks(population: &Population, at: usize) -> impl Iterator<Item = Job> {
             (base + chunk.start) as u32,
             number as u32,
         ]
+    })
+}
+
+/// A member's blocks, of some layers, as (layer, start, size, number).
+fn blocks(population: &Population, at: usize, of: impl Fn(usize) -> bool) -> impl Iterator<Item = Job> {
+    let base = population.bases[at][Buffer::Params as usize];
+    let blocks = population.members[at].blocks.iter().enumerate().filter(move |(_, block)| of(block.layer));
+    blocks.map(move |(number, block)| {
+        let size = match block.size {
+            BlockSize::Matrix { rows, columns, .. } => (rows << 8 | columns) as u32,
+            BlockSize::Vector(length) => length as u32 | VECTOR,
+        };
+        let layer = (at * population.layers + block.layer) as u32;
+        [layer, (base + block.start) as u32, size, number as u32]
     })
 }

@@ -26,11 +26,14 @@ pub fn cpu<R: Real>(c: &mut Context<R>, kind: StepKind) {
         let scale = limit / (norm + R::from_f64(1e-6));
         c.memory.scale = if limit > R::ZERO && scale < R::ONE { scale } else { R::ONE };
     }
+    // What the optimiser made of this step shows in the next: see `update`.
+    let bad = c.memory.first_bad;
+    let first_bad = if kind == StepKind::Train && bad > c.step.step { Record::FINITE } else { bad };
     c.memory.record = Record {
         loss: loss.to_f32(),
         hits: hits.to_f32() as u32,
         grad_norm: norm.to_f32(),
-        first_bad: c.memory.first_bad,
+        first_bad,
         step: c.step.step,
         rows: c.step.rows,
         nonce: c.step.nonce,

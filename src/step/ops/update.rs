@@ -32,7 +32,10 @@ pub fn cpu<R: Real>(c: &mut Context<R>) {
     };
     let m = &mut *c.memory;
     let finite = chunks(&rates, &c.member.chunks, 0, &mut m.params, &mut m.moments, &m.grads);
-    c.check(finite);
+    if !finite {
+        // Those who may run before what reports of this step (`shaders/descent.wgsl`) are to report alike.
+        c.memory.first_bad = c.memory.first_bad.min(c.step.step + 1);
+    }
 }
 
 /// Updates chunks, which lie in slices that start at parameter `first`; halves go to other cores.

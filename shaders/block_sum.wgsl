@@ -1,0 +1,56 @@
+// Blocks of the parameters, and the sum of squares of a block of the gradients.
+//
+// A block is 32 x 32 of a weight matrix, or 1,024 of a vector, seen as 32 x 32: TILE_M and TILE_N. Order of sums: in each
+// column 8 partial sums, of the rows r, r + 8, ... ascending, then these ascending; then the columns ascending. So the
+// bits do not depend on how many lanes share a block.
+
+const SIDE: u32 = 32u;
+const COLUMN_PARTS: u32 = 8u;            // partial sums of a column
+const OWN: u32 = COLUMN_PARTS / LANES_M; // of them an invocation's: of its rows i, i + OWN, ...
+const VECTOR: u32 = 0x80000000u;
+const NOWHERE: u32 = 0xffffffffu;
+
+var<workgroup> of_columns: array<f32, SIDE>;
+
+// What a job covers: its first parameter, and rows and columns, or the length of a vector.
+struct Block {
+    first: u32,
+    stride: u32,
+    rows: u32,
+    columns: u32,
+    length: u32,
+}
+
+// job = (layer, first, rows << 8 | columns, or length | VECTOR, -)
+fn block_of(job: vec4u, outputs: u32) -> Block {
+    if (job.z & VECTOR) != 0u {
+        let length = job.z & ~VECTOR;
+        return Block(job.y, SIDE, (length + SIDE - 1u) / SIDE, min(length, SIDE), length);
+    }
+    let rows = job.z >> 8u;
+    return Block(job.y, outputs, rows, job.z & 0xffu, rows * outputs);
+}
+
+// Where element (r, c) stands in params.
+fn element(block: Block, r: u32, c: u32) -> u32 {
+    let at = r * block.stride + c;
+    return select(NOWHERE, block.first + at, r < block.rows && c < block.columns && at < block.length);
+}
+
+// Keeps the sum of squares of an invocation's part of column j.
+fn keep_column(sum: f32, j: u32, lane: u32) {
+    let total = sum_over_rows(vec2f(sum, 0.0), lane).x;
+    if row_of(lane, 0u) == 0u {
+        of_columns[col_of(lane, j)] = total;
+    }
+}
+
+// The sum over the columns that were kept.
+fn sum_of_columns(block: Block) -> f32 {
+    workgroupBarrier();
+    var total = 0.0;
+    for (var c = 0u; c < block.columns; c++) {
+        total += of_columns[c];
+    }
+    return total;
+}

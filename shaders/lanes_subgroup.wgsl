@@ -1,0 +1,30 @@
+// The lanes of a subgroup: LANES_N invocations, each with all RM rows and RN columns of a tile.
+//
+// Declares what lanes_workgroup.wgsl declares, for devices whose subgroups have one size: a workgroup is one subgroup.
+// LANES_M is 1: whoever owns a column owns all of its rows, and no sum needs another invocation.
+
+const LANES: u32 = LANES_N;
+const TILE_M: u32 = RM;
+const TILE_N: u32 = LANES_N * RN;
+
+// Row i and column j of this invocation, counted from the tile's first.
+fn row_of(lane: u32, i: u32) -> u32 {
+    return i;
+}
+fn col_of(lane: u32, j: u32) -> u32 {
+    return lane + LANES_N * j;
+}
+
+// Rows and columns that an invocation has at most where m rows and n columns are left. Loops end there, and not at RM
+// and RN: drivers that write out loops of known length compile the latter for seconds.
+fn row_count(m: u32) -> u32 {
+    return min(RM, m);
+}
+fn col_count(n: u32) -> u32 {
+    return min(RN, (n + LANES_N - 1u) / LANES_N);
+}
+
+// Sum of one column over the invocations that share it: there is one.
+fn sum_over_rows(value: vec2f, lane: u32) -> vec2f {
+    return vec2f(0.0) + value;
+}

@@ -1,0 +1,39 @@
+// The lanes of a workgroup: LANES_M x LANES_N invocations, each with RM rows and RN columns of a tile.
+//
+// Put in front of kernels that own tiles, or else lanes_subgroup.wgsl, which declares the same. Row i of an invocation
+// is LANES_M below row i - 1, column j LANES_N right of column j - 1.
+
+const LANES: u32 = LANES_M * LANES_N;
+const TILE_M: u32 = LANES_M * RM;
+const TILE_N: u32 = LANES_N * RN;
+
+var<workgroup> over_rows: array<vec2f, LANES>; // [LANES_M, LANES_N]
+
+// Row i and column j of this invocation, counted from the tile's first.
+fn row_of(lane: u32, i: u32) -> u32 {
+    return lane / LANES_N + LANES_M * i;
+}
+fn col_of(lane: u32, j: u32) -> u32 {
+    return lane % LANES_N + LANES_N * j;
+}
+
+// Rows and columns that an invocation has at most where m rows and n columns are left. Loops end there, and not at RM
+// and RN: drivers that write out loops of known length compile the latter for seconds.
+fn row_count(m: u32) -> u32 {
+    return min(RM, (m + LANES_M - 1u) / LANES_M);
+}
+fn col_count(n: u32) -> u32 {
+    return min(RN, (n + LANES_N - 1u) / LANES_N);
+}
+
+// Sum of one column over the invocations that share it, in the order of their rows.
+fn sum_over_rows(value: vec2f, lane: u32) -> vec2f {
+    workgroupBarrier();
+    over_rows[lane] = value;
+    workgroupBarrier();
+    var total = vec2f(0.0);
+    for (var i = 0u; i < LANES_M; i++) {
+        total += over_rows[i * LANES_N + lane % LANES_N];
+    }
+    return total;
+}

@@ -1,0 +1,35 @@
+// The loss of one row: what loss.wgsl and output.wgsl have in common. They declare targets, index, z, dz, row_loss.
+
+fn loss_of(layer: Layer, rows: u32, b: u32) {
+    let goal = targets[index[layer.member.first_row + b]];
+    let o = layer.outputs;
+    let base = layer.z + b * o;
+    let over_rows = 1.0 / f32(rows);
+    if layer.member.loss == 1u {
+        let error = z[base] - bitcast<f32>(goal);
+        dz[base] = 2.0 * error * over_rows;
+        row_loss[layer.member.first_row + b] = vec2f(error * error, 0.0);
+        return;
+    }
+    var best = 0u;
+    var largest = z[base];
+    for (var i = 1u; i < o; i++) {
+        let value = z[base + i];
+        if value > largest {
+            largest = value;
+            best = i;
+        }
+    }
+    var sum = 0.0;
+    for (var i = 0u; i < o; i++) {
+        let e = exp_down(z[base + i] - largest);
+        dz[base + i] = e;
+        sum += e;
+    }
+    let scale = over_rows / sum;
+    for (var i = 0u; i < o; i++) {
+        dz[base + i] = dz[base + i] * scale - select(0.0, over_rows, i == goal);
+    }
+    let loss = log(sum) - (z[base + goal] - largest);
+    row_loss[layer.member.first_row + b] = vec2f(loss, select(0.0, 1.0, best == goal));
+}

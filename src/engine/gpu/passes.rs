@@ -1,0 +1,38 @@
+//! What a step is on a GPU: its operations, and where one kernel can do several of them, that too.
+//!
+//! A member goes one way or the other ([`super::work`]); either gives the same bits.
+
+use crate::step::{Layers, Op, Product, StepKind};
+
+/// One dispatch of a step, for the members that go this way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Pass {
+    /// One operation.
+    One(Op),
+    /// Matmul forward and batch norm of a hidden layer.
+    Hidden { layer: usize, kind: StepKind },
+    /// Matmul forward, loss and batch norm backward of each member's output layer.
+    Output,
+    /// Matmul backward of the layer after it, and batch norm backward of a hidden layer.
+    HiddenBackward { layer: usize },
+    /// Matmul backward weight, gradient norm and update.
+    Descent,
+}
+
+/// The dispatches of a list of operations, in order: where several can be one, both ways stand, the one before the last
+/// of the operations that it does.
+pub fn passes(ops: &[Op]) -> Vec<Pass> {
+    let mut passes = Vec::with_capacity(2 * ops.len());
+    for &op in ops {
+        match op {
+            Op::BatchNorm { layer } => passes.push(Pass::Hidden { layer, kind: StepKind::Train }),
+            Op::BatchNormInference { layer } => passes.push(Pass::Hidden { layer, kind: StepKind::Evaluate }),
+            Op::Loss => passes.push(Pass::Output),
+            Op::BatchNormBackward { layer } => passes.push(Pass::HiddenBackward { layer }),
+            Op::Matmul { product: Product::BackwardWeight, layer: Layers::All } => passes.push(Pass::Descent),
+            _ => {}
+        }
+        passes.push(Pass::One(op));
+    }
+    passes
+}
