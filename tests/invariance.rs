@@ -109,7 +109,7 @@ fn threads_do_not_matter() {
         })
     };
     let expected = run(1);
-    for threads in [2, 3] {
+    for threads in [2, 3, 5, 16] {
         let got = run(threads);
         for buffer in Buffer::ALL {
             let what = format!("{buffer:?} on {threads} threads");

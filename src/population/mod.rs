@@ -322,6 +322,11 @@ impl Member {
         }
     }
 
+    /// Weights times rows of a batch: what a step takes, about.
+    pub fn work(&self) -> f64 {
+        self.sizes[Buffer::Params as usize] as f64 * self.walk.batch as f64
+    }
+
     /// Outputs of the network.
     pub fn outputs(&self) -> usize {
         self.loss.outputs()
@@ -426,11 +431,9 @@ impl Population {
         start..start + self.members[slot].sizes[buffer as usize]
     }
 
-    /// Weights times rows of a batch, over the slots in `active`: what a step takes, about.
+    /// What a step of the slots in `active` takes, about: see [`Member::work`].
     pub fn work(&self, active: impl Fn(usize) -> bool) -> f64 {
-        let of =
-            |(_, m): (usize, &Arc<Member>)| (m.sizes[Buffer::Params as usize] as f64) * m.walk.batch as f64;
-        self.members.iter().enumerate().filter(|(slot, _)| active(*slot)).map(of).sum()
+        self.members.iter().enumerate().filter(|(slot, _)| active(*slot)).map(|(_, m)| m.work()).sum()
     }
 
     /// The rows of `slot` in the member table and in the layer table, offsets absolute. The layers of slot k stand from

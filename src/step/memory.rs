@@ -1,9 +1,15 @@
 //! What the CPU twins of the operations work on: one member's memory and its view of the data.
+//!
+//! Several threads may work on one member. In each operation they write disjoint parts of its memory, cut where no sum is,
+//! so that the result does not depend on how many they are; between operations they wait for each other.
+
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::population::tables::{MemberRow, Record, StepRow};
 use crate::population::{Buffer, Member};
 
 use super::real::Real;
+use super::team::{BLOCKS, Rank};
 
 /// Feature values of all rows, `[N, F]`.
 #[derive(Clone, Debug)]
@@ -32,7 +38,34 @@ impl Table {
     pub fn rows(&self) -> usize {
         self.targets.len()
     }
+
+    /// Asks for a row that will be read soon.
+    #[inline(always)]
+    pub fn prefetch(&self, row: usize) {
+        let (start, bytes) = match &self.values {
+            Values::Bytes { values, .. } => (values.as_ptr(), self.features),
+            Values::Floats(values) => (values.as_ptr().cast(), 4 * self.features),
+        };
+        for at in (0..bytes).step_by(64) {
+            prefetch(start.wrapping_add(row * bytes + at));
+        }
+    }
 }
+
+/// Asks for a cache line. A hint: nothing is read.
+#[inline(always)]
+fn prefetch(place: *const u8) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a prefetch does not fault, wherever it points.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(place.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = place;
+}
+
+/// Scratch vectors of each block of rows.
+pub const SLOTS: usize = 8;
 
 /// One member's memory on the CPU, region by region as [`Buffer`] says.
 #[derive(Clone, Debug)]
@@ -51,7 +84,7 @@ pub struct Memory<R> {
     pub scale: R,
     /// First step at which a non-finite number was seen.
     pub first_bad: u32,
-    /// Per-feature sums while a layer is worked on, `[3, widest layer]`.
+    /// Per-feature sums while a layer is worked on, `[BLOCKS, SLOTS, widest layer]`.
     pub columns: Vec<R>,
     /// What the step reports.
     pub record: Record,
@@ -75,7 +108,7 @@ impl<R: Real> Memory<R> {
             partials: of(Buffer::Partials),
             scale: R::ONE,
             first_bad: Record::FINITE,
-            columns: vec![R::ZERO; 3 * widest],
+            columns: vec![R::ZERO; BLOCKS * SLOTS * widest],
             record: Record::default(),
         }
     }
@@ -113,7 +146,7 @@ impl<R: Real> Memory<R> {
     }
 }
 
-/// One member in one step, as a twin sees it.
+/// One member in one step, for whoever runs operations on it alone.
 pub struct Context<'a, R> {
     pub member: &'a Member,
     pub step: StepRow,
@@ -121,7 +154,114 @@ pub struct Context<'a, R> {
     pub memory: &'a mut Memory<R>,
 }
 
-impl<R: Real> Context<'_, R> {
+/// Elements that threads share, each writing its own.
+pub struct Slab<R> {
+    start: *mut R,
+    len: usize,
+}
+
+// SAFETY: whoever takes a part of it vouches that nobody else writes there.
+unsafe impl<R: Send> Send for Slab<R> {}
+// SAFETY: as above.
+unsafe impl<R: Send + Sync> Sync for Slab<R> {}
+
+impl<R> Slab<R> {
+    fn new(values: &mut [R]) -> Slab<R> {
+        Slab { start: values.as_mut_ptr(), len: values.len() }
+    }
+
+    /// `len` elements from `at` on.
+    ///
+    /// # Safety
+    /// No thread writes there meanwhile, and the memory that the slab was made of is still there.
+    #[inline(always)]
+    pub unsafe fn part<'a>(&self, at: usize, len: usize) -> &'a [R] {
+        assert!(at <= self.len && len <= self.len - at, "{len} elements at {at} of {}", self.len);
+        // SAFETY: within the slab; the rest the caller vouches for.
+        unsafe { std::slice::from_raw_parts(self.start.add(at), len) }
+    }
+
+    /// The same, to be written.
+    ///
+    /// # Safety
+    /// No other thread reads or writes there meanwhile, nor the caller by another part; and the memory that the slab was
+    /// made of is still there.
+    #[inline(always)]
+    pub unsafe fn part_mut<'a>(&self, at: usize, len: usize) -> &'a mut [R] {
+        assert!(at <= self.len && len <= self.len - at, "{len} elements at {at} of {}", self.len);
+        // SAFETY: within the slab; the rest the caller vouches for.
+        unsafe { std::slice::from_raw_parts_mut(self.start.add(at), len) }
+    }
+
+    /// Elements from `at` on, for kernels that go by strides.
+    #[inline(always)]
+    pub fn pointer(&self, at: usize) -> (*mut R, usize) {
+        assert!(at <= self.len, "element {at} of {}", self.len);
+        (self.start.wrapping_add(at), self.len - at)
+    }
+}
+
+/// A [`Memory`] that the threads of a team share.
+pub struct Slabs<R> {
+    pub params: Slab<R>,
+    pub grads: Slab<R>,
+    pub moments: Slab<R>,
+    pub stats: Slab<R>,
+    pub acts: Slab<R>,
+    pub z: Slab<R>,
+    pub dz: Slab<R>,
+    pub index: Slab<u32>,
+    pub row_loss: Slab<R>,
+    pub partials: Slab<R>,
+    pub columns: Slab<R>,
+    /// One element each.
+    pub scale: Slab<R>,
+    pub record: Slab<Record>,
+    first_bad: AtomicU32,
+}
+
+impl<R: Real> Slabs<R> {
+    /// Shares `memory`. What is noted of its first bad step goes back by [`Slabs::note`].
+    pub fn new(memory: &mut Memory<R>) -> Slabs<R> {
+        Slabs {
+            params: Slab::new(&mut memory.params),
+            grads: Slab::new(&mut memory.grads),
+            moments: Slab::new(&mut memory.moments),
+            stats: Slab::new(&mut memory.stats),
+            acts: Slab::new(&mut memory.acts),
+            z: Slab::new(&mut memory.z),
+            dz: Slab::new(&mut memory.dz),
+            index: Slab::new(&mut memory.index),
+            row_loss: Slab::new(&mut memory.row_loss),
+            partials: Slab::new(&mut memory.partials),
+            columns: Slab::new(&mut memory.columns),
+            scale: Slab::new(std::slice::from_mut(&mut memory.scale)),
+            record: Slab::new(std::slice::from_mut(&mut memory.record)),
+            first_bad: AtomicU32::new(memory.first_bad),
+        }
+    }
+
+    /// Writes back what the slabs do not share.
+    pub fn note(&self, memory: &mut Memory<R>) {
+        memory.first_bad = self.first_bad();
+    }
+
+    /// First step at which a non-finite number was seen.
+    pub fn first_bad(&self) -> u32 {
+        self.first_bad.load(Ordering::Relaxed)
+    }
+}
+
+/// One member in one step, as a twin sees it.
+pub struct View<'a, R> {
+    pub member: &'a Member,
+    pub step: StepRow,
+    pub table: &'a Table,
+    pub memory: &'a Slabs<R>,
+    pub rank: Rank<'a>,
+}
+
+impl<R: Real> View<'_, R> {
     /// The member's constants.
     pub fn row(&self) -> &MemberRow {
         &self.member.row
@@ -134,11 +274,26 @@ impl<R: Real> Context<'_, R> {
     pub fn seed(&self) -> u64 {
         self.member.training.seed
     }
-    /// Notes the step as bad where `finite` is false.
+    /// Scratch vector `slot` of a block of rows, for `width` features.
+    ///
+    /// # Safety
+    /// As of [`Slab::part_mut`].
     #[inline(always)]
-    pub fn check(&mut self, finite: bool) {
+    pub unsafe fn scratch<'b>(&self, block: usize, slot: usize, width: usize) -> &'b mut [R] {
+        let widest = self.memory.columns.len / (BLOCKS * SLOTS);
+        // SAFETY: the caller vouches for it.
+        unsafe { self.memory.columns.part_mut((block * SLOTS + slot) * widest, width) }
+    }
+    /// Notes `step` as bad where `finite` is false.
+    #[inline(always)]
+    pub fn check_at(&self, finite: bool, step: u32) {
         if !finite {
-            self.memory.first_bad = self.memory.first_bad.min(self.step.step);
+            self.memory.first_bad.fetch_min(step, Ordering::Relaxed);
         }
+    }
+    /// Notes this step as bad where `finite` is false.
+    #[inline(always)]
+    pub fn check(&self, finite: bool) {
+        self.check_at(finite, self.step.step);
     }
 }

@@ -7,6 +7,7 @@
 pub mod memory;
 pub mod ops;
 pub mod real;
+pub mod team;
 
 use crate::population::Population;
 

@@ -58,7 +58,8 @@ pub trait Real:
     fn erfc(self) -> Self;
     fn abs(self) -> Self;
     fn is_finite(self) -> bool;
-    /// C `[m, n]` = A `[m, k]` · B `[k, n]`, single-threaded, always in the same order.
+    /// C `[m, n]` = A `[m, k]` · B `[k, n]`, added to what stands in C where `adds`; single-threaded, always in the same
+    /// order.
     ///
     /// # Safety
     /// The pointers must be valid for the extents that shapes and strides span, and C must not overlap A or B.
@@ -71,6 +72,7 @@ pub trait Real:
         b_strides: Strides,
         c: *mut Self,
         c_strides: Strides,
+        adds: bool,
     );
 }
 
@@ -135,8 +137,9 @@ macro_rules! real {
                 b_strides: Strides,
                 c: *mut Self,
                 c_strides: Strides,
+                adds: bool,
             ) {
-                // SAFETY: the caller vouches for the extents; `read_dst` is false, so C is only written.
+                // SAFETY: the caller vouches for the extents.
                 unsafe {
                     gemm::gemm(
                         m,
@@ -145,14 +148,14 @@ macro_rules! real {
                         c,
                         c_strides.col as isize,
                         c_strides.row as isize,
-                        false,
+                        adds,
                         a,
                         a_strides.col as isize,
                         a_strides.row as isize,
                         b,
                         b_strides.col as isize,
                         b_strides.row as isize,
-                        0.0,
+                        1.0,
                         1.0,
                         false,
                         false,

@@ -1,12 +1,12 @@
 //! The CPU engine: the twins of all operations, in f32 (where there is no GPU) or f64 (the truth).
 //!
-//! Members share nothing, so each runs all the steps of a call by itself; members spread over the cores, and
-//! large products within a member do too.
+//! Members share nothing, so each runs all the steps of a call by itself. Where there are fewer of them than cores, a team of
+//! threads works on each.
 
 mod room;
 
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use rayon::prelude::*;
@@ -14,9 +14,10 @@ use serde_json::json;
 
 use super::{Engine, EngineError, EngineInfo, Pacer};
 use crate::population::tables::{Record, StepRow};
-use crate::population::{Buffer, Population};
-use crate::step::memory::{Context, Memory, Table};
+use crate::population::{Buffer, Member, Population};
+use crate::step::memory::{Context, Memory, Slabs, Table, View};
 use crate::step::real::Real;
+use crate::step::team::{self, Meeting, Rank};
 use crate::step::{Op, StepKind, ops, plan};
 
 pub(super) use room::{available, check_room};
@@ -101,22 +102,40 @@ impl<R: Real> Engine for CpuEngine<R> {
         }
         assert!(steps.len().is_multiple_of(k), "{} rows of steps for {k} members", steps.len());
         let plan = &self.plans[kind as usize];
-        let mut records = vec![Record::default(); steps.len()];
-        let mut lanes: Vec<Vec<&mut Record>> = (0..k).map(|_| Vec::new()).collect();
-        for (at, record) in records.iter_mut().enumerate() {
-            lanes[at % k].push(record);
-        }
-        let members = self.population.members.par_iter().zip(&mut self.memory).zip(lanes);
-        members.enumerate().for_each(|(at, ((member, memory), lane))| {
-            for (s, record) in lane.into_iter().enumerate() {
-                let step = steps[s * k + at];
-                let mut context = Context { member, step, table: &self.table, memory };
-                plan.iter().for_each(|&op| ops::run(op, &mut context));
-                if step.rows > 0 {
-                    *record = memory.record;
+        let threads = rayon::current_num_threads();
+        let is_active = |slot: usize| (0..steps.len() / k).any(|s| steps[s * k + slot].rows > 0);
+        let active: Vec<usize> = (0..k).filter(|&slot| is_active(slot)).collect();
+        let work = |&slot: &usize| self.population.members[slot].work();
+        let size = team::size(threads, active.len(), active.iter().map(work).fold(0.0, f64::max));
+        let jobs: Vec<Job<R>> = active
+            .iter()
+            .map(|&slot| Job {
+                member: &self.population.members[slot],
+                table: &self.table,
+                slabs: Slabs::new(&mut self.memory[slot]),
+                steps: steps.iter().skip(slot).step_by(k).copied().collect(),
+                meeting: Meeting::new(size),
+                records: Mutex::default(),
+            })
+            .collect();
+        if size == 1 {
+            jobs.par_iter().for_each(|job| job.work(plan, 0));
+        } else {
+            let _teams = team::hold();
+            rayon::broadcast(|thread| {
+                // There are at least `size` threads for each job.
+                if let Some(job) = jobs.get(thread.index() / size) {
+                    job.work(plan, thread.index() % size);
                 }
-            }
-        });
+            });
+        }
+        let mut records = vec![Record::default(); steps.len()];
+        let done: Vec<_> = jobs.into_iter().map(|job| (job.slabs, job.records)).collect();
+        for (slot, (slabs, own)) in active.into_iter().zip(done) {
+            slabs.note(&mut self.memory[slot]);
+            let own = own.into_inner().unwrap_or_else(PoisonError::into_inner);
+            records.iter_mut().skip(slot).step_by(k).zip(own).for_each(|(to, record)| *to = record);
+        }
         let work = self.population.work(|slot| steps[slot].rows > 0);
         self.pacers[kind as usize].learn(steps.len() / k, work, start.elapsed().as_secs_f64());
         Ok(records)
@@ -182,6 +201,38 @@ impl<R: Real> Engine for CpuEngine<R> {
             }
         }
         Ok(())
+    }
+}
+
+/// One member's steps, for the threads of a team.
+struct Job<'a, R> {
+    member: &'a Member,
+    table: &'a Table,
+    slabs: Slabs<R>,
+    steps: Vec<StepRow>,
+    meeting: Meeting,
+    records: Mutex<Vec<Record>>,
+}
+
+impl<R: Real> Job<'_, R> {
+    /// What one thread of the team does.
+    fn work(&self, plan: &[Op], rank: usize) {
+        let _attendance = self.meeting.attend();
+        let rank = Rank::new(rank, &self.meeting);
+        let mut records = Vec::with_capacity(self.steps.len());
+        for &step in &self.steps {
+            let view = View { member: self.member, step, table: self.table, memory: &self.slabs, rank };
+            for &op in plan {
+                ops::run_part(op, &view);
+                self.meeting.wait();
+            }
+            // SAFETY: nobody writes it before the next step's `Record`.
+            let record = unsafe { self.slabs.record.part(0, 1)[0] };
+            records.push(if step.rows > 0 { record } else { Record::default() });
+        }
+        if rank.is_first() {
+            *self.records.lock().unwrap_or_else(PoisonError::into_inner) = records;
+        }
     }
 }
 

@@ -6,14 +6,15 @@
 //! centred, so that columns far from zero keep their digits.
 
 use crate::population::random::{Purpose, key, words};
-use crate::step::memory::Context;
+use crate::step::memory::View;
 use crate::step::real::Real;
+use crate::step::team::{self, BLOCKS};
 use crate::with_activation;
 
 use super::activation::Function;
 
 #[inline(always)]
-pub fn cpu<R: Real>(c: &mut Context<R>, layer: usize) {
+pub fn cpu<R: Real>(c: &View<R>, layer: usize) {
     if c.member.layers[layer].is_normalized() {
         normalize(c, layer);
     }
@@ -21,85 +22,163 @@ pub fn cpu<R: Real>(c: &mut Context<R>, layer: usize) {
     dropout(c, layer);
 }
 
-/// z -> x̂ in place; batch and running statistics.
+/// Scratch vectors of a block: its sums, and, in the first block of a thread, what that thread alone needs.
+const SUM: usize = 0;
+const LEFT: usize = 1;
+const SQUARES: usize = 2;
+const SHIFT: usize = 3;
+const MEAN: usize = 4;
+const ALL_LEFT: usize = 5;
+const ALL_SQUARES: usize = 6;
+const RSTD: usize = 7;
+
+/// z -> x̂ in place, of this thread's rows; batch and running statistics.
 #[inline(always)]
-fn normalize<R: Real>(c: &mut Context<R>, layer: usize) {
+fn normalize<R: Real>(c: &View<R>, layer: usize) {
     let l = c.member.layers[layer];
     let o = l.outputs as usize;
     let rows = c.rows();
     let n = R::from_f64(rows as f64);
-    let m = &mut *c.memory;
-    let z = &mut m.z[l.z as usize..][..rows * o];
-    let (shift, rest) = m.columns.split_at_mut(o);
-    let (mean, var) = rest.split_at_mut(o);
-    let var = &mut var[..o];
-    shift.copy_from_slice(&z[..o]);
-    mean.fill(R::ZERO);
-    for row in z.chunks_exact(o) {
-        for ((mean, &z), &shift) in mean.iter_mut().zip(row).zip(&*shift) {
-            *mean += z - shift;
+    let blocks = c.rank.blocks(c.rows());
+    let m = c.memory;
+    // SAFETY: nobody writes Z before all have met.
+    let before = |b: usize| unsafe { m.z.part(l.z as usize + b * o, o) };
+    // SAFETY: of this thread's rows.
+    let row = |b: usize| unsafe { m.z.part_mut(l.z as usize + b * o, o) };
+    // SAFETY: this thread's block, or a sum that its thread has left by now.
+    let scratch = |block: usize, slot: usize| unsafe { c.scratch(block, slot, o) };
+    let works = !blocks.is_empty();
+    if works {
+        let shift = scratch(blocks.start, SHIFT);
+        shift.copy_from_slice(before(0));
+        for block in blocks.clone() {
+            let sum = scratch(block, SUM);
+            sum.fill(R::ZERO);
+            for b in team::block(rows, block) {
+                for ((sum, &z), &shift) in sum.iter_mut().zip(before(b)).zip(&*shift) {
+                    *sum += z - shift;
+                }
+            }
         }
+        fold(c, SUM, o);
     }
-    mean.iter_mut().for_each(|mean| *mean = *mean / n);
-    let (running_mean, rest) = m.stats[l.stats as usize..][..5 * o].split_at_mut(o);
-    let (running_rest, rest) = rest.split_at_mut(o);
-    let (running_var, rest) = rest.split_at_mut(o);
-    let (mean_out, rstd_out) = rest.split_at_mut(o);
-    // What rounding left out of the mean shows as the mean of the centred values (the corrected two-pass
-    // algorithm: Chan, Golub & LeVeque 1983); it stands in `mean_out` for now.
-    let left = &mut *mean_out;
-    left.fill(R::ZERO);
-    var.fill(R::ZERO);
-    for row in z.chunks_exact_mut(o) {
-        let sums = var.iter_mut().zip(&mut *left).zip(&*shift).zip(&*mean);
-        for ((((var, left), &shift), &mean), z) in sums.zip(row) {
-            *z = (*z - shift) - mean;
-            *left += *z;
-            *var += *z * *z;
+    c.rank.meet();
+    if works {
+        let (shift, mean) = (scratch(blocks.start, SHIFT), scratch(blocks.start, MEAN));
+        total(c, SUM, mean);
+        mean.iter_mut().for_each(|mean| *mean = *mean / n);
+        // What rounding left out of the mean shows as the mean of the centred values (the corrected two-pass
+        // algorithm: Chan, Golub & LeVeque 1983).
+        for block in blocks.clone() {
+            let (left, squares) = (scratch(block, LEFT), scratch(block, SQUARES));
+            left.fill(R::ZERO);
+            squares.fill(R::ZERO);
+            for b in team::block(rows, block) {
+                let sums = squares.iter_mut().zip(&mut *left).zip(&*shift).zip(&*mean);
+                for ((((squares, left), &shift), &mean), z) in sums.zip(row(b)) {
+                    *z = (*z - shift) - mean;
+                    *left += *z;
+                    *squares += *z * *z;
+                }
+            }
         }
+        fold(c, LEFT, o);
+        fold(c, SQUARES, o);
     }
-    let eps = R::from_f64(c.member.training.network.batch_norm.unwrap_or_default().eps);
-    let momentum = R::from_f64(c.member.training.network.batch_norm.unwrap_or_default().momentum);
-    let mut finite = true;
-    for f in 0..o {
-        let left = mean_out[f] / n;
-        let squares = var[f] - left * mean_out[f];
+    c.rank.meet();
+    if !works {
+        return;
+    }
+    let first = blocks.start;
+    let (shift, mean) = (scratch(first, SHIFT), scratch(first, MEAN));
+    let (left, squares, rstd) = (scratch(first, ALL_LEFT), scratch(first, ALL_SQUARES), scratch(first, RSTD));
+    total(c, LEFT, left);
+    total(c, SQUARES, squares);
+    let batch_norm = c.member.training.network.batch_norm.unwrap_or_default();
+    let (eps, momentum) = (R::from_f64(batch_norm.eps), R::from_f64(batch_norm.momentum));
+    for ((left, squares), rstd) in left.iter_mut().zip(&mut *squares).zip(&mut *rstd) {
+        let sum = *left;
+        *left = sum / n;
+        let corrected = *squares - *left * sum;
         // Rounding may leave less than nothing of a constant column; NaN stays NaN.
-        let squares = if squares < R::ZERO { R::ZERO } else { squares };
-        mean[f] += left;
-        let unbiased = squares / (n - R::ONE);
-        let biased = squares / n;
-        // r <- r + m (new - r), the mean as a sum of two numbers (Fast2Sum).
-        let delta = ((shift[f] - running_mean[f]) - running_rest[f]) + mean[f];
-        let low = running_rest[f] + momentum * delta;
-        let high = running_mean[f] + low;
-        running_rest[f] = low - (high - running_mean[f]);
-        running_mean[f] = high;
-        running_var[f] += momentum * (unbiased - running_var[f]);
-        finite &= high.is_finite() && running_var[f].is_finite();
-        mean_out[f] = shift[f] + mean[f];
-        rstd_out[f] = R::ONE / (biased + eps).sqrt();
-        shift[f] = left;
+        *squares = if corrected < R::ZERO { R::ZERO } else { corrected };
+        *rstd = R::ONE / (*squares / n + eps).sqrt();
     }
-    for row in z.chunks_exact_mut(o) {
-        for ((z, &left), &rstd) in row.iter_mut().zip(&*shift).zip(&*rstd_out) {
+    // Each thread needs all features for its rows, and notes some of them.
+    let own = c.rank.share(o, 1);
+    // SAFETY: these features are this thread's to note.
+    let stats =
+        |vector: usize| unsafe { m.stats.part_mut(l.stats as usize + vector * o + own.start, own.len()) };
+    let (running_mean, running_rest, running_var) = (stats(0), stats(1), stats(2));
+    let (mean_out, rstd_out) = (stats(3), stats(4));
+    let mut finite = true;
+    for (at, f) in own.enumerate() {
+        // r <- r + m (new - r), the mean as a sum of two numbers (Fast2Sum).
+        let new = mean[f] + left[f];
+        let delta = ((shift[f] - running_mean[at]) - running_rest[at]) + new;
+        let low = running_rest[at] + momentum * delta;
+        let high = running_mean[at] + low;
+        running_rest[at] = low - (high - running_mean[at]);
+        running_mean[at] = high;
+        running_var[at] += momentum * (squares[f] / (n - R::ONE) - running_var[at]);
+        finite &= high.is_finite() && running_var[at].is_finite();
+        mean_out[at] = shift[f] + new;
+        rstd_out[at] = rstd[f];
+    }
+    for b in c.rank.rows(rows) {
+        for ((z, &left), &rstd) in row(b).iter_mut().zip(&*left).zip(&*rstd) {
             *z = (*z - left) * rstd;
         }
     }
     c.check(finite);
 }
 
-/// a = f(γ x̂ + β), or f(z) where the layer is not normalised.
+/// Adds up what this thread can of a vector of its blocks.
 #[inline(always)]
-fn activate<R: Real, F: Function>(c: &mut Context<R>, layer: usize) {
+pub(super) fn fold<R: Real>(c: &View<R>, slot: usize, width: usize) {
+    for (left, right) in team::tree(c.rank.blocks(c.rows()), 1) {
+        // SAFETY: both blocks are this thread's.
+        let (into, part) = unsafe { (c.scratch(left, slot, width), &*c.scratch(right, slot, width)) };
+        into.iter_mut().zip(part).for_each(|(sum, &part)| *sum += part);
+    }
+}
+
+/// The sum of a vector of all blocks, once each thread has folded its own and all have met.
+#[inline(always)]
+pub(super) fn total<R: Real>(c: &View<R>, slot: usize, into: &mut [R]) {
+    const LANES: usize = 16;
+    let (width, branch) = (into.len(), c.rank.branch(c.rows()));
+    for from in (0..width).step_by(LANES) {
+        let lanes = LANES.min(width - from);
+        let mut sums = [[R::ZERO; LANES]; BLOCKS];
+        for block in (0..BLOCKS).step_by(branch) {
+            // SAFETY: its thread has left it.
+            let part = unsafe { &c.scratch(block, slot, width)[from..from + lanes] };
+            sums[block][..lanes].copy_from_slice(part);
+        }
+        for (left, right) in team::tree(0..BLOCKS, branch) {
+            let part = sums[right];
+            sums[left].iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
+        }
+        into[from..from + lanes].copy_from_slice(&sums[0][..lanes]);
+    }
+}
+
+/// a = f(γ x̂ + β), or f(z) where the layer is not normalised, of this thread's rows.
+#[inline(always)]
+fn activate<R: Real, F: Function>(c: &View<R>, layer: usize) {
     let l = c.member.layers[layer];
     let o = l.outputs as usize;
-    let rows = c.rows();
-    let m = &mut *c.memory;
-    let z = &m.z[l.z as usize..][..rows * o];
-    let a = &mut m.acts[l.a as usize..][..rows * o];
+    let own = c.rank.rows(c.rows());
+    let m = c.memory;
+    // SAFETY: these rows are this thread's.
+    let (z, a) = unsafe {
+        let (at, len) = (own.start * o, own.len() * o);
+        (m.z.part(l.z as usize + at, len), m.acts.part_mut(l.a as usize + at, len))
+    };
     if l.is_normalized() {
-        let (gamma, beta) = (&m.params[l.b as usize..][..o], &m.params[l.beta as usize..][..o]);
+        // SAFETY: nobody writes parameters now.
+        let (gamma, beta) = unsafe { (m.params.part(l.b as usize, o), m.params.part(l.beta as usize, o)) };
         for (a, z) in a.chunks_exact_mut(o).zip(z.chunks_exact(o)) {
             for (((a, &z), &gamma), &beta) in a.iter_mut().zip(z).zip(gamma).zip(beta) {
                 *a = F::value(gamma * z + beta);
@@ -113,17 +192,21 @@ fn activate<R: Real, F: Function>(c: &mut Context<R>, layer: usize) {
     }
 }
 
+/// Of this thread's rows.
 #[inline(always)]
-fn dropout<R: Real>(c: &mut Context<R>, layer: usize) {
+fn dropout<R: Real>(c: &View<R>, layer: usize) {
     let below = c.row().drop_below;
     if below == 0 {
         return;
     }
     let l = c.member.layers[layer];
-    let count = c.rows() * l.outputs as usize;
+    let o = l.outputs as usize;
+    let own = c.rank.rows(c.rows());
     let key = key(c.seed(), Purpose::Dropout, layer as u32, c.step.step);
     let scale = R::from_f64(1.0 / (1.0 - c.member.training.network.dropout));
-    for (index, a) in c.memory.acts[l.a as usize..][..count].iter_mut().enumerate() {
-        *a = if words(key, index as u32)[0] < below { R::ZERO } else { *a * scale };
+    // SAFETY: these rows are this thread's.
+    let a = unsafe { c.memory.acts.part_mut(l.a as usize + own.start * o, own.len() * o) };
+    for (index, a) in ((own.start * o) as u32..).zip(a) {
+        *a = if words(key, index)[0] < below { R::ZERO } else { *a * scale };
     }
 }

@@ -5,87 +5,111 @@
 //! dz = γ/√(σ² + ε) · (dy - mean(dy) - x̂ · mean(dy·x̂)) (Ioffe & Szegedy 2015, section 3, simplified).
 
 use crate::population::random::{Purpose, key, words};
-use crate::step::memory::Context;
+use crate::step::memory::View;
 use crate::step::real::Real;
+use crate::step::team;
 use crate::with_activation;
 
 use super::activation::{Function, Identity};
+use super::batch_norm::{fold, total};
 
 #[inline(always)]
-pub fn cpu<R: Real>(c: &mut Context<R>, layer: usize) {
+pub fn cpu<R: Real>(c: &View<R>, layer: usize) {
     let l = c.member.layers[layer];
     if l.is_hidden() {
         with_activation!(l.activation, F => through_activation::<R, F>(c, layer));
     } else {
         through_activation::<R, Identity>(c, layer);
     }
-    sums(c, layer);
+    c.rank.meet();
+    through_normalization(c, layer);
 }
 
-/// dA -> dy, in place.
+/// Scratch vectors of a block: its sums, and, in the first block of a thread, those of all.
+const SUM: usize = 0;
+const SUM_XHAT: usize = 1;
+const ALL: usize = 2;
+const ALL_XHAT: usize = 3;
+
+/// dA -> dy, in place, of this thread's rows, and the sums of its blocks.
 #[inline(always)]
-fn through_activation<R: Real, F: Function>(c: &mut Context<R>, layer: usize) {
+fn through_activation<R: Real, F: Function>(c: &View<R>, layer: usize) {
     let l = c.member.layers[layer];
     let o = l.outputs as usize;
-    let count = c.rows() * o;
     let below = if l.is_hidden() { c.row().drop_below } else { 0 };
-    let seed = c.seed();
-    let m = &mut *c.memory;
-    let z = &m.z[l.z as usize..][..count];
-    let dz = &mut m.dz[l.z as usize..][..count];
-    if l.is_normalized() {
-        let (gamma, beta) = (&m.params[l.b as usize..][..o], &m.params[l.beta as usize..][..o]);
-        for (dz, z) in dz.chunks_exact_mut(o).zip(z.chunks_exact(o)) {
-            for (((dz, &z), &gamma), &beta) in dz.iter_mut().zip(z).zip(gamma).zip(beta) {
-                *dz *= F::derivative(gamma * z + beta);
+    let dropout = key(c.seed(), Purpose::Dropout, layer as u32, c.step.step);
+    let drop_scale = R::from_f64(1.0 / (1.0 - c.member.training.network.dropout));
+    let m = c.memory;
+    for block in c.rank.blocks(c.rows()) {
+        // SAFETY: this block is this thread's.
+        let (sum, sum_xhat) = unsafe { (c.scratch(block, SUM, o), c.scratch(block, SUM_XHAT, o)) };
+        sum.fill(R::ZERO);
+        sum_xhat.fill(R::ZERO);
+        for b in team::block(c.rows(), block) {
+            let at = l.z as usize + b * o;
+            // SAFETY: this row is this thread's.
+            let (z, dz) = unsafe { (m.z.part(at, o), m.dz.part_mut(at, o)) };
+            if l.is_normalized() {
+                // SAFETY: nobody writes parameters now.
+                let (gamma, beta) =
+                    unsafe { (m.params.part(l.b as usize, o), m.params.part(l.beta as usize, o)) };
+                for (((dz, &z), &gamma), &beta) in dz.iter_mut().zip(z).zip(gamma).zip(beta) {
+                    *dz *= F::derivative(gamma * z + beta);
+                }
+            } else {
+                for (dz, &z) in dz.iter_mut().zip(z) {
+                    *dz *= F::derivative(z);
+                }
+            }
+            if below != 0 {
+                for (index, dz) in ((b * o) as u32..).zip(&mut *dz) {
+                    *dz = if words(dropout, index)[0] < below { R::ZERO } else { *dz * drop_scale };
+                }
+            }
+            for (((sum, sum_xhat), &dy), &xhat) in sum.iter_mut().zip(&mut *sum_xhat).zip(&*dz).zip(z) {
+                *sum += dy;
+                *sum_xhat += dy * xhat;
             }
         }
-    } else {
-        for (dz, &z) in dz.iter_mut().zip(z) {
-            *dz *= F::derivative(z);
-        }
     }
-    if below != 0 {
-        let key = key(seed, Purpose::Dropout, layer as u32, c.step.step);
-        let scale = R::from_f64(1.0 / (1.0 - c.member.training.network.dropout));
-        for (index, dz) in dz.iter_mut().enumerate() {
-            *dz = if words(key, index as u32)[0] < below { R::ZERO } else { *dz * scale };
-        }
-    }
+    fold(c, SUM, o);
+    fold(c, SUM_XHAT, o);
 }
 
-/// The sums over the batch, and dz through the normalisation.
+/// dγ and dβ, or db; dy -> dz, in place, of this thread's rows.
 #[inline(always)]
-fn sums<R: Real>(c: &mut Context<R>, layer: usize) {
+fn through_normalization<R: Real>(c: &View<R>, layer: usize) {
     let l = c.member.layers[layer];
     let o = l.outputs as usize;
-    let rows = c.rows();
-    let m = &mut *c.memory;
-    let dz = &mut m.dz[l.z as usize..][..rows * o];
-    let db = &mut m.columns[..2 * o];
-    db.fill(R::ZERO);
-    let (sum, sum_xhat) = db.split_at_mut(o);
-    if !l.is_normalized() {
-        for row in dz.chunks_exact(o) {
-            sum.iter_mut().zip(row).for_each(|(sum, &dy)| *sum += dy);
-        }
-        m.grads[l.b as usize..][..o].copy_from_slice(sum);
+    let blocks = c.rank.blocks(c.rows());
+    if blocks.is_empty() {
         return;
     }
-    let xhat = &m.z[l.z as usize..][..rows * o];
-    for (dy, xhat) in dz.chunks_exact(o).zip(xhat.chunks_exact(o)) {
-        for (((sum, sum_xhat), &dy), &xhat) in sum.iter_mut().zip(&mut *sum_xhat).zip(dy).zip(xhat) {
-            *sum += dy;
-            *sum_xhat += dy * xhat;
-        }
+    let m = c.memory;
+    // SAFETY: this block is this thread's.
+    let (sum, sum_xhat) = unsafe { (c.scratch(blocks.start, ALL, o), c.scratch(blocks.start, ALL_XHAT, o)) };
+    total(c, SUM, sum);
+    total(c, SUM_XHAT, sum_xhat);
+    // Each thread needs all features for its rows, and notes some of them.
+    let own = c.rank.share(o, 1);
+    // SAFETY: these features are this thread's to note.
+    let note = |at: u32, sum: &[R]| unsafe {
+        m.grads.part_mut(at as usize + own.start, own.len()).copy_from_slice(&sum[own.clone()]);
+    };
+    if !l.is_normalized() {
+        return note(l.b, sum);
     }
-    m.grads[l.b as usize..][..o].copy_from_slice(sum_xhat);
-    m.grads[l.beta as usize..][..o].copy_from_slice(sum);
-    let gamma = &m.params[l.b as usize..][..o];
-    let rstd = &m.stats[l.stats as usize + 4 * o..][..o];
-    let n = R::from_f64(rows as f64);
+    note(l.b, sum_xhat);
+    note(l.beta, sum);
+    let n = R::from_f64(c.rows() as f64);
     sum.iter_mut().chain(&mut *sum_xhat).for_each(|s| *s = *s / n);
-    for (dz, xhat) in dz.chunks_exact_mut(o).zip(xhat.chunks_exact(o)) {
+    // SAFETY: nobody writes them now.
+    let (gamma, rstd) =
+        unsafe { (m.params.part(l.b as usize, o), m.stats.part(l.stats as usize + 4 * o, o)) };
+    for b in c.rank.rows(c.rows()) {
+        let at = l.z as usize + b * o;
+        // SAFETY: this row is this thread's.
+        let (xhat, dz) = unsafe { (m.z.part(at, o), m.dz.part_mut(at, o)) };
         for f in 0..o {
             dz[f] = gamma[f] * rstd[f] * ((dz[f] - sum[f]) - xhat[f] * sum_xhat[f]);
         }

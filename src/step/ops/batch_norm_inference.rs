@@ -1,25 +1,32 @@
 //! Batch normalisation by the running statistics, and activation. Twin of
 //! `shaders/batch_norm_inference.wgsl`.
 
-use crate::step::memory::Context;
+use crate::step::memory::View;
 use crate::step::real::Real;
 use crate::with_activation;
 
 use super::activation::Function;
 
 #[inline(always)]
-pub fn cpu<R: Real>(c: &mut Context<R>, layer: usize) {
+pub fn cpu<R: Real>(c: &View<R>, layer: usize) {
     with_activation!(c.member.layers[layer].activation, F => normalize::<R, F>(c, layer));
 }
 
+/// Of this thread's rows.
 #[inline(always)]
-fn normalize<R: Real, F: Function>(c: &mut Context<R>, layer: usize) {
+fn normalize<R: Real, F: Function>(c: &View<R>, layer: usize) {
     let l = c.member.layers[layer];
     let o = l.outputs as usize;
-    let rows = c.rows();
-    let m = &mut *c.memory;
-    let z = &mut m.z[l.z as usize..][..rows * o];
-    let a = &mut m.acts[l.a as usize..][..rows * o];
+    let (blocks, own) = (c.rank.blocks(c.rows()), c.rank.rows(c.rows()));
+    if blocks.is_empty() {
+        return;
+    }
+    let m = c.memory;
+    // SAFETY: these rows are this thread's.
+    let (z, a) = unsafe {
+        let (at, len) = (own.start * o, own.len() * o);
+        (m.z.part_mut(l.z as usize + at, len), m.acts.part_mut(l.a as usize + at, len))
+    };
     if !l.is_normalized() {
         // A rectifier may hide what is not finite in Z.
         let mut finite = true;
@@ -30,9 +37,12 @@ fn normalize<R: Real, F: Function>(c: &mut Context<R>, layer: usize) {
         return c.check(finite);
     }
     let eps = R::from_f64(c.member.training.network.batch_norm.unwrap_or_default().eps);
-    let running = &m.stats[l.stats as usize..][..3 * o];
-    let (gamma, beta) = (&m.params[l.b as usize..][..o], &m.params[l.beta as usize..][..o]);
-    let rstd = &mut m.columns[..o];
+    // SAFETY: nobody writes parameters or running statistics now; the block is this thread's.
+    let (running, gamma, beta, rstd) = unsafe {
+        let vector = |at: u32| m.params.part(at as usize, o);
+        let running = m.stats.part(l.stats as usize, 3 * o);
+        (running, vector(l.b), vector(l.beta), c.scratch(blocks.start, 0, o))
+    };
     rstd.iter_mut().zip(&running[2 * o..]).for_each(|(rstd, &var)| *rstd = R::ONE / (var + eps).sqrt());
     // An infinite variance would make zeros of everything.
     let mut finite = running.iter().fold(true, |finite, r| finite & r.is_finite());

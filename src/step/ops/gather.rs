@@ -2,22 +2,34 @@
 
 use crate::population::random::{permuted, shuffle_keys};
 use crate::population::tables::StepRow;
-use crate::step::memory::{Context, Values};
+use crate::step::memory::{Values, View};
 use crate::step::real::Real;
 
 #[inline(always)]
-pub fn cpu<R: Real>(c: &mut Context<R>) {
+pub fn cpu<R: Real>(c: &View<R>) {
     let features = c.table.features;
     let keys = shuffle_keys(c.seed(), c.step.epoch);
-    for b in 0..c.rows() {
+    let row_of = |b: usize| {
         let position = c.step.first + b as u32;
-        let row = match c.step.flags & StepRow::SHUFFLED {
+        match c.step.flags & StepRow::SHUFFLED {
             0 => position,
             _ => permuted(keys, c.row().train_rows, position),
-        };
-        c.memory.index[b] = row;
+        }
+    };
+    let own = c.rank.rows(c.rows());
+    let mut next = if own.is_empty() { 0 } else { row_of(own.start) };
+    for b in own.clone() {
+        let row = next;
+        if b + 1 < own.end {
+            // Rows lie anywhere: the next is fetched while this one is read.
+            next = row_of(b + 1);
+            c.table.prefetch(next as usize);
+        }
+        // SAFETY: row b is this thread's.
+        let (index, x) =
+            unsafe { (c.memory.index.part_mut(b, 1), c.memory.acts.part_mut(b * features, features)) };
+        index[0] = row;
         let from = row as usize * features;
-        let x = &mut c.memory.acts[b * features..][..features];
         match &c.table.values {
             Values::Bytes { values, shift, factor } => {
                 let bytes = &values[from..from + features];

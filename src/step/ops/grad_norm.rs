@@ -1,25 +1,42 @@
 //! Sum of squares of each block of the gradients. Twin of `shaders/grad_norm.wgsl`.
 
-use crate::step::memory::Context;
+use crate::population::{Block, BlockSize};
+use crate::step::memory::View;
 use crate::step::real::Real;
 
 /// Interleaved sums, so that they become vector instructions.
-const LANES: usize = 16;
+const LANES: usize = Block::SIDE;
 
 #[inline(always)]
-pub fn cpu<R: Real>(c: &mut Context<R>) {
-    let m = &mut *c.memory;
-    for (partial, block) in m.partials.iter_mut().zip(&c.member.blocks) {
+pub fn cpu<R: Real>(c: &View<R>) {
+    for (at, block) in c.member.blocks.iter().enumerate() {
+        let l = c.member.layers[block.layer];
+        let (rows, columns, stride) = match block.size {
+            BlockSize::Matrix { rows, columns, stride } => {
+                // About the rows whose gradients this thread has worked out.
+                let row = (block.start - l.w as usize) / stride;
+                if !c.rank.some_rows(l.inputs as usize).contains(&row) {
+                    continue;
+                }
+                (rows, columns, stride)
+            }
+            BlockSize::Vector(_) if !c.rank.is_first() => continue,
+            BlockSize::Vector(len) => (1, len, len),
+        };
+        let span = (rows - 1) * stride + columns;
+        // SAFETY: nobody writes gradients now.
+        let grads = unsafe { c.memory.grads.part(block.start, span) };
         let mut sums = [R::ZERO; LANES];
         let mut total = R::ZERO;
-        for run in block.runs() {
-            let (whole, rest) = m.grads[run].as_chunks::<LANES>();
+        for row in grads.chunks(stride) {
+            let (whole, rest) = row[..columns].as_chunks::<LANES>();
             for lane in whole {
                 sums.iter_mut().zip(lane).for_each(|(s, &v)| *s += v * v);
             }
             rest.iter().for_each(|&v| total += v * v);
         }
         sums.into_iter().for_each(|s| total += s);
-        *partial = total;
+        // SAFETY: this block is this thread's.
+        unsafe { c.memory.partials.part_mut(at, 1)[0] = total };
     }
 }

@@ -4,20 +4,22 @@
 //! Cross-entropy: loss = ln Σ e^(z - max) - (z_y - max), da = (softmax(z) - onehot(y)) / B.
 //! Squared error: loss = (z - t)², da = 2 (z - t) / B.
 
-use crate::step::memory::Context;
+use crate::step::memory::View;
 use crate::step::real::Real;
 
 #[inline(always)]
-pub fn cpu<R: Real>(c: &mut Context<R>) {
+pub fn cpu<R: Real>(c: &View<R>) {
     let l = c.member.layers[c.member.layers.len() - 1];
     let (rows, o) = (c.rows(), l.outputs as usize);
     let over_rows = R::ONE / R::from_f64(rows as f64);
     let mut finite = true;
-    for b in 0..rows {
-        let m = &mut *c.memory;
-        let target = c.table.targets[m.index[b] as usize];
-        let at = l.z as usize + b * o;
-        let (z, da) = (&m.z[at..][..o], &mut m.dz[at..][..o]);
+    for b in c.rank.rows(rows) {
+        let (m, at) = (c.memory, l.z as usize + b * o);
+        // SAFETY: row b is this thread's.
+        let (index, z, da, report) = unsafe {
+            (m.index.part(b, 1), m.z.part(at, o), m.dz.part_mut(at, o), m.row_loss.part_mut(2 * b, 2))
+        };
+        let target = c.table.targets[index[0] as usize];
         let (loss, hit) = if c.member.row.loss == 0 {
             cross_entropy(z, da, target as usize, over_rows)
         } else {
@@ -26,8 +28,8 @@ pub fn cpu<R: Real>(c: &mut Context<R>) {
             (error * error, false)
         };
         finite &= loss.is_finite();
-        m.row_loss[2 * b] = loss;
-        m.row_loss[2 * b + 1] = if hit { R::ONE } else { R::ZERO };
+        report[0] = loss;
+        report[1] = if hit { R::ONE } else { R::ZERO };
     }
     c.check(finite);
 }

@@ -1,104 +1,106 @@
 //! The three matrix products of a layer. Twin of `shaders/matmul.wgsl`.
 
-use rayon::prelude::*;
+use std::ops::Range;
 
 use crate::step::Product;
-use crate::step::memory::Context;
+use crate::step::memory::{Slab, View};
 use crate::step::real::{Real, Strides};
 
-/// Multiply-adds below which a product is not worth a second core.
-const PIECE: usize = 1 << 20;
+/// Columns from which on they may be cut: where rows are short, threads would write to both ends of the same cache lines.
+const WIDE: usize = 512;
+/// Elements of a cache line.
+const LINE: usize = 16;
+/// Terms of a sum that the library adds up in one go.
+const DEPTH: usize = 512;
 
-pub fn cpu<R: Real>(c: &mut Context<R>, product: Product, layer: usize) {
+pub fn cpu<R: Real>(c: &View<R>, product: Product, layer: usize) {
     let l = c.member.layers[layer];
     let (n, i, o) = (c.rows(), l.inputs as usize, l.outputs as usize);
     let (w, x, z) = (l.w as usize, l.x as usize, l.z as usize);
-    let m = &mut *c.memory;
+    let m = c.memory;
     match product {
         Product::Forward => {
-            let out = &mut m.z[z..][..n * o];
-            multiply(
-                [n, o, i],
-                &m.acts[x..],
-                Strides::row_major(i),
-                &m.params[w..],
-                Strides::row_major(o),
-                out,
-            );
+            let a = (&m.acts, x, Strides::row_major(i));
+            let b = (&m.params, w, Strides::row_major(o));
+            let [rows, columns] = multiply(c, [n, o, i], a, b, (&m.z, z));
             if !l.is_normalized() {
-                let bias = &m.params[l.b as usize..][..o];
-                for row in out.chunks_exact_mut(o) {
-                    row.iter_mut().zip(bias).for_each(|(z, &b)| *z += b);
+                // SAFETY: nobody writes parameters now.
+                let bias = unsafe { m.params.part(l.b as usize + columns.start, columns.len()) };
+                for row in rows {
+                    // SAFETY: `multiply` gave this part of Z to this thread.
+                    let z = unsafe { m.z.part_mut(z + row * o + columns.start, columns.len()) };
+                    z.iter_mut().zip(bias).for_each(|(z, &b)| *z += b);
                 }
             }
         }
         Product::BackwardInput => {
-            // The layer before stands before this one in memory.
-            let (before, dz) = m.dz.split_at_mut(z);
-            let out = &mut before[c.member.layers[layer - 1].z as usize..][..n * i];
-            multiply([n, i, o], dz, Strides::row_major(o), &m.params[w..], Strides::transposed(o), out);
+            let out = c.member.layers[layer - 1].z as usize;
+            let a = (&m.dz, z, Strides::row_major(o));
+            let b = (&m.params, w, Strides::transposed(o));
+            multiply(c, [n, i, o], a, b, (&m.dz, out));
         }
         Product::BackwardWeight => {
-            let out = &mut m.grads[w..][..i * o];
-            multiply([i, o, n], &m.acts[x..], Strides::transposed(i), &m.dz[z..], Strides::row_major(o), out);
+            let a = (&m.acts, x, Strides::transposed(i));
+            let b = (&m.dz, z, Strides::row_major(o));
+            let rows = c.rank.some_rows(i);
+            multiply_part([rows.clone(), 0..o], [o, n], a, b, (&m.grads, w));
             if c.member.row.l2 != 0.0 {
                 let l2 = R::from_f64(c.member.training.l2);
-                out.iter_mut().zip(&m.params[w..]).for_each(|(g, &w)| *g += l2 * w);
+                let (at, len) = (w + rows.start * o, rows.len() * o);
+                // SAFETY: these rows are this thread's; nobody writes parameters now.
+                let (g, w) = unsafe { (m.grads.part_mut(at, len), m.params.part(at, len)) };
+                g.iter_mut().zip(w).for_each(|(g, &w)| *g += l2 * w);
             }
         }
     }
 }
 
-/// C `[m, n]` (row-major) = A `[m, k]` · B `[k, n]`, cut along the longer side of C into pieces for the cores.
-///
-/// The cut depends on the shape alone, so the result does not depend on the number of cores.
+/// A matrix: where it lies, its first element, its strides.
+type Operand<'a, R> = (&'a Slab<R>, usize, Strides);
+
+/// Computes this thread's part, (rows, columns), of C `[m, n]` (row-major) = A `[m, k]` · B `[k, n]`, where m are the rows
+/// of the batch: its rows, or some of the columns where these are many.
 fn multiply<R: Real>(
+    c: &View<R>,
     [m, n, k]: [usize; 3],
-    a: &[R],
-    a_strides: Strides,
-    b: &[R],
-    b_strides: Strides,
-    c: &mut [R],
-) {
-    assert!(a.len() >= a_strides.extent(m, k) && b.len() >= b_strides.extent(k, n) && c.len() == m * n);
-    let c_strides = Strides::row_major(n);
-    let by_rows = m >= n;
-    let side = if by_rows { m } else { n };
-    let piece = side.div_ceil((m * n * k / PIECE).clamp(1, 16)).next_multiple_of(16);
-    let shared = SharedMut(c.as_mut_ptr());
-    let run = |at: usize| {
-        let len = piece.min(side - at);
-        let (shape, a_at, b_at, c_at) = if by_rows {
-            ([len, n, k], at * a_strides.row, 0, at * c_strides.row)
-        } else {
-            ([m, len, k], 0, at * b_strides.col, at * c_strides.col)
-        };
-        // SAFETY: lengths are asserted above; pieces cover disjoint rows or columns of C, which is borrowed
-        // mutably and overlaps neither A nor B.
-        unsafe {
-            R::gemm(
-                shape,
-                a.as_ptr().add(a_at),
-                a_strides,
-                b.as_ptr().add(b_at),
-                b_strides,
-                shared.get().add(c_at),
-                c_strides,
-            )
-        }
+    a: Operand<R>,
+    b: Operand<R>,
+    out: (&Slab<R>, usize),
+) -> [Range<usize>; 2] {
+    let part = match n >= WIDE && n > m {
+        true => [0..m, c.rank.share(n, LINE)],
+        false => [c.rank.some_rows(m), 0..n],
     };
-    match side <= piece {
-        true => run(0),
-        false => (0..side.div_ceil(piece)).into_par_iter().for_each(|p| run(p * piece)),
-    }
+    multiply_part(part.clone(), [n, k], a, b, out);
+    part
 }
 
-/// A pointer that pieces of one product share, each writing its own part.
-struct SharedMut<R>(*mut R);
-// SAFETY: `multiply` hands disjoint parts to the threads.
-unsafe impl<R: Send> Sync for SharedMut<R> {}
-impl<R> SharedMut<R> {
-    fn get(&self) -> *mut R {
-        self.0
+/// Computes a part of C. Each element is the same sum, wherever the cut is: the library's order of sums depends on the
+/// shape only where there are more than [`DEPTH`] terms, or one row or column, of which nobody is given a part
+/// (`Rank::some_rows`).
+fn multiply_part<R: Real>(
+    [rows, columns]: [Range<usize>; 2],
+    [n, k]: [usize; 2],
+    (a, a_at, a_strides): Operand<R>,
+    (b, b_at, b_strides): Operand<R>,
+    (out, out_at): (&Slab<R>, usize),
+) {
+    if rows.is_empty() || columns.is_empty() {
+        return;
+    }
+    let strides = Strides::row_major(n);
+    let (a, a_len) = a.pointer(a_at + rows.start * a_strides.row);
+    let (b, b_len) = b.pointer(b_at + columns.start * b_strides.col);
+    let (out, out_len) = out.pointer(out_at + rows.start * n + columns.start);
+    let (m, n) = (rows.len(), columns.len());
+    assert!(a_len >= a_strides.extent(m, k) && b_len >= b_strides.extent(k, n));
+    assert!(out_len >= strides.extent(m, n));
+    let pieces = k.div_ceil(DEPTH);
+    for piece in 0..pieces {
+        let (from, to) = (k * piece / pieces, k * (piece + 1) / pieces);
+        let (a, b) = (a.wrapping_add(from * a_strides.col), b.wrapping_add(from * b_strides.row));
+        // SAFETY: the extents are asserted; the threads' parts of C are disjoint and overlap neither A nor B, which nobody
+        // writes now: where C lies in A's slab, it is the part of another layer.
+        unsafe { R::gemm([m, n, to - from], a, a_strides, b, b_strides, out, strides, piece > 0) };
     }
 }

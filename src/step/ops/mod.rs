@@ -1,4 +1,4 @@
-//! Each operation: what it computes, its grid on the GPU, its twin on the CPU.
+//! Each operation: what it computes, its twin on the CPU.
 
 pub mod activation;
 pub mod batch_norm;
@@ -12,39 +12,48 @@ pub mod matmul;
 pub mod record;
 pub mod update;
 
-use super::memory::Context;
+use super::memory::{Context, Slabs, View};
 use super::real::{Kernel, Real, vectorised};
+use super::team::Rank;
 use super::{Layers, Op};
 
 /// Runs one operation on one member.
 pub fn run<R: Real>(op: Op, context: &mut Context<R>) {
-    if context.rows() == 0 {
+    let slabs = Slabs::new(context.memory);
+    let Context { member, step, table, .. } = *context;
+    run_part(op, &View { member, step, table, memory: &slabs, rank: Rank::ALONE });
+    slabs.note(context.memory);
+}
+
+/// Runs one thread's part of an operation. All threads of its team must run it, and have done with the one before it.
+pub fn run_part<R: Real>(op: Op, view: &View<R>) {
+    if view.rows() == 0 {
         return;
     }
-    let layers = context.member.layers.len();
+    let layers = view.member.layers.len();
     match op {
         Op::Matmul { product, layer: Layers::One(layer) } if layer < layers => {
-            matmul::cpu(context, product, layer)
+            matmul::cpu(view, product, layer)
         }
         Op::Matmul { layer: Layers::One(_), .. } => {}
         Op::Matmul { product, layer: Layers::All } => {
-            (0..layers).for_each(|layer| matmul::cpu(context, product, layer))
+            (0..layers).for_each(|layer| matmul::cpu(view, product, layer))
         }
-        Op::Record { kind } => record::cpu(context, kind),
-        Op::Update => update::cpu(context),
+        Op::Record { kind } => record::cpu(view, kind),
         Op::Gather
         | Op::BatchNorm { .. }
         | Op::BatchNormInference { .. }
         | Op::Loss
         | Op::BatchNormBackward { .. }
-        | Op::GradNorm => vectorised(Elementwise { op, context }),
+        | Op::GradNorm
+        | Op::Update => vectorised(Elementwise { op, view }),
     }
 }
 
 /// The operations that are loops over elements.
 struct Elementwise<'a, 'b, R> {
     op: Op,
-    context: &'a mut Context<'b, R>,
+    view: &'a View<'b, R>,
 }
 
 impl<R: Real> Kernel for Elementwise<'_, '_, R> {
@@ -52,21 +61,20 @@ impl<R: Real> Kernel for Elementwise<'_, '_, R> {
 
     #[inline(always)]
     fn call(self) {
-        let Elementwise { op, context } = self;
-        let layers = context.member.layers.len();
+        let Elementwise { op, view } = self;
+        let layers = view.member.layers.len();
         match op {
-            Op::Gather => gather::cpu(context),
-            Op::BatchNorm { layer } if layer + 1 < layers => batch_norm::cpu(context, layer),
-            Op::BatchNormInference { layer } if layer + 1 < layers => {
-                batch_norm_inference::cpu(context, layer)
-            }
-            Op::Loss => loss::cpu(context),
-            Op::BatchNormBackward { layer } if layer < layers => batch_norm_backward::cpu(context, layer),
-            Op::GradNorm => grad_norm::cpu(context),
+            Op::Gather => gather::cpu(view),
+            Op::BatchNorm { layer } if layer + 1 < layers => batch_norm::cpu(view, layer),
+            Op::BatchNormInference { layer } if layer + 1 < layers => batch_norm_inference::cpu(view, layer),
+            Op::Loss => loss::cpu(view),
+            Op::BatchNormBackward { layer } if layer < layers => batch_norm_backward::cpu(view, layer),
+            Op::GradNorm => grad_norm::cpu(view),
+            Op::Update => update::cpu(view),
             // Layers that the member does not have.
             Op::BatchNorm { .. } | Op::BatchNormInference { .. } | Op::BatchNormBackward { .. } => {}
-            // Not loops over elements: `run` has done them.
-            Op::Matmul { .. } | Op::Record { .. } | Op::Update => {}
+            // Not loops over elements: `run_part` has done them.
+            Op::Matmul { .. } | Op::Record { .. } => {}
         }
     }
 }

@@ -6,30 +6,37 @@
 
 use crate::population::tables::Record;
 use crate::step::StepKind;
-use crate::step::memory::Context;
+use crate::step::memory::View;
 use crate::step::real::Real;
 
-pub fn cpu<R: Real>(c: &mut Context<R>, kind: StepKind) {
-    let rows = c.rows();
+pub fn cpu<R: Real>(c: &View<R>, kind: StepKind) {
+    if !c.rank.is_first() {
+        return;
+    }
+    let (rows, m) = (c.rows(), c.memory);
     let (mut loss, mut hits) = (R::ZERO, R::ZERO);
-    for pair in c.memory.row_loss[..2 * rows].chunks_exact(2) {
+    // SAFETY: the first thread alone does this operation.
+    for pair in unsafe { m.row_loss.part(0, 2 * rows) }.chunks_exact(2) {
         loss += pair[0];
         hits += pair[1];
     }
     let mut norm = R::ZERO;
     if kind == StepKind::Train {
         let mut squares = R::ZERO;
-        c.memory.partials.iter().for_each(|&p| squares += p);
+        // SAFETY: as above.
+        unsafe { m.partials.part(0, c.member.blocks.len()) }.iter().for_each(|&p| squares += p);
         norm = squares.sqrt();
         c.check(norm.is_finite());
         let limit = R::from_f64(c.member.training.clip_norm.unwrap_or(0.0));
         let scale = limit / (norm + R::from_f64(1e-6));
-        c.memory.scale = if limit > R::ZERO && scale < R::ONE { scale } else { R::ONE };
+        let scale = if limit > R::ZERO && scale < R::ONE { scale } else { R::ONE };
+        // SAFETY: as above.
+        unsafe { m.scale.part_mut(0, 1)[0] = scale };
     }
     // What the optimiser made of this step shows in the next: see `update`.
-    let bad = c.memory.first_bad;
+    let bad = m.first_bad();
     let first_bad = if kind == StepKind::Train && bad > c.step.step { Record::FINITE } else { bad };
-    c.memory.record = Record {
+    let record = Record {
         loss: loss.to_f32(),
         hits: hits.to_f32() as u32,
         grad_norm: norm.to_f32(),
@@ -39,4 +46,6 @@ pub fn cpu<R: Real>(c: &mut Context<R>, kind: StepKind) {
         nonce: c.step.nonce,
         _pad: 0,
     };
+    // SAFETY: as above.
+    unsafe { m.record.part_mut(0, 1)[0] = record };
 }

@@ -1,13 +1,11 @@
 //! The optimisers. Twin of `shaders/update.wgsl`; [`crate::spec::Optimizer`] has the sources.
 
-use crate::population::Chunk;
+use std::ops::Range;
+
 use crate::population::tables::{ChunkKind, StepRow};
 use crate::spec::Optimizer;
-use crate::step::memory::Context;
-use crate::step::real::{Kernel, Real, vectorised};
-
-/// Chunks that one core updates at a time.
-const PIECE: usize = 32;
+use crate::step::memory::View;
+use crate::step::real::Real;
 
 /// What is the same for all parameters of a member in one step.
 struct Rates<R> {
@@ -17,78 +15,52 @@ struct Rates<R> {
     correction2: R,
     /// 1 - lr · weight decay
     keep: R,
+    /// Of the gradients, by clipping.
     scale: R,
 }
 
-pub fn cpu<R: Real>(c: &mut Context<R>) {
-    let StepRow { lr, correction1, correction2, keep, .. } = c.step;
-    let rates = Rates {
-        optimizer: c.member.training.optimizer,
-        lr: R::from_f32(lr),
-        correction1: R::from_f32(correction1),
-        correction2: R::from_f32(correction2),
-        keep: R::from_f32(keep),
-        scale: c.memory.scale,
-    };
-    let m = &mut *c.memory;
-    let finite = chunks(&rates, &c.member.chunks, 0, &mut m.params, &mut m.moments, &m.grads);
-    if !finite {
-        // Those who may run before what reports of this step (`shaders/descent.wgsl`) are to report alike.
-        c.memory.first_bad = c.memory.first_bad.min(c.step.step + 1);
-    }
-}
-
-/// Updates chunks, which lie in slices that start at parameter `first`; halves go to other cores.
-fn chunks<R: Real>(
-    rates: &Rates<R>,
-    todo: &[Chunk],
-    first: usize,
-    params: &mut [R],
-    moments: &mut [R],
-    grads: &[R],
-) -> bool {
-    if todo.len() <= PIECE {
-        return vectorised(Piece { rates, todo, first, params, moments, grads });
-    }
-    let (left, right) = todo.split_at(todo.len() / 2);
-    let at = right[0].start;
-    let (params, params_right) = params.split_at_mut(at - first);
-    let (moments, moments_right) = moments.split_at_mut(2 * (at - first));
-    let (grads, grads_right) = grads.split_at(at - first);
-    let (a, b) = rayon::join(
-        || chunks(rates, left, first, params, moments, grads),
-        || chunks(rates, right, at, params_right, moments_right, grads_right),
-    );
-    a & b
-}
-
-/// Chunks that are updated one after the other.
-struct Piece<'a, R> {
-    rates: &'a Rates<R>,
-    todo: &'a [Chunk],
-    first: usize,
-    params: &'a mut [R],
-    moments: &'a mut [R],
-    grads: &'a [R],
-}
-
-impl<R: Real> Kernel for Piece<'_, R> {
-    type Output = bool;
-
-    #[inline(always)]
-    fn call(self) -> bool {
-        let Piece { rates, todo, first, params, moments, grads } = self;
-        let mut finite = true;
-        for chunk in todo {
-            let (from, to) = (chunk.start - first, chunk.start - first + chunk.len);
-            let params = &mut params[from..to];
-            if chunk.kind == ChunkKind::Weight && rates.keep != R::ONE {
-                params.iter_mut().for_each(|w| *w *= rates.keep);
-            }
-            finite &= update(rates, params, &mut moments[2 * from..2 * to], &grads[from..to]);
+impl<R: Real> Rates<R> {
+    fn new(c: &View<R>, scale: R) -> Rates<R> {
+        let StepRow { lr, correction1, correction2, keep, .. } = c.step;
+        Rates {
+            optimizer: c.member.training.optimizer,
+            lr: R::from_f32(lr),
+            correction1: R::from_f32(correction1),
+            correction2: R::from_f32(correction2),
+            keep: R::from_f32(keep),
+            scale,
         }
-        finite
     }
+}
+
+#[inline(always)]
+pub fn cpu<R: Real>(c: &View<R>) {
+    // SAFETY: nobody writes it now.
+    let rates = Rates::new(c, unsafe { c.memory.scale.part(0, 1)[0] });
+    let mut finite = true;
+    for l in &c.member.layers {
+        // The rows whose gradients this thread has worked out.
+        let (w, o, rows) = (l.w as usize, l.outputs as usize, c.rank.some_rows(l.inputs as usize));
+        finite &= run(c, &rates, ChunkKind::Weight, w + rows.start * o..w + rows.end * o);
+    }
+    for chunk in c.member.chunks.iter().filter(|chunk| chunk.kind != ChunkKind::Weight && c.rank.is_first()) {
+        finite &= run(c, &rates, chunk.kind, chunk.start..chunk.start + chunk.len);
+    }
+    // Those who may run before what reports of this step (`shaders/descent.wgsl`) are to report alike.
+    c.check_at(finite, c.step.step + 1);
+}
+
+/// Updates this thread's parameters `which`, all of one kind; whether all that was read and written is finite.
+#[inline(always)]
+fn run<R: Real>(c: &View<R>, rates: &Rates<R>, kind: ChunkKind, which: Range<usize>) -> bool {
+    let (m, at, len) = (c.memory, which.start, which.len());
+    // SAFETY: these parameters are this thread's.
+    let (params, moments, grads) =
+        unsafe { (m.params.part_mut(at, len), m.moments.part_mut(2 * at, 2 * len), m.grads.part(at, len)) };
+    if kind == ChunkKind::Weight && rates.keep != R::ONE {
+        params.iter_mut().for_each(|w| *w *= rates.keep);
+    }
+    update(rates, params, moments, grads)
 }
 
 /// Updates a run of parameters; whether all that was read and written is finite.

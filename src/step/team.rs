@@ -1,0 +1,230 @@
+//! Threads that work on one member together: in each operation they write disjoint parts of its memory, and they meet
+//! wherever one needs what another has written.
+//!
+//! What is a sum over rows of a batch is a tree of sums: of the rows of each of [`BLOCKS`] blocks in order, then of
+//! neighbouring blocks, two by two. Each thread adds up a branch of the tree, its blocks, and then all of them the branches:
+//! whoever works them out, the bits are the same.
+
+use std::hint::spin_loop;
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+/// Multiply-adds of a step for which one more thread is worth its while.
+const WORTH: f64 = 1e6;
+/// Looks at the others before a thread lets something else run.
+const PATIENCE: usize = 1 << 12;
+
+/// Sums that a sum over the rows of a batch is made of.
+pub const BLOCKS: usize = 16;
+
+/// Rows for each thread below which a batch is not shared.
+const FEW: usize = 4;
+
+/// The rows of block `block` of a batch of `rows`.
+#[inline(always)]
+pub fn block(rows: usize, block: usize) -> Range<usize> {
+    rows * block / BLOCKS..rows * (block + 1) / BLOCKS
+}
+
+/// One of the threads of a team.
+#[derive(Clone, Copy)]
+pub struct Rank<'a> {
+    rank: usize,
+    of: usize,
+    meeting: Option<&'a Meeting>,
+}
+
+impl<'a> Rank<'a> {
+    /// Nobody else.
+    pub const ALONE: Rank<'static> = Rank { rank: 0, of: 1, meeting: None };
+
+    /// Thread `rank` of a team.
+    pub fn new(rank: usize, meeting: &'a Meeting) -> Rank<'a> {
+        Rank { rank, of: meeting.of, meeting: Some(meeting) }
+    }
+    /// Whether it does what one does for all.
+    #[inline(always)]
+    pub fn is_first(self) -> bool {
+        self.rank == 0
+    }
+    /// This thread's part of `len` things, which go by `grain`.
+    #[inline(always)]
+    pub fn share(self, len: usize, grain: usize) -> Range<usize> {
+        let grains = len.div_ceil(grain);
+        let end = |rank: usize| (grains * rank / self.of * grain).min(len);
+        end(self.rank)..end(self.rank + 1)
+    }
+    /// Blocks of a batch of `rows` that a thread has, if it has any: a power of two, so that they are a branch of the tree;
+    /// all, if the rows are too few to be shared.
+    #[inline(always)]
+    pub fn branch(self, rows: usize) -> usize {
+        let threads = self.of.min(BLOCKS).min(rows / FEW).max(1);
+        BLOCKS >> threads.ilog2()
+    }
+    /// This thread's blocks.
+    #[inline(always)]
+    pub fn blocks(self, rows: usize) -> Range<usize> {
+        let branch = self.branch(rows);
+        (self.rank * branch).min(BLOCKS)..((self.rank + 1) * branch).min(BLOCKS)
+    }
+    /// The rows of this thread's blocks.
+    #[inline(always)]
+    pub fn rows(self, rows: usize) -> Range<usize> {
+        let blocks = self.blocks(rows);
+        rows * blocks.start / BLOCKS..rows * blocks.end / BLOCKS
+    }
+    /// This thread's rows of a product: none, or at least two where there are two.
+    #[inline(always)]
+    pub fn some_rows(self, rows: usize) -> Range<usize> {
+        if rows >= FEW * self.of {
+            return rows * self.rank / self.of..rows * (self.rank + 1) / self.of;
+        }
+        if self.is_first() { 0..rows } else { rows..rows }
+    }
+    /// Waits until all have come so far.
+    #[inline(always)]
+    pub fn meet(self) {
+        if let Some(meeting) = self.meeting {
+            meeting.wait();
+        }
+    }
+}
+
+/// Pairs of blocks, (left, right), whose sums are added up, in order, where sums of `from` blocks each stand at every
+/// `from`-th of `blocks`: after them the sum of all stands at the first.
+#[inline(always)]
+pub fn tree(blocks: Range<usize>, from: usize) -> impl Iterator<Item = (usize, usize)> {
+    let levels = from.ilog2()..blocks.len().max(from).ilog2();
+    levels.flat_map(move |level| {
+        blocks.clone().step_by(2 << level).map(move |left| (left, left + (1 << level)))
+    })
+}
+
+/// How many of `threads` work on each of `members` members, whose step is `work` multiply-adds: one where there are
+/// members enough.
+pub fn size(threads: usize, members: usize, work: f64) -> usize {
+    (threads / members.max(1)).min((work / WORTH) as usize).max(1)
+}
+
+/// The threads of the process can be a team, or teams, once at a time: they wait for each other.
+pub fn hold() -> MutexGuard<'static, ()> {
+    static TEAMS: Mutex<()> = Mutex::new(());
+    TEAMS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Where the threads of a team meet. They look instead of sleeping: an operation lasts microseconds.
+pub struct Meeting {
+    of: usize,
+    come: AtomicUsize,
+    round: AtomicUsize,
+    broken: AtomicBool,
+}
+
+impl Meeting {
+    pub fn new(of: usize) -> Meeting {
+        Meeting { of, come: AtomicUsize::new(0), round: AtomicUsize::new(0), broken: AtomicBool::new(false) }
+    }
+
+    /// Waits until all have come.
+    ///
+    /// # Panics
+    /// If one of them has panicked and will not come.
+    pub fn wait(&self) {
+        if self.of == 1 {
+            return;
+        }
+        let round = self.round.load(Ordering::Relaxed);
+        if self.come.fetch_add(1, Ordering::AcqRel) + 1 == self.of {
+            self.come.store(0, Ordering::Relaxed);
+            self.round.store(round + 1, Ordering::Release);
+            return;
+        }
+        let mut looks = 0;
+        while self.round.load(Ordering::Acquire) == round {
+            assert!(!self.broken.load(Ordering::Relaxed), "another thread of the team has panicked");
+            looks += 1;
+            if looks < PATIENCE { spin_loop() } else { thread::yield_now() }
+        }
+    }
+
+    /// What tells the others if this thread panics.
+    pub fn attend(&self) -> impl Drop + '_ {
+        struct Attendance<'a>(&'a AtomicBool);
+        impl Drop for Attendance<'_> {
+            fn drop(&mut self) {
+                if thread::panicking() {
+                    self.0.store(true, Ordering::Relaxed);
+                }
+            }
+        }
+        Attendance(&self.broken)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    #[test]
+    fn nobody_leaves_before_all_have_come() {
+        let (meeting, count) = (Meeting::new(3), AtomicUsize::new(0));
+        thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    for round in 1..2000 {
+                        count.fetch_add(1, Ordering::Relaxed);
+                        meeting.wait();
+                        assert_eq!(count.load(Ordering::Relaxed), 3 * round);
+                        meeting.wait();
+                    }
+                });
+            }
+        });
+    }
+
+    #[test]
+    fn who_waits_for_one_that_panicked_panics_too() {
+        let meeting = Meeting::new(2);
+        thread::scope(|scope| {
+            let other = scope.spawn(|| {
+                let _attendance = meeting.attend();
+                let fails = || panic!("on purpose");
+                fails()
+            });
+            let waited = catch_unwind(AssertUnwindSafe(|| meeting.wait()));
+            assert!(waited.is_err() && other.join().is_err());
+        });
+    }
+
+    #[test]
+    fn the_tree_of_sums_is_the_same_for_every_team() {
+        let sorted = |mut pairs: Vec<(usize, usize)>| {
+            pairs.sort();
+            pairs
+        };
+        for of in 1..20 {
+            for rows in [2, 16, 40, 61, 200] {
+                let rank = |rank| Rank { rank, of, meeting: None };
+                let branch = rank(0).branch(rows);
+                let mut blocks: Vec<usize> = (0..of).flat_map(|r| rank(r).blocks(rows)).collect();
+                blocks.sort();
+                assert!(blocks.into_iter().eq(0..BLOCKS), "{of} threads, {rows} rows");
+                let own = (0..of).flat_map(|r| tree(rank(r).blocks(rows), 1));
+                let all = own.chain(tree(0..BLOCKS, branch)).collect();
+                assert_eq!(sorted(all), sorted(tree(0..BLOCKS, 1).collect()), "{of} threads, {rows} rows");
+            }
+        }
+        assert_eq!(tree(0..4, 1).collect::<Vec<_>>(), [(0, 1), (2, 3), (0, 2)]);
+    }
+
+    #[test]
+    fn few_members_get_many_threads_if_they_have_work() {
+        assert_eq!(size(16, 4, 1e9), 4);
+        assert_eq!(size(16, 17, 1e9), 1);
+        assert_eq!(size(16, 1, 3.5e6), 3);
+        assert_eq!(size(2, 1, 1e3), 1);
+    }
+}
