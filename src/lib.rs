@@ -1,5 +1,6 @@
 //! bngpu trains batch-normalised neural networks, many at once, on any GPU or natively on the CPU.
 
+pub mod bench;
 pub mod cli;
 pub mod data;
 pub mod engine;

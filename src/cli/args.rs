@@ -40,6 +40,8 @@ pub enum Command {
     Merge(MergeArgs),
     /// List the adapters, and what `auto` would take and why
     Devices(DevicesArgs),
+    /// Measure how fast this machine trains
+    Bench(BenchArgs),
     /// Print shell completions
     Completions(CompletionsArgs),
 }
@@ -211,6 +213,34 @@ pub struct DevicesArgs {
     /// Only this device: an index or a part of a name [default: all]
     #[arg(long, value_name = "DEVICE")]
     pub device: Option<String>,
+    #[command(flatten)]
+    pub reporting: ReportingArgs,
+}
+
+/// `bngpu bench`.
+#[derive(Args, Clone, Debug)]
+pub struct BenchArgs {
+    /// auto, gpu, cpu, or an index or a part of a name as `bngpu devices` prints it
+    #[arg(long, value_name = "DEVICE", default_value = "auto")]
+    pub device: String,
+    /// Networks: a 784-100-100-100-10, b 784-512-512-10, c 784-2048-2048-10
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "a,b,c")]
+    pub case: Vec<String>,
+    /// Models that train at once [default: 1,8,64 of a, 1,8 of b, 1 of c]
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    pub models: Vec<usize>,
+    /// Seconds for each measurement
+    #[arg(long, value_name = "SECONDS", default_value_t = 1.0)]
+    pub seconds: f64,
+    /// Steps alone: neither the operations of a step nor steps without batch normalisation
+    #[arg(long)]
+    pub brief: bool,
+    /// What `bench --json` has printed before: each line is compared with it, and slower ones are an error
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub baseline: Option<PathBuf>,
+    /// How many times as long as in the baseline a line may take
+    #[arg(long, value_name = "RATIO", default_value_t = 1.5, requires = "baseline")]
+    pub tolerance: f64,
     #[command(flatten)]
     pub reporting: ReportingArgs,
 }

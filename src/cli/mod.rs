@@ -16,8 +16,9 @@ use clap::{CommandFactory, FromArgMatches};
 use clap_complete::Shell;
 
 pub use args::{
-    Cli, Command, CommonArgs, CompletionsArgs, DevicesArgs, EvalArgs, LrFindArgs, MergeArgs, PredictArgs,
-    ReportArgs, ReportingArgs, ReproArgs, ResumeArgs, SplitArg, SweepArgs, TrainArgs, WeightsArg,
+    BenchArgs, Cli, Command, CommonArgs, CompletionsArgs, DevicesArgs, EvalArgs, LrFindArgs, MergeArgs,
+    PredictArgs, ReportArgs, ReportingArgs, ReproArgs, ResumeArgs, SplitArg, SweepArgs, TrainArgs,
+    WeightsArg,
 };
 pub use exit::Exit;
 

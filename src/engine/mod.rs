@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use crate::bench::Ceilings;
 use crate::population::tables::{Record, StepRow};
 use crate::population::{Buffer, Member, Population};
 use crate::step::{Op, StepKind};
@@ -36,6 +37,9 @@ pub enum EngineError {
     /// The population cannot run on this device at all.
     #[error("{device} cannot run this model: {what}")]
     Unsupported { device: String, what: String },
+    /// Results are not what they must be.
+    #[error("{device} computes wrong results: {what}; `bngpu devices --self-test` tells which kernel")]
+    Wrong { device: String, what: String },
     /// A shader or pipeline was refused.
     #[error("{device} refused {what}: {reason}")]
     Refused { device: String, what: String, reason: String },
@@ -44,7 +48,10 @@ pub enum EngineError {
 impl EngineError {
     /// Whether a rebuilt engine may go on where this one stopped.
     pub fn is_transient(&self) -> bool {
-        !matches!(self, EngineError::Unsupported { .. } | EngineError::Refused { .. })
+        !matches!(
+            self,
+            EngineError::Unsupported { .. } | EngineError::Refused { .. } | EngineError::Wrong { .. }
+        )
     }
 }
 
@@ -92,6 +99,17 @@ pub trait Engine {
 
     /// Runs one operation of one step (`[K]`) on what stands in memory: for tests of single operations.
     fn run_op(&mut self, op: Op, steps: &[StepRow]) -> Result<(), EngineError>;
+
+    /// What it can do at most; zeros of an engine that cannot tell.
+    fn ceilings(&mut self) -> Result<Ceilings, EngineError> {
+        Ok(Ceilings::default())
+    }
+
+    /// Seconds of each part of a training step, (operations that run together, seconds), measured for about `seconds` on
+    /// steps like `steps` (`[K]`); nothing of an engine that cannot tell.
+    fn profile(&mut self, _steps: &[StepRow], _seconds: f64) -> Result<Vec<(Vec<Op>, f64)>, EngineError> {
+        Ok(Vec::new())
+    }
 
     /// Goes on with `population`: the present one, but for the members of `slots`, which have come or gone. Those that
     /// have come are initialised as by [`Engine::initialize`]; nothing of the others is touched.

@@ -23,6 +23,16 @@ pub enum Values {
     Floats(Vec<f32>),
 }
 
+impl Values {
+    /// Bytes of one.
+    pub fn size(&self) -> usize {
+        match self {
+            Values::Bytes { .. } => 1,
+            Values::Floats(_) => 4,
+        }
+    }
+}
+
 /// The data of a population: training rows first, then validation, then test.
 #[derive(Clone, Debug)]
 pub struct Table {

@@ -26,6 +26,8 @@ pub enum Failure {
         "{0} of {1} kernels do not agree with the CPU reference on this device; use another device or driver"
     )]
     SelfTest(usize, usize),
+    #[error("{0} of {1} measurements took more than {2} times as long as in the baseline")]
+    Slower(usize, usize, f64),
     #[error(transparent)]
     Train(Box<TrainError>),
     #[error(transparent)]

@@ -1,5 +1,6 @@
 //! What the commands do, one file a command.
 
+mod bench;
 mod completions;
 mod devices;
 mod eval;
@@ -51,6 +52,7 @@ pub fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Report(args) => report::run(args),
         Command::Merge(args) => merge::run(args),
         Command::Devices(args) => devices::run(args),
+        Command::Bench(args) => bench::run(args),
         Command::Completions(args) => completions::run(args),
     }
 }

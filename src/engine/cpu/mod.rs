@@ -3,6 +3,7 @@
 //! Members share nothing, so each runs all the steps of a call by itself. Where there are fewer of them than cores, a team of
 //! threads works on each.
 
+mod ceilings;
 mod room;
 
 use std::ops::Range;
@@ -13,6 +14,7 @@ use rayon::prelude::*;
 use serde_json::json;
 
 use super::{Engine, EngineError, EngineInfo, Pacer};
+use crate::bench::Ceilings;
 use crate::population::tables::{Record, StepRow};
 use crate::population::{Buffer, Member, Population};
 use crate::step::memory::{Context, Memory, Slabs, Table, View};
@@ -77,6 +79,58 @@ impl<R: Real> CpuEngine<R> {
     pub fn memory_mut(&mut self, member: usize) -> &mut Memory<R> {
         &mut self.memory[member]
     }
+
+    /// Runs steps, and gives, if `timed`, the seconds of each operation in a step of the first member's first thread.
+    fn run_timed(&mut self, kind: StepKind, steps: &[StepRow], timed: bool) -> (Vec<Record>, Vec<f64>) {
+        let start = Instant::now();
+        let k = self.members();
+        if steps.is_empty() {
+            return (Vec::new(), Vec::new());
+        }
+        assert!(steps.len().is_multiple_of(k), "{} rows of steps for {k} members", steps.len());
+        let plan = &self.plans[kind as usize];
+        let threads = rayon::current_num_threads();
+        let is_active = |slot: usize| (0..steps.len() / k).any(|s| steps[s * k + slot].rows > 0);
+        let active: Vec<usize> = (0..k).filter(|&slot| is_active(slot)).collect();
+        let work = |&slot: &usize| self.population.members[slot].work();
+        let size = team::size(threads, active.len(), active.iter().map(work).fold(0.0, f64::max));
+        let jobs: Vec<Job<R>> = active
+            .iter()
+            .map(|&slot| Job {
+                member: &self.population.members[slot],
+                table: &self.table,
+                slabs: Slabs::new(&mut self.memory[slot]),
+                steps: steps.iter().skip(slot).step_by(k).copied().collect(),
+                meeting: Meeting::new(size),
+                timed,
+                done: Mutex::default(),
+            })
+            .collect();
+        if size == 1 {
+            jobs.par_iter().for_each(|job| job.work(plan, 0));
+        } else {
+            let _teams = team::hold();
+            rayon::broadcast(|thread| {
+                // There are at least `size` threads for each job.
+                if let Some(job) = jobs.get(thread.index() / size) {
+                    job.work(plan, thread.index() % size);
+                }
+            });
+        }
+        let (mut records, mut times) = (vec![Record::default(); steps.len()], Vec::new());
+        let done: Vec<_> = jobs.into_iter().map(|job| (job.slabs, job.done)).collect();
+        for (slot, (slabs, own)) in active.into_iter().zip(done) {
+            slabs.note(&mut self.memory[slot]);
+            let (own, of_ops) = own.into_inner().unwrap_or_else(PoisonError::into_inner);
+            if times.is_empty() {
+                times = of_ops;
+            }
+            records.iter_mut().skip(slot).step_by(k).zip(own).for_each(|(to, record)| *to = record);
+        }
+        let work = self.population.work(|slot| steps[slot].rows > 0);
+        self.pacers[kind as usize].learn(steps.len() / k, work, start.elapsed().as_secs_f64());
+        (records, times)
+    }
 }
 
 impl<R: Real> Engine for CpuEngine<R> {
@@ -94,51 +148,27 @@ impl<R: Real> Engine for CpuEngine<R> {
         Ok(())
     }
 
-    fn run(&mut self, kind: StepKind, steps: &[StepRow]) -> Result<Vec<Record>, EngineError> {
+    fn ceilings(&mut self) -> Result<Ceilings, EngineError> {
+        Ok(ceilings::measure())
+    }
+
+    fn profile(&mut self, steps: &[StepRow], seconds: f64) -> Result<Vec<(Vec<Op>, f64)>, EngineError> {
+        let plan = self.plans[StepKind::Train as usize].clone();
+        let mut times = vec![Vec::new(); plan.len()];
         let start = Instant::now();
-        let k = self.members();
-        if steps.is_empty() {
-            return Ok(Vec::new());
+        while times.iter().any(|of: &Vec<f64>| of.len() < 3) || start.elapsed().as_secs_f64() < seconds {
+            let (_, step) = self.run_timed(StepKind::Train, &steps.repeat(self.pace(StepKind::Train)), true);
+            times.iter_mut().zip(step).for_each(|(times, time)| times.push(time));
         }
-        assert!(steps.len().is_multiple_of(k), "{} rows of steps for {k} members", steps.len());
-        let plan = &self.plans[kind as usize];
-        let threads = rayon::current_num_threads();
-        let is_active = |slot: usize| (0..steps.len() / k).any(|s| steps[s * k + slot].rows > 0);
-        let active: Vec<usize> = (0..k).filter(|&slot| is_active(slot)).collect();
-        let work = |&slot: &usize| self.population.members[slot].work();
-        let size = team::size(threads, active.len(), active.iter().map(work).fold(0.0, f64::max));
-        let jobs: Vec<Job<R>> = active
-            .iter()
-            .map(|&slot| Job {
-                member: &self.population.members[slot],
-                table: &self.table,
-                slabs: Slabs::new(&mut self.memory[slot]),
-                steps: steps.iter().skip(slot).step_by(k).copied().collect(),
-                meeting: Meeting::new(size),
-                records: Mutex::default(),
-            })
-            .collect();
-        if size == 1 {
-            jobs.par_iter().for_each(|job| job.work(plan, 0));
-        } else {
-            let _teams = team::hold();
-            rayon::broadcast(|thread| {
-                // There are at least `size` threads for each job.
-                if let Some(job) = jobs.get(thread.index() / size) {
-                    job.work(plan, thread.index() % size);
-                }
-            });
-        }
-        let mut records = vec![Record::default(); steps.len()];
-        let done: Vec<_> = jobs.into_iter().map(|job| (job.slabs, job.records)).collect();
-        for (slot, (slabs, own)) in active.into_iter().zip(done) {
-            slabs.note(&mut self.memory[slot]);
-            let own = own.into_inner().unwrap_or_else(PoisonError::into_inner);
-            records.iter_mut().skip(slot).step_by(k).zip(own).for_each(|(to, record)| *to = record);
-        }
-        let work = self.population.work(|slot| steps[slot].rows > 0);
-        self.pacers[kind as usize].learn(steps.len() / k, work, start.elapsed().as_secs_f64());
-        Ok(records)
+        let median = |mut times: Vec<f64>| {
+            times.sort_by(f64::total_cmp);
+            times[times.len() / 2]
+        };
+        Ok(plan.into_iter().zip(times).map(|(op, times)| (vec![op], median(times))).collect())
+    }
+
+    fn run(&mut self, kind: StepKind, steps: &[StepRow]) -> Result<Vec<Record>, EngineError> {
+        Ok(self.run_timed(kind, steps, false).0)
     }
 
     fn pace(&self, kind: StepKind) -> usize {
@@ -211,7 +241,10 @@ struct Job<'a, R> {
     slabs: Slabs<R>,
     steps: Vec<StepRow>,
     meeting: Meeting,
-    records: Mutex<Vec<Record>>,
+    /// Whether anybody asks for the seconds of operations.
+    timed: bool,
+    /// Its records, and the seconds of each operation.
+    done: Mutex<(Vec<Record>, Vec<f64>)>,
 }
 
 impl<R: Real> Job<'_, R> {
@@ -220,18 +253,26 @@ impl<R: Real> Job<'_, R> {
         let _attendance = self.meeting.attend();
         let rank = Rank::new(rank, &self.meeting);
         let mut records = Vec::with_capacity(self.steps.len());
+        let mut times = vec![0.0; plan.len()];
         for &step in &self.steps {
             let view = View { member: self.member, step, table: self.table, memory: &self.slabs, rank };
-            for &op in plan {
+            let mut before = Instant::now();
+            for (&op, time) in plan.iter().zip(&mut times) {
                 ops::run_part(op, &view);
                 self.meeting.wait();
+                if !self.timed {
+                    continue;
+                }
+                let now = Instant::now();
+                *time += (now - before).as_secs_f64() / self.steps.len() as f64;
+                before = now;
             }
             // SAFETY: nobody writes it before the next step's `Record`.
             let record = unsafe { self.slabs.record.part(0, 1)[0] };
             records.push(if step.rows > 0 { record } else { Record::default() });
         }
         if rank.is_first() {
-            *self.records.lock().unwrap_or_else(PoisonError::into_inner) = records;
+            *self.done.lock().unwrap_or_else(PoisonError::into_inner) = (records, times);
         }
     }
 }

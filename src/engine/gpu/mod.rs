@@ -5,6 +5,7 @@
 //! go change what stands in the tables and in the work lists, whose places were reserved: nothing else.
 
 pub mod adapters;
+mod ceilings;
 mod device;
 mod dispatch;
 mod factory;
@@ -24,6 +25,7 @@ pub use device::{Device, GpuOptions};
 pub use factory::GpuFactory;
 
 use super::{Engine, EngineError, EngineInfo, Pacer};
+use crate::bench::Ceilings;
 use crate::population::tables::{LayerRow, MemberRow, Record, StepRow};
 use crate::population::{Buffer, Member, Population};
 use crate::step::memory::Table;
@@ -329,6 +331,31 @@ impl Engine for GpuEngine {
             rest = later;
         }
         Ok(records)
+    }
+
+    fn ceilings(&mut self) -> Result<Ceilings, EngineError> {
+        ceilings::measure(&self.device)
+    }
+
+    fn profile(&mut self, steps: &[StepRow], seconds: f64) -> Result<Vec<(Vec<Op>, f64)>, EngineError> {
+        let passes = self.passes(StepKind::Train);
+        let each = seconds / passes.len().max(1) as f64;
+        let mut parts = Vec::with_capacity(passes.len());
+        for pass in passes {
+            // So many that the submit itself does not count.
+            let (mut times, mut took) = (1, self.time(StepKind::Train, pass, steps, 1)?);
+            while took < each / 8.0 && times < LONGEST_SUBMIT {
+                times *= 2;
+                took = self.time(StepKind::Train, pass, steps, times)?;
+            }
+            let mut all = vec![took];
+            for _ in 0..4 {
+                all.push(self.time(StepKind::Train, pass, steps, times)?);
+            }
+            all.sort_by(f64::total_cmp);
+            parts.push((pass.ops(self.population.layers), all[all.len() / 2] / times as f64));
+        }
+        Ok(parts)
     }
 
     fn pace(&self, kind: StepKind) -> usize {

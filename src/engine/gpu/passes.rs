@@ -19,6 +19,34 @@ pub enum Pass {
     Descent,
 }
 
+impl Pass {
+    /// The operations that it does, where members have `layers` layers.
+    pub fn ops(self, layers: usize) -> Vec<Op> {
+        let product = |product, layer| Op::Matmul { product, layer: Layers::One(layer) };
+        match self {
+            Pass::One(op) => vec![op],
+            Pass::Hidden { layer, kind } => {
+                let norm = match kind {
+                    StepKind::Train => Op::BatchNorm { layer },
+                    StepKind::Evaluate => Op::BatchNormInference { layer },
+                };
+                vec![product(Product::Forward, layer), norm]
+            }
+            Pass::Output => {
+                let layer = layers.saturating_sub(1);
+                vec![product(Product::Forward, layer), Op::Loss, Op::BatchNormBackward { layer }]
+            }
+            Pass::HiddenBackward { layer } => {
+                vec![product(Product::BackwardInput, layer + 1), Op::BatchNormBackward { layer }]
+            }
+            Pass::Descent => {
+                let all = Op::Matmul { product: Product::BackwardWeight, layer: Layers::All };
+                vec![all, Op::GradNorm, Op::Update]
+            }
+        }
+    }
+}
+
 /// The dispatches of a list of operations, in order: where several can be one, both ways stand, the one before the last
 /// of the operations that it does.
 pub fn passes(ops: &[Op]) -> Vec<Pass> {

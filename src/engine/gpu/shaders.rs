@@ -154,6 +154,13 @@ const RECORD: Kernel = Kernel {
     ],
 };
 
+/// The text of `shaders/ceiling.wgsl`, which is no operation's.
+pub fn ceiling() -> String {
+    let mut text = String::new();
+    expand(shader!("ceiling"), &[], &mut text);
+    text
+}
+
 /// Every kernel.
 pub const KERNELS: [Kernel; 19] = [
     Kernel { name: "gather bytes", constants: &[("BYTES", 1.0)], ..GATHER },

@@ -1,0 +1,95 @@
+//! The networks that are timed, and their data.
+
+use std::sync::Arc;
+
+use crate::population::random::pcg4d;
+use crate::population::tables::StepRow;
+use crate::population::{Loss, Member, Population, training_step};
+use crate::spec::{Activation, BatchNorm, Init, Length, Network, Optimizer, Schedule, Training};
+use crate::step::memory::{Table, Values};
+
+/// Rows of the data.
+const ROWS: usize = 60_000;
+/// Features of a row: MNIST's.
+pub const FEATURES: usize = 784;
+/// Steps of a training: more than are timed.
+const TOTAL: u64 = 1 << 30;
+
+/// A network on data of MNIST's shape, with Adam.
+#[derive(Debug)]
+pub struct Case {
+    pub name: &'static str,
+    pub hidden: &'static [usize],
+    pub activation: Activation,
+    pub batch: usize,
+}
+
+/// Small, medium and large.
+pub const CASES: [Case; 3] = [
+    Case { name: "a", hidden: &[100, 100, 100], activation: Activation::Sigmoid, batch: 60 },
+    Case { name: "b", hidden: &[512, 512], activation: Activation::Relu, batch: 256 },
+    Case { name: "c", hidden: &[2048, 2048], activation: Activation::Relu, batch: 1024 },
+];
+
+impl Case {
+    /// `784-100-100-100-10, sigmoid, batch 60`
+    pub fn describe(&self) -> String {
+        let widths: Vec<String> =
+            [FEATURES].iter().chain(self.hidden).chain(&[10]).map(usize::to_string).collect();
+        format!("{}, {}, batch {}", widths.join("-"), self.activation.name(), self.batch)
+    }
+
+    /// Members that differ in their seeds.
+    pub fn population(&self, members: usize, batch_norm: bool) -> Arc<Population> {
+        let member = |seed| {
+            let training = Training {
+                network: Network {
+                    hidden: self.hidden.to_vec(),
+                    activation: self.activation,
+                    batch_norm: batch_norm.then(BatchNorm::default),
+                    dropout: 0.0,
+                    init: Init::Xavier,
+                },
+                optimizer: Optimizer::Adam { beta1: 0.9, beta2: 0.999, eps: 1e-8 },
+                lr: 1e-3,
+                l2: 0.0,
+                weight_decay: 0.0,
+                schedule: Schedule::Constant,
+                warmup: 0,
+                clip_norm: None,
+                batch_size: self.batch,
+                length: Length::Steps(TOTAL),
+                patience: None,
+                max_time: None,
+                seed,
+            };
+            // Only a batch of one row is impossible.
+            Member::new(&training, Loss::CrossEntropy { classes: 10 }, FEATURES, ROWS)
+        };
+        Arc::new(Population::new((0..members as u64).filter_map(member).collect()))
+    }
+
+    /// Training steps of all members.
+    pub fn steps(population: &Population, from: u64, count: u64) -> Vec<StepRow> {
+        let row =
+            |s: u64| population.members.iter().map(move |m| training_step(&m.training, &m.walk, s, TOTAL));
+        (from..from + count).flat_map(row).collect()
+    }
+}
+
+/// Bytes that lean towards their class, so that there is something to learn.
+pub fn table() -> Table {
+    let class = |row: usize| (row % 10) as u32;
+    let mut values = vec![0; ROWS * FEATURES];
+    for (row, bytes) in values.chunks_exact_mut(FEATURES).enumerate() {
+        for (feature, byte) in bytes.iter_mut().enumerate() {
+            let noise = pcg4d([row as u32, feature as u32, 2, 3])[0] >> 25;
+            *byte = (noise + (pcg4d([class(row), feature as u32, 4, 5])[0] >> 25)) as u8;
+        }
+    }
+    Table {
+        values: Values::Bytes { values, shift: vec![127.0; FEATURES], factor: vec![1.0 / 52.0; FEATURES] },
+        features: FEATURES,
+        targets: (0..ROWS).map(class).collect(),
+    }
+}

@@ -1,0 +1,225 @@
+//! How fast a device trains: the networks of [`Case`], many at once and one at a time, against what the device can do at
+//! most; the operations of a step; what batch normalisation costs.
+//!
+//! Before a network is timed, the engine's first losses are compared with those of the f64 engine.
+
+mod cases;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use serde::Serialize;
+
+pub use cases::{CASES, Case, FEATURES, table};
+
+use crate::engine::cpu::CpuEngine;
+use crate::engine::{Engine, EngineError, EngineFactory};
+use crate::population::Population;
+use crate::step::cost::Cost;
+use crate::step::memory::Table;
+use crate::step::{Op, StepKind, plan};
+
+/// What a device can do at most, measured.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Ceilings {
+    /// Multiply-adds in registers, each two operations, a second.
+    pub flops: f64,
+    /// Bytes read and written by a copy, a second.
+    pub bytes: f64,
+    /// Seconds of a dispatch that does nothing; 0 where there are none.
+    pub dispatch_s: f64,
+}
+
+/// One network on one device.
+#[derive(Clone, Debug, Serialize)]
+pub struct StepTime {
+    pub case: &'static str,
+    pub members: usize,
+    pub batch_norm: bool,
+    /// Of a step of all members: the median of the repetitions, and their quartiles.
+    pub ms: f64,
+    pub ms_quartiles: [f64; 2],
+    pub samples_per_s: f64,
+    pub gflops: f64,
+    /// Part of the most operations a second.
+    pub of_flops: f64,
+}
+
+/// Operations that run together.
+#[derive(Clone, Debug, Serialize)]
+pub struct OperationTime {
+    pub case: &'static str,
+    pub name: String,
+    pub ms: f64,
+    pub gflops: f64,
+    pub gbytes_per_s: f64,
+    /// Part of the most operations a second.
+    pub of_flops: f64,
+    /// Part of the most bytes a second of memory: more than 1 where caches hold what is read.
+    pub of_bytes: f64,
+}
+
+/// What a measurement is made with.
+pub struct Bench<'a> {
+    factory: &'a dyn EngineFactory,
+    table: Arc<Table>,
+    pub ceilings: Ceilings,
+    /// Seconds for one network.
+    seconds: f64,
+}
+
+impl<'a> Bench<'a> {
+    /// Measures the device's ceilings.
+    ///
+    /// # Errors
+    /// The device's.
+    pub fn new(factory: &'a dyn EngineFactory, seconds: f64) -> Result<Bench<'a>, EngineError> {
+        let table = Arc::new(table());
+        let ceilings = factory.build(&CASES[0].population(1, true), &table)?.ceilings()?;
+        Ok(Bench { factory, table, ceilings, seconds })
+    }
+
+    fn engine(&self, population: &Arc<Population>) -> Result<Box<dyn Engine>, EngineError> {
+        let mut engine = self.factory.build(population, &self.table)?;
+        engine.initialize()?;
+        Ok(engine)
+    }
+
+    /// Times steps of a case.
+    ///
+    /// # Errors
+    /// The device's; [`EngineError::Wrong`] where the losses are.
+    pub fn step(
+        &self,
+        case: &'static Case,
+        members: usize,
+        batch_norm: bool,
+    ) -> Result<StepTime, EngineError> {
+        let population = case.population(members, batch_norm);
+        let mut engine = self.engine(&population)?;
+        validate(&mut *engine, &population, &self.table)?;
+        let mut at = 2;
+        let mut run = |engine: &mut dyn Engine, count: u64| -> Result<f64, EngineError> {
+            let rows = Case::steps(&population, at, count);
+            let start = Instant::now();
+            engine.run(StepKind::Train, &rows)?;
+            at += count;
+            Ok(start.elapsed().as_secs_f64() / count as f64)
+        };
+        // The pace is found, and caches and clocks warm up.
+        let start = Instant::now();
+        let mut times = Vec::new();
+        while times.is_empty() || start.elapsed().as_secs_f64() < 0.3 * self.seconds {
+            let count = engine.pace(StepKind::Train) as u64;
+            times = vec![run(&mut *engine, count)?];
+        }
+        times.clear();
+        let start = Instant::now();
+        while times.len() < 3 || start.elapsed().as_secs_f64() < self.seconds {
+            let count = engine.pace(StepKind::Train) as u64;
+            times.push(run(&mut *engine, count)?);
+        }
+        times.sort_by(f64::total_cmp);
+        let quantile = |q: f64| times[((times.len() - 1) as f64 * q).round() as usize];
+        let (median, cost) =
+            (quantile(0.5), cost(&population, &plan(&population, StepKind::Train), &self.table));
+        Ok(StepTime {
+            case: case.name,
+            members,
+            batch_norm,
+            ms: 1e3 * median,
+            ms_quartiles: [1e3 * quantile(0.25), 1e3 * quantile(0.75)],
+            samples_per_s: (members * case.batch) as f64 / median,
+            gflops: cost.flops / median / 1e9,
+            of_flops: cost.flops / median / self.ceilings.flops,
+        })
+    }
+
+    /// Times what a step of one member of a case is made of.
+    ///
+    /// # Errors
+    /// The device's.
+    pub fn operations(&self, case: &'static Case) -> Result<Vec<OperationTime>, EngineError> {
+        let population = case.population(1, true);
+        let mut engine = self.engine(&population)?;
+        engine.run(StepKind::Train, &Case::steps(&population, 0, 2))?;
+        let parts = engine.profile(&Case::steps(&population, 2, 1), self.seconds)?;
+        let of = |(ops, seconds): (Vec<Op>, f64)| {
+            let cost = cost(&population, &ops, &self.table);
+            OperationTime {
+                case: case.name,
+                name: name(&ops),
+                ms: 1e3 * seconds,
+                gflops: cost.flops / seconds / 1e9,
+                gbytes_per_s: cost.bytes / seconds / 1e9,
+                of_flops: cost.flops / seconds / self.ceilings.flops,
+                of_bytes: cost.bytes / seconds / self.ceilings.bytes,
+            }
+        };
+        Ok(parts.into_iter().map(of).collect())
+    }
+}
+
+/// What `ops` of a step of all members take at least.
+pub fn cost(population: &Population, ops: &[Op], table: &Table) -> Cost {
+    let value = table.values.size();
+    let of = |op: &Op| -> Cost {
+        population.members.iter().map(|member| Cost::of(*op, member, member.walk.batch, value)).sum()
+    };
+    ops.iter().map(of).sum()
+}
+
+/// Runs the first two steps, and compares their losses with those of the f64 engine.
+///
+/// # Errors
+/// [`EngineError::Wrong`] where they differ, and whatever the engine may fail at.
+pub fn validate(
+    engine: &mut dyn Engine,
+    population: &Population,
+    table: &Arc<Table>,
+) -> Result<(), EngineError> {
+    // The truth of one member is enough: all are alike but for their seeds, and big ones take long.
+    let alone = Arc::new(Population::new(vec![population.members[0].clone()]));
+    let mut truth = CpuEngine::<f64>::new(alone.clone(), table.clone());
+    truth.initialize()?;
+    let got = engine.run(StepKind::Train, &Case::steps(population, 0, 2))?;
+    let expected = truth.run(StepKind::Train, &Case::steps(&alone, 0, 2))?;
+    for (got, expected) in got.iter().step_by(population.len()).zip(&expected) {
+        // A row's loss is the logarithm of a sum near 1 at best: off by some units of f32 each.
+        let allowed = 1e-3 * expected.loss + 1e-6 * expected.rows as f32;
+        let close = (got.loss - expected.loss).abs() <= allowed;
+        if !close {
+            return Err(EngineError::Wrong {
+                device: engine.info().device.clone(),
+                what: format!("a loss of {} where {} was expected", got.loss, expected.loss),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Operations in the field's words.
+pub fn name(ops: &[Op]) -> String {
+    let one = |op: &Op| match *op {
+        Op::Gather => "gather".into(),
+        Op::Matmul { product, layer } => {
+            let product = match product {
+                crate::step::Product::Forward => "XW",
+                crate::step::Product::BackwardInput => "dZ Wᵀ",
+                crate::step::Product::BackwardWeight => "Xᵀ dZ",
+            };
+            match layer {
+                crate::step::Layers::One(layer) => format!("{product} {}", layer + 1),
+                crate::step::Layers::All => format!("{product}, all layers"),
+            }
+        }
+        Op::BatchNorm { layer } => format!("batch norm {}", layer + 1),
+        Op::BatchNormInference { layer } => format!("batch norm inference {}", layer + 1),
+        Op::Loss => "loss".into(),
+        Op::BatchNormBackward { layer } => format!("batch norm backward {}", layer + 1),
+        Op::GradNorm => "gradient norm".into(),
+        Op::Record { .. } => "record".into(),
+        Op::Update => "optimiser".into(),
+    };
+    ops.iter().map(one).collect::<Vec<_>>().join(" + ")
+}

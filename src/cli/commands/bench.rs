@@ -1,0 +1,202 @@
+//! `bngpu bench`: how fast this machine trains, against what it can do at most.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::{Failure, start_log, tell};
+use crate::bench::{Bench, CASES, Case, Ceilings, OperationTime, StepTime};
+use crate::cli::{BenchArgs, Exit};
+use crate::engine::{DeviceRequest, EngineFactory, choose};
+use crate::report::stdout;
+use crate::report::text::{Align, columns};
+
+/// Does the command.
+///
+/// # Errors
+/// If there is no such device or case, the baseline cannot be read, or a line is slower than it.
+pub fn run(args: BenchArgs) -> Result<Exit, Failure> {
+    start_log(args.reporting.log, args.reporting.quiet, args.reporting.json);
+    let usage = |what: String| Err(Failure::Usage(what));
+    if !(args.seconds > 0.0 && args.seconds <= 3600.0) {
+        return usage(format!("--seconds {}: more than 0 and at most 3600 are possible", args.seconds));
+    }
+    if !(args.tolerance >= 1.0 && args.tolerance.is_finite()) {
+        return usage(format!("--tolerance {}: at least 1 is possible", args.tolerance));
+    }
+    if let Some(models) = args.models.iter().find(|&&models| !(1..=4096).contains(&models)) {
+        return usage(format!("--models {models}: between 1 and 4096 are possible"));
+    }
+    let mut cases: Vec<&'static Case> = Vec::new();
+    for name in &args.case {
+        match CASES.iter().find(|case| case.name.eq_ignore_ascii_case(name.trim())) {
+            Some(case) => cases.push(case),
+            None => return usage(format!("--case {name}: there are a, b and c")),
+        }
+    }
+    let baseline = args.baseline.as_deref().map(read).transpose()?;
+    let factory = choose(&DeviceRequest { device: &args.device, data_memory: None })?;
+    tell("device", factory.why());
+    let measured = measure(&*factory, &args, &cases)?;
+    let slower = baseline.as_ref().map(|baseline| measured.against(baseline, args.tolerance));
+    let text = match args.reporting.json {
+        true => format!("{:#}\n", measured.object(&*factory)),
+        false => measured.table(baseline.as_ref()),
+    };
+    stdout::print(&text).map_err(Failure::Stdout)?;
+    match slower {
+        Some((slower, all)) if slower > 0 => Err(Failure::Slower(slower, all, args.tolerance)),
+        _ => Ok(Exit::Done),
+    }
+}
+
+/// What was measured.
+struct Measured {
+    ceilings: Ceilings,
+    steps: Vec<StepTime>,
+    operations: Vec<OperationTime>,
+}
+
+fn measure(
+    factory: &dyn EngineFactory,
+    args: &BenchArgs,
+    cases: &[&'static Case],
+) -> Result<Measured, Failure> {
+    let bench = Bench::new(factory, args.seconds)?;
+    let (mut steps, mut operations) = (Vec::new(), Vec::new());
+    for case in cases {
+        let usual: &[usize] = match case.name {
+            "a" => &[1, 8, 64],
+            "b" => &[1, 8],
+            _ => &[1],
+        };
+        let models = if args.models.is_empty() { usual } else { &args.models };
+        for &models in models {
+            tell("bench", &format!("{}: {}, {models} at once", case.name, case.describe()));
+            steps.push(bench.step(case, models, true)?);
+        }
+        if !args.brief {
+            steps.push(bench.step(case, 1, false)?);
+            operations.extend(bench.operations(case)?);
+        }
+    }
+    Ok(Measured { ceilings: bench.ceilings, steps, operations })
+}
+
+fn read(path: &Path) -> Result<Value, Failure> {
+    let bad = |what: String| Failure::Usage(format!("--baseline {}: {what}", path.display()));
+    let text = std::fs::read_to_string(path).map_err(|e| bad(e.to_string()))?;
+    let value: Value =
+        serde_json::from_str(&text).map_err(|e| bad(format!("is not what `bench --json` prints: {e}")))?;
+    match value["steps"].as_array() {
+        Some(_) => Ok(value),
+        None => Err(bad("is not what `bench --json` prints: it has no steps".into())),
+    }
+}
+
+/// Milliseconds that the baseline has for a step.
+fn step_before(baseline: &Value, step: &StepTime) -> Option<f64> {
+    let same = |s: &&Value| {
+        s["case"] == step.case && s["members"] == step.members && s["batch_norm"] == step.batch_norm
+    };
+    baseline["steps"].as_array()?.iter().find(same)?["ms"].as_f64()
+}
+
+/// Milliseconds that the baseline has for an operation.
+fn operation_before(baseline: &Value, operation: &OperationTime) -> Option<f64> {
+    let same = |o: &&Value| o["case"] == operation.case && o["name"] == operation.name;
+    baseline["operations"].as_array()?.iter().find(same)?["ms"].as_f64()
+}
+
+impl Measured {
+    /// (lines that took more than `tolerance` times as long, lines that both have)
+    fn against(&self, baseline: &Value, tolerance: f64) -> (usize, usize) {
+        let steps = self.steps.iter().filter_map(|s| Some(s.ms / step_before(baseline, s)?));
+        let operations = self.operations.iter().filter_map(|o| Some(o.ms / operation_before(baseline, o)?));
+        let ratios: Vec<f64> = steps.chain(operations).collect();
+        (ratios.iter().filter(|&&ratio| ratio > tolerance).count(), ratios.len())
+    }
+
+    fn object(&self, factory: &dyn EngineFactory) -> Value {
+        json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "device": factory.name(),
+            "reason": factory.reason(),
+            "ceilings": self.ceilings,
+            "steps": self.steps,
+            "operations": self.operations,
+        })
+    }
+
+    fn table(&self, baseline: Option<&Value>) -> String {
+        let Ceilings { flops, bytes, dispatch_s } = self.ceilings;
+        let dispatch = match dispatch_s {
+            0.0 => String::new(),
+            seconds => format!(", {:.1} us a dispatch", 1e6 * seconds),
+        };
+        let mut text = format!(
+            "This device at most: {:.0} GFLOP/s in registers, {:.1} GB/s copied{dispatch}\n\n",
+            flops / 1e9,
+            bytes / 1e9
+        );
+        let percent = |part: f64| format!("{:.0} %", 100.0 * part);
+        let ratio = |now: f64, before: Option<f64>| before.map_or("-".into(), |b| format!("{:.2}", now / b));
+        let right = |n: usize| [vec![Align::Left], vec![Align::Right; n]].concat();
+        let mut head = ["a training step of", "ms", "quartiles", "samples/s", "GFLOP/s", "of most"]
+            .map(String::from)
+            .to_vec();
+        let mut rows: Vec<Vec<String>> = Vec::new();
+        for step in &self.steps {
+            let norm = if step.batch_norm { "" } else { ", no batch norm" };
+            let [low, high] = step.ms_quartiles;
+            let mut row = vec![
+                format!("{} x {}{norm}", step.members, step.case),
+                format!("{:.3}", step.ms),
+                format!("{low:.3}-{high:.3}"),
+                format!("{:.0}", step.samples_per_s),
+                format!("{:.1}", step.gflops),
+                percent(step.of_flops),
+            ];
+            row.extend(baseline.map(|b| ratio(step.ms, step_before(b, step))));
+            rows.push(row);
+        }
+        head.extend(baseline.map(|_| "x baseline".into()));
+        rows.insert(0, head);
+        text += &columns(&rows, &right(5 + usize::from(baseline.is_some())));
+        for (case, share) in self.shares() {
+            text += &format!("\nBatch normalisation takes {} of a step of {case}.", percent(share));
+        }
+        if !self.operations.is_empty() {
+            let mut head =
+                ["of one step", "ms", "GFLOP/s", "of most", "GB/s", "of most"].map(String::from).to_vec();
+            head.extend(baseline.map(|_| "x baseline".into()));
+            let mut rows = vec![head];
+            for operation in &self.operations {
+                let mut row = vec![
+                    format!("{}: {}", operation.case, operation.name),
+                    format!("{:.4}", operation.ms),
+                    format!("{:.1}", operation.gflops),
+                    percent(operation.of_flops),
+                    format!("{:.1}", operation.gbytes_per_s),
+                    percent(operation.of_bytes),
+                ];
+                row.extend(baseline.map(|b| ratio(operation.ms, operation_before(b, operation))));
+                rows.push(row);
+            }
+            text += "\n\n";
+            text += &columns(&rows, &right(5 + usize::from(baseline.is_some())));
+            text += "\nMore than 100 % of the bytes come from caches.\n";
+        }
+        text
+    }
+
+    /// The share of a step that batch normalisation adds, case by case.
+    fn shares(&self) -> Vec<(&'static str, f64)> {
+        let of = |case: &str, batch_norm: bool| {
+            let same = |s: &&StepTime| s.case == case && s.members == 1 && s.batch_norm == batch_norm;
+            self.steps.iter().find(same).map(|s| s.ms)
+        };
+        let share = |case: &Case| Some((case.name, 1.0 - of(case.name, false)? / of(case.name, true)?));
+        CASES.iter().filter_map(share).collect()
+    }
+}

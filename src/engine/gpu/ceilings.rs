@@ -1,0 +1,87 @@
+//! What the device can do at most, measured by `shaders/ceiling.wgsl`.
+
+use std::time::Instant;
+
+use super::Device;
+use super::shaders::ceiling;
+use crate::bench::Ceilings;
+use crate::engine::EngineError;
+
+/// Invocations of a workgroup.
+const LANES: u64 = 64;
+/// Operations of an invocation: 32 sums of 256 multiply-adds.
+const FLOPS: f64 = 2.0 * 32.0 * 256.0;
+/// Seconds that a measurement should take.
+const ENOUGH: f64 = 0.1;
+
+/// Measures them, best of a few.
+///
+/// # Errors
+/// Whatever the device may fail at.
+pub(super) fn measure(device: &Device) -> Result<Ceilings, EngineError> {
+    let limit = device.limits.max_storage_buffer_binding_size.min(64 << 20);
+    let groups = (limit / 4 / LANES).min(device.limits.max_compute_workgroups_per_dimension as u64);
+    let bytes = 4 * LANES * groups;
+    let (source, sink) = (device.storage("a source", bytes)?, device.storage("a copy", bytes)?);
+    device.write(&source, 0, bytemuck::bytes_of(&[0.999_999f32, 1e-6]))?;
+    let staging = device.staging("a copy", 4)?;
+    let time = |mode: u32, groups: u64| -> Result<f64, EngineError> {
+        let pipeline = device.scoped("a ceiling", || {
+            let module = device.device.create_shader_module(wgpu::ShaderModuleDescriptor {
+                label: Some("ceiling"),
+                source: wgpu::ShaderSource::Wgsl(ceiling().into()),
+            });
+            device.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+                label: Some("ceiling"),
+                layout: None,
+                module: &module,
+                entry_point: Some("main"),
+                compilation_options: wgpu::PipelineCompilationOptions {
+                    constants: &[("MODE", mode.into())],
+                    zero_initialize_workgroup_memory: false,
+                },
+                cache: None,
+            })
+        })?;
+        let layout = pipeline.get_bind_group_layout(0);
+        // What a mode does not use is bound all the same: its layout has both.
+        let group = device.scoped("a ceiling", || {
+            device.device.create_bind_group(&wgpu::BindGroupDescriptor {
+                label: Some("ceiling"),
+                layout: &layout,
+                entries: &[
+                    wgpu::BindGroupEntry { binding: 0, resource: source.as_entire_binding() },
+                    wgpu::BindGroupEntry { binding: 1, resource: sink.as_entire_binding() },
+                ],
+            })
+        })?;
+        let run = |times: u32| -> Result<f64, EngineError> {
+            let start = Instant::now();
+            let mut encoder = device.device.create_command_encoder(&Default::default());
+            {
+                let mut pass = encoder.begin_compute_pass(&Default::default());
+                pass.set_pipeline(&pipeline);
+                pass.set_bind_group(0, &group, &[]);
+                (0..times).for_each(|_| pass.dispatch_workgroups(groups as u32, 1, 1));
+            }
+            encoder.copy_buffer_to_buffer(&sink, 0, &staging, 0, 4);
+            device.submit_and_read(encoder.finish(), &staging, 4, "a ceiling", |_| ())?;
+            Ok(start.elapsed().as_secs_f64())
+        };
+        let mut times = 1;
+        while run(times)? < ENOUGH && times < 1 << 16 {
+            times *= 2;
+        }
+        let mut best = f64::INFINITY;
+        for _ in 0..3 {
+            best = best.min(run(times)? / times as f64);
+        }
+        Ok(best)
+    };
+    let work = groups.min(1 << 12);
+    Ok(Ceilings {
+        flops: FLOPS * (LANES * work) as f64 / time(0, work)?,
+        bytes: 2.0 * bytes as f64 / time(1, groups)?,
+        dispatch_s: time(2, 1)?,
+    })
+}

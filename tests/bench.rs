@@ -1,0 +1,65 @@
+//! `bngpu bench`: what it prints, and that a slower line is found.
+
+use std::process::{Command, Output};
+
+use serde_json::{Value, json};
+
+fn bench(args: &[&str]) -> Output {
+    let all = ["bench", "--device", "cpu", "--case", "a", "--seconds", "0.05"];
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bngpu"));
+    command.args(all).args(args).output().expect("runs")
+}
+
+#[test]
+fn a_line_slower_than_the_baseline_is_found_and_others_are_not() {
+    let first = bench(&["--models", "1", "--json"]);
+    assert!(first.status.success(), "{}", String::from_utf8_lossy(&first.stderr));
+    let mut measured: Value = serde_json::from_slice(&first.stdout).expect("one object");
+    assert!(measured["ceilings"]["flops"].as_f64().is_some_and(|v| v > 1e8), "{measured}");
+    let steps = measured["steps"].as_array().expect("steps");
+    assert_eq!(steps.iter().map(|s| s["batch_norm"] == true).collect::<Vec<_>>(), [true, false]);
+    let operations = measured["operations"].as_array().expect("operations");
+    assert_eq!(operations.len(), 20, "{operations:?}");
+    for line in steps.iter().chain(operations) {
+        assert!(line["ms"].as_f64().is_some_and(|ms| ms > 0.0), "{line}");
+    }
+
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("baseline.json");
+    let against = |baseline: &Value| {
+        std::fs::write(&file, baseline.to_string()).expect("writes");
+        let path = file.to_str().expect("a path");
+        // Machines are noisy: only what is far off is found here.
+        bench(&["--models", "1", "--brief", "--baseline", path, "--tolerance", "20"])
+    };
+    let same = against(&measured);
+    assert!(same.status.success(), "{}", String::from_utf8_lossy(&same.stderr));
+    let table = String::from_utf8(same.stdout).expect("text");
+    assert!(table.contains("x baseline") && table.contains("1 x a"), "{table}");
+
+    let ms = measured["steps"][0]["ms"].as_f64().expect("ms");
+    measured["steps"][0]["ms"] = json!(ms / 1000.0);
+    let slower = against(&measured);
+    assert_eq!(slower.status.code(), Some(1));
+    let message = String::from_utf8_lossy(&slower.stderr).into_owned();
+    assert!(message.contains("1 of 1 measurements took more than 20 times"), "{message}");
+}
+
+#[test]
+fn what_cannot_be_measured_is_wrong_usage() {
+    for (args, part) in [
+        (vec!["--case", "d"], "there are a, b and c"),
+        (vec!["--models", "0"], "between 1 and 4096"),
+        (vec!["--seconds", "0"], "more than 0"),
+        (vec!["--seconds", "NaN"], "more than 0"),
+        (vec!["--baseline", "/nowhere.json"], "/nowhere.json"),
+        (vec!["--baseline", "Cargo.toml"], "is not what `bench --json` prints"),
+        (vec!["--baseline", "Cargo.toml", "--tolerance", "0.5"], "at least 1"),
+    ] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_bngpu"));
+        let output = command.args(["bench", "--device", "cpu"]).args(&args).output().expect("runs");
+        let message = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {message}");
+        assert!(message.contains(part), "{args:?}: {message}");
+    }
+}
