@@ -1,0 +1,70 @@
+#!/usr/bin/env python3
+"""Times bngpu and other programs by turns, and prints how many times as long as bngpu each takes.
+
+  python benches/peers/compare.py --case a --models 1 --peers jax,torch-eager
+  python benches/peers/compare.py --device gpu --on cuda --case a --peers torch-cudagraph,jax   # the same card
+
+One round runs bngpu and then each peer once; rounds are repeated, so that what else the machine does meets all alike.
+The network, the optimiser, the batch size, the shape of the data and what counts as a step are the same
+(`peers.py --help` has them); a figure is the median of a program's rounds, a ratio that of the rounds' ratios, with
+the smallest and the largest. Needs: torch, jax or tinygrad, whichever is asked for (pip install torch jax tinygrad).
+"""
+import argparse, json, os, platform, statistics, subprocess, sys
+
+here = os.path.dirname(os.path.abspath(__file__))
+parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+parser.add_argument('--bngpu', default=os.path.join(here, '../../target/release/bngpu'), help='the program')
+parser.add_argument('--device', default='cpu', help="bngpu's device: cpu, gpu, or a part of a name")
+parser.add_argument('--on', default='cpu', choices=['cpu', 'cuda', 'webgpu'], help="the peers' device")
+parser.add_argument('--case', default='a', choices=['a', 'b', 'c'])
+parser.add_argument('--models', type=int, default=1)
+parser.add_argument('--peers', default='jax,torch-eager', help='of peers.py, separated by commas')
+parser.add_argument('--rounds', type=int, default=5)
+parser.add_argument('--seconds', type=float, default=1.0, help='for each measurement of bngpu')
+parser.add_argument('--steps', type=int, help='steps of a measurement of a peer [default: about a second]')
+parser.add_argument('--threads', type=int, default=os.cpu_count(), help="the peers' threads")
+parser.add_argument('--json', action='store_true')
+args = parser.parse_args()
+steps = args.steps or max(3, {'a': 1000, 'b': 120, 'c': 5}[args.case] // args.models)
+
+
+def run(command):
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode != 0:
+        sys.exit(f'{" ".join(command)}: exit code {done.returncode}\n{done.stderr[-2000:]}')
+    return json.loads(done.stdout[done.stdout.index('{'):])
+
+
+def ours():
+    found = run([args.bngpu, 'bench', '--device', args.device, '--case', args.case, '--models', str(args.models),
+                 '--seconds', str(args.seconds), '--brief', '--json'])
+    return found['steps'][0]['ms'], found['device']
+
+
+def peer(name):
+    found = run([sys.executable, os.path.join(here, 'peers.py'), '--device', args.on, '--peer', name, '--case', args.case,
+                 '--models', str(args.models), '--steps', str(steps), '--threads', str(args.threads)])
+    return found['ms_step'], found.get('dev', args.on)
+
+
+names = ['bngpu'] + [name for name in args.peers.split(',') if name]
+times, devices = {name: [] for name in names}, {}
+for at in range(args.rounds):
+    for name in names:
+        ms, devices[name] = ours() if name == 'bngpu' else peer(name)
+        times[name].append(ms)
+        print(f'round {at + 1}/{args.rounds}: {name} {ms:.3f} ms', file=sys.stderr)
+
+result = {'case': args.case, 'models': args.models, 'machine': platform.processor() or platform.machine(),
+          'threads': args.threads, 'programs': []}
+for name in names:
+    ratios = [theirs / own for theirs, own in zip(times[name], times['bngpu'])]
+    result['programs'].append({'program': name, 'device': devices[name], 'ms': statistics.median(times[name]),
+                               'ratio': statistics.median(ratios), 'ratios': [min(ratios), max(ratios)]})
+if args.json:
+    print(json.dumps(result, indent=1))
+else:
+    print(f'case {args.case}, {args.models} models, ms for a step of all; times as long as bngpu (smallest-largest)')
+    for p in result['programs']:
+        low, high = p['ratios']
+        print(f'  {p["program"]:20} {p["ms"]:10.3f}   {p["ratio"]:6.2f} ({low:.2f}-{high:.2f})   {p["device"]}')

@@ -1,0 +1,60 @@
+#!/usr/bin/env bash
+# All that a machine with a real GPU can tell, in one go: the adapters, every kernel against the CPU reference, the GPU
+# tests on its driver, the benchmarks, whole runs, and PyTorch and JAX on the same card where python has them.
+#
+#   benches/real_gpu.sh [DEVICE] [FOLDER]      DEVICE: gpu, or a part of a name; results go to FOLDER, gpu-results
+#
+# BNGPU is a built program (target/release/bngpu), TESTS=0 leaves the tests out, SECONDS_EACH is for a measurement,
+# CASES are the networks. What fails is told at the end, and does not stop the rest.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+device=${1:-gpu}
+out=${2:-gpu-results}
+bngpu=${BNGPU:-target/release/bngpu}
+seconds=${SECONDS_EACH:-1}
+cases=${CASES:-a,b,c}
+python=${PYTHON:-python3}
+mkdir -p "$out"
+failed=()
+
+step() { # NAME COMMAND...
+    local name=$1
+    shift
+    echo "== $name: $*"
+    if "$@" >"$out/$name.txt" 2>"$out/$name.err"; then
+        case $name in *-json) ;; *) tail -n 60 "$out/$name.txt" ;; esac
+    else
+        failed+=("$name")
+        echo "   failed ($?):" && tail -n 5 "$out/$name.err"
+    fi
+}
+
+[ -x "$bngpu" ] || cargo build --locked --release || exit 1
+step devices "$bngpu" devices
+step self-test "$bngpu" devices --self-test --device "$device"
+step bench "$bngpu" bench --device "$device" --case "$cases" --seconds "$seconds"
+step bench-json "$bngpu" bench --device "$device" --case "$cases" --seconds "$seconds" --json
+step digits "$bngpu" train --bn --lr 1e-3 --device "$device" --output "$out/digits"
+if [ "${TESTS:-1}" = 1 ]; then
+    for suite in gpu_kernels gpu_invariance gpu_training gpu_recovery; do
+        step "$suite" cargo test --locked --release --test "$suite"
+    done
+fi
+on=cpu
+"$python" -c 'import torch; raise SystemExit(not torch.cuda.is_available())' 2>/dev/null && on=cuda
+for case in ${cases//,/ }; do
+    for module in torch jax; do
+        "$python" -c "import $module" 2>/dev/null || { echo "== no $module: no comparison with it" && continue; }
+        case $module in
+            torch) peers=torch-eager; [ "$on" = cuda ] && peers=torch-eager,torch-cudagraph,torch-compile ;;
+            jax) peers=jax ;;
+        esac
+        step "$module-$case" "$python" benches/peers/compare.py --bngpu "$bngpu" --device "$device" --on "$on" \
+            --case "$case" --peers "$peers" --rounds 3 --seconds "$seconds"
+    done
+done
+if [ ${#failed[@]} -gt 0 ]; then
+    echo "failed: ${failed[*]}"
+    exit 1
+fi
+echo "all done: $out"
