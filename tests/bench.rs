@@ -46,6 +46,13 @@ fn a_line_slower_than_the_baseline_is_found_and_others_are_not() {
 }
 
 #[test]
+fn the_cpu_engine_has_nothing_to_tune() {
+    let output = bench(&["--models", "1", "--brief", "--tune"]);
+    let message = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success() && message.contains("nothing to choose"), "{message}");
+}
+
+#[test]
 fn what_cannot_be_measured_is_wrong_usage() {
     for (args, part) in [
         (vec!["--case", "d"], "there are a, b and c"),

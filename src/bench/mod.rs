@@ -135,6 +135,24 @@ impl<'a> Bench<'a> {
         })
     }
 
+    /// Lets the device find its best ways on the small networks, one and many at once; what it found, if there is anything to
+    /// choose.
+    ///
+    /// # Errors
+    /// The device's.
+    pub fn tune(factory: &dyn EngineFactory, seconds: f64) -> Result<Option<String>, EngineError> {
+        let table = Arc::new(table());
+        factory.tune(&mut |factory| {
+            let bench = Bench { factory, table: table.clone(), ceilings: Ceilings::default(), seconds };
+            // The geometric mean, so that each counts alike.
+            let mut logarithms = 0.0;
+            for (case, members) in [(&CASES[0], 1), (&CASES[0], 8), (&CASES[1], 1)] {
+                logarithms += bench.step(case, members, true)?.ms.ln();
+            }
+            Ok((logarithms / 3.0).exp())
+        })
+    }
+
     /// Times what a step of one member of a case is made of.
     ///
     /// # Errors

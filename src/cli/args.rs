@@ -235,6 +235,9 @@ pub struct BenchArgs {
     /// Steps alone: neither the operations of a step nor steps without batch normalisation
     #[arg(long)]
     pub brief: bool,
+    /// First find the kernels' best sizes for this GPU, in some minutes, and keep them in the cache folder
+    #[arg(long)]
+    pub tune: bool,
     /// What `bench --json` has printed before: each line is compared with it, and slower ones are an error
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub baseline: Option<PathBuf>,

@@ -21,6 +21,18 @@ pub trait EngineFactory {
     /// After a fault: engines built from now on use shorter submits and smaller windows.
     fn soften(&self);
 
+    /// Finds which of a device's ways takes the least of the seconds that `measure` gives, and keeps it for all that use
+    /// the device later; what was found, for people. None where there is nothing to choose.
+    ///
+    /// # Errors
+    /// The device's, and why it cannot be kept.
+    fn tune(
+        &self,
+        _measure: &mut dyn FnMut(&dyn EngineFactory) -> Result<f64, EngineError>,
+    ) -> Result<Option<String>, EngineError> {
+        Ok(None)
+    }
+
     /// What was taken.
     fn name(&self) -> &str;
 

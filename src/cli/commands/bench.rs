@@ -37,6 +37,11 @@ pub fn run(args: BenchArgs) -> Result<Exit, Failure> {
     let baseline = args.baseline.as_deref().map(read).transpose()?;
     let factory = choose(&DeviceRequest { device: &args.device, data_memory: None })?;
     tell("device", factory.why());
+    if args.tune {
+        tell("bench", "finding the best sizes of kernels");
+        let found = Bench::tune(&*factory, args.seconds)?;
+        tell("tuned", found.as_deref().unwrap_or("this device has nothing to choose"));
+    }
     let measured = measure(&*factory, &args, &cases)?;
     let slower = baseline.as_ref().map(|baseline| measured.against(baseline, args.tolerance));
     let text = match args.reporting.json {

@@ -10,6 +10,7 @@ use serde_json::json;
 use super::adapters::{self, AdapterKind};
 use super::shaders::KERNELS;
 use super::tiles::{Shape, Tile, Ways};
+use super::tune;
 use crate::engine::{EngineError, EngineInfo};
 use crate::panics;
 
@@ -65,6 +66,8 @@ pub struct Device {
     pub device: wgpu::Device,
     pub queue: wgpu::Queue,
     pub limits: wgpu::Limits,
+    /// The adapter's driver, as it tells it.
+    pub driver: String,
     /// The adapter computes on the CPU.
     pub software: bool,
     pub options: GpuOptions,
@@ -148,10 +151,16 @@ impl Device {
         let pipelines = Mutex::default();
         let software = kind == AdapterKind::Software;
         let bindings = limits.max_storage_buffers_per_shader_stage as usize;
-        let ways = options.ways.unwrap_or_else(|| Ways::usual(software, subgroup, bindings));
+        let driver = format!("{} {}", about.driver, about.driver_info);
+        // The defaults of WebGPU are asked for to have what is the same everywhere.
+        let kept =
+            || tune::kept(&about.name, &driver, subgroup, bindings).filter(|_| !options.default_limits);
+        let ways = options.ways.or_else(kept);
+        let ways = ways.unwrap_or_else(|| Ways::usual(software, subgroup, bindings));
         let device = Device {
             device,
             queue,
+            driver,
             software,
             limits,
             options,

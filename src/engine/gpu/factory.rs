@@ -4,7 +4,8 @@ use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
 use super::adapters::{self, AdapterSummary};
-use super::{Device, GpuEngine, GpuOptions};
+use super::tiles::Ways;
+use super::{Device, GpuEngine, GpuOptions, tune};
 use crate::engine::{Engine, EngineError, EngineFactory};
 use crate::population::Population;
 use crate::step::memory::Table;
@@ -69,6 +70,35 @@ impl EngineFactory for GpuFactory {
         table: &Arc<Table>,
     ) -> Result<Box<dyn Engine>, EngineError> {
         Ok(Box::new(GpuEngine::new(self.device()?, population.clone(), table.clone())?))
+    }
+
+    fn tune(
+        &self,
+        measure: &mut dyn FnMut(&dyn EngineFactory) -> Result<f64, EngineError>,
+    ) -> Result<Option<String>, EngineError> {
+        let before = self.options.get();
+        let device = self.device()?;
+        let usual = Ways::usual(
+            device.software,
+            device.subgroup,
+            device.limits.max_storage_buffers_per_shader_stage as usize,
+        );
+        let go = |ways: Ways| {
+            self.options.set(GpuOptions { ways: Some(ways), ..before });
+            *self.device.borrow_mut() = None;
+        };
+        let best = tune::search(usual, device.subgroup, &mut |ways| {
+            go(ways);
+            measure(self)
+        })?;
+        go(best);
+        let kept = tune::keep(&device, best).map_err(|error| EngineError::Refused {
+            device: device.name(),
+            what: "to keep what was found".into(),
+            reason: error.to_string(),
+        })?;
+        let place = kept.map_or_else(String::new, |path| format!(", kept in {}", path.display()));
+        Ok(Some(format!("{best:?}{place}")))
     }
 
     fn soften(&self) {

@@ -13,6 +13,7 @@ pub mod passes;
 mod readback;
 pub mod shaders;
 pub mod tiles;
+mod tune;
 mod window;
 pub mod work;
 
