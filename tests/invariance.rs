@@ -74,7 +74,7 @@ fn small_and_flat_batches() {
 fn threads_do_not_matter() {
     const ROWS: usize = 300;
     let loss = Loss::CrossEntropy { classes: 10 };
-    let table = Arc::new(random_table(&mut Rng(9), ROWS, 300, loss, true));
+    let table = Arc::new(random_table(&mut Rng(9), ROWS, 700, loss, true));
     let network = |activation, batch_norm| Network {
         hidden: vec![512, 257],
         activation,
@@ -93,7 +93,7 @@ fn threads_do_not_matter() {
         },
         Training { lr: 1e-2, ..plain(network(Activation::Tanh, None), 100) },
     ];
-    let members = trainings.map(|t| Member::new(&t, loss, 300, ROWS).expect("a step is possible"));
+    let members = trainings.map(|t| Member::new(&t, loss, 700, ROWS).expect("a step is possible"));
     let population = Arc::new(Population::new(members.to_vec()));
     let run = |threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a thread pool");
@@ -109,7 +109,7 @@ fn threads_do_not_matter() {
         })
     };
     let expected = run(1);
-    for threads in [2, 3, 5, 16] {
+    for threads in [2, 3, 5, 6, 8, 16] {
         let got = run(threads);
         for buffer in Buffer::ALL {
             let what = format!("{buffer:?} on {threads} threads");

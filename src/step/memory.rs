@@ -3,6 +3,7 @@
 //! Several threads may work on one member. In each operation they write disjoint parts of its memory, cut where no sum is,
 //! so that the result does not depend on how many they are; between operations they wait for each other.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::population::tables::{MemberRow, Record, StepRow};
@@ -49,15 +50,16 @@ impl Table {
         self.targets.len()
     }
 
-    /// Asks for a row that will be read soon.
+    /// Asks for some features of a row, which will be read soon.
     #[inline(always)]
-    pub fn prefetch(&self, row: usize) {
-        let (start, bytes) = match &self.values {
-            Values::Bytes { values, .. } => (values.as_ptr(), self.features),
-            Values::Floats(values) => (values.as_ptr().cast(), 4 * self.features),
+    pub fn prefetch(&self, row: usize, features: &Range<usize>) {
+        let (start, size): (*const u8, usize) = match &self.values {
+            Values::Bytes { values, .. } => (values.as_ptr(), 1),
+            Values::Floats(values) => (values.as_ptr().cast(), 4),
         };
-        for at in (0..bytes).step_by(64) {
-            prefetch(start.wrapping_add(row * bytes + at));
+        let first = size * (row * self.features + features.start);
+        for at in (0..size * features.len()).step_by(64) {
+            prefetch(start.wrapping_add(first + at));
         }
     }
 }

@@ -19,6 +19,9 @@ const PATIENCE: usize = 1 << 12;
 /// Sums that a sum over the rows of a batch is made of.
 pub const BLOCKS: usize = 16;
 
+/// Terms of a sum of a product that are added up in one go; there may be more such pieces.
+pub const LONG: usize = 512;
+
 /// Rows for each thread below which a batch is not shared.
 const FEW: usize = 4;
 
@@ -69,6 +72,12 @@ impl<'a> Rank<'a> {
         let branch = self.branch(rows);
         (self.rank * branch).min(BLOCKS)..((self.rank + 1) * branch).min(BLOCKS)
     }
+    /// This thread's part of `len` things that those note who have blocks of a batch of `rows`.
+    #[inline(always)]
+    pub fn notes(self, rows: usize, len: usize) -> Range<usize> {
+        let of = BLOCKS / self.branch(rows);
+        if self.rank < of { (Rank { of, ..self }).share(len, 1) } else { len..len }
+    }
     /// The rows of this thread's blocks.
     #[inline(always)]
     pub fn rows(self, rows: usize) -> Range<usize> {
@@ -82,6 +91,15 @@ impl<'a> Rank<'a> {
             return rows * self.rank / self.of..rows * (self.rank + 1) / self.of;
         }
         if self.is_first() { 0..rows } else { rows..rows }
+    }
+    /// Whether the team works on each half of a long sum by half of its threads; and this thread's half, its place among
+    /// the threads of that half, and how many they are.
+    #[inline(always)]
+    pub fn half(self, terms: usize) -> Option<(usize, usize, usize)> {
+        let each = self.of / 2;
+        let halves =
+            (LONG + 1..=2 * LONG).contains(&terms) && self.of.is_multiple_of(2) && self.meeting.is_some();
+        halves.then(|| (self.rank / each, self.rank % each, each))
     }
     /// Waits until all have come so far.
     #[inline(always)]

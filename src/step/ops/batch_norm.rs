@@ -105,7 +105,7 @@ fn normalize<R: Real>(c: &View<R>, layer: usize) {
         *rstd = R::ONE / (*squares / n + eps).sqrt();
     }
     // Each thread needs all features for its rows, and notes some of them.
-    let own = c.rank.share(o, 1);
+    let own = c.rank.notes(rows, o);
     // SAFETY: these features are this thread's to note.
     let stats =
         |vector: usize| unsafe { m.stats.part_mut(l.stats as usize + vector * o + own.start, own.len()) };

@@ -91,7 +91,7 @@ fn through_normalization<R: Real>(c: &View<R>, layer: usize) {
     total(c, SUM, sum);
     total(c, SUM_XHAT, sum_xhat);
     // Each thread needs all features for its rows, and notes some of them.
-    let own = c.rank.share(o, 1);
+    let own = c.rank.notes(c.rows(), o);
     // SAFETY: these features are this thread's to note.
     let note = |at: u32, sum: &[R]| unsafe {
         m.grads.part_mut(at as usize + own.start, own.len()).copy_from_slice(&sum[own.clone()]);

@@ -16,29 +16,37 @@ pub fn cpu<R: Real>(c: &View<R>) {
             _ => permuted(keys, c.row().train_rows, position),
         }
     };
-    let own = c.rank.rows(c.rows());
-    let mut next = if own.is_empty() { 0 } else { row_of(own.start) };
-    for b in own.clone() {
+    // Rows, or, where a product's sums are cut in halves, features of all rows, so that they lie where they are needed.
+    let (rows, own) = match c.rank.half(features) {
+        Some(_) => (0..c.rows(), c.rank.some_rows(features)),
+        None => (c.rank.rows(c.rows()), 0..features),
+    };
+    let noted = c.rank.rows(c.rows());
+    let mut next = if rows.is_empty() { 0 } else { row_of(rows.start) };
+    for b in rows.clone() {
         let row = next;
-        if b + 1 < own.end {
+        if b + 1 < rows.end {
             // Rows lie anywhere: the next is fetched while this one is read.
             next = row_of(b + 1);
-            c.table.prefetch(next as usize);
+            c.table.prefetch(next as usize, &own);
         }
-        // SAFETY: row b is this thread's.
-        let (index, x) =
-            unsafe { (c.memory.index.part_mut(b, 1), c.memory.acts.part_mut(b * features, features)) };
-        index[0] = row;
-        let from = row as usize * features;
+        if noted.contains(&b) {
+            // SAFETY: row b is this thread's to note.
+            unsafe { c.memory.index.part_mut(b, 1)[0] = row };
+        }
+        // SAFETY: these features of row b are this thread's.
+        let x = unsafe { c.memory.acts.part_mut(b * features + own.start, own.len()) };
+        let from = row as usize * features + own.start;
         match &c.table.values {
             Values::Bytes { values, shift, factor } => {
-                let bytes = &values[from..from + features];
-                for (((x, &byte), &shift), &factor) in x.iter_mut().zip(bytes).zip(shift).zip(factor) {
+                let bytes = &values[from..from + own.len()];
+                let scaling = shift[own.clone()].iter().zip(&factor[own.clone()]);
+                for ((x, &byte), (&shift, &factor)) in x.iter_mut().zip(bytes).zip(scaling) {
                     *x = R::from_f32((byte as f32 - shift) * factor);
                 }
             }
             Values::Floats(values) => {
-                for (x, &value) in x.iter_mut().zip(&values[from..from + features]) {
+                for (x, &value) in x.iter_mut().zip(&values[from..from + own.len()]) {
                     *x = R::from_f32(value);
                 }
             }

@@ -5,13 +5,12 @@ use std::ops::Range;
 use crate::step::Product;
 use crate::step::memory::{Slab, View};
 use crate::step::real::{Real, Strides};
+use crate::step::team::LONG;
 
 /// Columns from which on they may be cut: where rows are short, threads would write to both ends of the same cache lines.
 const WIDE: usize = 512;
 /// Elements of a cache line.
 const LINE: usize = 16;
-/// Terms of a sum that the library adds up in one go.
-const DEPTH: usize = 512;
 
 pub fn cpu<R: Real>(c: &View<R>, product: Product, layer: usize) {
     let l = c.member.layers[layer];
@@ -22,7 +21,10 @@ pub fn cpu<R: Real>(c: &View<R>, product: Product, layer: usize) {
         Product::Forward => {
             let a = (&m.acts, x, Strides::row_major(i));
             let b = (&m.params, w, Strides::row_major(o));
-            let [rows, columns] = multiply(c, [n, o, i], a, b, (&m.z, z));
+            let [rows, columns] = match c.rank.half(i) {
+                Some(half) => by_halves(c, half, layer),
+                None => multiply(c, [n, o, i], a, b, (&m.z, z)),
+            };
             if !l.is_normalized() {
                 // SAFETY: nobody writes parameters now.
                 let bias = unsafe { m.params.part(l.b as usize + columns.start, columns.len()) };
@@ -55,6 +57,34 @@ pub fn cpu<R: Real>(c: &View<R>, product: Product, layer: usize) {
     }
 }
 
+/// Z = X W of a layer whose sums are two pieces, each worked out by half of the threads: those whose rows of W it needs are
+/// those who have updated them, and who have gathered these features ([`super::gather`]). Nothing large changes cores.
+fn by_halves<R: Real>(
+    c: &View<R>,
+    (half, at, each): (usize, usize, usize),
+    layer: usize,
+) -> [Range<usize>; 2] {
+    let l = c.member.layers[layer];
+    let (n, i, o, z) = (c.rows(), l.inputs as usize, l.outputs as usize, l.z as usize);
+    let m = c.memory;
+    let terms = i * half / 2..i * (half + 1) / 2;
+    let a = (&m.acts, l.x as usize + terms.start, Strides::row_major(i));
+    let b = (&m.params, l.w as usize + terms.start * o, Strides::row_major(o));
+    // The gradient's place is free in the forward pass.
+    let out = if half == 0 { &m.z } else { &m.dz };
+    let rows =
+        if n >= 4 * each { n * at / each..n * (at + 1) / each } else { 0..if at == 0 { n } else { 0 } };
+    multiply_part([rows, 0..o], [o, terms.len()], a, b, (out, z));
+    c.rank.meet();
+    let own = c.rank.rows(n);
+    // SAFETY: these rows are this thread's.
+    let (sum, part) = unsafe {
+        (m.z.part_mut(z + own.start * o, own.len() * o), m.dz.part(z + own.start * o, own.len() * o))
+    };
+    sum.iter_mut().zip(part).for_each(|(sum, &part)| *sum += part);
+    [own, 0..o]
+}
+
 /// A matrix: where it lies, its first element, its strides.
 type Operand<'a, R> = (&'a Slab<R>, usize, Strides);
 
@@ -76,7 +106,7 @@ fn multiply<R: Real>(
 }
 
 /// Computes a part of C. Each element is the same sum, wherever the cut is: the library's order of sums depends on the
-/// shape only where there are more than [`DEPTH`] terms, or one row or column, of which nobody is given a part
+/// shape only where there are more than [`LONG`] terms, or one row or column, of which nobody is given a part
 /// (`Rank::some_rows`).
 fn multiply_part<R: Real>(
     [rows, columns]: [Range<usize>; 2],
@@ -95,7 +125,7 @@ fn multiply_part<R: Real>(
     let (m, n) = (rows.len(), columns.len());
     assert!(a_len >= a_strides.extent(m, k) && b_len >= b_strides.extent(k, n));
     assert!(out_len >= strides.extent(m, n));
-    let pieces = k.div_ceil(DEPTH);
+    let pieces = k.div_ceil(LONG);
     for piece in 0..pieces {
         let (from, to) = (k * piece / pieces, k * (piece + 1) / pieces);
         let (a, b) = (a.wrapping_add(from * a_strides.col), b.wrapping_add(from * b_strides.row));
