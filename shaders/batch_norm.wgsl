@@ -21,19 +21,6 @@ override WITH_PRODUCT: bool = false;
 @group(1) @binding(6) var<storage, read_write> acts: array<f32>;
 @group(1) @binding(7) var<storage, read_write> state: array<State>;
 
-const LEFT_ALONG_K: bool = true;
-const RIGHT_ALONG_K: bool = false;
-
-fn left_value(i: u32) -> f32 {
-    return acts[i];
-}
-fn right_value(i: u32) -> f32 {
-    return params[i];
-}
-
-const PARTS: u32 = 16u;              // partial sums of a column
-const OWN: u32 = PARTS / LANES_M;    // of them an invocation's
-
 @compute @workgroup_size(LANES)
 fn main(
     @builtin(workgroup_id) workgroup: vec3u,
@@ -52,26 +39,7 @@ fn main(
     }
     let o = layer.outputs;
     if WITH_PRODUCT {
-        let b = Operand(layer.w + job.z, 1u, o);
-        for (var m0 = 0u; m0 < step.rows; m0 += TILE_M) {
-            let a = Operand(layer.x + m0 * layer.inputs, layer.inputs, 1u);
-            multiply(a, b, step.rows - m0, o - job.z, layer.inputs, lane);
-            for (var j = 0u; j < col_count(o - job.z); j++) {
-                let f = job.z + col_of(lane, j);
-                if f < o {
-                    var bias = 0.0;
-                    if (layer.flags & NORMALIZED) == 0u {
-                        bias = params[layer.b + f];
-                    }
-                    for (var i = 0u; i < row_count(step.rows - m0); i++) {
-                        let r = m0 + row_of(lane, i);
-                        if r < step.rows {
-                            z[layer.z + r * o + f] = product_at(i, j, lane) + bias;
-                        }
-                    }
-                }
-            }
-        }
+        linear(layer, 0u, step.rows, job.z, lane);
         // The first row is read by everybody.
         storageBarrier();
         workgroupBarrier();

@@ -29,9 +29,6 @@ fn right_value(i: u32) -> f32 {
     return params[i];
 }
 
-const PARTS: u32 = 16u;              // partial sums of a column
-const OWN: u32 = PARTS / LANES_M;    // of them an invocation's
-
 @compute @workgroup_size(LANES)
 fn main(
     @builtin(workgroup_id) workgroup: vec3u,

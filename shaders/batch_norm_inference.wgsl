@@ -16,16 +16,6 @@ override WITH_PRODUCT: bool = false;
 @group(1) @binding(7) var<storage, read_write> state: array<State>;
 
 const ROWS: u32 = 64;
-const LEFT_ALONG_K: bool = true;
-const RIGHT_ALONG_K: bool = false;
-
-fn left_value(i: u32) -> f32 {
-    return acts[i];
-}
-fn right_value(i: u32) -> f32 {
-    return params[i];
-}
-
 @compute @workgroup_size(LANES)
 fn main(
     @builtin(workgroup_id) workgroup: vec3u,
@@ -45,26 +35,7 @@ fn main(
     let o = layer.outputs;
     let end = min(step.rows, job.z + ROWS);
     if WITH_PRODUCT {
-        let b = Operand(layer.w + job.w, 1u, o);
-        for (var m0 = job.z; m0 < end; m0 += TILE_M) {
-            let a = Operand(layer.x + m0 * layer.inputs, layer.inputs, 1u);
-            multiply(a, b, end - m0, o - job.w, layer.inputs, lane);
-            for (var j = 0u; j < col_count(o - job.w); j++) {
-                let f = job.w + col_of(lane, j);
-                if f < o {
-                    var bias = 0.0;
-                    if (layer.flags & NORMALIZED) == 0u {
-                        bias = params[layer.b + f];
-                    }
-                    for (var i = 0u; i < row_count(end - m0); i++) {
-                        let r = m0 + row_of(lane, i);
-                        if r < end {
-                            z[layer.z + r * o + f] = product_at(i, j, lane) + bias;
-                        }
-                    }
-                }
-            }
-        }
+        linear(layer, job.z, end, job.w, lane);
         // An invocation reads below only what it wrote here.
     }
     for (var j = 0u; j < col_count(o - job.w); j++) {

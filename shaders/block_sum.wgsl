@@ -5,8 +5,8 @@
 // bits do not depend on how many lanes share a block.
 
 const SIDE: u32 = 32u;
-const COLUMN_PARTS: u32 = 8u;            // partial sums of a column
-const OWN: u32 = COLUMN_PARTS / LANES_M; // of them an invocation's: of its rows i, i + OWN, ...
+const COLUMN_PARTS: u32 = 8u; // partial sums of a column
+const OWN_OF_BLOCK: u32 = COLUMN_PARTS / LANES_M; // of them an invocation's: of its rows i, i + this, ...
 const VECTOR: u32 = 0x80000000u;
 const NOWHERE: u32 = 0xffffffffu;
 

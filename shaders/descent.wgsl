@@ -54,9 +54,9 @@ fn main(
     var finite = true;
     for (var j = 0u; j < col_count(block.columns); j++) {
         var sum = 0.0;
-        for (var p = 0u; p < OWN; p++) {
+        for (var p = 0u; p < OWN_OF_BLOCK; p++) {
             var part = 0.0;
-            for (var i = p; i < row_count(block.rows); i += OWN) {
+            for (var i = p; i < row_count(block.rows); i += OWN_OF_BLOCK) {
                 let at_p = element(block, row_of(lane, i), col_of(lane, j));
                 if at_p != NOWHERE {
                     let before = Parameter(params[at_p], moments[at_p]);

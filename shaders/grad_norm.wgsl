@@ -26,9 +26,9 @@ fn main(
     let block = block_of(job, layer.outputs);
     for (var j = 0u; j < col_count(block.columns); j++) {
         var sum = 0.0;
-        for (var p = 0u; p < OWN; p++) {
+        for (var p = 0u; p < OWN_OF_BLOCK; p++) {
             var part = 0.0;
-            for (var i = p; i < row_count(block.rows); i += OWN) {
+            for (var i = p; i < row_count(block.rows); i += OWN_OF_BLOCK) {
                 let at_g = element(block, row_of(lane, i), col_of(lane, j));
                 if at_g != NOWHERE {
                     let g = grads[at_g];

@@ -15,13 +15,9 @@ fn col_of(lane: u32, j: u32) -> u32 {
     return lane + LANES_N * j;
 }
 
-// Rows and columns that an invocation has at most where m rows and n columns are left. Loops end there, and not at RM
-// and RN: drivers that write out loops of known length compile the latter for seconds.
+// Rows that an invocation has at most where m rows are left.
 fn row_count(m: u32) -> u32 {
     return min(RM, m);
-}
-fn col_count(n: u32) -> u32 {
-    return min(RN, (n + LANES_N - 1u) / LANES_N);
 }
 
 // Sum of one column over the invocations that share it: there is one.

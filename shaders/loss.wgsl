@@ -9,7 +9,7 @@
 @group(1) @binding(2) var<storage, read> work: Work; // (output layer, member, first row, -)
 @group(1) @binding(3) var<storage, read> targets: array<u32>;
 @group(1) @binding(4) var<storage, read> index: array<u32>;
-@group(1) @binding(5) var<storage, read_write> z: array<f32>;
+@group(1) @binding(5) var<storage, read> z: array<f32>;
 @group(1) @binding(6) var<storage, read_write> dz: array<f32>;
 @group(1) @binding(7) var<storage, read_write> row_loss: array<vec2f>;
 

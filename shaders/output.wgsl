@@ -15,19 +15,6 @@
 @group(1) @binding(9) var<storage, read_write> row_loss: array<vec2f>;
 @group(1) @binding(10) var<storage, read_write> grads: array<f32>;
 
-const LEFT_ALONG_K: bool = true;
-const RIGHT_ALONG_K: bool = false;
-
-fn left_value(i: u32) -> f32 {
-    return acts[i];
-}
-fn right_value(i: u32) -> f32 {
-    return params[i];
-}
-
-const PARTS: u32 = 16u;              // partial sums of a column
-const OWN: u32 = PARTS / LANES_M;    // of them an invocation's
-
 @compute @workgroup_size(LANES)
 fn main(
     @builtin(workgroup_id) workgroup: vec3u,
@@ -45,23 +32,7 @@ fn main(
         return;
     }
     let o = layer.outputs;
-    let weights = Operand(layer.w, 1u, o);
-    for (var m0 = 0u; m0 < rows; m0 += TILE_M) {
-        let x = Operand(layer.x + m0 * layer.inputs, layer.inputs, 1u);
-        multiply(x, weights, rows - m0, o, layer.inputs, lane);
-        for (var j = 0u; j < col_count(o); j++) {
-            let f = col_of(lane, j);
-            if f < o {
-                let bias = params[layer.b + f];
-                for (var i = 0u; i < row_count(rows - m0); i++) {
-                    let r = m0 + row_of(lane, i);
-                    if r < rows {
-                        z[layer.z + r * o + f] = product_at(i, j, lane) + bias;
-                    }
-                }
-            }
-        }
-    }
+    linear(layer, 0u, rows, 0u, lane);
     storageBarrier();
     workgroupBarrier();
     for (var b = lane; b < rows; b += LANES) {

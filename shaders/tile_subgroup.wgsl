@@ -8,13 +8,6 @@
 // drivers that compute on a processor twice as long to compile.)
 var<workgroup> tile: array<f32, RM * RN * LANES>;
 
-// A matrix: its first element in this tile, the distance of neighbours along M (or N), and along K.
-struct Operand {
-    base: u32,
-    side: u32,
-    depth: u32,
-}
-
 // Element (i, j) of this invocation's part.
 fn product_at(i: u32, j: u32, lane: u32) -> f32 {
     return tile[(i * RN + j) * LANES + lane];

@@ -12,13 +12,6 @@ var<workgroup> tile_b: array<f32, DEPTH * PITCH_N>; // [DEPTH, TILE_N]
 // This invocation's part of C [RM, RN].
 var<private> tile: array<f32, RM * RN>;
 
-// A matrix: its first element in this tile, the distance of neighbours along M (or N), and along K.
-struct Operand {
-    base: u32,
-    side: u32,
-    depth: u32,
-}
-
 // Element (i, j) of this invocation's part.
 fn product_at(i: u32, j: u32, lane: u32) -> f32 {
     return tile[i * RN + j];

@@ -17,7 +17,7 @@ use crate::engine::{Engine, EngineError, EngineFactory};
 use crate::population::Population;
 use crate::step::cost::Cost;
 use crate::step::memory::Table;
-use crate::step::{Op, StepKind, plan};
+use crate::step::{Layers, Op, Product, StepKind, plan};
 
 /// What a device can do at most, measured.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
@@ -119,8 +119,7 @@ impl<'a> Bench<'a> {
             let count = engine.pace(StepKind::Train) as u64;
             times.push(run(&mut *engine, count)?);
         }
-        times.sort_by(f64::total_cmp);
-        let quantile = |q: f64| times[((times.len() - 1) as f64 * q).round() as usize];
+        let mut quantile = |q: f64| quantile(&mut times, q);
         let (median, cost) =
             (quantile(0.5), cost(&population, &plan(&population, StepKind::Train), &self.table));
         Ok(StepTime {
@@ -178,6 +177,12 @@ impl<'a> Bench<'a> {
     }
 }
 
+/// The time below which a part `q` of `times`, at least one, are.
+pub(crate) fn quantile(times: &mut [f64], q: f64) -> f64 {
+    times.sort_by(f64::total_cmp);
+    times[((times.len() - 1) as f64 * q).round() as usize]
+}
+
 /// What `ops` of a step of all members take at least.
 pub fn cost(population: &Population, ops: &[Op], table: &Table) -> Cost {
     let value = table.values.size();
@@ -222,13 +227,13 @@ pub fn name(ops: &[Op]) -> String {
         Op::Gather => "gather".into(),
         Op::Matmul { product, layer } => {
             let product = match product {
-                crate::step::Product::Forward => "XW",
-                crate::step::Product::BackwardInput => "dZ Wᵀ",
-                crate::step::Product::BackwardWeight => "Xᵀ dZ",
+                Product::Forward => "XW",
+                Product::BackwardInput => "dZ Wᵀ",
+                Product::BackwardWeight => "Xᵀ dZ",
             };
             match layer {
-                crate::step::Layers::One(layer) => format!("{product} {}", layer + 1),
-                crate::step::Layers::All => format!("{product}, all layers"),
+                Layers::One(layer) => format!("{product} {}", layer + 1),
+                Layers::All => format!("{product}, all layers"),
             }
         }
         Op::BatchNorm { layer } => format!("batch norm {}", layer + 1),

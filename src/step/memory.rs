@@ -229,11 +229,11 @@ pub struct Slabs<R> {
     /// One element each.
     pub scale: Slab<R>,
     pub record: Slab<Record>,
-    first_bad: AtomicU32,
+    first_bad: Slab<u32>,
 }
 
 impl<R: Real> Slabs<R> {
-    /// Shares `memory`. What is noted of its first bad step goes back by [`Slabs::note`].
+    /// Shares `memory`.
     pub fn new(memory: &mut Memory<R>) -> Slabs<R> {
         Slabs {
             params: Slab::new(&mut memory.params),
@@ -249,18 +249,14 @@ impl<R: Real> Slabs<R> {
             columns: Slab::new(&mut memory.columns),
             scale: Slab::new(std::slice::from_mut(&mut memory.scale)),
             record: Slab::new(std::slice::from_mut(&mut memory.record)),
-            first_bad: AtomicU32::new(memory.first_bad),
+            first_bad: Slab::new(std::slice::from_mut(&mut memory.first_bad)),
         }
     }
 
-    /// Writes back what the slabs do not share.
-    pub fn note(&self, memory: &mut Memory<R>) {
-        memory.first_bad = self.first_bad();
-    }
-
-    /// First step at which a non-finite number was seen.
-    pub fn first_bad(&self) -> u32 {
-        self.first_bad.load(Ordering::Relaxed)
+    /// First step at which a non-finite number was seen: any thread notes it at any time.
+    pub fn first_bad(&self) -> &AtomicU32 {
+        // SAFETY: the memory is there as long as the slab is used, and nobody goes there otherwise meanwhile.
+        unsafe { AtomicU32::from_ptr(self.first_bad.start) }
     }
 }
 
@@ -300,7 +296,7 @@ impl<R: Real> View<'_, R> {
     #[inline(always)]
     pub fn check_at(&self, finite: bool, step: u32) {
         if !finite {
-            self.memory.first_bad.fetch_min(step, Ordering::Relaxed);
+            self.memory.first_bad().fetch_min(step, Ordering::Relaxed);
         }
     }
     /// Notes this step as bad where `finite` is false.

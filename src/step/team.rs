@@ -84,22 +84,25 @@ impl<'a> Rank<'a> {
         let blocks = self.blocks(rows);
         rows * blocks.start / BLOCKS..rows * blocks.end / BLOCKS
     }
+    /// All of the rows of what one thread does for all.
+    #[inline(always)]
+    pub fn all_or_none(self, rows: usize) -> Range<usize> {
+        if self.is_first() { 0..rows } else { rows..rows }
+    }
     /// This thread's rows of a product: none, or at least two where there are two.
     #[inline(always)]
     pub fn some_rows(self, rows: usize) -> Range<usize> {
         if rows >= FEW * self.of {
             return rows * self.rank / self.of..rows * (self.rank + 1) / self.of;
         }
-        if self.is_first() { 0..rows } else { rows..rows }
+        self.all_or_none(rows)
     }
-    /// Whether the team works on each half of a long sum by half of its threads; and this thread's half, its place among
-    /// the threads of that half, and how many they are.
+    /// Where half of the team works on each half of a long sum: this thread's half, and its rank there.
     #[inline(always)]
-    pub fn half(self, terms: usize) -> Option<(usize, usize, usize)> {
-        let each = self.of / 2;
-        let halves =
-            (LONG + 1..=2 * LONG).contains(&terms) && self.of.is_multiple_of(2) && self.meeting.is_some();
-        halves.then(|| (self.rank / each, self.rank % each, each))
+    pub fn half(self, terms: usize) -> Option<(usize, Rank<'a>)> {
+        let of = self.of / 2;
+        let halves = (LONG + 1..=2 * LONG).contains(&terms) && self.of.is_multiple_of(2);
+        halves.then(|| (self.rank / of, Rank { rank: self.rank % of, of, ..self }))
     }
     /// Waits until all have come so far.
     #[inline(always)]

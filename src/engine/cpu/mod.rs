@@ -14,7 +14,7 @@ use rayon::prelude::*;
 use serde_json::json;
 
 use super::{Engine, EngineError, EngineInfo, Pacer};
-use crate::bench::Ceilings;
+use crate::bench::{Ceilings, quantile};
 use crate::population::tables::{Record, StepRow};
 use crate::population::{Buffer, Member, Population};
 use crate::step::memory::{Context, Memory, Slabs, Table, View};
@@ -118,10 +118,8 @@ impl<R: Real> CpuEngine<R> {
             });
         }
         let (mut records, mut times) = (vec![Record::default(); steps.len()], Vec::new());
-        let done: Vec<_> = jobs.into_iter().map(|job| (job.slabs, job.done)).collect();
-        for (slot, (slabs, own)) in active.into_iter().zip(done) {
-            slabs.note(&mut self.memory[slot]);
-            let (own, of_ops) = own.into_inner().unwrap_or_else(PoisonError::into_inner);
+        for (slot, job) in active.into_iter().zip(jobs) {
+            let (own, of_ops) = job.done.into_inner().unwrap_or_else(PoisonError::into_inner);
             if times.is_empty() {
                 times = of_ops;
             }
@@ -160,11 +158,8 @@ impl<R: Real> Engine for CpuEngine<R> {
             let (_, step) = self.run_timed(StepKind::Train, &steps.repeat(self.pace(StepKind::Train)), true);
             times.iter_mut().zip(step).for_each(|(times, time)| times.push(time));
         }
-        let median = |mut times: Vec<f64>| {
-            times.sort_by(f64::total_cmp);
-            times[times.len() / 2]
-        };
-        Ok(plan.into_iter().zip(times).map(|(op, times)| (vec![op], median(times))).collect())
+        let median = |(op, mut times): (Op, Vec<f64>)| (vec![op], quantile(&mut times, 0.5));
+        Ok(plan.into_iter().zip(times).map(median).collect())
     }
 
     fn run(&mut self, kind: StepKind, steps: &[StepRow]) -> Result<Vec<Record>, EngineError> {

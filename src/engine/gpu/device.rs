@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::adapters::{self, AdapterKind};
 use super::shaders::KERNELS;
-use super::tiles::{Shape, Tile, Ways};
+use super::tiles::{Tile, Ways};
 use super::tune;
 use crate::engine::{EngineError, EngineInfo};
 use crate::panics;
@@ -238,15 +238,7 @@ impl Device {
 
     /// The pipeline of a kernel of [`KERNELS`], as the device's ways have it.
     pub fn pipeline(&self, kernel: usize) -> Result<wgpu::ComputePipeline, EngineError> {
-        self.pipeline_of(kernel, KERNELS[kernel].shape.map(|shape: Shape| self.ways.tile(shape)))
-    }
-
-    /// The pipeline of a kernel whose workgroups are `tile`.
-    pub fn pipeline_of(
-        &self,
-        kernel: usize,
-        tile: Option<Tile>,
-    ) -> Result<wgpu::ComputePipeline, EngineError> {
+        let tile = KERNELS[kernel].shape.map(|shape| self.ways.tile(shape));
         let pipelines = || self.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(made) = pipelines().get(&(kernel, tile)) {
             return Ok(made.clone());

@@ -26,7 +26,7 @@ pub use device::{Device, GpuOptions};
 pub use factory::GpuFactory;
 
 use super::{Engine, EngineError, EngineInfo, Pacer};
-use crate::bench::Ceilings;
+use crate::bench::{Ceilings, quantile};
 use crate::population::tables::{LayerRow, MemberRow, Record, StepRow};
 use crate::population::{Buffer, Member, Population};
 use crate::step::memory::Table;
@@ -353,8 +353,7 @@ impl Engine for GpuEngine {
             for _ in 0..4 {
                 all.push(self.time(StepKind::Train, pass, steps, times)?);
             }
-            all.sort_by(f64::total_cmp);
-            parts.push((pass.ops(self.population.layers), all[all.len() / 2] / times as f64));
+            parts.push((pass.ops(self.population.layers), quantile(&mut all, 0.5) / times as f64));
         }
         Ok(parts)
     }

@@ -61,9 +61,11 @@ macro_rules! shader {
 const TABLES: &str = shader!("tables");
 const RANDOM: &str = shader!("random");
 const ACTIVATION: &str = shader!("activation");
+const LINEAR: &str = shader!("linear");
 
 /// Of a tile's lanes, and of its product: those of a workgroup, those of a subgroup.
 const LANES: [&str; 2] = [shader!("lanes_workgroup"), shader!("lanes_subgroup")];
+const TILE: &str = shader!("tile");
 const PRODUCT: [&str; 2] = [shader!("tile_workgroup"), shader!("tile_subgroup")];
 
 use Binding::{Data, Layers, Read, Records, Scaling, Steps, Targets, Work, Write};
@@ -89,7 +91,7 @@ const MATMUL: Kernel = Kernel {
 const BATCH_NORM: Kernel = Kernel {
     name: "batch norm",
     file: "batch_norm.wgsl",
-    parts: &[RANDOM, ACTIVATION, shader!("batch_norm")],
+    parts: &[RANDOM, ACTIVATION, LINEAR, shader!("batch_norm")],
     shape: Some(Shape::Features),
     multiplies: true,
     constants: &[("WITH_PRODUCT", 0.0)],
@@ -107,7 +109,7 @@ const BATCH_NORM: Kernel = Kernel {
 const BATCH_NORM_INFERENCE: Kernel = Kernel {
     name: "batch norm inference",
     file: "batch_norm_inference.wgsl",
-    parts: &[ACTIVATION, shader!("batch_norm_inference")],
+    parts: &[ACTIVATION, LINEAR, shader!("batch_norm_inference")],
     bindings: &[
         Layers,
         Steps,
@@ -222,7 +224,7 @@ pub const KERNELS: [Kernel; 19] = [
             Work,
             Targets,
             Read(Buffer::Index),
-            Write(Buffer::Z),
+            Read(Buffer::Z),
             Write(Buffer::Dz),
             Write(Buffer::RowLoss),
         ],
@@ -278,7 +280,7 @@ pub const KERNELS: [Kernel; 19] = [
     Kernel {
         name: "output",
         file: "output.wgsl",
-        parts: &[ACTIVATION, shader!("row_loss"), shader!("output")],
+        parts: &[ACTIVATION, LINEAR, shader!("row_loss"), shader!("output")],
         constants: &[],
         bindings: &[
             Layers,
@@ -358,7 +360,7 @@ impl Kernel {
         }
         let mut parts = vec![TABLES];
         if self.shape.is_some() {
-            parts.push(LANES[family]);
+            parts.extend([LANES[family], TILE]);
         }
         if self.multiplies {
             parts.push(PRODUCT[family]);

@@ -5,7 +5,7 @@ use std::ops::Range;
 use crate::step::Product;
 use crate::step::memory::{Slab, View};
 use crate::step::real::{Real, Strides};
-use crate::step::team::LONG;
+use crate::step::team::{LONG, Rank};
 
 /// Columns from which on they may be cut: where rows are short, threads would write to both ends of the same cache lines.
 const WIDE: usize = 512;
@@ -21,7 +21,7 @@ pub fn cpu<R: Real>(c: &View<R>, product: Product, layer: usize) {
         Product::Forward => {
             let a = (&m.acts, x, Strides::row_major(i));
             let b = (&m.params, w, Strides::row_major(o));
-            let [rows, columns] = match c.rank.half(i) {
+            let [rows, columns] = match c.rank.half(i).filter(|_| !is_vector(n, o)) {
                 Some(half) => by_halves(c, half, layer),
                 None => multiply(c, [n, o, i], a, b, (&m.z, z)),
             };
@@ -44,7 +44,7 @@ pub fn cpu<R: Real>(c: &View<R>, product: Product, layer: usize) {
         Product::BackwardWeight => {
             let a = (&m.acts, x, Strides::transposed(i));
             let b = (&m.dz, z, Strides::row_major(o));
-            let rows = c.rank.some_rows(i);
+            let rows = if is_vector(i, o) { c.rank.all_or_none(i) } else { c.rank.some_rows(i) };
             multiply_part([rows.clone(), 0..o], [o, n], a, b, (&m.grads, w));
             if c.member.row.l2 != 0.0 {
                 let l2 = R::from_f64(c.member.training.l2);
@@ -59,11 +59,7 @@ pub fn cpu<R: Real>(c: &View<R>, product: Product, layer: usize) {
 
 /// Z = X W of a layer whose sums are two pieces, each worked out by half of the threads: those whose rows of W it needs are
 /// those who have updated them, and who have gathered these features ([`super::gather`]). Nothing large changes cores.
-fn by_halves<R: Real>(
-    c: &View<R>,
-    (half, at, each): (usize, usize, usize),
-    layer: usize,
-) -> [Range<usize>; 2] {
+fn by_halves<R: Real>(c: &View<R>, (half, rank): (usize, Rank), layer: usize) -> [Range<usize>; 2] {
     let l = c.member.layers[layer];
     let (n, i, o, z) = (c.rows(), l.inputs as usize, l.outputs as usize, l.z as usize);
     let m = c.memory;
@@ -72,9 +68,7 @@ fn by_halves<R: Real>(
     let b = (&m.params, l.w as usize + terms.start * o, Strides::row_major(o));
     // The gradient's place is free in the forward pass.
     let out = if half == 0 { &m.z } else { &m.dz };
-    let rows =
-        if n >= 4 * each { n * at / each..n * (at + 1) / each } else { 0..if at == 0 { n } else { 0 } };
-    multiply_part([rows, 0..o], [o, terms.len()], a, b, (out, z));
+    multiply_part([rank.some_rows(n), 0..o], [o, terms.len()], a, b, (out, z));
     c.rank.meet();
     let own = c.rank.rows(n);
     // SAFETY: these rows are this thread's.
@@ -97,7 +91,10 @@ fn multiply<R: Real>(
     b: Operand<R>,
     out: (&Slab<R>, usize),
 ) -> [Range<usize>; 2] {
-    let part = match n >= WIDE && n > m {
+    // A last column by itself would be a vector.
+    let by_columns = n >= WIDE && n > m && n % LINE != 1;
+    let part = match by_columns {
+        _ if is_vector(m, n) => [c.rank.all_or_none(m), 0..n],
         true => [0..m, c.rank.share(n, LINE)],
         false => [c.rank.some_rows(m), 0..n],
     };
@@ -105,9 +102,14 @@ fn multiply<R: Real>(
     part
 }
 
+/// Whether C is one row or one column: the library then adds in another order, which depends on the other side's length.
+fn is_vector(m: usize, n: usize) -> bool {
+    m == 1 || n == 1
+}
+
 /// Computes a part of C. Each element is the same sum, wherever the cut is: the library's order of sums depends on the
-/// shape only where there are more than [`LONG`] terms, or one row or column, of which nobody is given a part
-/// (`Rank::some_rows`).
+/// shape only where there are more than [`LONG`] terms, which it is given piece by piece, and for vectors
+/// ([`is_vector`]), which are not cut, and which no part of a matrix is.
 fn multiply_part<R: Real>(
     [rows, columns]: [Range<usize>; 2],
     [n, k]: [usize; 2],

@@ -22,7 +22,6 @@ pub fn run<R: Real>(op: Op, context: &mut Context<R>) {
     let slabs = Slabs::new(context.memory);
     let Context { member, step, table, .. } = *context;
     run_part(op, &View { member, step, table, memory: &slabs, rank: Rank::ALONE });
-    slabs.note(context.memory);
 }
 
 /// Runs one thread's part of an operation. All threads of its team must run it, and have done with the one before it.

@@ -4,6 +4,8 @@
 //! Clipping by the global norm (Pascanu et al. 2013, arXiv 1211.5063): scale = min(1, c / (‖g‖ + 1e-6)), with
 //! PyTorch's constant.
 
+use std::sync::atomic::Ordering;
+
 use crate::population::tables::Record;
 use crate::step::StepKind;
 use crate::step::memory::View;
@@ -34,7 +36,7 @@ pub fn cpu<R: Real>(c: &View<R>, kind: StepKind) {
         unsafe { m.scale.part_mut(0, 1)[0] = scale };
     }
     // What the optimiser made of this step shows in the next: see `update`.
-    let bad = m.first_bad();
+    let bad = m.first_bad().load(Ordering::Relaxed);
     let first_bad = if kind == StepKind::Train && bad > c.step.step { Record::FINITE } else { bad };
     let record = Record {
         loss: loss.to_f32(),
