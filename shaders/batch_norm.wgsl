@@ -11,6 +11,7 @@
 // r, r + 16, ... ascending, then these ascending, however many lanes share them.
 
 override WITH_PRODUCT: bool = false;
+override TRACKS: bool = true; // the running statistics follow
 
 @group(1) @binding(0) var<storage, read> layers: array<Layer>;
 @group(1) @binding(1) var<storage, read> steps: array<Step>;
@@ -65,7 +66,8 @@ fn column(layer: Layer, step: Step, f: u32, inside: bool, lane: u32) {
     var running = 0.0;
     var low = 0.0;
     let normalized = (layer.flags & NORMALIZED) != 0u;
-    let keeps = normalized && first == 0u && inside; // the running statistics
+    let notes = normalized && first == 0u && inside; // the statistics
+    let tracks = notes && TRACKS; // the running ones
     if normalized {
         let n = f32(step.rows);
         shift = z[layer.z + f];
@@ -95,7 +97,11 @@ fn column(layer: Layer, step: Step, f: u32, inside: bool, lane: u32) {
         rstd = 1.0 / sqrt(squares / n + layer.member.bn_eps);
         gamma = params[layer.b + f];
         beta = params[layer.beta + f];
-        if keeps {
+        if notes {
+            stats[layer.stats + 3u * o + f] = shift + (mean + left);
+            stats[layer.stats + 4u * o + f] = rstd;
+        }
+        if tracks {
             let momentum = layer.member.bn_momentum;
             running = stats[layer.stats + f];
             let rest = stats[layer.stats + o + f];
@@ -105,8 +111,6 @@ fn column(layer: Layer, step: Step, f: u32, inside: bool, lane: u32) {
             let new_var = running_var + momentum * (squares / (n - 1.0) - running_var);
             stats[layer.stats + f] = high;
             stats[layer.stats + 2u * o + f] = new_var;
-            stats[layer.stats + 3u * o + f] = shift + (mean + left);
-            stats[layer.stats + 4u * o + f] = rstd;
             finite = is_finite(high) && is_finite(new_var);
         }
     }
@@ -114,7 +118,7 @@ fn column(layer: Layer, step: Step, f: u32, inside: bool, lane: u32) {
     storageBarrier();
     workgroupBarrier();
 
-    if keeps {
+    if tracks {
         // Fast2Sum's remainder, from the sum as it stands in memory: seen as running + low, drivers simplify it to 0.
         stats[layer.stats + o + f] = low - (stats[layer.stats + f] - running);
     }

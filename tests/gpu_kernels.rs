@@ -28,7 +28,8 @@ fn every_kernel_follows_its_twin() {
     let mut worst: BTreeMap<String, Deviation> = BTreeMap::new();
     let mut members = 0;
     for seed in 0..CASES {
-        let case = Case::random(seed, &Space::TILES);
+        let mut case = Case::random(seed, &Space::TILES);
+        case.population = Arc::new(case.population.watched());
         members += case.population.len();
         let device = if seed.is_multiple_of(2) { &strict } else { &full };
         let mut engine = GpuEngine::new(device.clone(), case.population.clone(), case.table.clone())
@@ -39,6 +40,7 @@ fn every_kernel_follows_its_twin() {
         let steps = [
             (StepKind::Train, case.training_steps(3, 4)),
             (StepKind::Evaluate, case.evaluation_steps()[..case.population.len()].to_vec()),
+            (StepKind::Watch, case.training_steps(4, 5)),
         ];
         for (kind, steps) in steps {
             let deviations = compare(&mut engine, &case.population, &case.table, kind, &steps)
@@ -63,7 +65,7 @@ fn every_kernel_follows_its_twin() {
     for (name, deviation) in &worst {
         eprintln!("  {name:24} {:.3}", deviation.worst);
     }
-    assert_eq!(worst.len(), 11, "operations compared: {:?}", worst.keys());
+    assert_eq!(worst.len(), 12, "operations compared: {:?}", worst.keys());
 }
 
 /// The negative control: one corrupted element is found, whichever role it stands in.

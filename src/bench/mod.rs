@@ -236,11 +236,12 @@ pub fn name(ops: &[Op]) -> String {
                 Layers::All => format!("{product}, all layers"),
             }
         }
-        Op::BatchNorm { layer } => format!("batch norm {}", layer + 1),
+        Op::BatchNorm { layer, .. } => format!("batch norm {}", layer + 1),
         Op::BatchNormInference { layer } => format!("batch norm inference {}", layer + 1),
         Op::Loss => "loss".into(),
         Op::BatchNormBackward { layer } => format!("batch norm backward {}", layer + 1),
         Op::GradNorm => "gradient norm".into(),
+        Op::Percentiles { layer, .. } => format!("percentiles {}", layer + 1),
         Op::Record { .. } => "record".into(),
         Op::Update => "optimiser".into(),
     };

@@ -12,6 +12,7 @@ use crate::population::tables::{LayerRow, StepRow};
 use crate::population::{Buffer, Member, Population};
 use crate::spec::Optimizer;
 use crate::step::memory::Table;
+use crate::step::watch::{self, PERCENTS};
 use crate::step::{Op, Product, StepKind, plan};
 
 /// Unit roundoff of f32.
@@ -207,7 +208,7 @@ fn outputs(
         // x̂ by as much over σ: 2 n u at worst, corrected in the second pass: 64 u (1 + |x̂|). The activation's
         // exponential may be off by 3 + 2|y| units (Vulkan, precision of exp): 64 u (1 + |y|) more, and γ and β
         // scale both.
-        Op::BatchNorm { layer } if layer < last => {
+        Op::BatchNorm { layer, tracks } if layer < last => {
             let l = &member.layers[layer];
             let (_, o, z) = sizes(l);
             let scale = |bound: f64| 256.0 * U * (1.0 + bound);
@@ -223,7 +224,7 @@ fn outputs(
             let mut all = vec![output(Buffer::Acts, l.a as usize, n * o, Bound::Absolute(scale(a + reach)))];
             if l.is_normalized() {
                 all.push(output(Buffer::Z, z, n * o, Bound::Absolute(scale(xhat))));
-                for f in 0..5 * o {
+                for f in if tracks { 0 } else { 3 * o }..5 * o {
                     let at = l.stats as usize + f;
                     let row = f / o;
                     let value = floats(Buffer::Stats)[at].abs();
@@ -300,6 +301,24 @@ fn outputs(
                 output(Buffer::Partials, at, 1, Bound::Absolute(46.0 * U * value + f32::MIN_POSITIVE as f64))
             })
             .collect(),
+        // Elements of the data. Those of γ x̂ + β are rounded twice, and no percentile moves by more than its data.
+        Op::Percentiles { layer, normalized } if layer <= last => {
+            let l = &member.layers[layer];
+            if normalized && !l.is_normalized() {
+                return Vec::new();
+            }
+            let bound = if normalized {
+                let (_, o, z) = sizes(l);
+                let params = |at: u32| old(Buffer::Params, at as usize, o);
+                2.0 * U * (params(l.b) * old(Buffer::Z, z, n * o) + params(l.beta))
+            } else {
+                0.0
+            };
+            let looks = [false, true].map(|of_unit| watch::place(layer, normalized, of_unit));
+            let output = |at| output(Buffer::Looks, at, PERCENTS.len(), Bound::Absolute(bound));
+            looks.into_iter().map(output).collect()
+        }
+        Op::Percentiles { .. } => Vec::new(),
         Op::Record { .. } => vec![output(Buffer::State, 0, 1, Bound::Absolute(64.0 * U))],
         // Few operations on each element. m may cancel, so its error is relative to its terms; it enters p through
         // the rate dp/dm, and so do v's relative error and the roundings of the step itself.

@@ -17,6 +17,7 @@ use serde::Serialize;
 use crate::bench::Ceilings;
 use crate::population::tables::{Record, StepRow};
 use crate::population::{Buffer, Member, Population};
+use crate::step::watch::{self, LayerWatch};
 use crate::step::{Op, StepKind};
 
 /// Why an engine could not go on.
@@ -99,6 +100,30 @@ pub trait Engine {
 
     /// Runs one operation of one step (`[K]`) on what stands in memory: for tests of single operations.
     fn run_op(&mut self, op: Op, steps: &[StepRow]) -> Result<(), EngineError>;
+
+    /// What each member would see in its step of `steps` (`[K]`, as of training): `[K]`, `None` of those that do nothing
+    /// in it. Training goes on from the same bits as without.
+    ///
+    /// # Errors
+    /// [`EngineError::Unsupported`] where the population is not [watched](Population::watched), and whatever the device
+    /// may fail at.
+    fn watch(&mut self, steps: &[StepRow]) -> Result<Vec<Option<Vec<LayerWatch>>>, EngineError> {
+        let population = self.population().clone();
+        if !population.is_watched() {
+            return Err(EngineError::Unsupported {
+                device: self.info().device.clone(),
+                what: "its population is not watched".into(),
+            });
+        }
+        self.run(StepKind::Watch, steps)?;
+        let roles = [Buffer::Looks, Buffer::Partials].map(|role| (role, 0..population.sizes[role as usize]));
+        let found = self.read_regions(&roles)?;
+        let of = |slot: usize| {
+            let own = |role: usize| &found[role][population.region(slot, roles[role].0)];
+            watch::layers(&population.members[slot], own(0), own(1))
+        };
+        Ok(steps.iter().enumerate().map(|(slot, step)| (step.rows > 0).then(|| of(slot))).collect())
+    }
 
     /// What it can do at most; zeros of an engine that cannot tell.
     fn ceilings(&mut self) -> Result<Ceilings, EngineError> {

@@ -51,7 +51,9 @@ pub fn self_test(make: &Make) -> Result<Vec<Outcome>, EngineError> {
             engine.run(StepKind::Train, &steps(s))?;
         }
         let evaluation: Vec<_> = population.members.iter().map(|_| evaluation_step(7, ROWS - 7)).collect();
-        for (kind, steps) in [(StepKind::Train, steps(3)), (StepKind::Evaluate, evaluation)] {
+        let kinds =
+            [(StepKind::Train, steps(3)), (StepKind::Evaluate, evaluation), (StepKind::Watch, steps(4))];
+        for (kind, steps) in kinds {
             for deviation in compare(&mut *engine, &population, &table, kind, &steps)? {
                 let kernel = name(deviation.op);
                 let at = outcomes.iter().position(|o| o.kernel == kernel).unwrap_or_else(|| {
@@ -133,7 +135,7 @@ fn population(case: u32) -> (Arc<Population>, Arc<Table>) {
         };
         Member::new(&training, loss, FEATURES, ROWS)
     });
-    (Arc::new(Population::new(members.collect())), Arc::new(table))
+    (Arc::new(Population::new(members.collect()).watched()), Arc::new(table))
 }
 
 #[cfg(test)]
@@ -147,7 +149,7 @@ mod tests {
             Ok(Box::new(CpuEngine::<f32>::new(population.clone(), table.clone())))
         });
         let outcomes = outcomes.expect("runs");
-        assert_eq!(outcomes.len(), 11);
+        assert_eq!(outcomes.len(), 12);
         for outcome in outcomes {
             assert!(outcome.passed(), "{}: {} at {}", outcome.kernel, outcome.worst, outcome.detail);
         }

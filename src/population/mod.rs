@@ -11,6 +11,7 @@ pub use room::Room;
 pub use schedule::{Walk, evaluation_step, learning_rate, training_step};
 
 use crate::spec::{Activation, Init, Length, Network, Optimizer, Schedule, Training};
+use crate::step::watch::LOOK;
 use tables::{ChunkKind, LayerRow, MemberRow};
 
 /// What the network has to predict.
@@ -58,11 +59,13 @@ pub enum Buffer {
     Partials,
     /// Scale of the gradients (clipping), first bad step (bits of u32): two for each member.
     State,
+    /// What [`crate::step::watch`] has seen, `[layers, LOOK]`, of members that are watched.
+    Looks,
 }
 
 impl Buffer {
     /// Every role, in order.
-    pub const ALL: [Buffer; 11] = [
+    pub const ALL: [Buffer; 12] = [
         Buffer::Params,
         Buffer::Grads,
         Buffer::Moments,
@@ -74,6 +77,7 @@ impl Buffer {
         Buffer::RowLoss,
         Buffer::Partials,
         Buffer::State,
+        Buffer::Looks,
     ];
     /// How many roles there are.
     pub const COUNT: usize = Self::ALL.len();
@@ -309,6 +313,13 @@ impl Member {
         }
     }
 
+    /// The same member with room for what [`crate::step::StepKind::Watch`] sees of it.
+    pub fn watched(&self) -> Member {
+        let mut member = self.clone();
+        member.sizes[Buffer::Looks as usize] = self.layers.len() * LOOK;
+        member
+    }
+
     /// Number of trained parameters.
     pub fn parameters(&self) -> usize {
         self.chunks.iter().map(|c| c.len).sum()
@@ -409,6 +420,16 @@ impl Population {
             .collect();
         let layers = members.iter().map(|member| member.layers.len()).max().unwrap_or(0);
         Population { members, bases, sizes, layers, refillable: false }
+    }
+
+    /// The same members, without room for others, to be watched as well ([`crate::step::StepKind::Watch`]).
+    pub fn watched(&self) -> Population {
+        Population::new(self.members.iter().map(|member| member.watched()).collect())
+    }
+
+    /// Whether its members are watched.
+    pub fn is_watched(&self) -> bool {
+        self.sizes[Buffer::Looks as usize] > 0
     }
 
     /// Slots, vacant ones too.

@@ -1,6 +1,6 @@
 //! Slots that are filled and vacated while the others go on: where a member's regions go, and how much room there is.
 //!
-//! A member needs a region in each of six arenas. Most roles are an arena of their own; the gradients stand as the
+//! A member needs a region in each of seven arenas. Most roles are an arena of their own; the gradients stand as the
 //! parameters do, and so on, because a kernel reaches both by one offset. Regions never move: a member goes into the
 //! first gap that is long enough.
 
@@ -10,13 +10,14 @@ use std::sync::Arc;
 use super::{Buffer, Member, Population, STATE, Sizes};
 
 /// Each arena's own role, and the roles that follow it with how many elements for one of its own.
-const ARENAS: [(Buffer, &[(Buffer, usize)]); 6] = [
+const ARENAS: [(Buffer, &[(Buffer, usize)]); 7] = [
     (Buffer::Params, &[(Buffer::Grads, 1), (Buffer::Moments, 2)]),
     (Buffer::Stats, &[]),
     (Buffer::Acts, &[]),
     (Buffer::Z, &[(Buffer::Dz, 1)]),
     (Buffer::Index, &[(Buffer::RowLoss, 2)]),
     (Buffer::Partials, &[]),
+    (Buffer::Looks, &[]),
 ];
 
 /// Memory of a population whose members come and go.

@@ -66,7 +66,7 @@ impl Cost {
                     .sum()
             }
             // Shifted, centred, squared, summed; normalised, scaled and shifted.
-            Op::BatchNorm { layer } if layer < last => match member.layers[layer].is_normalized() {
+            Op::BatchNorm { layer, .. } if layer < last => match member.layers[layer].is_normalized() {
                 true => elements(layer, 11.0, 3.0),
                 false => elements(layer, 1.0, 2.0),
             },
@@ -80,6 +80,8 @@ impl Cost {
             }
             Op::Loss => elements(last, 6.0, 2.0),
             Op::GradNorm => Cost { flops: 2.0 * parameters, bytes: NUMBER * parameters },
+            // Read once for each 8 bits of a number.
+            Op::Percentiles { layer, .. } => elements(layer, 0.0, 4.0),
             Op::Record { .. } => {
                 let partials = member.sizes[Buffer::Partials as usize] as f64;
                 Cost { flops: 2.0 * n + partials, bytes: NUMBER * (2.0 * n + partials) }

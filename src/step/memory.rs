@@ -92,6 +92,7 @@ pub struct Memory<R> {
     pub index: Vec<u32>,
     pub row_loss: Vec<R>,
     pub partials: Vec<R>,
+    pub looks: Vec<R>,
     /// Scale of the gradients (clipping).
     pub scale: R,
     /// First step at which a non-finite number was seen.
@@ -118,6 +119,7 @@ impl<R: Real> Memory<R> {
             index: vec![0; member.capacity],
             row_loss: of(Buffer::RowLoss),
             partials: of(Buffer::Partials),
+            looks: of(Buffer::Looks),
             scale: R::ONE,
             first_bad: Record::FINITE,
             columns: vec![R::ZERO; BLOCKS * SLOTS * widest],
@@ -137,6 +139,7 @@ impl<R: Real> Memory<R> {
             Buffer::Dz => &self.dz,
             Buffer::RowLoss => &self.row_loss,
             Buffer::Partials => &self.partials,
+            Buffer::Looks => &self.looks,
             Buffer::Index | Buffer::State => return None,
         })
     }
@@ -153,6 +156,7 @@ impl<R: Real> Memory<R> {
             Buffer::Dz => &mut self.dz,
             Buffer::RowLoss => &mut self.row_loss,
             Buffer::Partials => &mut self.partials,
+            Buffer::Looks => &mut self.looks,
             Buffer::Index | Buffer::State => return None,
         })
     }
@@ -225,6 +229,7 @@ pub struct Slabs<R> {
     pub index: Slab<u32>,
     pub row_loss: Slab<R>,
     pub partials: Slab<R>,
+    pub looks: Slab<R>,
     pub columns: Slab<R>,
     /// One element each.
     pub scale: Slab<R>,
@@ -246,6 +251,7 @@ impl<R: Real> Slabs<R> {
             index: Slab::new(&mut memory.index),
             row_loss: Slab::new(&mut memory.row_loss),
             partials: Slab::new(&mut memory.partials),
+            looks: Slab::new(&mut memory.looks),
             columns: Slab::new(&mut memory.columns),
             scale: Slab::new(std::slice::from_mut(&mut memory.scale)),
             record: Slab::new(std::slice::from_mut(&mut memory.record)),

@@ -9,6 +9,7 @@ pub mod memory;
 pub mod ops;
 pub mod real;
 pub mod team;
+pub mod watch;
 
 use crate::population::Population;
 
@@ -19,11 +20,15 @@ pub enum StepKind {
     Train,
     /// Loss and hits of some rows, by the running statistics.
     Evaluate,
+    /// What the next mini-batch of training would see, with nothing changed that training goes on from.
+    Watch,
 }
 
 impl StepKind {
     /// Every kind.
-    pub const ALL: [StepKind; 2] = [StepKind::Train, StepKind::Evaluate];
+    pub const ALL: [StepKind; StepKind::COUNT] = [StepKind::Train, StepKind::Evaluate, StepKind::Watch];
+    /// How many kinds there are.
+    pub const COUNT: usize = 3;
 }
 
 /// Which product a matrix multiplication is.
@@ -46,9 +51,11 @@ pub enum Op {
         product: Product,
         layer: Layers,
     },
-    /// Batch mean and variance, x̂, γ x̂ + β, activation, dropout; running statistics.
+    /// Batch mean and variance, x̂, γ x̂ + β, activation, dropout.
     BatchNorm {
         layer: usize,
+        /// Whether the running statistics follow.
+        tracks: bool,
     },
     /// The same by the running statistics, without dropout.
     BatchNormInference {
@@ -62,7 +69,12 @@ pub enum Op {
     },
     /// Sum of squares of each chunk of the gradients.
     GradNorm,
-    /// Each member's loss, hits, gradient norm and clipping scale.
+    /// Percentiles of a layer's Z, or, where it is `normalized` and Z has become x̂, of γ x̂ + β.
+    Percentiles {
+        layer: usize,
+        normalized: bool,
+    },
+    /// Each member's loss and hits; in training its gradient norm and clipping scale.
     Record {
         kind: StepKind,
     },
@@ -87,25 +99,35 @@ impl Layers {
     }
 }
 
-/// The operations of one step, in order.
+/// The operations of one step, in order; none to watch a population that is not [watched](Population::watched).
 ///
 /// The output layer differs in depth from member to member: hidden layers of a member are those below its own
 /// last; `BatchNorm` skips output layers, and `BatchNormBackward` gives them dZ = dA and db.
 pub fn plan(population: &Population, kind: StepKind) -> Vec<Op> {
+    if kind == StepKind::Watch && !population.is_watched() {
+        return Vec::new();
+    }
     // Whoever comes into a slot later, the list stays.
     let depth = population.layers;
+    let watches = kind == StepKind::Watch;
     let mut ops = vec![Op::Gather];
     for layer in 0..depth {
         ops.push(Op::Matmul { product: Product::Forward, layer: Layers::One(layer) });
+        if watches {
+            ops.push(Op::Percentiles { layer, normalized: false });
+        }
         if layer + 1 < depth {
             ops.push(match kind {
-                StepKind::Train => Op::BatchNorm { layer },
+                StepKind::Train | StepKind::Watch => Op::BatchNorm { layer, tracks: !watches },
                 StepKind::Evaluate => Op::BatchNormInference { layer },
             });
+            if watches {
+                ops.push(Op::Percentiles { layer, normalized: true });
+            }
         }
     }
     ops.push(Op::Loss);
-    if kind == StepKind::Train {
+    if kind != StepKind::Evaluate {
         for layer in (0..depth).rev() {
             ops.push(Op::BatchNormBackward { layer });
             if layer > 0 {

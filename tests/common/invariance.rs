@@ -320,7 +320,7 @@ fn written_by(op: Op, layers: &[LayerRow]) -> Option<(Buffer, u32)> {
             Some((Buffer::Dz, layers[l - 1].z))
         }
         Op::Matmul { product: Product::BackwardWeight, .. } => Some((Buffer::Grads, layers[last].w)),
-        Op::BatchNorm { layer } if layer < last => Some((Buffer::Acts, layers[layer].a)),
+        Op::BatchNorm { layer, .. } if layer < last => Some((Buffer::Acts, layers[layer].a)),
         Op::Loss => Some((Buffer::Dz, layers[last].z)),
         Op::BatchNormBackward { layer } if layer <= last => Some((Buffer::Dz, layers[layer].z)),
         Op::GradNorm => Some((Buffer::Partials, 0)),

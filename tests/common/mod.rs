@@ -12,3 +12,4 @@ pub mod random_population;
 pub mod refill;
 pub mod tolerances;
 pub mod training;
+pub mod watch;

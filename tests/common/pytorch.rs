@@ -81,7 +81,7 @@ impl Layer {
     }
     /// y of a batch, by its own statistics, which become part of the running ones.
     pub fn train(&mut self, z: &[f64]) -> Vec<f64> {
-        self.forward(z, Op::BatchNorm { layer: 0 })
+        self.forward(z, Op::BatchNorm { layer: 0, tracks: true })
     }
     /// y by the running statistics.
     pub fn infer(&mut self, z: &[f64]) -> Vec<f64> {

@@ -32,8 +32,8 @@ pub struct CpuEngine<R> {
     population: Arc<Population>,
     table: Arc<Table>,
     memory: Vec<Memory<R>>,
-    plans: [Vec<Op>; 2],
-    pacers: [Pacer; 2],
+    plans: [Vec<Op>; StepKind::COUNT],
+    pacers: [Pacer; StepKind::COUNT],
     info: EngineInfo,
 }
 
@@ -43,7 +43,7 @@ impl<R: Real> CpuEngine<R> {
         CpuEngine {
             memory: population.members.iter().map(|member| Memory::new(member)).collect(),
             plans: StepKind::ALL.map(|kind| plan(&population, kind)),
-            pacers: [Pacer::new(0.1, 4096); 2],
+            pacers: [Pacer::new(0.1, 4096); StepKind::COUNT],
             info: EngineInfo {
                 engine: "cpu",
                 device: NAME.into(),

@@ -72,8 +72,8 @@ pub struct GpuEngine {
     data: DataWindow,
     dispatches: HashMap<(StepKind, Pass), Dispatch>,
     initialize: Dispatch,
-    plans: [Vec<Pass>; 2],
-    pacers: [Pacer; 2],
+    plans: [Vec<Pass>; StepKind::COUNT],
+    pacers: [Pacer; StepKind::COUNT],
     /// Distance of two entries of the `now` buffer.
     now_stride: u32,
     /// Steps that fit into the step table.
@@ -106,11 +106,12 @@ impl GpuEngine {
         let records_staging = device.staging("the records", records_bytes)?;
 
         let plans = StepKind::ALL.map(|kind| passes(&plan(&population, kind)));
-        let both = StepKind::ALL.into_iter().zip(&plans);
+        let kinds = StepKind::ALL.into_iter().zip(&plans);
         let all: Vec<(StepKind, Pass)> =
-            both.flat_map(|(kind, plan)| plan.iter().map(move |&pass| (kind, pass))).collect();
-        let capacity =
-            |&(_, pass): &(_, Pass)| work::capacity(&population, pass, &device.ways, data.features());
+            kinds.flat_map(|(kind, plan)| plan.iter().map(move |&pass| (kind, pass))).collect();
+        let capacity = |&(kind, pass): &(_, Pass)| {
+            work::capacity(&population, pass, &device.ways.of(kind), data.features())
+        };
         // The last list is for members that come: of their chunks, of which there are no more than of their blocks.
         let chunks = population.sizes[Buffer::Partials as usize];
         let capacities: Vec<usize> = all.iter().map(capacity).chain([chunks]).collect();
@@ -138,7 +139,7 @@ impl GpuEngine {
             dispatches,
             initialize,
             plans,
-            pacers: [pacer; 2],
+            pacers: [pacer; StepKind::COUNT],
             now_stride,
             longest,
             submits: 0,
@@ -168,7 +169,7 @@ impl GpuEngine {
         let (population, ways) = (self.population.clone(), self.device.ways);
         let (sources, dispatches, _) = self.parts();
         for (&(kind, pass), dispatch) in dispatches {
-            dispatch.list(&sources, &work::jobs(&population, kind, pass, &ways))?;
+            dispatch.list(&sources, &work::jobs(&population, kind, pass, &ways.of(kind)))?;
         }
         self.device.check()
     }
@@ -430,6 +431,7 @@ fn contents(role: Buffer) -> &'static str {
         Buffer::RowLoss => "a batch's losses",
         Buffer::Partials => "the partial sums",
         Buffer::State => "the members' state",
+        Buffer::Looks => "what is watched",
     }
 }
 

@@ -27,7 +27,7 @@ impl Pass {
             Pass::One(op) => vec![op],
             Pass::Hidden { layer, kind } => {
                 let norm = match kind {
-                    StepKind::Train => Op::BatchNorm { layer },
+                    StepKind::Train | StepKind::Watch => Op::BatchNorm { layer, tracks: true },
                     StepKind::Evaluate => Op::BatchNormInference { layer },
                 };
                 vec![product(Product::Forward, layer), norm]
@@ -53,7 +53,7 @@ pub fn passes(ops: &[Op]) -> Vec<Pass> {
     let mut passes = Vec::with_capacity(2 * ops.len());
     for &op in ops {
         match op {
-            Op::BatchNorm { layer } => passes.push(Pass::Hidden { layer, kind: StepKind::Train }),
+            Op::BatchNorm { layer, .. } => passes.push(Pass::Hidden { layer, kind: StepKind::Train }),
             Op::BatchNormInference { layer } => passes.push(Pass::Hidden { layer, kind: StepKind::Evaluate }),
             Op::Loss => passes.push(Pass::Output),
             Op::BatchNormBackward { layer } => passes.push(Pass::HiddenBackward { layer }),

@@ -156,6 +156,16 @@ const RECORD: Kernel = Kernel {
     ],
 };
 
+const PERCENTILES: Kernel = Kernel {
+    name: "percentiles",
+    file: "percentiles.wgsl",
+    parts: &[shader!("percentiles")],
+    shape: None,
+    multiplies: false,
+    constants: &[],
+    bindings: &[Layers, Steps, Work, Read(Buffer::Params), Read(Buffer::Z), Write(Buffer::Looks)],
+};
+
 /// The text of `shaders/ceiling.wgsl`, which is no operation's.
 pub fn ceiling() -> String {
     let mut text = String::new();
@@ -164,7 +174,7 @@ pub fn ceiling() -> String {
 }
 
 /// Every kernel.
-pub const KERNELS: [Kernel; 19] = [
+pub const KERNELS: [Kernel; 22] = [
     Kernel { name: "gather bytes", constants: &[("BYTES", 1.0)], ..GATHER },
     Kernel { name: "gather floats", constants: &[("BYTES", 0.0)], ..GATHER },
     Kernel {
@@ -317,6 +327,13 @@ pub const KERNELS: [Kernel; 19] = [
             Write(Buffer::State),
         ],
     },
+    Kernel {
+        name: "batch norm, watched",
+        constants: &[("WITH_PRODUCT", 0.0), ("TRACKS", 0.0)],
+        ..BATCH_NORM
+    },
+    Kernel { name: "percentiles of Z", constants: &[("NORMALIZED_Z", 0.0)], ..PERCENTILES },
+    Kernel { name: "percentiles after batch norm", constants: &[("NORMALIZED_Z", 1.0)], ..PERCENTILES },
 ];
 
 /// Position in [`KERNELS`] of the kernel that runs `pass`; `bytes` where the data are bytes.
@@ -327,16 +344,19 @@ pub fn kernel_of(pass: Pass, bytes: bool) -> usize {
             Op::Matmul { product: Product::Forward, .. } => 2,
             Op::Matmul { product: Product::BackwardInput, .. } => 3,
             Op::Matmul { product: Product::BackwardWeight, .. } => 4,
-            Op::BatchNorm { .. } => 5,
+            Op::BatchNorm { tracks: true, .. } => 5,
+            Op::BatchNorm { tracks: false, .. } => 19,
             Op::BatchNormInference { .. } => 6,
             Op::Loss => 7,
             Op::BatchNormBackward { .. } => 8,
             Op::GradNorm => 9,
             Op::Record { kind: StepKind::Train } => 10,
-            Op::Record { kind: StepKind::Evaluate } => 11,
+            Op::Record { kind: StepKind::Evaluate | StepKind::Watch } => 11,
+            Op::Percentiles { normalized: false, .. } => 20,
+            Op::Percentiles { normalized: true, .. } => 21,
             Op::Update => 12,
         },
-        Pass::Hidden { kind: StepKind::Train, .. } => 14,
+        Pass::Hidden { kind: StepKind::Train | StepKind::Watch, .. } => 14,
         Pass::Hidden { kind: StepKind::Evaluate, .. } => 15,
         Pass::HiddenBackward { .. } => 16,
         Pass::Output => OUTPUT,

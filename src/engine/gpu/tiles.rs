@@ -5,6 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::step::StepKind;
+
 /// What a kernel's workgroups cover.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Shape {
@@ -152,6 +154,11 @@ impl Ways {
             Shape::Features => self.features,
             Shape::Block => self.block,
         }
+    }
+
+    /// The ways of a step of `kind`: a kernel that does several operations leaves nobody time to look between them.
+    pub fn of(self, kind: StepKind) -> Ways {
+        if kind == StepKind::Watch { self.separate() } else { self }
     }
 
     /// Each operation by a kernel of its own.

@@ -8,7 +8,7 @@ use super::shaders::{DESCENT, KERNELS, OUTPUT};
 use super::tiles::Ways;
 use crate::population::tables::ChunkKind;
 use crate::population::{BlockSize, Buffer, EVALUATION_ROWS, Member, Population};
-use crate::step::{Op, Product, StepKind};
+use crate::step::{Op, Product, StepKind, watch};
 
 /// One workgroup's job; the last three words are the kernel's own.
 pub type Job = [u32; 4];
@@ -58,7 +58,7 @@ pub fn jobs(population: &Population, kind: StepKind, pass: Pass, ways: &Ways) ->
         }
         let way = Way { ways, member };
         let rows = match kind {
-            StepKind::Train => member.walk.batch,
+            StepKind::Train | StepKind::Watch => member.walk.batch,
             StepKind::Evaluate => member.capacity,
         };
         let id = at as u32;
@@ -91,7 +91,7 @@ pub fn jobs(population: &Population, kind: StepKind, pass: Pass, ways: &Ways) ->
                         }
                     }
                 }
-                Op::BatchNorm { layer } if hidden(layer) && !fused(layer) => {
+                Op::BatchNorm { layer, .. } if hidden(layer) && !fused(layer) => {
                     tiles(layer, width(layer), 1, features, false)
                 }
                 Op::BatchNormInference { layer } if hidden(layer) && !fused(layer) => {
@@ -103,12 +103,22 @@ pub fn jobs(population: &Population, kind: StepKind, pass: Pass, ways: &Ways) ->
                 Op::BatchNorm { .. } | Op::BatchNormBackward { .. } | Op::BatchNormInference { .. } => {}
                 Op::Loss if !fused(layers - 1) => tiles(layers - 1, rows, 1, (LOSS_ROWS, 1), false),
                 Op::Loss => {}
+                Op::Percentiles { layer, normalized } if layer < layers => {
+                    let base = population.bases[at][Buffer::Looks as usize];
+                    if !normalized || member.layers[layer].is_normalized() {
+                        for of_unit in [false, true] {
+                            let to = base + watch::place(layer, normalized, of_unit);
+                            jobs.push([layer_id(layer), id, to as u32, u32::from(of_unit)]);
+                        }
+                    }
+                }
+                Op::Percentiles { .. } => {}
                 Op::Record { .. } => jobs.push([layer_id(0), id, 0, 0]),
                 Op::GradNorm => jobs.extend(blocks(population, at, |layer| !way.descent(layer))),
                 Op::Update => jobs.extend(chunks(population, at, |layer| !way.descent(layer))),
             },
             Pass::Hidden { layer, kind } if hidden(layer) && fused(layer) => match kind {
-                StepKind::Train => tiles(layer, width(layer), 1, features, false),
+                StepKind::Train | StepKind::Watch => tiles(layer, width(layer), 1, features, false),
                 StepKind::Evaluate => tiles(layer, rows, width(layer), inference, false),
             },
             Pass::HiddenBackward { layer } if hidden(layer) && fused(layer) => {
@@ -153,12 +163,15 @@ pub fn capacity(population: &Population, pass: Pass, ways: &Ways, features: usiz
             Op::BatchNorm { .. } | Op::BatchNormBackward { .. } => all_rows,
             Op::BatchNormInference { .. } => some_rows,
             Op::Loss => rows / LOSS_ROWS + slots,
+            Op::Percentiles { .. } => 2 * slots,
             Op::Record { .. } => slots,
             Op::GradNorm => size(Buffer::Partials),
             // Of no more than there are blocks, which are never longer.
             Op::Update => size(Buffer::Partials),
         },
-        Pass::Hidden { kind: StepKind::Train, .. } | Pass::HiddenBackward { .. } => all_rows,
+        Pass::Hidden { kind: StepKind::Train | StepKind::Watch, .. } | Pass::HiddenBackward { .. } => {
+            all_rows
+        }
         Pass::Hidden { kind: StepKind::Evaluate, .. } => some_rows,
         Pass::Output => slots,
         Pass::Descent => size(Buffer::Partials),

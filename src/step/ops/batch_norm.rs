@@ -14,9 +14,9 @@ use crate::with_activation;
 use super::activation::Function;
 
 #[inline(always)]
-pub fn cpu<R: Real>(c: &View<R>, layer: usize) {
+pub fn cpu<R: Real>(c: &View<R>, layer: usize, tracks: bool) {
     if c.member.layers[layer].is_normalized() {
-        normalize(c, layer);
+        normalize(c, layer, tracks);
     }
     with_activation!(c.member.layers[layer].activation, F => activate::<R, F>(c, layer));
     dropout(c, layer);
@@ -32,9 +32,9 @@ const ALL_LEFT: usize = 5;
 const ALL_SQUARES: usize = 6;
 const RSTD: usize = 7;
 
-/// z -> x̂ in place, of this thread's rows; batch and running statistics.
+/// z -> x̂ in place, of this thread's rows; batch and, where it `tracks`, running statistics.
 #[inline(always)]
-fn normalize<R: Real>(c: &View<R>, layer: usize) {
+fn normalize<R: Real>(c: &View<R>, layer: usize, tracks: bool) {
     let l = c.member.layers[layer];
     let o = l.outputs as usize;
     let rows = c.rows();
@@ -113,8 +113,13 @@ fn normalize<R: Real>(c: &View<R>, layer: usize) {
     let (mean_out, rstd_out) = (stats(3), stats(4));
     let mut finite = true;
     for (at, f) in own.enumerate() {
-        // r <- r + m (new - r), the mean as a sum of two numbers (Fast2Sum).
         let new = mean[f] + left[f];
+        mean_out[at] = shift[f] + new;
+        rstd_out[at] = rstd[f];
+        if !tracks {
+            continue;
+        }
+        // r <- r + m (new - r), the mean as a sum of two numbers (Fast2Sum).
         let delta = ((shift[f] - running_mean[at]) - running_rest[at]) + new;
         let low = running_rest[at] + momentum * delta;
         let high = running_mean[at] + low;
@@ -122,8 +127,6 @@ fn normalize<R: Real>(c: &View<R>, layer: usize) {
         running_mean[at] = high;
         running_var[at] += momentum * (squares[f] / (n - R::ONE) - running_var[at]);
         finite &= high.is_finite() && running_var[at].is_finite();
-        mean_out[at] = shift[f] + new;
-        rstd_out[at] = rstd[f];
     }
     for b in c.rank.rows(rows) {
         for ((z, &left), &rstd) in row(b).iter_mut().zip(&*left).zip(&*rstd) {

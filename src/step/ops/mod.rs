@@ -9,6 +9,7 @@ pub mod grad_norm;
 pub mod initialize;
 pub mod loss;
 pub mod matmul;
+pub mod percentiles;
 pub mod record;
 pub mod update;
 
@@ -38,6 +39,8 @@ pub fn run_part<R: Real>(op: Op, view: &View<R>) {
         Op::Matmul { product, layer: Layers::All } => {
             (0..layers).for_each(|layer| matmul::cpu(view, product, layer))
         }
+        Op::Percentiles { layer, normalized } if layer < layers => percentiles::cpu(view, layer, normalized),
+        Op::Percentiles { .. } => {}
         Op::Record { kind } => record::cpu(view, kind),
         Op::Gather
         | Op::BatchNorm { .. }
@@ -64,7 +67,7 @@ impl<R: Real> Kernel for Elementwise<'_, '_, R> {
         let layers = view.member.layers.len();
         match op {
             Op::Gather => gather::cpu(view),
-            Op::BatchNorm { layer } if layer + 1 < layers => batch_norm::cpu(view, layer),
+            Op::BatchNorm { layer, tracks } if layer + 1 < layers => batch_norm::cpu(view, layer, tracks),
             Op::BatchNormInference { layer } if layer + 1 < layers => batch_norm_inference::cpu(view, layer),
             Op::Loss => loss::cpu(view),
             Op::BatchNormBackward { layer } if layer < layers => batch_norm_backward::cpu(view, layer),
@@ -73,7 +76,7 @@ impl<R: Real> Kernel for Elementwise<'_, '_, R> {
             // Layers that the member does not have.
             Op::BatchNorm { .. } | Op::BatchNormInference { .. } | Op::BatchNormBackward { .. } => {}
             // Not loops over elements: `run_part` has done them.
-            Op::Matmul { .. } | Op::Record { .. } => {}
+            Op::Matmul { .. } | Op::Percentiles { .. } | Op::Record { .. } => {}
         }
     }
 }

@@ -1,0 +1,104 @@
+//! What is watched of a member's layers: percentiles of what goes into their activations, and norms of their gradients.
+//!
+//! Ioffe & Szegedy 2015 (arXiv 1502.03167), figure 1b, c, shows such percentiles of one unit.
+
+use serde::Serialize;
+
+use crate::population::tables::LayerRow;
+use crate::population::{BlockSize, Member};
+
+/// The percentiles that are looked at.
+pub const PERCENTS: [usize; 5] = [5, 15, 50, 85, 95];
+
+/// Values of a layer that are looked at: of larger layers and batches only the batch's first rows.
+///
+/// A software adapter ends an invocation's loops after 65,535 iterations; these take 49,152, in four passes of 256 lanes.
+/// A literal of `shaders/percentiles.wgsl`.
+pub const MOST_VALUES: usize = 3 << 20;
+
+/// Elements of a layer in [`Looks`](crate::population::Buffer::Looks): of Z and of γ x̂ + β, of all units and of unit 0.
+pub const LOOK: usize = 4 * PERCENTS.len();
+
+/// Where percentiles of `layer` stand in a member's looks.
+pub fn place(layer: usize, normalized: bool, of_unit: bool) -> usize {
+    layer * LOOK + (2 * usize::from(normalized) + usize::from(of_unit)) * PERCENTS.len()
+}
+
+/// Rows of a batch that are looked at, where each has `width` values.
+pub fn rows(rows: usize, width: usize) -> usize {
+    rows.min((MOST_VALUES / width.max(1)).max(1))
+}
+
+/// Place of a percentile in `n` sorted values, from 0, by nearest rank: the ⌈percent n / 100⌉-th of them.
+pub fn rank(percent: usize, n: usize) -> usize {
+    (percent * n).div_ceil(100).max(1) - 1
+}
+
+/// The [`PERCENTS`] of some values, each one of them. A number that is not finite is `null` in JSON.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Percentiles(pub [f32; PERCENTS.len()]);
+
+/// What is seen of one layer in one step of training.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct LayerWatch {
+    /// Of Z `[B, O]`.
+    pub before: Percentiles,
+    /// Of what the activation takes: γ x̂ + β after batch normalisation; Z where there is none.
+    pub after: Percentiles,
+    /// The same of the layer's first unit, `[B]`.
+    pub unit_before: Percentiles,
+    pub unit_after: Percentiles,
+    /// ‖dW‖₂, with that of λ/2 ‖W‖², before clipping.
+    pub weight_grad_norm: f32,
+    /// ‖(dγ, dβ)‖₂ or ‖db‖₂, before clipping.
+    pub vector_grad_norm: f32,
+}
+
+/// A member's layers, from its regions of `Looks` and `Partials`.
+pub fn layers(member: &Member, looks: &[f32], partials: &[f32]) -> Vec<LayerWatch> {
+    let of_layer = |(layer, row): (usize, &LayerRow)| {
+        let look = |normalized, of_unit| {
+            let at = place(layer, normalized && row.is_normalized(), of_unit);
+            Percentiles(std::array::from_fn(|p| looks[at + p]))
+        };
+        let norm = |of_matrix| {
+            let blocks = member.blocks.iter().zip(partials);
+            let own = blocks.filter(|(block, _)| {
+                block.layer == layer && matches!(block.size, BlockSize::Matrix { .. }) == of_matrix
+            });
+            own.map(|(_, &squares)| f64::from(squares)).sum::<f64>().sqrt() as f32
+        };
+        LayerWatch {
+            before: look(false, false),
+            after: look(true, false),
+            unit_before: look(false, true),
+            unit_after: look(true, true),
+            weight_grad_norm: norm(true),
+            vector_grad_norm: norm(false),
+        }
+    };
+    member.layers.iter().enumerate().map(of_layer).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranks_are_those_of_the_definition() {
+        for n in 1..2000 {
+            for percent in PERCENTS {
+                // The smallest value that at least so many percent of all are at or below.
+                let expected = (1..=n).find(|at| 100 * at >= percent * n).expect("all are");
+                assert_eq!(rank(percent, n), expected - 1, "{percent} of {n}");
+            }
+        }
+    }
+
+    #[test]
+    fn rows_are_as_many_as_a_software_adapter_can_look_at() {
+        assert_eq!(rows(1024, 2048), 1024);
+        assert_eq!(rows(4096, 1024), 3072);
+        assert_eq!(rows(7, 4 << 20), 1);
+    }
+}

@@ -1,0 +1,53 @@
+//! What is watched of training, on both engines; `common/watch.rs` says what holds.
+
+mod common;
+
+use std::sync::Arc;
+
+use bngpu::engine::Engine;
+use bngpu::engine::cpu::CpuEngine;
+use bngpu::population::Population;
+use bngpu::step::memory::Table;
+
+use common::probe::Make;
+use common::{gpu, watch};
+
+/// (rows, units): the smallest batch, odd ones, a large layer, and one of which only some rows are looked at.
+const SIZES: [(usize, usize); 6] = [(2, 1), (2, 3), (19, 1), (61, 100), (1024, 2048), (1500, 2500)];
+
+fn single(population: Arc<Population>, table: Arc<Table>) -> Box<dyn Engine> {
+    Box::new(CpuEngine::<f32>::new(population, table))
+}
+
+fn double(population: Arc<Population>, table: Arc<Table>) -> Box<dyn Engine> {
+    Box::new(CpuEngine::<f64>::new(population, table))
+}
+
+/// Runs a suite on each engine of this machine.
+fn on_each(suite: impl Fn(&Make)) {
+    suite(&single);
+    suite(&double);
+    if gpu::adapter().is_some() {
+        suite(&gpu::make);
+    }
+}
+
+#[test]
+fn percentiles_are_those_of_sorted_values() {
+    on_each(|make| watch::percentiles_are_those_of_sorted_values(make, &SIZES));
+}
+
+#[test]
+fn watching_leaves_no_trace() {
+    on_each(|make| (0..6).for_each(|seed| watch::watching_leaves_no_trace(make, seed)));
+}
+
+#[test]
+fn slots_do_not_matter() {
+    on_each(|make| (0..3).for_each(|seed| watch::slots_do_not_matter(make, seed)));
+}
+
+#[test]
+fn what_is_seen_is_what_is_there() {
+    on_each(|make| (0..6).for_each(|seed| watch::what_is_seen_is_what_is_there(make, seed)));
+}
