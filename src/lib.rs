@@ -3,6 +3,7 @@
 pub mod bench;
 pub mod cli;
 pub mod data;
+pub mod demo;
 pub mod engine;
 mod panics;
 pub mod population;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 
+use crate::report::language::Lang;
 use crate::spec::{Count, LogLevel, PartialConfig, PartialSweep, Real, SPACE_SYNTAX};
 
 /// Trains batch-normalised neural networks on any GPU, or on the CPU.
@@ -34,6 +35,8 @@ pub enum Command {
     Repro(ReproArgs),
     /// Find the usable range of learning rates, all tried at once
     LrFind(Box<LrFindArgs>),
+    /// Measure a claim about batch normalisation or tuning: figure, numbers, verdict
+    Demo(DemoArgs),
     /// Make one HTML page of a run or a sweep, readable offline
     Report(ReportArgs),
     /// Join the shards of one sweep
@@ -169,6 +172,46 @@ pub struct ResumeArgs {
     pub run: PathBuf,
     #[command(flatten)]
     pub common: CommonArgs,
+}
+
+/// `bngpu demo`.
+#[derive(Args, Clone, Debug)]
+pub struct DemoArgs {
+    /// Which one, as --list has them, or `all`
+    #[arg(value_name = "NAME", required_unless_present = "list")]
+    pub name: Option<String>,
+    /// List them with their claims
+    #[arg(long)]
+    pub list: bool,
+    /// What to measure it on, as for `train`
+    #[arg(long, value_name = "SRC", default_value = "digits", value_hint = ValueHint::AnyPath)]
+    pub data: String,
+    /// Label column of a table, by name or index [default: the last column]
+    #[arg(long, value_name = "COL")]
+    pub target: Option<String>,
+    /// Folder in which data sets are found by name [default: $BNGPU_DATA, else the platform's data folder]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub data_dir: Option<PathBuf>,
+    /// The long form: more steps, rates and seeds, for large data
+    #[arg(long)]
+    pub full: bool,
+    /// Seeds of each network [default: what the demonstration thinks best]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub seeds: Option<u32>,
+    /// The first of them
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+    /// Language of figures, pages and verdicts
+    #[arg(long, value_name = "LANG", value_enum, default_value_t)]
+    pub lang: Lang,
+    /// auto, gpu, cpu, or an index or a part of a name as `bngpu devices` prints it
+    #[arg(long, value_name = "DEVICE", default_value = "auto")]
+    pub device: String,
+    /// Folder for figures, numbers and page [default: demos/NAME-DATA]
+    #[arg(long, short, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub output: Option<PathBuf>,
+    #[command(flatten)]
+    pub reporting: ReportingArgs,
 }
 
 /// `bngpu report`.

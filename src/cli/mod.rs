@@ -16,8 +16,8 @@ use clap::{CommandFactory, FromArgMatches};
 use clap_complete::Shell;
 
 pub use args::{
-    BenchArgs, Cli, Command, CommonArgs, CompletionsArgs, DevicesArgs, EvalArgs, LrFindArgs, MergeArgs,
-    PredictArgs, ReportArgs, ReportingArgs, ReproArgs, ResumeArgs, SplitArg, SweepArgs, TrainArgs,
+    BenchArgs, Cli, Command, CommonArgs, CompletionsArgs, DemoArgs, DevicesArgs, EvalArgs, LrFindArgs,
+    MergeArgs, PredictArgs, ReportArgs, ReportingArgs, ReproArgs, ResumeArgs, SplitArg, SweepArgs, TrainArgs,
     WeightsArg,
 };
 pub use exit::Exit;

@@ -2,6 +2,8 @@
 //!
 //! Nothing here computes or decides; it reads events and the files of a run.
 
+pub mod figure;
+pub mod language;
 pub mod live;
 pub mod page;
 mod progress;
@@ -12,6 +14,7 @@ mod sweep_result;
 mod sweep_summary;
 pub mod text;
 
+pub use page::escape;
 pub use progress::Progress;
 pub use result::{Evaluation, Status, TrainResult};
 pub use summary::{EndSummary, Memory, ModelSummary, SplitSummary};

@@ -12,7 +12,7 @@ use super::problem::Sums;
 
 /// Numbers the evaluations of a process, so that each is seen to be the one that was asked for.
 #[derive(Debug, Default)]
-pub(super) struct Canary(u32);
+pub(crate) struct Canary(u32);
 
 impl Canary {
     fn next(&mut self) -> u32 {
@@ -31,7 +31,7 @@ pub(super) fn check(device: &str, asked: &StepRow, got: &Record) -> Result<(), E
 
 /// Sums of `members` over the stored rows `rows`; others rest. A member's sums do not depend on the others.
 /// `None` where it was asked to stop on the way. NaN and infinity are in the loss, as they come.
-pub(super) fn evaluate(
+pub(crate) fn evaluate(
     engine: &mut dyn Engine,
     population: &Population,
     members: &[usize],

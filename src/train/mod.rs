@@ -20,6 +20,7 @@ pub(crate) mod tests;
 mod trainer;
 
 pub use error::TrainError;
+pub(crate) use evaluate::{Canary, evaluate};
 pub use events::{Advance, Events};
 pub use files::{Origin, RunFiles, Stored};
 pub use infer::Inference;

@@ -4,6 +4,7 @@ use std::io;
 
 use crate::cli::Exit;
 use crate::data::DataError;
+use crate::demo::LabError;
 use crate::engine::EngineError;
 use crate::engine::gpu::adapters::ChooseError;
 use crate::run::RunError;
@@ -68,6 +69,18 @@ impl From<ConfigError> for Failure {
 impl From<TrainError> for Failure {
     fn from(error: TrainError) -> Self {
         Failure::Train(Box::new(error))
+    }
+}
+
+impl From<LabError> for Failure {
+    fn from(error: LabError) -> Self {
+        match error {
+            LabError::Train(error) => error.into(),
+            LabError::Engine(error) => error.into(),
+            LabError::Source(error) => error.into(),
+            // Who interrupts is told by the exit code.
+            LabError::Data(_) | LabError::Interrupted => Failure::Usage(error.to_string()),
+        }
     }
 }
 

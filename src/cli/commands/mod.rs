@@ -2,6 +2,7 @@
 
 mod bench;
 mod completions;
+mod demo;
 mod devices;
 mod eval;
 mod failure;
@@ -49,6 +50,7 @@ pub fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Predict(args) => predict::run(args),
         Command::Repro(args) => repro::run(args),
         Command::LrFind(args) => lr_find::run(*args),
+        Command::Demo(args) => demo::run(args),
         Command::Report(args) => report::run(args),
         Command::Merge(args) => merge::run(args),
         Command::Devices(args) => devices::run(args),

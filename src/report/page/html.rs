@@ -12,7 +12,7 @@ const STYLE: &str = include_str!("page.css");
 const COMMON: &str = include_str!("common.js");
 
 /// `text` so that HTML shows it as it is, between tags and in quoted attributes.
-pub(super) fn escape(text: &str) -> String {
+pub fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

@@ -13,5 +13,6 @@ mod training;
 mod trials;
 
 pub use findings::{Finalist, Findings, Importance, Interval};
+pub use html::escape;
 pub use sweep::SweepPage;
 pub use training::TrainingPage;

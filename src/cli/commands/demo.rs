@@ -1,0 +1,174 @@
+//! `bngpu demo`: claims about batch normalisation and tuning, measured.
+
+use std::cell::RefCell;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::{Value, json};
+
+use crate::cli::{DemoArgs, Exit};
+use crate::data::{Dataset, LoadRequest, load};
+use crate::demo::{self, Ask, Demo, Finding, Lab, LabError};
+use crate::engine::{DeviceRequest, choose};
+use crate::report::language::Lang;
+use crate::report::stdout;
+use crate::report::text::{Align, columns, duration};
+use crate::spec::PartialConfig;
+use crate::train::Stop;
+
+use super::session::about;
+use super::{Failure, say, start_log, stderr_is_terminal, tell, warn};
+
+/// The name that stands for all of them.
+const ALL: &str = "all";
+
+pub fn run(args: DemoArgs) -> Result<Exit, Failure> {
+    let reporting = &args.reporting;
+    start_log(reporting.log, reporting.quiet, reporting.json);
+    if args.list {
+        return list(args.lang);
+    }
+    let name = args.name.clone().unwrap_or_default();
+    let demos: Vec<&dyn Demo> = match demo::find(&name) {
+        Some(demo) => vec![demo],
+        None if name == ALL => demo::ALL.to_vec(),
+        None => {
+            let names: Vec<&str> = demo::ALL.iter().map(|demo| demo.name()).collect();
+            return Err(Failure::Usage(format!(
+                "there is no demonstration {name:?}; write {ALL}, or one of {}",
+                names.join(", ")
+            )));
+        }
+    };
+    let factory = choose(&DeviceRequest { device: &args.device, data_memory: None })?;
+    tell("device", factory.why());
+    let usual = Ask { standardize: true, val_split: 0.0 };
+    let dataset = data(&args, &usual)?;
+    let lines = about(&dataset);
+    lines.iter().for_each(|(heading, text)| tell(heading, text));
+    let described = lines.first().map(|(_, text)| text.clone()).unwrap_or_default();
+    let folder = args
+        .output
+        .clone()
+        .unwrap_or_else(|| PathBuf::from("demos").join(format!("{name}-{}", dataset.name)));
+    let first = RefCell::new(Some(dataset));
+    // What is read for the lines above need not be read twice.
+    let load = |ask: &Ask| match first.borrow_mut().take_if(|_| *ask == usual) {
+        Some(dataset) => Ok(dataset),
+        None => data(&args, ask),
+    };
+    let stop = Stop::on_signals(Exit::Interrupted.code());
+    let bar = bar(reporting.quiet);
+    let progress = |share: f64, what: &str| {
+        bar.set_message(what.to_owned());
+        bar.set_position((1000.0 * share) as u64);
+    };
+    let lab = Lab::new(factory.as_ref(), &load, args.full, args.seed, args.seeds, &stop, &progress);
+    let mut findings: Vec<(&dyn Demo, Finding)> = Vec::new();
+    let mut seconds = Vec::new();
+    for demo in demos {
+        let start = Instant::now();
+        let found = demo.run(&lab);
+        let finding = match found {
+            Ok(finding) => finding,
+            Err(LabError::Interrupted) => {
+                bar.finish_and_clear();
+                warn("interrupted: nothing was written");
+                return Ok(Exit::Interrupted);
+            }
+            Err(error) => return Err(error.into()),
+        };
+        bar.suspend(|| show(demo, &finding, args.lang, start.elapsed().as_secs_f64()));
+        seconds.push((demo.name().to_owned(), json!(start.elapsed().as_secs_f64())));
+        findings.push((demo, finding));
+    }
+    bar.finish_and_clear();
+    let commands: serde_json::Map<String, Value> = findings
+        .iter()
+        .map(|(demo, _)| (demo.name().to_owned(), json!(command(&args, demo.name()))))
+        .collect();
+    let about = json!({
+        "data": described,
+        "device": factory.name(),
+        "seconds": serde_json::Map::from_iter(seconds),
+        "commands": commands,
+    });
+    let files = demo::write(&folder, &findings, args.lang, &about)?;
+    files.notes.iter().for_each(|note| tell("note", note));
+    tell("page", &folder.join("report.html").display().to_string());
+    if reporting.json {
+        let results: Vec<Value> =
+            findings.iter().map(|(demo, finding)| demo::result(*demo, finding, args.lang, &about)).collect();
+        let json =
+            if name == ALL { Value::Array(results) } else { results.into_iter().next().unwrap_or_default() };
+        stdout::print(&format!("{json}\n")).map_err(Failure::Stdout)?;
+    }
+    Ok(Exit::Done)
+}
+
+fn list(lang: Lang) -> Result<Exit, Failure> {
+    let rows: Vec<Vec<String>> =
+        demo::ALL.iter().map(|demo| vec![demo.name().into(), demo.claim().of(lang).into()]).collect();
+    stdout::print(&columns(&rows, &[Align::Left, Align::Left])).map_err(Failure::Stdout)?;
+    Ok(Exit::Done)
+}
+
+/// Loads the data of a demonstration.
+fn data(args: &DemoArgs, ask: &Ask) -> Result<Dataset, LabError> {
+    let test_split = PartialConfig::defaults().test_split.map_or(0.1, |share| share.0);
+    Ok(load(&LoadRequest {
+        source: args.data.clone(),
+        target: args.target.clone(),
+        task: None,
+        val_split: ask.val_split,
+        test_split,
+        standardize: ask.standardize,
+        // Networks differ in their seeds, and not in their data.
+        seed: 0,
+        data_dir: args.data_dir.clone(),
+    })?)
+}
+
+/// The command that measures it again.
+fn command(args: &DemoArgs, name: &str) -> String {
+    let mut words = vec!["bngpu demo".to_owned(), name.to_owned()];
+    let quoted = |text: &str| if text.contains(' ') { format!("'{text}'") } else { text.to_owned() };
+    let mut flag = |flag: &str, value: Option<String>| words.extend(value.map(|v| format!("{flag} {v}")));
+    flag("--data", (args.data != "digits").then(|| quoted(&args.data)));
+    flag("--target", args.target.as_deref().map(quoted));
+    flag("--seeds", args.seeds.map(|n| n.to_string()));
+    flag("--seed", (args.seed != 0).then(|| args.seed.to_string()));
+    flag("--lang", (args.lang == Lang::Zh).then(|| "zh".into()));
+    if args.full {
+        words.push("--full".into());
+    }
+    words.join(" ")
+}
+
+/// Shows what was found.
+fn show(demo: &dyn Demo, finding: &Finding, lang: Lang, seconds: f64) {
+    say(format!("\n{}: {} ({})", demo.name(), demo.claim().of(lang), duration(seconds)));
+    let rows: Vec<Vec<String>> =
+        finding.table.iter().map(|row| row.iter().map(|cell| cell.of(lang).to_owned()).collect()).collect();
+    let width = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let align: Vec<Align> = (0..width).map(|at| if at == 0 { Align::Left } else { Align::Right }).collect();
+    say(columns(&rows, &align));
+    let verdict = &finding.verdict;
+    tell("verdict", &format!("{}: {}", verdict.outcome.text().of(lang), verdict.sentence.of(lang)));
+}
+
+/// A bar where a person watches, nothing elsewhere.
+fn bar(quiet: bool) -> ProgressBar {
+    let variable = |name: &str| std::env::var(name).unwrap_or_default();
+    let ci = !matches!(variable("CI").as_str(), "" | "0" | "false");
+    if quiet || ci || !stderr_is_terminal() || variable("TERM") == "dumb" {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::with_draw_target(Some(1000), ProgressDrawTarget::stderr());
+    let style = ProgressStyle::with_template("{msg:16} [{bar:30}] {percent:>3} %  {eta} left");
+    if let Ok(style) = style {
+        bar.set_style(style.progress_chars("=> "));
+    }
+    bar
+}

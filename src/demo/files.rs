@@ -1,0 +1,94 @@
+//! What a demonstration leaves: figure as SVG and PNG, its numbers, a page.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use super::{Demo, Finding, page};
+use crate::report::figure::{Figure, PngError, Theme, png, svg};
+use crate::report::language::Lang;
+use crate::run::{RunError, write_whole};
+
+/// Debian's name of a package with a Chinese font.
+const CHINESE_FONT: &str = "fonts-noto-cjk";
+
+/// What was written.
+#[derive(Clone, Debug, Default)]
+pub struct Files {
+    pub paths: Vec<PathBuf>,
+    /// What a person should know of them.
+    pub notes: Vec<String>,
+}
+
+/// Writes what `findings` found into `folder`: for each `NAME.svg`, `NAME.png`, `NAME.json`, and `report.html` for all.
+/// `about` is what they were measured on.
+///
+/// # Errors
+/// [`RunError`] of the file that could not be written.
+pub fn write(
+    folder: &Path,
+    findings: &[(&dyn Demo, Finding)],
+    lang: Lang,
+    about: &Value,
+) -> Result<Files, RunError> {
+    fs::create_dir_all(folder).map_err(|error| RunError::io("create the folder", folder, error))?;
+    let mut files = Files::default();
+    for (demo, finding) in findings {
+        let place = |extension: &str| folder.join(format!("{}.{extension}", demo.name()));
+        let drawn = svg(&finding.figure, lang, Theme::File);
+        files.write(place("svg"), drawn.as_bytes())?;
+        match picture(&finding.figure, drawn, lang, &mut files.notes) {
+            Ok(bytes) => files.write(place("png"), &bytes)?,
+            Err(error) => files.note(format!("no PNG was written: {error}")),
+        }
+        let record = result(*demo, finding, lang, about);
+        let text = serde_json::to_string_pretty(&record).unwrap_or_default();
+        files.write(place("json"), text.as_bytes())?;
+    }
+    files.write(folder.join("report.html"), page::page(findings, lang, about).as_bytes())?;
+    Ok(files)
+}
+
+impl Files {
+    fn write(&mut self, path: PathBuf, bytes: &[u8]) -> Result<(), RunError> {
+        write_whole(&path, bytes)?;
+        self.paths.push(path);
+        Ok(())
+    }
+
+    fn note(&mut self, note: String) {
+        if !self.notes.contains(&note) {
+            self.notes.push(note);
+        }
+    }
+}
+
+/// The figure as PNG; in English where no font has Chinese letters.
+fn picture(figure: &Figure, drawn: String, lang: Lang, notes: &mut Vec<String>) -> Result<Vec<u8>, PngError> {
+    match png(&drawn) {
+        Err(PngError::NoFont(letter)) if lang != Lang::En => {
+            let note = format!(
+                "no font of this machine has '{letter}', so the PNG is in English; a font such as Debian's \
+                 {CHINESE_FONT} brings Chinese"
+            );
+            if !notes.contains(&note) {
+                notes.push(note);
+            }
+            png(&svg(figure, Lang::En, Theme::File))
+        }
+        other => other,
+    }
+}
+
+/// What was found, for other programs.
+pub fn result(demo: &dyn Demo, finding: &Finding, lang: Lang, about: &Value) -> Value {
+    json!({
+        "demo": demo.name(),
+        "claim": demo.claim().of(lang),
+        "measured_on": about,
+        "verdict": finding.verdict.outcome,
+        "sentence": finding.verdict.sentence.of(lang),
+        "numbers": finding.numbers,
+    })
+}

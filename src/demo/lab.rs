@@ -1,0 +1,473 @@
+//! Where demonstrations train: many networks at once, looked at on the way.
+
+use std::cell::OnceCell;
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::data::{DataError, Dataset, Part};
+use crate::engine::{Engine, EngineError, EngineFactory};
+use crate::population::tables::{Record, StepRow};
+use crate::population::{Buffer, Population, evaluation_step, training_step};
+use crate::report::language::Text;
+use crate::run::{LayerTensors, Score};
+use crate::spec::{Length, Training};
+use crate::step::StepKind;
+use crate::step::watch::LayerWatch;
+use crate::text;
+use crate::train::model::{ALONE, layers};
+use crate::train::{Canary, Problem, Stop, Sums, TrainError, evaluate, member};
+
+/// Why a demonstration came to no end.
+#[derive(Debug, thiserror::Error)]
+pub enum LabError {
+    #[error(transparent)]
+    Train(#[from] TrainError),
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    #[error(transparent)]
+    Source(#[from] DataError),
+    /// The data do not allow it.
+    #[error("{0}")]
+    Data(String),
+    /// Somebody asked to stop.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+/// What a demonstration works with.
+pub struct Lab<'a> {
+    factory: &'a dyn EngineFactory,
+    load: &'a dyn Fn(&Ask) -> Result<Dataset, LabError>,
+    problems: [OnceCell<Problem>; 3],
+    /// Whether the long form is asked for.
+    pub full: bool,
+    /// The first seed.
+    pub seed: u64,
+    /// How many seeds; none is what the demonstration thinks best.
+    seeds: Option<u32>,
+    stop: &'a Stop,
+    progress: &'a dyn Fn(f64, &str),
+}
+
+/// How the data are wanted.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Ask {
+    /// Whether each feature is scaled to mean 0 and variance 1.
+    pub standardize: bool,
+    /// Share of the training rows, held out for validation.
+    pub val_split: f64,
+}
+
+/// Networks that train together.
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    /// What is trained, and the numbers of steps after which each is looked at, ascending; the last ends it.
+    pub members: Vec<(Training, Vec<u64>)>,
+    /// Whether the training rows are evaluated too: [`Point::train`].
+    pub train_score: bool,
+    /// Whether the validation rows are: [`Point::val`].
+    pub val_score: bool,
+    /// Whether the test rows are evaluated by batch statistics too, in batches of this many: [`Point::by_batch`].
+    pub by_batch: Option<usize>,
+    /// Whether layers are watched: [`Point::layers`].
+    pub watch: bool,
+    /// Further rows of the table on which each member is evaluated at its end: [`Course::rows`].
+    pub rows: Vec<Range<usize>>,
+    /// Whether the weights at the end are wanted: [`Course::weights`].
+    pub keep_weights: bool,
+}
+
+/// Loss and score of some rows.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Scored {
+    pub loss: f64,
+    /// Accuracy, or R².
+    pub score: f64,
+}
+
+impl Scored {
+    /// Of a member that has diverged.
+    const NOTHING: Scored = Scored { loss: f64::NAN, score: f64::NAN };
+}
+
+/// A member at one look.
+#[derive(Clone, Debug)]
+pub struct Point {
+    /// Steps taken.
+    pub step: u64,
+    /// Mean loss of the mini-batches since the look before; NaN at step 0.
+    pub batch_loss: f64,
+    /// Of the test rows; NaN once it has diverged.
+    pub test: Scored,
+    /// Of the training rows, where that was asked for.
+    pub train: Option<Scored>,
+    /// Of the validation rows, where that was asked for.
+    pub val: Option<Scored>,
+    /// Of the test rows by the statistics of their own batches, where that was asked for.
+    pub by_batch: Option<Scored>,
+    /// Each layer in the step that comes next, where that was asked for.
+    pub layers: Vec<LayerWatch>,
+}
+
+/// What became of a member.
+#[derive(Clone, Debug)]
+pub struct Course {
+    pub points: Vec<Point>,
+    /// The step at which something was not finite.
+    pub diverged: Option<u64>,
+    /// Of the further rows.
+    pub rows: Vec<Scored>,
+    /// At the end, where that was asked for.
+    pub weights: Vec<LayerTensors>,
+}
+
+impl Course {
+    /// (steps, score on the test rows) of every look.
+    pub fn scores(&self) -> Vec<(f64, f64)> {
+        self.points.iter().map(|point| (point.step as f64, point.test.score)).collect()
+    }
+
+    /// The last look.
+    pub fn last(&self) -> Option<&Point> {
+        self.points.last()
+    }
+
+    /// The score on the test rows at the end; NaN if it has diverged.
+    pub fn final_score(&self) -> f64 {
+        self.last().map_or(f64::NAN, |point| point.test.score)
+    }
+}
+
+impl Plan {
+    /// `trainings`, all looked at after the same numbers of steps.
+    pub fn new(trainings: impl IntoIterator<Item = Training>, looks: &[u64]) -> Plan {
+        let members = trainings.into_iter().map(|training| (training, looks.to_vec())).collect();
+        Plan { members, ..Plan::default() }
+    }
+}
+
+impl<'a> Lab<'a> {
+    /// A lab on one device. `load` gives the data; `progress` is told what share of a training is
+    /// done, and what it is.
+    pub fn new(
+        factory: &'a dyn EngineFactory,
+        load: &'a dyn Fn(&Ask) -> Result<Dataset, LabError>,
+        full: bool,
+        seed: u64,
+        seeds: Option<u32>,
+        stop: &'a Stop,
+        progress: &'a dyn Fn(f64, &str),
+    ) -> Lab<'a> {
+        Lab { factory, load, problems: Default::default(), full, seed, seeds, stop, progress }
+    }
+
+    /// `usual` without, `long` with `--full`.
+    pub fn pick<T>(&self, usual: T, long: T) -> T {
+        if self.full { long } else { usual }
+    }
+
+    /// The seeds to train with: as many as were asked for, else `usual`.
+    pub fn seeds(&self, usual: u32) -> Vec<u64> {
+        (0..u64::from(self.seeds.unwrap_or(usual))).map(|at| self.seed.wrapping_add(at)).collect()
+    }
+
+    /// The data, each feature scaled to mean 0 and variance 1, without validation rows.
+    ///
+    /// # Errors
+    /// If they cannot be read, or have no rows to test on.
+    pub fn problem(&self) -> Result<&Problem, LabError> {
+        self.loaded(0, &Ask { standardize: true, val_split: 0.0 })
+    }
+
+    /// The same with the features as they are.
+    ///
+    /// # Errors
+    /// As [`Lab::problem`].
+    pub fn raw_problem(&self) -> Result<&Problem, LabError> {
+        self.loaded(1, &Ask { standardize: false, val_split: 0.0 })
+    }
+
+    /// As [`Lab::problem`], a tenth of the training rows held out for validation.
+    ///
+    /// # Errors
+    /// As [`Lab::problem`].
+    pub fn validated_problem(&self) -> Result<&Problem, LabError> {
+        self.loaded(2, &Ask { standardize: true, val_split: 0.1 })
+    }
+
+    fn loaded(&self, at: usize, ask: &Ask) -> Result<&Problem, LabError> {
+        let cell = &self.problems[at];
+        if let Some(problem) = cell.get() {
+            return Ok(problem);
+        }
+        let problem = Problem::new((self.load)(ask)?);
+        if problem.split.test == 0 {
+            let text = "a demonstration judges by test rows, and there are none; use data with more rows";
+            return Err(LabError::Data(text.into()));
+        }
+        Ok(cell.get_or_init(|| problem))
+    }
+
+    /// What scores are called on an axis.
+    pub fn score_label(&self) -> Result<Text, LabError> {
+        Ok(match self.problem()?.is_regression() {
+            true => text!("test R²", "测试集 R²"),
+            false => text!("test accuracy", "测试集准确率"),
+        })
+    }
+
+    /// Score of a network that has learnt nothing: the share of the most frequent class of the test rows, or R² = 0.
+    pub fn chance(&self) -> Result<f64, LabError> {
+        let problem = self.problem()?;
+        if problem.is_regression() {
+            return Ok(0.0);
+        }
+        let classes = &problem.table.targets[problem.split.range(Part::Test)];
+        let mut counts = vec![0u32; problem.loss.outputs()];
+        classes.iter().for_each(|&class| counts[class as usize] += 1);
+        Ok(f64::from(counts.into_iter().max().unwrap_or(0)) / classes.len() as f64)
+    }
+
+    /// Trains all members of `plan` together on `problem`, in its order. `what` is told to whoever waits.
+    ///
+    /// # Errors
+    /// Of the device; [`LabError::Interrupted`].
+    pub fn train(&self, problem: &Problem, plan: &Plan, what: &str) -> Result<Vec<Course>, LabError> {
+        let members = plan
+            .members
+            .iter()
+            .map(|(training, looks)| {
+                let length = Length::Steps(looks.last().copied().unwrap_or(0));
+                member(&Training { length, ..training.clone() }, problem)
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        let mut population = Population::new(members);
+        if plan.watch || plan.by_batch.is_some() {
+            population = population.watched();
+        }
+        let population = Arc::new(population);
+        let mut engine = self.factory.build(&population, &problem.table)?;
+        engine.initialize()?;
+        let course = Course { points: Vec::new(), diverged: None, rows: Vec::new(), weights: Vec::new() };
+        let mut bench = Bench {
+            lab: self,
+            problem,
+            plan,
+            engine: engine.as_mut(),
+            courses: vec![course; population.len()],
+            steps: vec![0; population.len()],
+            losses: vec![(0.0, 0); population.len()],
+            canary: Canary::default(),
+            population,
+        };
+        bench.run(what)?;
+        Ok(bench.courses)
+    }
+}
+
+/// A population at work.
+struct Bench<'a> {
+    lab: &'a Lab<'a>,
+    problem: &'a Problem,
+    plan: &'a Plan,
+    population: Arc<Population>,
+    engine: &'a mut dyn Engine,
+    courses: Vec<Course>,
+    /// Steps taken, `[K]`.
+    steps: Vec<u64>,
+    /// Sum of the losses since the last look, and their rows, `[K]`.
+    losses: Vec<(f64, u64)>,
+    canary: Canary,
+}
+
+impl Bench<'_> {
+    fn run(&mut self, what: &str) -> Result<(), LabError> {
+        let total: u64 = self.population.members.iter().map(|member| member.total_steps()).sum();
+        loop {
+            let due: Vec<usize> =
+                (0..self.steps.len()).filter(|&k| self.next_look(k) == Some(self.steps[k])).collect();
+            if !due.is_empty() {
+                self.look(&due)?;
+                continue;
+            }
+            let active: Vec<usize> = (0..self.steps.len()).filter(|&k| self.next_look(k).is_some()).collect();
+            if active.is_empty() {
+                break;
+            }
+            self.advance(&active)?;
+            let done: u64 = self.steps.iter().sum();
+            (self.lab.progress)(done as f64 / total.max(1) as f64, what);
+        }
+        self.evaluate_rows()?;
+        if self.plan.keep_weights {
+            for k in 0..self.population.len() {
+                let regions =
+                    [Buffer::Params, Buffer::Stats].map(|buffer| (buffer, self.population.region(k, buffer)));
+                let read = self.engine.read_regions(&regions)?;
+                if let [params, stats] = &read[..] {
+                    self.courses[k].weights = layers(&self.population.members[k], &ALONE, params, stats);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Steps after which `k` is looked at next; one that has diverged is not trained on, and its looks are over.
+    fn next_look(&self, k: usize) -> Option<u64> {
+        self.plan.members[k].1.get(self.courses[k].points.len()).copied()
+    }
+
+    fn check_stop(&self) -> Result<(), LabError> {
+        if self.lab.stop.asked() { Err(LabError::Interrupted) } else { Ok(()) }
+    }
+
+    /// Trains `active` up to the nearest look among them, at most as far as one call should reach.
+    fn advance(&mut self, active: &[usize]) -> Result<(), LabError> {
+        self.check_stop()?;
+        let k = self.population.len();
+        let to_look = |&at: &usize| self.next_look(at).map_or(u64::MAX, |look| look - self.steps[at]);
+        let nearest = active.iter().map(to_look).min().unwrap_or(1);
+        let count = (self.engine.pace(StepKind::Train) as u64).clamp(1, nearest) as usize;
+        let mut rows = vec![StepRow::IDLE; count * k];
+        for &at in active {
+            let member = &self.population.members[at];
+            for (step, rows) in (self.steps[at]..).zip(rows.chunks_exact_mut(k)) {
+                rows[at] = training_step(&member.training, &member.walk, step, member.total_steps());
+            }
+        }
+        let records = self.engine.run(StepKind::Train, &rows)?;
+        for &at in active {
+            let mut bad = Record::FINITE;
+            for records in records.chunks_exact(k) {
+                let record = &records[at];
+                let finite = record.loss.is_finite() && record.grad_norm.is_finite();
+                bad = bad.min(record.first_bad).min(if finite { Record::FINITE } else { record.step });
+                self.losses[at].0 += f64::from(record.loss);
+                self.losses[at].1 += u64::from(record.rows);
+            }
+            self.steps[at] += count as u64;
+            if bad != Record::FINITE {
+                self.give_up(at, u64::from(bad) + 1);
+            }
+        }
+        Ok(())
+    }
+
+    /// Enters what is left of the looks of a member that has diverged: nothing is known any more.
+    fn give_up(&mut self, at: usize, step: u64) {
+        let course = &mut self.courses[at];
+        course.diverged = Some(step);
+        let nothing = |wanted: bool| wanted.then_some(Scored::NOTHING);
+        let left = &self.plan.members[at].1[course.points.len()..];
+        course.points.extend(left.iter().map(|&step| Point {
+            step,
+            batch_loss: f64::NAN,
+            test: Scored::NOTHING,
+            train: nothing(self.plan.train_score),
+            val: nothing(self.plan.val_score),
+            by_batch: nothing(self.plan.by_batch.is_some()),
+            layers: Vec::new(),
+        }));
+    }
+
+    /// Looks at the members that are `due`.
+    fn look(&mut self, due: &[usize]) -> Result<(), LabError> {
+        let test = self.evaluate(due, self.problem.split.range(Part::Test), Part::Test)?;
+        let plan = self.plan;
+        let mut also = |wanted: bool, part: Part| match wanted {
+            true => self.evaluate(due, self.problem.split.range(part), part).map(Some),
+            false => Ok(None),
+        };
+        let train = also(plan.train_score, Part::Train)?;
+        let val = also(plan.val_score, Part::Val)?;
+        let by_batch = match self.plan.by_batch {
+            Some(rows) => Some(self.evaluate_by_batch(due, rows)?),
+            None => None,
+        };
+        let mut layers = vec![Vec::new(); self.population.len()];
+        if self.plan.watch {
+            let mut rows = vec![StepRow::IDLE; self.population.len()];
+            for &at in due {
+                let member = &self.population.members[at];
+                rows[at] =
+                    training_step(&member.training, &member.walk, self.steps[at], member.total_steps());
+            }
+            let found = self.engine.watch(&rows)?;
+            layers.iter_mut().zip(found).for_each(|(to, found)| *to = found.unwrap_or_default());
+        }
+        for (number, &at) in due.iter().enumerate() {
+            let (loss, rows) = std::mem::take(&mut self.losses[at]);
+            self.courses[at].points.push(Point {
+                step: self.steps[at],
+                batch_loss: loss / rows as f64,
+                test: test[number],
+                train: train.as_ref().map(|train| train[number]),
+                val: val.as_ref().map(|val| val[number]),
+                by_batch: by_batch.as_ref().map(|by_batch| by_batch[number]),
+                layers: std::mem::take(&mut layers[at]),
+            });
+        }
+        Ok(())
+    }
+
+    fn evaluate_rows(&mut self) -> Result<(), LabError> {
+        let all: Vec<usize> = (0..self.population.len()).collect();
+        for rows in &self.plan.rows {
+            let found = self.evaluate(&all, rows.clone(), Part::Test)?;
+            for (course, found) in self.courses.iter_mut().zip(found) {
+                course.rows.push(if course.diverged.is_some() { Scored::NOTHING } else { found });
+            }
+        }
+        Ok(())
+    }
+
+    /// Loss and score of stored rows, which are as varied as those of `part`.
+    fn evaluate(
+        &mut self,
+        members: &[usize],
+        rows: Range<usize>,
+        part: Part,
+    ) -> Result<Vec<Scored>, LabError> {
+        let (engine, canary) = (&mut *self.engine, &mut self.canary);
+        let sums = evaluate(engine, &self.population, members, rows, canary, self.lab.stop)?;
+        Ok(sums.ok_or(LabError::Interrupted)?.iter().map(|sums| self.scored(part, sums)).collect())
+    }
+
+    /// Loss and score of the test rows, normalised by the statistics of each `batch` rows of them, the last ones left
+    /// out where they are fewer.
+    fn evaluate_by_batch(&mut self, members: &[usize], batch: usize) -> Result<Vec<Scored>, LabError> {
+        let rows = self.problem.split.range(Part::Test);
+        let mut sums = vec![Sums::default(); members.len()];
+        for first in rows.clone().step_by(batch).filter(|first| first + batch <= rows.end) {
+            self.check_stop()?;
+            let mut steps = vec![StepRow::IDLE; self.population.len()];
+            members.iter().for_each(|&at| steps[at] = evaluation_step(first, batch));
+            let records = self.engine.run(StepKind::Watch, &steps)?;
+            for (sums, &at) in sums.iter_mut().zip(members) {
+                sums.loss += f64::from(records[at].loss);
+                sums.hits += u64::from(records[at].hits);
+                sums.rows += u64::from(records[at].rows);
+            }
+        }
+        Ok(sums.iter().map(|sums| self.scored(Part::Test, sums)).collect())
+    }
+
+    fn scored(&self, part: Part, sums: &Sums) -> Scored {
+        let (loss, score) = self.problem.evaluation(part, sums);
+        let score = match score {
+            Score::Accuracy(accuracy) => accuracy,
+            Score::Regression { r2, .. } => r2,
+        };
+        Scored { loss, score }
+    }
+}
+
+/// 0, then about `per_decade` whole numbers for each power of ten up to `last`, and `last`.
+pub fn log_spaced(last: u64, per_decade: u32) -> Vec<u64> {
+    let mut steps = vec![0];
+    let at = |n: u32| 10f64.powf(f64::from(n) / f64::from(per_decade)).round() as u64;
+    steps.extend((0..).map(at).take_while(|&step| step < last));
+    steps.push(last);
+    steps.dedup();
+    steps
+}

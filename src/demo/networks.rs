@@ -1,0 +1,47 @@
+//! What most demonstrations train: a training to change by struct update, in pairs with and without batch normalisation.
+
+use crate::report::figure::Colour;
+use crate::report::language::Text;
+use crate::spec::{Activation, BatchNorm, Init, Length, Network, Optimizer, Schedule, Training};
+use crate::text;
+
+/// Plain stochastic gradient descent.
+pub const SGD: Optimizer = Optimizer::Sgd { momentum: 0.0, nesterov: false };
+/// Adam with its authors' constants.
+pub const ADAM: Optimizer = Optimizer::Adam { beta1: 0.9, beta2: 0.999, eps: 1e-8 };
+
+/// The network of Ioffe & Szegedy 2015, section 4.1: three layers of 100 sigmoid units, mini-batches of 60; by SGD.
+pub fn paper(batch_norm: bool, lr: f64, seed: u64) -> Training {
+    Training {
+        network: Network {
+            hidden: vec![100; 3],
+            activation: Activation::Sigmoid,
+            batch_norm: batch_norm.then(BatchNorm::default),
+            dropout: 0.0,
+            init: Init::Xavier,
+        },
+        optimizer: SGD,
+        lr,
+        l2: 0.0,
+        weight_decay: 0.0,
+        schedule: Schedule::Constant,
+        warmup: 0,
+        clip_norm: None,
+        batch_size: 60,
+        // The lab says how long.
+        length: Length::Steps(0),
+        patience: None,
+        max_time: None,
+        seed,
+    }
+}
+
+/// What a network with or without batch normalisation is called in a figure.
+pub fn name(batch_norm: bool) -> Text {
+    if batch_norm { text!("with BN", "有 BN") } else { text!("without BN", "无 BN") }
+}
+
+/// And its colour.
+pub fn colour(batch_norm: bool) -> Colour {
+    if batch_norm { Colour::Blue } else { Colour::Vermillion }
+}

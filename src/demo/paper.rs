@@ -1,0 +1,172 @@
+//! Figure 1 of Ioffe & Szegedy 2015 (arXiv 1502.03167, section 4.1).
+
+use serde_json::json;
+
+use super::networks::{colour, name, paper};
+use super::statistics::{difference, mean, number_pm, percent_pm, points_pm};
+use super::{Course, Demo, Finding, Lab, LabError, Outcome, Plan, Verdict, log_spaced};
+use crate::report::figure::{Axis, Colour, Figure, Panel, Shape};
+use crate::report::language::Text;
+use crate::spec::Init;
+use crate::text;
+
+/// Steps of the paper.
+const STEPS: u64 = 50_000;
+/// Looks at even distances, as the paper's axes are linear.
+const LOOKS: u64 = 100;
+/// The same for all, as in the paper, which tells neither it nor how small its "small random Gaussian values" are.
+const LR: f64 = 1.0;
+const STD: f64 = 0.01;
+/// Where the networks are compared.
+const COMPARED: [u64; 2] = [1_000, 10_000];
+/// 15th, 50th, 85th of the percentiles that are measured.
+const SHOWN: [usize; 3] = [1, 2, 3];
+
+pub struct Paper;
+
+impl Demo for Paper {
+    fn name(&self) -> &'static str {
+        "paper"
+    }
+
+    fn claim(&self) -> Text {
+        text!(
+            "Figure 1 of the paper: with BN the network learns faster and better, and the inputs of its sigmoids keep their distribution",
+            "论文图 1：有 BN 的网络学得更快更好，其 sigmoid 的输入分布保持稳定"
+        )
+    }
+
+    fn run(&self, lab: &Lab) -> Result<Finding, LabError> {
+        let problem = lab.problem()?;
+        let seeds = lab.seeds(3);
+        let mut looks = log_spaced(STEPS, 8);
+        looks.extend((1..=LOOKS).map(|at| at * STEPS / LOOKS).chain(COMPARED));
+        looks.sort_unstable();
+        looks.dedup();
+        let one = |bn: bool, seed: u64| {
+            let mut training = paper(bn, LR, seed);
+            training.network.init = Init::Normal(STD);
+            training
+        };
+        let trainings = [false, true].into_iter().flat_map(|bn| seeds.iter().map(move |&seed| one(bn, seed)));
+        let plan = Plan { watch: true, ..Plan::new(trainings, &looks) };
+        let courses = lab.train(problem, &plan, self.name())?;
+        let (plain, normalized) = courses.split_at(seeds.len());
+
+        let score = |courses: &[Course], step: u64| -> Vec<f64> {
+            let of = |course: &Course| {
+                course.points.iter().find(|p| p.step == step).map_or(f64::NAN, |p| p.test.score)
+            };
+            courses.iter().map(of).collect()
+        };
+        let drifts = [plain, normalized].map(|courses| courses.iter().map(drift).collect::<Vec<f64>>());
+        let behind: Vec<_> =
+            COMPARED.iter().map(|&at| difference(&score(plain, at), &score(normalized, at))).collect();
+        let ahead = behind.iter().flatten().all(|d| d.mean > 0.0 && !d.may_be_zero());
+        let slower = behind.iter().flatten().any(|d| d.mean < 0.0);
+        let wanders = mean(drifts[0].iter().copied()) > mean(drifts[1].iter().copied());
+        let outcome = match () {
+            () if ahead && wanders => Outcome::Holds,
+            () if slower || !wanders => Outcome::Fails,
+            () => Outcome::Unclear,
+        };
+        let points = |at: usize| behind[at].as_ref().map_or("-".into(), points_pm);
+        let (early, late) = (points(0), points(1));
+        let end = percent_pm(&score(normalized, STEPS));
+        let end_plain = percent_pm(&score(plain, STEPS));
+        let [drift_plain, drift_bn] = drifts.each_ref().map(|drifts| number_pm(drifts));
+        let sentence = text!(
+            "With BN the score is {early} points higher after 1,000 steps and {late} after 10,000, and ends at {end} against {end_plain}; the median input of the sigmoid moves over {drift_bn} spreads against {drift_plain}.",
+            "有 BN 时，1,000 步后得分高 {early} 个百分点，10,000 步后高 {late} 个百分点，最终为 {end}，无 BN 为 {end_plain}；sigmoid 输入的中位数移动了 {drift_bn} 个分布宽度，无 BN 为 {drift_plain}。"
+        );
+
+        let steps = || Axis::linear(text!("steps", "步数")).within(0.0, STEPS as f64);
+        let mut accuracy =
+            Panel::new(text!("(a) accuracy", "(a) 准确率"), steps(), Axis::linear(lab.score_label()?));
+        let all = |at: usize, courses: &[Course]| mean(courses.iter().map(|c| c.points[at].test.score));
+        let low = all(looks.iter().position(|&step| step >= COMPARED[0]).unwrap_or(0), plain);
+        accuracy.y = accuracy.y.within((low - 0.05).clamp(0.0, 0.7), 1.0);
+        for (bn, courses) in [(false, plain), (true, normalized)] {
+            for course in courses {
+                let shape = if bn { Shape::Line(course.scores()) } else { Shape::Dashed(course.scores()) };
+                accuracy = accuracy.with(name(bn), colour(bn), shape);
+            }
+        }
+        let input = || Axis::linear(text!("input of the sigmoid", "sigmoid 的输入"));
+        let inputs = |title: Text, bn: bool, course: &Course| {
+            let at = |percentile: usize| -> Vec<(f64, f64)> {
+                let of = |layer: &crate::step::watch::LayerWatch| f64::from(layer.unit_after.0[percentile]);
+                // Of the last hidden layer: the output layer stands behind it.
+                let last = |p: &super::Point| {
+                    Some((p.step as f64, of(p.layers.get(p.layers.len().checked_sub(2)?)?)))
+                };
+                course.points.iter().filter_map(last).collect()
+            };
+            let [low, middle, high] = SHOWN.map(at);
+            let band = low.iter().zip(&high).map(|(&(x, low), &(_, high))| (x, low, high)).collect();
+            let middle = if bn { Shape::Line(middle) } else { Shape::Dashed(middle) };
+            Panel::new(title, steps(), input())
+                .with(text!("15th to 85th percentile", "第 15 至 85 百分位"), Colour::Grey, Shape::Band(band))
+                .with(name(bn), colour(bn), middle)
+        };
+        let mut panels = vec![accuracy];
+        panels.push(inputs(text!("(b) without BN", "(b) 无 BN"), false, &plain[0]));
+        panels.push(inputs(text!("(c) with BN", "(c) 有 BN"), true, &normalized[0]));
+        share_range(&mut panels[1..]);
+
+        let mut table = vec![vec![
+            Text::default(),
+            text!("1,000 steps", "1,000 步"),
+            text!("10,000 steps", "10,000 步"),
+            text!("50,000 steps", "50,000 步"),
+            text!("movement of the median", "中位数的移动"),
+        ]];
+        for (bn, courses, drift) in [(false, plain, &drift_plain), (true, normalized, &drift_bn)] {
+            let mut row = vec![name(bn)];
+            row.extend(
+                [COMPARED[0], COMPARED[1], STEPS].map(|at| Text::same(percent_pm(&score(courses, at)))),
+            );
+            row.push(Text::same(drift.clone()));
+            table.push(row);
+        }
+        let n = seeds.len();
+        let caption = text!(
+            "Three hidden layers of 100 sigmoid units, weights from N(0, {STD}²), batches of 60, gradient descent with α = {LR}, {STEPS} steps, {n} seeds each. (a) shows every seed; (b) and (c) the {{15, 50, 85}}th percentiles of one input of the last hidden sigmoid over the rows of a batch, first seed. Movement: the range of the median over training, in units of the mean distance of the 15th and the 85th percentile.",
+            "三个隐藏层，每层 100 个 sigmoid 单元，初始权重取自 N(0, {STD}²)，批大小 60，α = {LR} 的梯度下降，{STEPS} 步，各 {n} 个种子。(a) 为全部种子；(b)、(c) 为第一个种子在一个批次上、最后隐藏层某个 sigmoid 输入的第 {{15, 50, 85}} 百分位。移动：训练中中位数的变化范围，以第 15 与第 85 百分位的平均间距为单位。"
+        );
+        Ok(Finding {
+            figure: Figure { panels, columns: 3 },
+            caption,
+            table,
+            verdict: Verdict { outcome, sentence },
+            numbers: json!({
+                "seeds": seeds,
+                "steps": looks,
+                "without": plain.iter().map(Course::scores).collect::<Vec<_>>(),
+                "with": normalized.iter().map(Course::scores).collect::<Vec<_>>(),
+                "movement_without": drifts[0],
+                "movement_with": drifts[1],
+            }),
+        })
+    }
+}
+
+/// How far the median input of one unit moves: its range, in mean distances of the outer percentiles.
+fn drift(course: &Course) -> f64 {
+    let watched = course.points.iter().filter_map(|p| p.layers.get(p.layers.len().checked_sub(2)?));
+    let values: Vec<[f64; 3]> =
+        watched.map(|layer| SHOWN.map(|at| f64::from(layer.unit_after.0[at]))).collect();
+    let medians = || values.iter().map(|v| v[1]);
+    let range = medians().fold(f64::NEG_INFINITY, f64::max) - medians().fold(f64::INFINITY, f64::min);
+    range / mean(values.iter().map(|v| v[2] - v[0]))
+}
+
+/// The same y axis for all.
+fn share_range(panels: &mut [Panel]) {
+    let values = panels.iter().flat_map(Panel::heights).filter(|y| y.is_finite());
+    let (low, high) =
+        values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), y| (low.min(y), high.max(y)));
+    if low < high {
+        panels.iter_mut().for_each(|panel| panel.y = panel.y.clone().within(low, high));
+    }
+}

@@ -1,0 +1,92 @@
+//! Numbers over seeds, and how they are written.
+
+use crate::report::text::number;
+use crate::sweep::analysis::Estimate;
+
+/// Mean of what is finite; NaN without any.
+pub fn mean(values: impl IntoIterator<Item = f64>) -> f64 {
+    let finite: Vec<f64> = values.into_iter().filter(|value| value.is_finite()).collect();
+    finite.iter().sum::<f64>() / finite.len() as f64
+}
+
+/// The value in the middle; NaN without any.
+pub fn median(values: impl IntoIterator<Item = f64>) -> f64 {
+    let mut sorted: Vec<f64> = values.into_iter().filter(|value| !value.is_nan()).collect();
+    sorted.sort_by(f64::total_cmp);
+    match sorted.len() {
+        0 => f64::NAN,
+        n if n % 2 == 1 => sorted[n / 2],
+        n => (sorted[n / 2 - 1] + sorted[n / 2]) / 2.0,
+    }
+}
+
+/// The mean of `b - a`, pair by pair, with its 95 % interval.
+pub fn difference(a: &[f64], b: &[f64]) -> Option<Estimate> {
+    let differences: Vec<f64> = a.iter().zip(b).map(|(a, b)| b - a).collect();
+    Estimate::of(&differences)
+}
+
+/// "97.53 ± 0.08 %" of shares of 1.
+pub fn percent_pm(values: &[f64]) -> String {
+    match Estimate::of(values) {
+        Some(Estimate { mean, ci95: Some(half) }) => format!("{:.2} ± {:.2} %", 100.0 * mean, 100.0 * half),
+        Some(Estimate { mean, ci95: None }) => format!("{:.2} %", 100.0 * mean),
+        None => "-".into(),
+    }
+}
+
+/// "+1.23 ± 0.08" percentage points of a difference of shares.
+pub fn points_pm(difference: &Estimate) -> String {
+    let half = difference.ci95.map_or_else(String::new, |half| format!(" ± {:.2}", 100.0 * half));
+    format!("{:+.2}{half}", 100.0 * difference.mean)
+}
+
+/// "3.21 ± 0.15" of any numbers.
+pub fn number_pm(values: &[f64]) -> String {
+    match Estimate::of(values) {
+        Some(Estimate { mean, ci95: Some(half) }) => format!("{} ± {}", number(mean), number(half)),
+        Some(Estimate { mean, ci95: None }) => number(mean),
+        None => "-".into(),
+    }
+}
+
+/// The step at which a curve (step, score) first reaches `level`, by straight lines between its points; none if never.
+pub fn first_reaches(curve: &[(f64, f64)], level: f64) -> Option<f64> {
+    let at = curve.iter().position(|&(_, y)| y >= level)?;
+    if at == 0 {
+        return Some(curve[0].0);
+    }
+    let ((x0, y0), (x1, y1)) = (curve[at - 1], curve[at]);
+    let share = if y0.is_finite() { (level - y0) / (y1 - y0) } else { 1.0 };
+    Some(x0 + share * (x1 - x0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn means_leave_out_what_is_not_finite() {
+        assert_eq!(mean([1.0, f64::NAN, 3.0]), 2.0);
+        assert!(mean([]).is_nan() && median([f64::NAN]).is_nan());
+        assert_eq!((median([3.0, 1.0, 2.0]), median([4.0, 1.0, 2.0, 3.0])), (2.0, 2.5));
+    }
+
+    #[test]
+    fn pairs_are_told_with_their_interval() {
+        // Differences 0.01, 0.02, 0.03: mean 0.02, s = 0.01, t(0.975, 2) = 4.302653, half 0.0248414.
+        let found = difference(&[0.90, 0.90, 0.90], &[0.91, 0.92, 0.93]).unwrap();
+        assert!((found.mean - 0.02).abs() < 1e-12 && (found.ci95.unwrap() - 0.024_841_4).abs() < 1e-6);
+        assert_eq!(points_pm(&found), "+2.00 ± 2.48");
+        assert_eq!(percent_pm(&[0.975]), "97.50 %");
+    }
+
+    #[test]
+    fn a_level_is_reached_between_points() {
+        let curve = [(0.0, 0.1), (100.0, 0.5), (200.0, 0.9)];
+        assert_eq!(first_reaches(&curve, 0.7), Some(150.0));
+        assert_eq!(first_reaches(&curve, 0.05), Some(0.0));
+        assert_eq!(first_reaches(&curve, 0.95), None);
+        assert_eq!(first_reaches(&[(0.0, f64::NAN), (9.0, 0.8)], 0.7), Some(9.0));
+    }
+}

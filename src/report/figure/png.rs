@@ -1,0 +1,63 @@
+//! A figure as PNG: its SVG, drawn by resvg.
+
+use std::sync::{Arc, LazyLock};
+
+use resvg::tiny_skia::{Pixmap, Transform};
+use resvg::usvg::{Options, Tree, fontdb};
+use skrifa::{FontRef, MetadataProvider};
+
+/// Pixels of the picture for each of the SVG.
+const SCALE: f32 = 2.0;
+
+/// Why there is no picture.
+#[derive(Debug, thiserror::Error)]
+pub enum PngError {
+    /// No font of this machine has a letter.
+    #[error("no font of this machine has '{0}'")]
+    NoFont(char),
+    #[error("the figure cannot be drawn: {0}")]
+    Draw(String),
+}
+
+/// A Latin and Greek font of our own (Ubuntu Light), so that a picture is the same on every machine, then those of the
+/// machine.
+static FONTS: LazyLock<Arc<fontdb::Database>> = LazyLock::new(|| {
+    let mut fonts = fontdb::Database::new();
+    fonts.load_font_data(epaint_default_fonts::UBUNTU_LIGHT.to_vec());
+    let own = fonts.faces().next().and_then(|face| face.families.first()).map(|(family, _)| family.clone());
+    fonts.load_system_fonts();
+    fonts.set_sans_serif_family(own.unwrap_or_default());
+    Arc::new(fonts)
+});
+
+/// Draws what [`super::svg()`] wrote.
+///
+/// # Errors
+/// [`PngError::NoFont`] where a letter of its texts is in no font, [`PngError::Draw`].
+pub fn png(svg: &str) -> Result<Vec<u8>, PngError> {
+    let draw = |problem: &dyn ToString| PngError::Draw(problem.to_string());
+    if let Some(missing) = letters(svg).find(|&c| !is_drawable(c)) {
+        return Err(PngError::NoFont(missing));
+    }
+    let options = Options { fontdb: FONTS.clone(), ..Options::default() };
+    let tree = Tree::from_str(svg, &options).map_err(|error| draw(&error))?;
+    let size = tree.size().to_int_size().scale_by(SCALE).ok_or_else(|| draw(&"it is too large"))?;
+    let mut pixels = Pixmap::new(size.width(), size.height()).ok_or_else(|| draw(&"it is too large"))?;
+    resvg::render(&tree, Transform::from_scale(SCALE, SCALE), &mut pixels.as_mut());
+    pixels.encode_png().map_err(|error| draw(&error))
+}
+
+/// The letters beyond ASCII that are shown.
+fn letters(svg: &str) -> impl Iterator<Item = char> + '_ {
+    svg.chars().filter(|c| !c.is_ascii())
+}
+
+/// Whether some font has `letter`.
+fn is_drawable(letter: char) -> bool {
+    FONTS.faces().any(|face| {
+        let has = |data: &[u8], index: u32| {
+            FontRef::from_index(data, index).is_ok_and(|font| font.charmap().map(letter).is_some())
+        };
+        FONTS.with_face_data(face.id, has).unwrap_or(false)
+    })
+}
