@@ -8,6 +8,8 @@ mod networks;
 mod page;
 mod paper;
 mod statistics;
+#[cfg(test)]
+mod tests;
 
 pub use files::{Files, result, write};
 pub use lab::{Ask, Course, Lab, LabError, Plan, Point, Scored, log_spaced};

@@ -8,16 +8,16 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
 
 use crate::cli::{DemoArgs, Exit};
-use crate::data::{Dataset, LoadRequest, load};
+use crate::data::{Dataset, LoadRequest, Part, load};
 use crate::demo::{self, Ask, Demo, Finding, Lab, LabError};
 use crate::engine::{DeviceRequest, choose};
-use crate::report::language::Lang;
+use crate::report::language::{Lang, Text};
 use crate::report::stdout;
-use crate::report::text::{Align, columns, duration};
+use crate::report::text::{Align, columns, count, duration};
 use crate::spec::PartialConfig;
+use crate::text;
 use crate::train::Stop;
 
-use super::session::about;
 use super::{Failure, say, start_log, stderr_is_terminal, tell, warn};
 
 /// The name that stands for all of them.
@@ -45,9 +45,10 @@ pub fn run(args: DemoArgs) -> Result<Exit, Failure> {
     tell("device", factory.why());
     let usual = Ask { standardize: true, val_split: 0.0 };
     let dataset = data(&args, &usual)?;
-    let lines = about(&dataset);
-    lines.iter().for_each(|(heading, text)| tell(heading, text));
-    let described = lines.first().map(|(_, text)| text.clone()).unwrap_or_default();
+    let described = describe(&dataset);
+    tell("data", described.of(args.lang));
+    // Nobody needs validation rows here but those who ask for them.
+    dataset.notes.iter().filter(|note| !note.contains("validation part")).for_each(|note| tell("note", note));
     let folder = args
         .output
         .clone()
@@ -89,7 +90,7 @@ pub fn run(args: DemoArgs) -> Result<Exit, Failure> {
         .map(|(demo, _)| (demo.name().to_owned(), json!(command(&args, demo.name()))))
         .collect();
     let about = json!({
-        "data": described,
+        "data": described.of(args.lang),
         "device": factory.name(),
         "seconds": serde_json::Map::from_iter(seconds),
         "commands": commands,
@@ -128,6 +129,17 @@ fn data(args: &DemoArgs, ask: &Ask) -> Result<Dataset, LabError> {
         seed: 0,
         data_dir: args.data_dir.clone(),
     })?)
+}
+
+/// The data, for the page.
+fn describe(dataset: &Dataset) -> Text {
+    let rows = |part| count(dataset.split.range(part).len() as u64);
+    let (name, features) = (&dataset.name, count(dataset.n_features as u64));
+    let (train, test) = (rows(Part::Train), rows(Part::Test));
+    text!(
+        "{name}, {features} features, {train} training rows, {test} test rows",
+        "{name}，{features} 个特征，{train} 行训练数据，{test} 行测试数据"
+    )
 }
 
 /// The command that measures it again.

@@ -3,7 +3,7 @@
 use std::sync::{Arc, LazyLock};
 
 use resvg::tiny_skia::{Pixmap, Transform};
-use resvg::usvg::{Options, Tree, fontdb};
+use resvg::usvg::{FontResolver, Options, Tree, fontdb};
 use skrifa::{FontRef, MetadataProvider};
 
 /// Pixels of the picture for each of the SVG.
@@ -36,10 +36,14 @@ static FONTS: LazyLock<Arc<fontdb::Database>> = LazyLock::new(|| {
 /// [`PngError::NoFont`] where a letter of its texts is in no font, [`PngError::Draw`].
 pub fn png(svg: &str) -> Result<Vec<u8>, PngError> {
     let draw = |problem: &dyn ToString| PngError::Draw(problem.to_string());
-    if let Some(missing) = letters(svg).find(|&c| !is_drawable(c)) {
+    if let Some(missing) = letters(svg).find(|&c| best_face(c, &FONTS).is_none()) {
         return Err(PngError::NoFont(missing));
     }
-    let options = Options { fontdb: FONTS.clone(), ..Options::default() };
+    let font_resolver = FontResolver {
+        select_fallback: Box::new(|letter, _, fonts| best_face(letter, fonts)),
+        ..FontResolver::default()
+    };
+    let options = Options { fontdb: FONTS.clone(), font_resolver, ..Options::default() };
     let tree = Tree::from_str(svg, &options).map_err(|error| draw(&error))?;
     let size = tree.size().to_int_size().scale_by(SCALE).ok_or_else(|| draw(&"it is too large"))?;
     let mut pixels = Pixmap::new(size.width(), size.height()).ok_or_else(|| draw(&"it is too large"))?;
@@ -52,12 +56,19 @@ fn letters(svg: &str) -> impl Iterator<Item = char> + '_ {
     svg.chars().filter(|c| !c.is_ascii())
 }
 
-/// Whether some font has `letter`.
-fn is_drawable(letter: char) -> bool {
-    FONTS.faces().any(|face| {
-        let has = |data: &[u8], index: u32| {
-            FontRef::from_index(data, index).is_ok_and(|font| font.charmap().map(letter).is_some())
+/// The face that serves best for `letter`: upright, of ordinary weight, without serifs, for Simplified Chinese.
+fn best_face(letter: char, fonts: &fontdb::Database) -> Option<fontdb::ID> {
+    let has = |data: &[u8], index: u32| {
+        FontRef::from_index(data, index).is_ok_and(|font| font.charmap().map(letter).is_some())
+    };
+    let serves = |face: &&fontdb::FaceInfo| fonts.with_face_data(face.id, has).unwrap_or(false);
+    let rank = |face: &&fontdb::FaceInfo| {
+        let named = |words: &[&str]| {
+            face.families.iter().any(|(name, _)| words.iter().any(|word| name.contains(word)))
         };
-        FONTS.with_face_data(face.id, has).unwrap_or(false)
-    })
+        let (serif, other) = (!named(&["Sans", "Hei", "Gothic"]), !named(&["SC", "CN", "GB", "Hei"]));
+        let heavy = face.weight.0.abs_diff(fontdb::Weight::NORMAL.0);
+        (face.style != fontdb::Style::Normal, serif, other, named(&["Mono"]), heavy)
+    };
+    fonts.faces().filter(serves).min_by_key(rank).map(|face| face.id)
 }

@@ -13,6 +13,8 @@ use crate::report::language::Lang;
 
 /// Pixels of a panel.
 const PANEL: (u32, u32) = (460, 330);
+/// Pixels of a panel on a page, at least: it scrolls where there are fewer.
+const SMALLEST: usize = 320;
 /// Pixels of a line of the legend.
 const LEGEND_LINE: i32 = 22;
 const FONT: f64 = 14.0;
@@ -79,7 +81,7 @@ pub fn svg(figure: &Figure, lang: Lang, theme: Theme) -> String {
             log::warn!("a figure could not be drawn: {error}");
         }
     }
-    finish(&text, theme, &title(figure, lang))
+    finish(&text, theme, &title(figure, lang), SMALLEST * columns)
 }
 
 /// What a reader who cannot see it is told.
@@ -88,7 +90,7 @@ fn title(figure: &Figure, lang: Lang) -> String {
 }
 
 /// Scales with the page, has a title, and has the page's colours.
-fn finish(svg: &str, theme: Theme, title: &str) -> String {
+fn finish(svg: &str, theme: Theme, title: &str, least: usize) -> String {
     let title = title.replace('&', "&amp;").replace('<', "&lt;");
     let body = svg.split_once('>').map_or("", |(_, body)| body);
     let head = svg.split_once('>').map_or("", |(head, _)| head);
@@ -100,7 +102,7 @@ fn finish(svg: &str, theme: Theme, title: &str) -> String {
     let (width, height) = (size("width"), size("height"));
     let text = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\" \
-         role=\"img\"><title>{title}</title>{body}"
+         role=\"img\" style=\"min-width:{least}px\"><title>{title}</title>{body}"
     );
     match theme {
         Theme::File => text,

@@ -1,0 +1,91 @@
+//! `bngpu demo`: its list, its errors, and what it leaves.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+fn demo(args: &[&str], folder: &Path) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bngpu"));
+    command.current_dir(folder).arg("demo").args(args).output().expect("runs")
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn the_list_has_every_demonstration_in_both_languages() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let names = [
+        "paper",
+        "steps",
+        "learning-rate",
+        "depth",
+        "init",
+        "shift",
+        "gamma-beta",
+        "regulariser",
+        "batch-size",
+        "inference",
+        "inputs",
+        "grid-or-random",
+        "beta",
+        "sgd-or-adam",
+    ];
+    for (lang, word) in [("en", "with BN"), ("zh", "有 BN")] {
+        let output = demo(&["--list", "--lang", lang], folder.path());
+        let list = String::from_utf8_lossy(&output.stdout).into_owned();
+        let found: Vec<&str> = list.lines().filter_map(|line| line.split_whitespace().next()).collect();
+        assert_eq!(found, names, "{list}");
+        assert!(output.status.success() && list.contains(word), "{list}");
+    }
+}
+
+#[test]
+fn what_cannot_be_shown_is_told() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let table = folder.path().join("few.csv");
+    std::fs::write(&table, "x,y\n1,a\n2,b\n").expect("writes");
+    let table = table.to_str().expect("a path");
+    for (args, code, part) in [
+        (vec!["nothing"], 2, "or one of paper"),
+        (vec![], 2, "<NAME>"),
+        (vec!["paper", "--seeds", "0"], 2, "1..=100"),
+        (vec!["paper", "--lang", "fr"], 2, "possible values: en, zh"),
+        (vec!["paper", "--data", "no-such-data"], 1, "no-such-data"),
+        (vec!["paper", "--data", table], 2, "test rows"),
+        (vec!["paper", "--device", "no-such-device"], 5, "no-such-device"),
+    ] {
+        let output = demo(&args, folder.path());
+        assert_eq!(output.status.code(), Some(code), "{args:?}: {}", stderr(&output));
+        assert!(stderr(&output).contains(part), "{args:?}: {}", stderr(&output));
+    }
+    assert!(!folder.path().join("demos").exists());
+}
+
+#[test]
+fn a_demonstration_leaves_figure_numbers_and_page() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let output = demo(
+        &["paper", "--seeds", "2", "--json", "--quiet", "--lang", "zh", "--device", "cpu"],
+        folder.path(),
+    );
+    assert!(output.status.success(), "{}", stderr(&output));
+    let printed: Value = serde_json::from_slice(&output.stdout).expect("one object");
+    let place = folder.path().join("demos/paper-digits");
+    let read = |name: &str| std::fs::read(place.join(name)).expect(name);
+    let stored: Value = serde_json::from_slice(&read("paper.json")).expect("JSON");
+    assert_eq!(printed, stored);
+    assert!(
+        ["holds", "fails", "unclear"].contains(&printed["verdict"].as_str().expect("a verdict")),
+        "{printed}"
+    );
+    assert_eq!(printed["numbers"]["with"].as_array().map(Vec::len), Some(2));
+    assert_eq!(&read("paper.png")[..8], b"\x89PNG\r\n\x1a\n");
+    let (svg, page) = (String::from_utf8(read("paper.svg")), String::from_utf8(read("report.html")));
+    let (svg, page) = (svg.expect("UTF-8"), page.expect("UTF-8"));
+    assert!(svg.contains("步数") && !svg.contains("NaN"), "{svg:.300}");
+    let sentence = printed["sentence"].as_str().expect("a sentence");
+    assert!(page.contains(sentence) && page.contains("bngpu demo paper --seeds 2 --lang zh"));
+}
