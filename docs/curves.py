@@ -21,6 +21,7 @@ labels = []
 for (colour, dash), argument in zip(STYLES, sys.argv[2:]):
     name, run = argument.split("=", 1)
     rows = [json.loads(line) for line in open(f"{run}/metrics.jsonl")]
+    rows = [row for row in rows if "epoch" in row]
     steps, accuracy = [r["step"] for r in rows], [100 * r["val_acc"] for r in rows]
     axes.plot(steps, accuracy, color=colour, linestyle=dash, linewidth=2)
     labels.append((accuracy[-1], name, colour, steps[-1]))
