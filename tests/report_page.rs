@@ -161,7 +161,7 @@ fn the_command_writes_the_page_of_a_training_where_it_is_told_to() {
     let dir = tempfile::tempdir().unwrap();
     let (run, page) = (dir.path().join("run"), dir.path().join("page.html"));
     let files = bngpu::run::RunDir::create(Some(&run), "digits").unwrap();
-    files.write_config("data = \"digits\"\nhidden = [32]\n").unwrap();
+    files.write_config("data = \"digits\"\nbn = true\nhidden = [32]\n").unwrap();
     let (code, told) = report(&[run.to_str().unwrap()]);
     assert!(code == Some(1) && told.contains("has no metrics.jsonl"), "{told}");
     files.write_metrics(&study::training(7, true), &study::looks(7, true)).unwrap();

@@ -76,7 +76,7 @@ function bands(id, column, colour) {
         return `${layerName(at)}, step ${num(looks.step[dataIndex], 9)}<br>` + names.map((name, p) => `${name}: ${num(rows[p][dataIndex])}`).reverse().join("<br>");
       },
     },
-    xAxis: layers.map((_, nth) => stepAxis({ gridIndex: nth, ...(nth + 1 < layers.length ? { axisLabel: { show: false } } : { name: "step" }) })),
+    xAxis: layers.map((_, nth) => stepAxis({ gridIndex: nth, ...(nth + 1 < layers.length ? { axisLabel: { show: false } } : { name: "step, from 1" }) })),
     yAxis: layers.map(({ rows, at }, nth) => axis({ ...scaledAxis(SCALES.linear, rows.flat(), 4), gridIndex: nth, name: layerName(at), nameGap: 44 })),
     series: layers.flatMap(({ rows }, nth) => [
       band(rows, 0, 4, 0.18, nth),
@@ -102,7 +102,7 @@ function norms(id, column) {
       ...base().tooltip, trigger: "axis",
       formatter: (points) => `step ${num(looks.step[points[0].dataIndex], 9)}<br>` + points.map((p) => `${p.marker}${p.seriesName}: ${num(scale.from(p.value[1]))}`).join("<br>"),
     },
-    xAxis: stepAxis({ name: "step" }),
+    xAxis: stepAxis({ name: "step, from 1" }),
     yAxis: axis({ ...scaledAxis(scale, all.filter((x) => scale.to(x) !== null), 6), name: "‖gradient‖₂", nameGap: 52 }),
     series: layers.map(({ values, at }) => ({
       type: "line", name: layerName(at), showSymbol: false, lineStyle: { width: 2 },

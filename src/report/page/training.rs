@@ -90,30 +90,30 @@ impl TrainingPage<'_> {
         body + &card("source", "Configuration", "", &source)
     }
 
-    /// Whether some layer's activations take something else than Z.
+    /// Whether there are hidden layers with batch normalisation.
     fn normalizes(&self) -> bool {
-        self.looks.iter().flat_map(|look| &look.watch).any(|layer| layer.z != layer.y)
+        let network = self.request().map(|run| run.training.network);
+        network.is_some_and(|network| network.batch_norm.is_some() && !network.hidden.is_empty())
     }
 
     /// The charts of what was watched.
     fn watched(&self) -> String {
         let layers = || self.looks.iter().flat_map(|look| &look.watch);
         let (z, norms) = (layers().any(|l| l.z.is_some()), layers().any(|l| l.weight_grad_norm.is_some()));
+        let bn = self.normalizes();
         let mut cards = String::new();
         if z {
             let about = "Percentiles over a batch and all units of each layer: median, 15 to 85, 5 to 95.";
-            let title =
-                if self.normalizes() { "Z before batch normalisation" } else { "Z, what activations take" };
+            let title = if bn { "Z before batch normalisation" } else { "Z, what activations take" };
             cards += &chart("watch_z", title, about, "");
         }
-        if z && self.normalizes() {
+        if z && bn {
             let about = "γ x̂ + β, what the activations take: the same percentiles.";
             cards += &chart("watch_y", "After batch normalisation", about, "");
         }
         if norms {
             let about = "Euclidean norm of the gradient of each layer's W, before clipping.";
             cards += &chart("watch_w", "Gradients of the weights", about, "");
-            let bn = self.request().is_some_and(|run| run.training.network.batch_norm.is_some());
             let (title, about) = match bn {
                 true => {
                     ("Gradients of γ and β", "The same of each layer's γ and β, and of the output layer's b.")
@@ -245,13 +245,13 @@ impl TrainingPage<'_> {
         }
         json!({ "epochs": columns, "best": best, "has_val": self.has_val(), "looks": self.looks_data() })
     }
-}
 
-impl TrainingPage<'_> {
     /// Steps from 1, and of each layer its columns: percentiles are `[5, steps]`.
     fn looks_data(&self) -> Value {
         let short = |value: f32| short(Some(f64::from(value)));
         let count = self.looks.iter().map(|look| look.watch.len()).max().unwrap_or(0);
+        // The output layer's Z goes into the loss as it is.
+        let hidden = if self.normalizes() { count.saturating_sub(1) } else { 0 };
         let of_layer = |layer: usize| {
             let seen: Vec<&LayerLook> = self.looks.iter().filter_map(|look| look.watch.get(layer)).collect();
             let percentiles = |of: &dyn Fn(&LayerLook) -> Option<Percentiles>| -> Option<Vec<Vec<Value>>> {
@@ -264,7 +264,7 @@ impl TrainingPage<'_> {
             };
             json!({
                 "z": percentiles(&|look| look.z),
-                "y": percentiles(&|look| look.y.filter(|_| look.y != look.z)),
+                "y": percentiles(&|look| look.y.filter(|_| layer < hidden)),
                 "w": norms(&|look| look.weight_grad_norm),
                 "v": norms(&|look| look.vector_grad_norm),
             })
