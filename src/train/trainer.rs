@@ -282,11 +282,9 @@ impl<'a> Trainer<'a> {
         }
         let mut steps = vec![StepRow::IDLE; self.population.len()];
         for &at in active {
-            let (member, MemberState { state, looks, .. }) =
-                (&self.population.members[at], &self.members[at]);
-            let (step, total) = (state.step, member.total_steps());
-            let seen = looks.last().is_some_and(|look| look.step >= step);
-            if !seen && next_look(step, total) == step {
+            let (member, step) = (&self.population.members[at], self.members[at].state.step);
+            let total = member.total_steps();
+            if next_look(step, total) == step {
                 steps[at] = training_step(&member.training, &member.walk, step, total);
             }
         }
