@@ -1,5 +1,7 @@
 //! The program as it is used: arguments, exit codes, files, signals.
 
+mod common;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -56,7 +58,7 @@ fn models(folder: &Path) -> Vec<ModelFile> {
 
 /// The record without what depends on the clock.
 fn record(folder: &Path) -> Vec<(u64, u64, f64, Option<f64>)> {
-    let metrics = RunDir::open(folder).unwrap().read_metrics().unwrap();
+    let metrics = RunDir::open(folder).unwrap().read_metrics().unwrap().0;
     metrics.iter().map(|m| (m.epoch, m.step, m.train_loss, m.val_loss)).collect()
 }
 
@@ -93,6 +95,69 @@ fn train_tells_one_object_and_leaves_the_files_of_a_run() {
     }
     // Without --json, nothing goes to stdout.
     assert!(train(&dir.path().join("b"), SMALL).stdout.is_empty());
+}
+
+/// What is watched stands between the epochs, changes nothing else, and is as well-formed as it can be.
+fn watches(device: &str) {
+    let dir = tempfile::tempdir().unwrap();
+    let [plain, both, one] = ["plain", "both", "one"].map(|name| dir.path().join(name));
+    let args = ["--hidden", "12", "--bn", "--lr", "0.01", "--epochs", "3", "--device", device];
+    let args = [&args[..], &["--dropout", "0.2", "--clip-norm", "1"]].concat();
+    train(&plain, &args);
+    train(&both, &[&args[..], &["--watch", "Activations,gradients"]].concat());
+    train(&one, &["--config", both.join("config.toml").to_str().unwrap(), "--watch", "gradients"]);
+    assert_eq!((models(&both), record(&both)), (models(&plain), record(&plain)));
+    assert!(text(both.join("config.toml")).contains("watch = [\"activations\", \"gradients\"]"));
+    let lines = |run: &Path| -> Vec<Value> {
+        text(run.join("metrics.jsonl")).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    let all = lines(&both);
+    let looks: Vec<&Value> = all.iter().filter(|line| line.get("watch").is_some()).collect();
+    let steps: Vec<u64> = looks.iter().map(|look| look["step"].as_u64().unwrap()).collect();
+    assert_eq!(steps, [0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 15, 18, 22, 26, 32, 38, 46, 56, 68]);
+    // Three epochs of 23 steps: the look of step 22 is before the first epoch's line, that of 26 after it.
+    let epochs: Vec<usize> = (0..all.len()).filter(|&at| all[at].get("epoch").is_some()).collect();
+    assert_eq!(epochs, [14, 18, 22]);
+    assert_eq!(text(both.join("metrics.csv")).lines().count(), 1 + 3);
+    for look in &looks {
+        let layers = look["watch"].as_array().unwrap();
+        assert_eq!(layers.len(), 2);
+        for (at, layer) in layers.iter().enumerate() {
+            assert_eq!(layer["layer"], at + 1);
+            for key in ["z", "y", "unit_z", "unit_y"] {
+                let values: Vec<f64> =
+                    layer[key].as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect();
+                assert!(values.len() == 5 && values.is_sorted(), "{key}: {values:?}");
+            }
+            assert_eq!(layer["z"] == layer["y"], at == 1, "{layer}");
+            assert!(layer["weight_grad_norm"].as_f64() > Some(0.0), "{layer}");
+            assert!(layer["vector_grad_norm"].as_f64() > Some(0.0), "{layer}");
+        }
+    }
+    // Batch normalisation: half of what is not quite symmetric is near 0 at first, and 5 to 95 % are within +-2.
+    let first: Vec<f64> =
+        looks[0]["watch"][0]["y"].as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect();
+    assert!(first[2].abs() < 0.2 && first[0] < -1.0 && first[4] > 1.0, "{first:?}");
+    let gradients = lines(&one);
+    let of = |look: &Value| {
+        look["watch"]
+            .as_array()
+            .map(|layers| layers.iter().map(|l| l["weight_grad_norm"].clone()).collect::<Vec<_>>())
+    };
+    assert_eq!(gradients.iter().map(of).collect::<Vec<_>>(), all.iter().map(of).collect::<Vec<_>>());
+    assert!(gradients[0]["watch"][0].get("z").is_none(), "{}", gradients[0]);
+}
+
+#[test]
+fn what_is_watched_stands_between_the_epochs() {
+    watches("cpu");
+}
+
+#[test]
+fn what_is_watched_stands_between_the_epochs_gpu() {
+    if common::gpu::adapter().is_some() {
+        watches("gpu");
+    }
 }
 
 #[test]

@@ -13,7 +13,18 @@ use bngpu::run::{ModelFile, RunDir};
 use common::gpu;
 
 /// What the trainings have in common.
-const ARGS: &[&str] = &["--hidden", "24,16", "--bn", "--schedule", "cosine", "--dropout", "0.05", "--quiet"];
+const ARGS: &[&str] = &[
+    "--hidden",
+    "24,16",
+    "--bn",
+    "--schedule",
+    "cosine",
+    "--dropout",
+    "0.05",
+    "--quiet",
+    "--watch",
+    "activations,gradients",
+];
 /// Long enough to be interrupted (a second or so), with epochs that end in between.
 const CPU: &[&str] = &["--device", "cpu", "--batch-size", "8", "--epochs", "120"];
 /// The same on the best GPU that there is, software or not.
@@ -50,17 +61,19 @@ fn finish(device: &[&str], folder: &Path) {
 /// Epoch, step, training loss and validation loss, as bits.
 type Line = (u64, u64, u64, Option<u64>);
 
-/// Tensors of both files, moments included; and the record.
-fn outcome(folder: &Path) -> (Vec<ModelFile>, Vec<Line>) {
+/// Tensors of both files, moments included; the record; and what was watched, as it stands in the file.
+fn outcome(folder: &Path) -> (Vec<ModelFile>, Vec<Line>, Vec<String>) {
     let files = ["best.safetensors", "last.safetensors"].map(|name| {
         let mut file = ModelFile::load(&folder.join(name)).unwrap();
         file.metadata.clear(); // times of the clock
         file
     });
-    let metrics = RunDir::open(folder).unwrap().read_metrics().unwrap();
+    let metrics = RunDir::open(folder).unwrap().read_metrics().unwrap().0;
     let record =
         metrics.iter().map(|m| (m.epoch, m.step, m.train_loss.to_bits(), m.val_loss.map(f64::to_bits)));
-    (files.into(), record.collect())
+    let text = std::fs::read_to_string(folder.join("metrics.jsonl")).unwrap();
+    let looks = text.lines().filter(|line| line.contains("\"watch\"")).map(String::from).collect();
+    (files.into(), record.collect(), looks)
 }
 
 #[test]
@@ -92,6 +105,7 @@ fn after_signals(device: &[&str]) {
     let whole = dir.path().join("whole");
     assert!(train(device, &whole).status().unwrap().success());
     let expected = outcome(&whole);
+    assert!(expected.2.len() > 20, "{} looks", expected.2.len());
     for name in ["INT", "TERM"] {
         let part = dir.path().join(name);
         let mut child = train(device, &part).spawn().unwrap();

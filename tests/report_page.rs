@@ -119,7 +119,9 @@ fn hostile_sweep() -> String {
 fn training_page(epochs: u64, regression: bool) -> String {
     let epochs = study::training(epochs, regression);
     let config = "data = \"digits\"\nbn = true\nschedule = \"cosine\"\n";
-    TrainingPage { name: "digits", config, env: None, epochs: &epochs, architecture: None }.to_html()
+    let looks = study::looks(4, true);
+    TrainingPage { name: "digits", config, env: None, epochs: &epochs, looks: &looks, architecture: None }
+        .to_html()
 }
 
 /// `bngpu report` with these arguments: its exit code and what it said.
@@ -159,16 +161,32 @@ fn the_command_writes_the_page_of_a_training_where_it_is_told_to() {
     let dir = tempfile::tempdir().unwrap();
     let (run, page) = (dir.path().join("run"), dir.path().join("page.html"));
     let files = bngpu::run::RunDir::create(Some(&run), "digits").unwrap();
-    files.write_config("data = \"digits\"\nhidden = [32]\n").unwrap();
+    files.write_config("data = \"digits\"\nbn = true\nhidden = [32]\n").unwrap();
     let (code, told) = report(&[run.to_str().unwrap()]);
     assert!(code == Some(1) && told.contains("has no metrics.jsonl"), "{told}");
-    files.write_metrics(&study::training(7, true)).unwrap();
+    files.write_metrics(&study::training(7, true), &study::looks(7, true)).unwrap();
     let (code, told) = report(&[run.to_str().unwrap(), "--output", page.to_str().unwrap(), "--quiet"]);
     assert_eq!((code, told.as_str()), (Some(0), ""));
     assert!(!run.join("report.html").exists());
     let data = data_of(&std::fs::read_to_string(page).unwrap());
     assert_eq!(data["epochs"]["step"], json!([23, 46, 69, 92, 115, 138, 161]));
     assert_eq!(data["epochs"]["val_r2"].as_array().unwrap().len(), 7);
+    let looks = study::looks(7, true);
+    assert_eq!(data["looks"]["step"], json!(looks.iter().map(|look| look.step + 1).collect::<Vec<_>>()));
+    let (layers, last) = (data["looks"]["layers"].as_array().unwrap(), looks.len() - 1);
+    let close = |found: &Value, expected: Option<f32>| {
+        let (found, expected) = (found.as_f64().unwrap(), f64::from(expected.unwrap()));
+        assert!((found - expected).abs() <= 5e-5 * expected.abs(), "{found} is not {expected}");
+    };
+    assert_eq!(layers.len(), 7);
+    for (layer, seen) in layers.iter().zip(&looks[last].watch) {
+        close(&layer["z"][4][last], seen.z.map(|z| z.0[4]));
+        close(&layer["w"][last], seen.weight_grad_norm);
+        close(&layer["v"][last], seen.vector_grad_norm);
+    }
+    close(&layers[2]["y"][1][last], looks[last].watch[2].y.map(|y| y.0[1]));
+    // The output layer has nothing after its Z.
+    assert!(layers[6]["y"].is_null());
 }
 
 #[test]
@@ -332,7 +350,9 @@ fn chromium_draws_every_chart_of_a_training() {
     for (regression, scores) in [(false, &["acc"][..]), (true, &["rmse", "r2"])] {
         let dom = opened(&chromium, &training_page(20, regression), "");
         let charts = ["loss", "lr", "grad_norm", "samples_per_s"];
-        let all: Vec<_> = charts.iter().chain(scores).map(|id| (*id, 2)).collect();
+        let mut all: Vec<_> = charts.iter().chain(scores).map(|id| (*id, 2)).collect();
+        // Of each layer two bands and a median, or a line.
+        all.extend([("watch_z", 3 * 4), ("watch_y", 3 * 3), ("watch_w", 4), ("watch_v", 4)]);
         assert_drawn(&dom, &all);
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use bngpu::engine::Engine;
 use bngpu::engine::cpu::CpuEngine;
+use bngpu::engine::gpu::GpuOptions;
 use bngpu::population::Population;
 use bngpu::step::memory::Table;
 
@@ -23,12 +24,19 @@ fn double(population: Arc<Population>, table: Arc<Table>) -> Box<dyn Engine> {
     Box::new(CpuEngine::<f64>::new(population, table))
 }
 
+/// A GPU whose data pass through a window.
+fn streaming(population: Arc<Population>, table: Arc<Table>) -> Box<dyn Engine> {
+    let options = GpuOptions { data_memory: Some(20_000), ..gpu::strict() };
+    Box::new(gpu::engine(&population, &table, options).expect("an adapter"))
+}
+
 /// Runs a suite on each engine of this machine.
 fn on_each(suite: impl Fn(&Make)) {
     suite(&single);
     suite(&double);
     if gpu::adapter().is_some() {
         suite(&gpu::make);
+        suite(&streaming);
     }
 }
 

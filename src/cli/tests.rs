@@ -65,6 +65,7 @@ const EVERY_FLAG: &[&[&str]] = &[
     &["--device", "Radeon"],
     &["--output", "runs/a"],
     &["--name", "first-try_2"],
+    &["--watch", "gradients"],
     &["--json"],
     &["--quiet"],
     &["--log", "debug"],

@@ -6,7 +6,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::atomic::TEMPORARY_SUFFIX;
-use super::{Environment, EpochMetrics, RunError, metrics, write_whole};
+use super::{Environment, EpochMetrics, Look, RunError, metrics, write_whole};
 
 /// A file of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,9 +15,9 @@ pub enum RunFile {
     Config,
     /// What the run ran on and with.
     Env,
-    /// One line an epoch.
+    /// One line an epoch, and one each time that something was watched.
     MetricsJsonl,
-    /// The same as a table.
+    /// The epochs as a table.
     MetricsCsv,
     /// The model with the best validation loss.
     Best,
@@ -190,12 +190,13 @@ impl RunDir {
     }
 
     /// Writes `metrics.jsonl` and `metrics.csv`.
-    pub fn write_metrics(&self, epochs: &[EpochMetrics]) -> Result<(), RunError> {
-        metrics::write_metrics(&self.file(RunFile::MetricsJsonl), &self.file(RunFile::MetricsCsv), epochs)
+    pub fn write_metrics(&self, epochs: &[EpochMetrics], looks: &[Look]) -> Result<(), RunError> {
+        let [jsonl, csv] = [RunFile::MetricsJsonl, RunFile::MetricsCsv].map(|file| self.file(file));
+        metrics::write_metrics(&jsonl, &csv, epochs, looks)
     }
 
-    /// Reads `metrics.jsonl`; no file, no epoch.
-    pub fn read_metrics(&self) -> Result<Vec<EpochMetrics>, RunError> {
+    /// Reads `metrics.jsonl`, the epochs and what was watched; no file, no epoch.
+    pub fn read_metrics(&self) -> Result<(Vec<EpochMetrics>, Vec<Look>), RunError> {
         metrics::read_metrics(&self.file(RunFile::MetricsJsonl))
     }
 }
@@ -387,7 +388,7 @@ mod tests {
         run.write_env(&env).unwrap();
         assert_eq!(run.read_env().unwrap(), env);
         assert!(env.cores >= 1 && !env.command_line.is_empty());
-        assert_eq!(run.read_metrics().unwrap(), []);
+        assert_eq!(run.read_metrics().unwrap(), (vec![], vec![]));
         fs::write(run.file(RunFile::Env), "{}").unwrap();
         let text = run.read_env().unwrap_err().to_string();
         assert!(text.contains("env.json") && text.contains("restore the file"), "{text}");

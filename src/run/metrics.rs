@@ -1,10 +1,14 @@
-//! The record of a training, epoch by epoch: `metrics.jsonl` and `metrics.csv`.
+//! The record of a training: its epochs in `metrics.jsonl` and `metrics.csv`, and what was watched, between them in
+//! `metrics.jsonl`.
 
 use std::path::Path;
 
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
 use super::{RunError, write_whole};
+use crate::spec::Watched;
+use crate::step::watch::{LayerWatch, Percentiles};
 
 /// How good a model is on a set of rows, besides its loss.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -124,9 +128,84 @@ impl EpochMetrics {
     }
 }
 
-/// `metrics.jsonl`: one JSON object a line.
-pub fn metrics_jsonl(epochs: &[EpochMetrics]) -> String {
-    epochs.iter().map(|epoch| Value::Object(epoch.fields()).to_string() + "\n").collect()
+/// What was watched of one step: a line of its own.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Look {
+    /// The step that was looked at, from 0: so many had been done.
+    pub step: u64,
+    /// Layer by layer.
+    pub watch: Vec<LayerLook>,
+}
+
+/// What was watched of one layer; none is not asked for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LayerLook {
+    /// From 1; the output layer is the last.
+    pub layer: usize,
+    /// Percentiles of Z, and of what the activation takes; of all units, and of the first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub z: Option<Percentiles>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub y: Option<Percentiles>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unit_z: Option<Percentiles>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unit_y: Option<Percentiles>,
+    /// Norms of the gradients of W, and of γ and β or b, before clipping.
+    #[serde(default, deserialize_with = "number", skip_serializing_if = "Option::is_none")]
+    pub weight_grad_norm: Option<f32>,
+    #[serde(default, deserialize_with = "number", skip_serializing_if = "Option::is_none")]
+    pub vector_grad_norm: Option<f32>,
+}
+
+/// A number that is there: null is NaN.
+fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f32>, D::Error> {
+    Ok(Some(Option::deserialize(deserializer)?.unwrap_or(f32::NAN)))
+}
+
+impl Look {
+    /// All that an engine saw in `step`.
+    pub fn new(step: u64, layers: &[LayerWatch]) -> Look {
+        let of_layer = |(at, seen): (usize, &LayerWatch)| LayerLook {
+            layer: at + 1,
+            z: Some(seen.before),
+            y: Some(seen.after),
+            unit_z: Some(seen.unit_before),
+            unit_y: Some(seen.unit_after),
+            weight_grad_norm: Some(seen.weight_grad_norm),
+            vector_grad_norm: Some(seen.vector_grad_norm),
+        };
+        Look { step, watch: layers.iter().enumerate().map(of_layer).collect() }
+    }
+
+    /// What was asked for of it.
+    pub fn only(&self, asked: &[Watched]) -> Look {
+        let mut look = self.clone();
+        for layer in &mut look.watch {
+            if !asked.contains(&Watched::Activations) {
+                (layer.z, layer.y, layer.unit_z, layer.unit_y) = (None, None, None, None);
+            }
+            if !asked.contains(&Watched::Gradients) {
+                (layer.weight_grad_norm, layer.vector_grad_norm) = (None, None);
+            }
+        }
+        look
+    }
+}
+
+/// `metrics.jsonl`: one JSON object a line, in the order of the steps.
+pub fn metrics_jsonl(epochs: &[EpochMetrics], looks: &[Look]) -> String {
+    let (mut text, mut looks) = (String::new(), looks.iter().peekable());
+    let line = |look: &Look| serde_json::to_string(look).unwrap_or_default() + "\n";
+    for epoch in epochs {
+        while let Some(look) = looks.next_if(|look| look.step < epoch.step) {
+            text += &line(look);
+        }
+        text += &(Value::Object(epoch.fields()).to_string() + "\n");
+    }
+    text + &looks.map(line).collect::<String>()
 }
 
 /// `metrics.csv`: the same keys as header, null as an empty field. Every number reads back as the same f64.
@@ -142,38 +221,47 @@ pub fn metrics_csv(epochs: &[EpochMetrics]) -> String {
 }
 
 /// Writes both files, whole.
-pub fn write_metrics(jsonl: &Path, csv: &Path, epochs: &[EpochMetrics]) -> Result<(), RunError> {
-    write_whole(jsonl, metrics_jsonl(epochs).as_bytes())?;
+pub fn write_metrics(
+    jsonl: &Path,
+    csv: &Path,
+    epochs: &[EpochMetrics],
+    looks: &[Look],
+) -> Result<(), RunError> {
+    write_whole(jsonl, metrics_jsonl(epochs, looks).as_bytes())?;
     write_whole(csv, metrics_csv(epochs).as_bytes())
 }
 
-/// Reads `metrics.jsonl`; without the file, there was no epoch yet.
+/// Reads `metrics.jsonl`, the epochs and what was watched; without the file, there was no epoch yet.
 ///
 /// Null is read as NaN, in `val_*` as "no validation set". Errors: [`RunError::Io`], or [`RunError::Metrics`] with
 /// the line.
-pub fn read_metrics(path: &Path) -> Result<Vec<EpochMetrics>, RunError> {
+pub fn read_metrics(path: &Path) -> Result<(Vec<EpochMetrics>, Vec<Look>), RunError> {
     match std::fs::read(path) {
         Ok(text) => parse_jsonl(path, &text),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Default::default()),
         Err(error) => Err(RunError::io("read", path, error)),
     }
 }
 
-/// The epochs in `text`; `path` is for the error.
-fn parse_jsonl(path: &Path, text: &[u8]) -> Result<Vec<EpochMetrics>, RunError> {
+/// What stands in `text`; `path` is for the error.
+fn parse_jsonl(path: &Path, text: &[u8]) -> Result<(Vec<EpochMetrics>, Vec<Look>), RunError> {
+    let (mut epochs, mut looks) = (Vec::new(), Vec::new());
     let lines = text.split(|&byte| byte == b'\n').enumerate();
-    let lines = lines.filter(|(_, line)| !line.trim_ascii().is_empty());
-    lines
-        .map(|(n, line)| {
-            let fields: Result<Map<String, Value>, String> =
-                serde_json::from_slice(line).map_err(|error| format!("no JSON object ({error})"));
-            fields.and_then(|fields| EpochMetrics::from_fields(&fields)).map_err(|what| RunError::Metrics {
-                path: path.to_owned(),
-                line: n + 1,
-                what,
-            })
-        })
-        .collect()
+    for (n, line) in lines.filter(|(_, line)| !line.trim_ascii().is_empty()) {
+        let fields: Result<Map<String, Value>, String> =
+            serde_json::from_slice(line).map_err(|error| format!("no JSON object ({error})"));
+        let read = fields.and_then(|fields| match fields.contains_key("watch") {
+            true => {
+                let look =
+                    serde_json::from_value(Value::Object(fields)).map_err(|error| error.to_string())?;
+                looks.push(look);
+                Ok(())
+            }
+            false => EpochMetrics::from_fields(&fields).map(|epoch| epochs.push(epoch)),
+        });
+        read.map_err(|what| RunError::Metrics { path: path.to_owned(), line: n + 1, what })?;
+    }
+    Ok((epochs, looks))
 }
 
 #[cfg(test)]
@@ -198,8 +286,46 @@ mod tests {
     fn round_trip(epochs: &[EpochMetrics]) -> Vec<EpochMetrics> {
         let dir = tempfile::tempdir().unwrap();
         let (jsonl, csv) = (dir.path().join("metrics.jsonl"), dir.path().join("metrics.csv"));
-        write_metrics(&jsonl, &csv, epochs).unwrap();
-        read_metrics(&jsonl).unwrap()
+        write_metrics(&jsonl, &csv, epochs, &[]).unwrap();
+        read_metrics(&jsonl).unwrap().0
+    }
+
+    #[test]
+    fn looks_stand_between_the_epochs_and_come_back_with_what_was_asked_for() {
+        let seen = LayerWatch {
+            before: Percentiles([f32::NEG_INFINITY, -0.1, 1e-45, 16_777_217.0, f32::NAN]),
+            weight_grad_norm: f32::INFINITY,
+            ..LayerWatch::default()
+        };
+        let both = [Watched::Activations, Watched::Gradients];
+        for asked in [&both[..], &both[..1], &both[1..]] {
+            let looks =
+                [0, 1, 23, 30, 99].map(|step| Look::new(step, &[seen.clone(), seen.clone()]).only(asked));
+            let text = metrics_jsonl(&[epoch(1), epoch(2)], &looks);
+            let steps: Vec<Value> = text
+                .lines()
+                .map(|line| serde_json::from_str::<Value>(line).unwrap()["step"].clone())
+                .collect();
+            assert_eq!(steps, [0, 1, 23, 23, 30, 46, 99]);
+            let line: Value = serde_json::from_str(text.lines().nth(3).unwrap()).unwrap();
+            let layer = &line["watch"][1];
+            assert_eq!(layer["layer"], 2);
+            let (activations, gradients) = (asked.contains(&both[0]), asked.contains(&both[1]));
+            assert_eq!(
+                (layer.get("z").is_some(), layer.get("vector_grad_norm").is_some()),
+                (activations, gradients)
+            );
+            if activations {
+                assert!(layer["z"][0].is_null() && layer["z"][4].is_null());
+                assert!(text.contains("[null,-0.1,1e-45,16777216.0,null]"), "{text}");
+            }
+            if gradients {
+                assert_eq!(layer.get("weight_grad_norm"), Some(&Value::Null));
+            }
+            let (epochs, again) = parse_jsonl(Path::new("metrics.jsonl"), text.as_bytes()).unwrap();
+            assert_eq!(epochs, [epoch(1), epoch(2)]);
+            assert_eq!(metrics_jsonl(&epochs, &again), text);
+        }
     }
 
     #[test]
@@ -214,8 +340,8 @@ mod tests {
         for _ in 0..1000 {
             bits = bits.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
             let train_loss = f64::from_bits(bits);
-            let text = metrics_jsonl(&[EpochMetrics { train_loss, ..epoch(1) }]);
-            let back = parse_jsonl(Path::new("metrics.jsonl"), text.as_bytes()).unwrap()[0].train_loss;
+            let text = metrics_jsonl(&[EpochMetrics { train_loss, ..epoch(1) }], &[]);
+            let back = parse_jsonl(Path::new("metrics.jsonl"), text.as_bytes()).unwrap().0[0].train_loss;
             assert!(back.to_bits() == bits || !train_loss.is_finite(), "{train_loss:e}");
         }
     }
@@ -234,7 +360,7 @@ mod tests {
 
     #[test]
     fn the_keys_are_those_of_the_contract() {
-        let text = metrics_jsonl(&[epoch(1)]);
+        let text = metrics_jsonl(&[epoch(1)], &[]);
         assert_eq!(
             text,
             "{\"epoch\":1,\"step\":23,\"lr\":0.001,\"train_loss\":0.30000000000000004,\
@@ -251,7 +377,7 @@ mod tests {
             val_loss: Some(f64::NEG_INFINITY),
             ..epoch(1)
         };
-        let text = metrics_jsonl(&[diverged]);
+        let text = metrics_jsonl(&[diverged], &[]);
         let value: Value = serde_json::from_str(&text).unwrap();
         assert!(value["train_loss"].is_null() && value["grad_norm"].is_null());
         assert!(metrics_csv(&[diverged]).contains("0.001,,0.33"));
@@ -263,8 +389,8 @@ mod tests {
     fn a_missing_file_is_no_epoch_and_a_bad_line_is_named() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("metrics.jsonl");
-        assert_eq!(read_metrics(&path).unwrap(), []);
-        let good = metrics_jsonl(&[epoch(1)]);
+        assert_eq!(read_metrics(&path).unwrap(), (vec![], vec![]));
+        let good = metrics_jsonl(&[epoch(1)], &[]);
         for (bad, expected) in [
             (good[..40].to_owned(), "no JSON object"),
             ("[1]".into(), "no JSON object"),
@@ -272,6 +398,7 @@ mod tests {
             (good.replace("\"lr\":0.001", "\"lr\":\"high\""), "\"lr\" must be a number or null"),
             (good.replace("train_loss", "loss"), "\"train_loss\" is missing"),
             ("\u{0}\u{ff}".into(), "no JSON object"),
+            (r#"{"step":1,"watch":[{"layer":1,"z":[1,2]}]}"#.into(), "invalid length 2"),
         ] {
             std::fs::write(&path, format!("{good}\n{bad}\n")).unwrap();
             let text = read_metrics(&path).unwrap_err().to_string();

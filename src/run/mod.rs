@@ -18,5 +18,7 @@ pub use atomic::write_whole;
 pub use dir::{RunDir, RunFile};
 pub use env::Environment;
 pub use error::{ModelFault, RunError};
-pub use metrics::{EpochMetrics, Score, metrics_csv, metrics_jsonl, read_metrics, write_metrics};
+pub use metrics::{
+    EpochMetrics, LayerLook, Look, Score, metrics_csv, metrics_jsonl, read_metrics, write_metrics,
+};
 pub use model_file::{BnTensors, LayerMoments, LayerTensors, ModelFile, Moments, OptimizerState};

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::config_error::ConfigError;
 use super::document::{Document, read_file};
-use super::values::{Bytes, Count, Hidden, LogLevel, OptimizerKind, Real, Seed, TaskKind, Time};
+use super::values::{Bytes, Count, Hidden, LogLevel, OptimizerKind, Real, Seed, TaskKind, Time, Watched};
 use super::{Activation, BatchNorm, Init, Schedule};
 
 const DATA: &str = "Data";
@@ -155,6 +155,9 @@ pub struct PartialConfig {
     /// Name of the run [default: from the data]
     #[arg(long, value_name = "NAME", help_heading = OUTPUT)]
     pub name: Option<String>,
+    /// Watch each layer at steps evenly spaced in the logarithm, for `bngpu report` and metrics.jsonl
+    #[arg(long, value_name = "LIST", help_heading = OUTPUT, value_delimiter = ',')]
+    pub watch: Option<Vec<Watched>>,
     /// Print the result as JSON on stdout
     #[arg(long, help_heading = OUTPUT, num_args = 0, default_missing_value = "true")]
     pub json: Option<bool>,

@@ -33,5 +33,5 @@ pub use sweep_config::{Devices, PartialSweep, SPACE_SYNTAX, SweepOptions};
 pub use sweep_resolve::resolve_sweep;
 pub use training::{Length, Optimizer, Schedule, Training};
 pub use values::{
-    Bytes, Count, Hidden, LogLevel, MAX_LAYERS, MAX_UNITS, OptimizerKind, Real, Seed, TaskKind, Time,
+    Bytes, Count, Hidden, LogLevel, MAX_LAYERS, MAX_UNITS, OptimizerKind, Real, Seed, TaskKind, Time, Watched,
 };

@@ -7,7 +7,7 @@ use toml::{Table, Value};
 
 use super::check::Problem;
 use super::config_error::{ConfigError, Place};
-use super::values::{Bytes, Count, Hidden, LogLevel, OptimizerKind, Real, Seed, Time};
+use super::values::{Bytes, Count, Hidden, LogLevel, OptimizerKind, Real, Seed, Time, Watched};
 use super::{BatchNorm, Init, Length, Network, Optimizer, PartialConfig, TaskKind, Training};
 
 /// The data that are asked for.
@@ -44,6 +44,8 @@ pub struct RunRequest {
     pub output: Option<PathBuf>,
     /// Name of the run; none is named after the data.
     pub name: Option<String>,
+    /// What is watched of each layer, each once.
+    pub watch: Vec<Watched>,
     /// Results as JSON on stdout.
     pub json: bool,
     /// No progress on stderr.
@@ -214,6 +216,9 @@ fn request(config: PartialConfig) -> RunRequest {
         Some(steps) => Length::Steps(steps.0.into()),
         None => Length::Epochs(set(config.epochs, "epochs").0.into()),
     };
+    let mut watch = config.watch.unwrap_or_default();
+    watch.sort();
+    watch.dedup();
     RunRequest {
         data: DataRequest {
             source: set(config.data, "data"),
@@ -250,6 +255,7 @@ fn request(config: PartialConfig) -> RunRequest {
         device: set(config.device, "device"),
         output: config.output,
         name: config.name,
+        watch,
         json: set(config.json, "json"),
         quiet: set(config.quiet, "quiet"),
         log: set(config.log, "log"),
@@ -337,6 +343,7 @@ impl From<&RunRequest> for PartialConfig {
             seed: Some(Seed(training.seed)),
             device: Some(run.device.clone()),
             name: run.name.clone(),
+            watch: (!run.watch.is_empty()).then(|| run.watch.clone()),
             ..Default::default()
         };
         match training.length {

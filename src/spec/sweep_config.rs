@@ -208,6 +208,8 @@ fn argument(arg: &Arg) -> Arg {
             Some("seed") => {
                 given.help("Number of the study: what is tried and everything random come from it")
             }
+            // Named, where it is given, by the error of `resolve_sweep`.
+            Some("watch") => given.hide(true),
             Some("output") => given.help("Folder of the sweep [default: runs/DATE-NAME]"),
             Some("name") => given.help("Name of the sweep [default: from the data]"),
             _ => given,

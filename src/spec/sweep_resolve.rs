@@ -36,6 +36,7 @@ pub fn resolve_sweep(
         SweepOptions::defaults().table(),
     );
     let asked = Asked::new(flags, file, path)?;
+    asked.check_unwatched()?;
     asked.check_choices()?;
     asked.check_values()?;
     let mut base = asked.request(&Params::new())?;
@@ -138,6 +139,20 @@ impl Asked {
             Place::File { key, path: self.path.clone() }
         } else {
             Place::Default { key }
+        }
+    }
+
+    /// Nothing is watched of a sweep.
+    fn check_unwatched(&self) -> Result<(), ConfigError> {
+        match self.flags.get("watch").or_else(|| self.file.get("watch")) {
+            None => Ok(()),
+            Some(value) => Err(ConfigError::Invalid {
+                place: self.place("watch"),
+                value: text(value),
+                expected:
+                    "a sweep watches no layers; drop it, or train one trial alone with `bngpu train --watch`"
+                        .into(),
+            }),
         }
     }
 

@@ -139,6 +139,7 @@ fn a_bad_file_is_told_with_file_line_and_key() {
         ("seed = '99999999999999999999'", &["`seed`", "18446744073709551615"]),
         ("data = 7", &["`data`", "string"]),
         ("log = 'loud'", &["`log`", "warn"]),
+        ("watch = ['weights']", &["`watch`", "weights", "activations"]),
         ("epochs = 1\nlr = ", &["line 2", "not valid TOML"]),
         ("lr = 1\nlr = 2", &["line 2", "not valid TOML", "duplicate"]),
         ("lr == 1", &["line 1", "not valid TOML"]),

@@ -30,6 +30,16 @@ pub enum TaskKind {
     Regress,
 }
 
+/// What `--watch` looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Watched {
+    /// percentiles of each layer's Z, before and after batch normalisation
+    Activations,
+    /// norms of each layer's gradients
+    Gradients,
+}
+
 /// The update rule by name; [`super::Optimizer`] has its settings too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]

@@ -2,7 +2,7 @@
 //!
 //! Ioffe & Szegedy 2015 (arXiv 1502.03167), figure 1b, c, shows such percentiles of one unit.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::population::tables::LayerRow;
 use crate::population::{BlockSize, Member};
@@ -34,9 +34,29 @@ pub fn rank(percent: usize, n: usize) -> usize {
     (percent * n).div_ceil(100).max(1) - 1
 }
 
-/// The [`PERCENTS`] of some values, each one of them. A number that is not finite is `null` in JSON.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+/// Looks for each power of ten of steps.
+const LOOKS: f64 = 12.0;
+
+/// The first step from `from` on, of `total`, that is looked at: 0, 1, 2, 3, ..., ever further apart, and the last.
+pub fn next_look(from: u64, total: u64) -> u64 {
+    if from == 0 {
+        return 0;
+    }
+    let mut spaced = (0..).map(|nth| 10f64.powf(f64::from(nth) / LOOKS).round() as u64);
+    let next = spaced.find(|&step| step >= from).unwrap_or(u64::MAX);
+    next.min(from.max(total.saturating_sub(1)))
+}
+
+/// The [`PERCENTS`] of some values, each one of them. In JSON a number that is not finite is null, and null is NaN.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(from = "[Option<f32>; PERCENTS.len()]")]
 pub struct Percentiles(pub [f32; PERCENTS.len()]);
+
+impl From<[Option<f32>; PERCENTS.len()]> for Percentiles {
+    fn from(values: [Option<f32>; PERCENTS.len()]) -> Percentiles {
+        Percentiles(values.map(|value| value.unwrap_or(f32::NAN)))
+    }
+}
 
 /// What is seen of one layer in one step of training.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -93,6 +113,20 @@ mod tests {
                 assert_eq!(rank(percent, n), expected - 1, "{percent} of {n}");
             }
         }
+    }
+
+    #[test]
+    fn looks_are_evenly_spaced_in_the_logarithm_and_end_with_the_last_step() {
+        let looks = |total: u64| -> Vec<u64> {
+            let next = |step: &u64| Some(next_look(step + 1, total)).filter(|&step| step < total);
+            std::iter::successors(Some(next_look(0, total)), next).collect()
+        };
+        assert_eq!(looks(1), [0]);
+        assert_eq!(looks(2), [0, 1]);
+        assert_eq!(looks(33), [0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 15, 18, 22, 26, 32]);
+        let long = looks(50_000);
+        assert_eq!(long[long.len() - 4..], [31_623, 38_312, 46_416, 49_999]);
+        assert_eq!(long.iter().filter(|&&step| (1000..10_000).contains(&step)).count(), 12);
     }
 
     #[test]

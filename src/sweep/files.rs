@@ -220,6 +220,7 @@ impl SweepFiles {
             preprocessing: self.preprocessing.clone(),
             fingerprint: self.fingerprint.clone(),
             has_val: true,
+            watch: Vec::new(),
         }
     }
 

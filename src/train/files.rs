@@ -9,8 +9,8 @@ use serde::de::DeserializeOwned;
 use crate::data::{Preprocessing, Task};
 use crate::engine::{Engine, EngineFactory};
 use crate::population::{Member, Population};
-use crate::run::{Architecture, LayerTensors, ModelFile, RunDir, RunError, RunFile};
-use crate::spec::{PartialConfig, RunRequest, resolve};
+use crate::run::{Architecture, LayerTensors, Look, ModelFile, RunDir, RunError, RunFile};
+use crate::spec::{PartialConfig, RunRequest, Watched, resolve};
 
 use super::model::{self, Weights};
 use super::{Best, Inference, MemberCheckpoint, MemberState, Problem, TrainError, TrainingState};
@@ -33,6 +33,8 @@ pub struct Origin {
     pub fingerprint: String,
     /// Whether there are validation rows; without them, the best model is the latest.
     pub has_val: bool,
+    /// What is watched.
+    pub watch: Vec<Watched>,
 }
 
 impl Origin {
@@ -85,10 +87,11 @@ impl RunFiles {
     /// # Errors
     /// [`RunError`] if a file cannot be written; what stood before still stands.
     pub fn write(&mut self, member: &Member, checkpoint: &MemberCheckpoint) -> Result<(), RunError> {
-        let MemberCheckpoint { state, history, best, weights } = checkpoint;
+        let MemberCheckpoint { state, history, looks, best, weights } = checkpoint;
         let layers = model::layers(member, &model::ALONE, &weights.params, &weights.stats);
-        if !history.is_empty() || self.dir.file(RunFile::MetricsJsonl).exists() {
-            self.dir.write_metrics(history)?;
+        let looks: Vec<Look> = looks.iter().map(|look| look.only(&self.origin.watch)).collect();
+        if !history.is_empty() || !looks.is_empty() || self.dir.file(RunFile::MetricsJsonl).exists() {
+            self.dir.write_metrics(history, &looks)?;
         }
         if !self.origin.has_val {
             let now = Best { epoch: state.epochs, step: state.step, val_loss: f64::NAN };
@@ -112,7 +115,7 @@ impl RunFiles {
     /// # Errors
     /// As [`RunFiles::write`].
     pub fn write_model(&mut self, member: &MemberState) -> Result<(), RunError> {
-        self.dir.write_metrics(&member.history)?;
+        self.dir.write_metrics(&member.history, &member.looks)?;
         match (&member.best, member.state.best) {
             (Some(best), Some(of)) => self.write_best(best, of),
             _ => Ok(()),
@@ -195,9 +198,11 @@ impl Stored {
         if !fits {
             return Err(self.wrong_model());
         }
-        let mut history = dir.read_metrics()?;
+        let (mut history, mut looks) = dir.read_metrics()?;
         history.retain(|metrics| metrics.epoch <= state.epochs);
-        Ok(MemberCheckpoint { state, history, best: None, weights })
+        // That of the next step comes again.
+        looks.retain(|look| look.step < state.step);
+        Ok(MemberCheckpoint { state, history, looks, best: None, weights })
     }
 
     /// That the tensors are not those of the configuration.

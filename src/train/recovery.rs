@@ -126,11 +126,12 @@ impl Trainer<'_> {
             } else {
                 None
             };
-            let MemberState { state, history, best } = &self.members[k];
+            let MemberState { state, history, looks, best } = &self.members[k];
             let member = &self.population.members[k];
             let good = self.checkpoint[k].get_or_insert_with(|| MemberCheckpoint {
                 state: TrainingState::default(),
                 history: Vec::new(),
+                looks: Vec::new(),
                 best: None,
                 // A member that diverged before there was a checkpoint of it.
                 weights: if weights.is_none() { Weights::initial(member) } else { Weights::default() },
@@ -138,6 +139,7 @@ impl Trainer<'_> {
             good.state.clone_from(state);
             // A record only grows, and that of a long training costs more to copy than a small network's weights.
             good.history.extend_from_slice(history.get(good.history.len()..).unwrap_or_default());
+            good.looks.extend_from_slice(looks.get(good.looks.len()..).unwrap_or_default());
             good.best.clone_from(best);
             if let Some(weights) = weights {
                 good.weights = weights;

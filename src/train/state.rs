@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::run::{EpochMetrics, LayerTensors};
+use crate::run::{EpochMetrics, LayerTensors, Look};
 
 use super::model::Weights;
 
@@ -73,6 +73,8 @@ pub enum Ended {
 pub struct MemberState {
     pub state: TrainingState,
     pub history: Vec<EpochMetrics>,
+    /// What was watched, where something is.
+    pub looks: Vec<Look>,
     /// The model of `state.best`; none, it stands in a file already.
     pub best: Option<Arc<Vec<LayerTensors>>>,
 }
@@ -82,6 +84,7 @@ pub struct MemberState {
 pub struct MemberCheckpoint {
     pub state: TrainingState,
     pub history: Vec<EpochMetrics>,
+    pub looks: Vec<Look>,
     /// As in [`MemberState`].
     pub best: Option<Arc<Vec<LayerTensors>>>,
     /// Of the member's own regions.
@@ -91,7 +94,12 @@ pub struct MemberCheckpoint {
 impl MemberCheckpoint {
     /// Where it stands, without the weights.
     pub fn member(&self) -> MemberState {
-        MemberState { state: self.state.clone(), history: self.history.clone(), best: self.best.clone() }
+        MemberState {
+            state: self.state.clone(),
+            history: self.history.clone(),
+            looks: self.looks.clone(),
+            best: self.best.clone(),
+        }
     }
 }
 

@@ -10,8 +10,9 @@ use crate::data::Part;
 use crate::engine::{Engine, EngineFactory, EngineInfo};
 use crate::population::tables::{Record, StepRow};
 use crate::population::{Buffer, Member, Population, learning_rate, training_step};
-use crate::run::EpochMetrics;
+use crate::run::{EpochMetrics, Look};
 use crate::step::StepKind;
+use crate::step::watch::next_look;
 
 use super::evaluate::{self, Canary, evaluate};
 use super::model;
@@ -218,11 +219,14 @@ impl<'a> Trainer<'a> {
         most: u64,
         events: &mut dyn Events,
     ) -> Result<(), TrainError> {
+        self.look(active, events)?;
         let k = self.population.len();
+        let watched = self.population.is_watched();
         let to_boundary = |&at: &usize| {
             let (member, step) = (&self.population.members[at], self.members[at].state.step);
             let per_epoch = member.walk.steps_per_epoch;
-            (per_epoch - step % per_epoch).min(member.total_steps() - step)
+            let end = (per_epoch - step % per_epoch).min(member.total_steps() - step);
+            if watched { end.min(next_look(step + 1, member.total_steps()) - step) } else { end }
         };
         let nearest = active.iter().map(to_boundary).min().unwrap_or(0).min(most);
         let engine = engine(&mut self.engine)?;
@@ -267,6 +271,31 @@ impl<'a> Trainer<'a> {
             state.train_s += seconds;
             state.wall_s = self.clocks[at].wall_s();
             events.step(at, state.step, loss / rows as f64, rows as f64 / seconds.max(1e-9));
+        }
+        Ok(())
+    }
+
+    /// Looks at the layers of those `active` members whose next step is one to be looked at.
+    fn look(&mut self, active: &[usize], events: &mut dyn Events) -> Result<(), TrainError> {
+        if !self.population.is_watched() {
+            return Ok(());
+        }
+        let mut steps = vec![StepRow::IDLE; self.population.len()];
+        for &at in active {
+            let (member, step) = (&self.population.members[at], self.members[at].state.step);
+            let total = member.total_steps();
+            if next_look(step, total) == step {
+                steps[at] = training_step(&member.training, &member.walk, step, total);
+            }
+        }
+        if steps.iter().all(|step| step.rows == 0) {
+            return Ok(());
+        }
+        for (at, seen) in engine(&mut self.engine)?.watch(&steps)?.into_iter().enumerate() {
+            let Some(layers) = seen else { continue };
+            let look = Look::new(self.members[at].state.step, &layers);
+            events.look(at, &look);
+            self.members[at].looks.push(look);
         }
         Ok(())
     }

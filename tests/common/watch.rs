@@ -49,7 +49,8 @@ fn percentiles(mut values: Vec<f32>) -> Percentiles {
 /// Percentiles of what is written as Z are those of its sorted values, to the bit: of Z as it is, and scaled by γ.
 /// `sizes` are (rows, units).
 pub fn percentiles_are_those_of_sorted_values(make: &Make, sizes: &[(usize, usize)]) {
-    let numbers: [(&str, fn(&mut Rng) -> f32); 4] = [
+    type Draw = fn(&mut Rng) -> f32;
+    let numbers: [(&str, Draw); 4] = [
         ("normal", |rng| rng.normal() as f32),
         ("ties", |rng| (2.0 * rng.normal()).round() as f32),
         ("equal", |_| -0.75),

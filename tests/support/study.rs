@@ -2,8 +2,9 @@
 #![allow(dead_code)] // each test program uses its own share
 
 use bngpu::report::page::{Finalist, Findings, Importance, Interval};
-use bngpu::run::{EpochMetrics, Score};
+use bngpu::run::{EpochMetrics, Look, Score};
 use bngpu::spec::Params;
+use bngpu::step::watch::{LayerWatch, Percentiles, next_look};
 use bngpu::sweep::{CurvePoint, Stage, TrialRecord, TrialStatus};
 use serde_json::{Value, json};
 
@@ -212,4 +213,31 @@ pub fn training(epochs: u64, regression: bool) -> Vec<EpochMetrics> {
             }
         })
         .collect()
+}
+
+/// What was watched of `layers` layers over 50,000 steps: Z wanders the more the deeper it is, and with batch
+/// normalisation what the activations take does not.
+pub fn looks(layers: usize, normalized: bool) -> Vec<Look> {
+    let mut random = Random(9);
+    let steps = std::iter::successors(Some(0), |step| Some(next_look(step + 1, 50_000)));
+    let mut of_layer = |step: u64, layer: usize| {
+        let part = (step as f64 + 1.0).ln() / 11.0;
+        let mut spread = |middle: f64, width: f64| {
+            let shake = 0.05 * random.unit();
+            Percentiles([-1.64, -1.04, 0.0, 1.04, 1.64].map(|q| (middle + shake + width * q) as f32))
+        };
+        let before = spread(-(layer as f64) * part, 0.3 + part * (1.0 + layer as f64));
+        let after = if normalized && layer + 1 < layers { spread(0.1, 1.0 + part) } else { before };
+        let norm = 0.3f64.powi((layers - layer) as i32) * (1.5 - part);
+        LayerWatch {
+            before,
+            after,
+            unit_before: before,
+            unit_after: after,
+            weight_grad_norm: norm as f32,
+            vector_grad_norm: (0.2 * norm) as f32,
+        }
+    };
+    let look = |step| Look::new(step, &(0..layers).map(|layer| of_layer(step, layer)).collect::<Vec<_>>());
+    steps.take_while(|&step| step < 50_000).map(look).collect()
 }

@@ -38,6 +38,9 @@ pub fn run(args: LrFindArgs) -> Result<Exit, Failure> {
             "lr-find writes no folder: drop --output and --name; --json gives the result to other programs";
         return Err(Failure::Usage(text.into()));
     }
+    if flags.watch.is_some() {
+        return Err(Failure::Usage("lr-find watches no layers: --watch is of `bngpu train`".into()));
+    }
     // How long each rate is tried, unless it is said.
     if flags.epochs.is_none() && flags.steps.is_none() {
         flags.steps = Some(Count(STEPS));

@@ -52,7 +52,7 @@ fn training(dir: &RunDir) -> Result<String, Failure> {
         return Err(RunError::Missing { run: dir.path().to_owned(), file: TRIALS, remedy }.into());
     }
     dir.existing(RunFile::MetricsJsonl)?;
-    let (epochs, env) = (dir.read_metrics()?, env(dir)?);
+    let ((epochs, looks), env) = (dir.read_metrics()?, env(dir)?);
     // Without weights the page has no table of layers.
     let weights = [RunFile::Best, RunFile::Last].into_iter().find(|file| dir.file(*file).is_file());
     let model = weights.and_then(|file| match ModelFile::load(&dir.file(file)) {
@@ -68,6 +68,7 @@ fn training(dir: &RunDir) -> Result<String, Failure> {
         config: &config,
         env: env.as_ref(),
         epochs: &epochs,
+        looks: &looks,
         architecture: architecture.as_ref(),
     };
     Ok(page.to_html())

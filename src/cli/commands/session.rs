@@ -62,8 +62,13 @@ impl Session {
             preprocessing,
             fingerprint,
             has_val: problem.split.val > 0,
+            watch: request.watch.clone(),
         };
-        let population = Arc::new(Population::new(vec![member]));
+        let mut population = Population::new(vec![member]);
+        if !request.watch.is_empty() {
+            population = population.watched();
+        }
+        let population = Arc::new(population);
         Ok(Session { request, problem, population, factory, origin, baselines, about })
     }
 

@@ -6,8 +6,9 @@ use super::html::{card, chart, command_line, details, document, escape, facts};
 use super::numbers::short;
 use crate::report::ModelSummary;
 use crate::report::text::{count, duration, number, percent, rate};
-use crate::run::{Architecture, Environment, EpochMetrics, Score};
+use crate::run::{Architecture, Environment, EpochMetrics, LayerLook, Look, Score};
 use crate::spec::{PartialConfig, RunRequest, resolve};
+use crate::step::watch::Percentiles;
 
 const SCRIPT: &str = include_str!("training.js");
 /// Epochs that the charts show at most; of a longer training others are left out evenly.
@@ -23,6 +24,8 @@ pub struct TrainingPage<'a> {
     /// The run's `env.json`.
     pub env: Option<&'a Environment>,
     pub epochs: &'a [EpochMetrics],
+    /// What was watched, if anything.
+    pub looks: &'a [Look],
     /// Of its stored weights, if there are any.
     pub architecture: Option<&'a Architecture>,
 }
@@ -75,6 +78,7 @@ impl TrainingPage<'_> {
             body += &chart("samples_per_s", "Throughput", "Rows trained on in a second.", "");
             body += "</div>\n";
         }
+        body += &self.watched();
         if let Some(model) = self.model() {
             body += &card("model", "Model", "", &format!("<pre>{}</pre>", escape(&model)));
         }
@@ -84,6 +88,45 @@ impl TrainingPage<'_> {
             source += &details("env.json", &serde_json::to_string_pretty(env).unwrap_or_default());
         }
         body + &card("source", "Configuration", "", &source)
+    }
+
+    /// Whether there are hidden layers with batch normalisation.
+    fn normalizes(&self) -> bool {
+        let network = self.request().map(|run| run.training.network);
+        network.is_some_and(|network| network.batch_norm.is_some() && !network.hidden.is_empty())
+    }
+
+    /// The charts of what was watched.
+    fn watched(&self) -> String {
+        let layers = || self.looks.iter().flat_map(|look| &look.watch);
+        let (z, norms) = (layers().any(|l| l.z.is_some()), layers().any(|l| l.weight_grad_norm.is_some()));
+        let bn = self.normalizes();
+        let mut cards = String::new();
+        if z {
+            let about = "Percentiles over a batch and all units of each layer: median, 15 to 85, 5 to 95.";
+            let title = if bn { "Z before batch normalisation" } else { "Z, what activations take" };
+            cards += &chart("watch_z", title, about, "");
+        }
+        if z && bn {
+            let about = "γ x̂ + β, what the activations take: the same percentiles.";
+            cards += &chart("watch_y", "After batch normalisation", about, "");
+        }
+        if norms {
+            let about = "Euclidean norm of the gradient of each layer's W, before clipping.";
+            cards += &chart("watch_w", "Gradients of the weights", about, "");
+            let (title, about) = match bn {
+                true => {
+                    ("Gradients of γ and β", "The same of each layer's γ and β, and of the output layer's b.")
+                }
+                false => ("Gradients of b", "The same of each layer's b."),
+            };
+            cards += &chart("watch_v", title, about, "");
+        }
+        if cards.is_empty() {
+            cards
+        } else {
+            format!("<h2>Layers</h2>\n<div class=\"cards\">\n{cards}</div>\n")
+        }
     }
 
     fn headline(&self) -> String {
@@ -200,7 +243,34 @@ impl TrainingPage<'_> {
             put(&format!("train_{name}"), &|epoch| of(Some(epoch.train_score)));
             put(&format!("val_{name}"), &|epoch| of(epoch.val_score));
         }
-        json!({ "epochs": columns, "best": best, "has_val": self.has_val() })
+        json!({ "epochs": columns, "best": best, "has_val": self.has_val(), "looks": self.looks_data() })
+    }
+
+    /// Steps from 1, and of each layer its columns: percentiles are `[5, steps]`.
+    fn looks_data(&self) -> Value {
+        let short = |value: f32| short(Some(f64::from(value)));
+        let count = self.looks.iter().map(|look| look.watch.len()).max().unwrap_or(0);
+        // The output layer's Z goes into the loss as it is.
+        let hidden = if self.normalizes() { count.saturating_sub(1) } else { 0 };
+        let of_layer = |layer: usize| {
+            let seen: Vec<&LayerLook> = self.looks.iter().filter_map(|look| look.watch.get(layer)).collect();
+            let percentiles = |of: &dyn Fn(&LayerLook) -> Option<Percentiles>| -> Option<Vec<Vec<Value>>> {
+                let all: Option<Vec<[f32; 5]>> = seen.iter().map(|look| Some(of(look)?.0)).collect();
+                let all = all?;
+                Some((0..5).map(|p| all.iter().map(|values| short(values[p])).collect()).collect())
+            };
+            let norms = |of: &dyn Fn(&LayerLook) -> Option<f32>| -> Option<Vec<Value>> {
+                seen.iter().map(|look| of(look).map(short)).collect()
+            };
+            json!({
+                "z": percentiles(&|look| look.z),
+                "y": percentiles(&|look| look.y.filter(|_| layer < hidden)),
+                "w": norms(&|look| look.weight_grad_norm),
+                "v": norms(&|look| look.vector_grad_norm),
+            })
+        };
+        let steps: Vec<u64> = self.looks.iter().map(|look| look.step + 1).collect();
+        json!({ "step": steps, "layers": (0..count).map(of_layer).collect::<Vec<_>>() })
     }
 }
 

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::*;
 use crate::run::{Architecture, RunDir, RunFile};
+use crate::spec::Watched;
 use crate::train::{Origin, RunFiles, Stored};
 
 fn origin(has_val: bool) -> Origin {
@@ -14,6 +15,7 @@ fn origin(has_val: bool) -> Origin {
         preprocessing: dataset.preprocessing,
         fingerprint: dataset.fingerprint,
         has_val,
+        watch: vec![Watched::Activations, Watched::Gradients],
     }
 }
 
@@ -69,8 +71,9 @@ fn assert_same_run(found: &Path, expected: &Path, what: &str) {
     assert_eq!(best.file.layers, expected_best.file.layers, "{what}");
     assert_eq!(best.best().unwrap(), expected_best.best().unwrap(), "{what}");
     let metrics = |folder| {
-        let metrics = RunDir::open(folder).unwrap().read_metrics().unwrap();
-        timeless(&TrainingState::default(), &metrics).1
+        let (metrics, looks) = RunDir::open(folder).unwrap().read_metrics().unwrap();
+        assert_eq!(looks.len(), 17, "{what}");
+        (timeless(&TrainingState::default(), &metrics).1, looks)
     };
     assert_eq!(metrics(found), metrics(expected), "{what}");
 }
@@ -141,7 +144,7 @@ fn best_has_no_state_and_is_evaluated_as_in_training() {
     assert!(go(dir.path().join("run").as_path(), &problem, None));
     let best = read(&dir.path().join("run"), RunFile::Best);
     assert!(best.file.optimizer.is_none() && !best.file.metadata.contains_key("state"));
-    let metrics = RunDir::open(&dir.path().join("run")).unwrap().read_metrics().unwrap();
+    let metrics = RunDir::open(&dir.path().join("run")).unwrap().read_metrics().unwrap().0;
     let of_best = metrics[best.best().unwrap().0 as usize - 1];
     let factory = CpuFactory::default();
     let population = population_of(&[training()], &problem);

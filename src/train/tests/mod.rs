@@ -13,7 +13,7 @@ use std::time::Duration;
 use crate::data::{Dataset, LoadRequest, load};
 use crate::engine::CpuFactory;
 use crate::population::{Member, Population};
-use crate::run::{EpochMetrics, RunError};
+use crate::run::{EpochMetrics, Look, RunError, metrics_jsonl};
 use crate::spec::{
     Activation, BatchNorm, Init, Length, Network, Optimizer, PartialConfig, RunRequest, Schedule, Training,
     resolve,
@@ -84,13 +84,14 @@ fn request() -> RunRequest {
 
 fn population_of(trainings: &[Training], problem: &Problem) -> Arc<Population> {
     let members: Vec<Member> = trainings.iter().map(|training| member(training, problem).unwrap()).collect();
-    Arc::new(Population::new(members))
+    Arc::new(Population::new(members).watched())
 }
 
 /// Keeps what is told.
 #[derive(Default)]
 struct Told {
     epochs: Vec<(usize, EpochMetrics)>,
+    looks: Vec<(usize, Look)>,
     messages: Vec<String>,
     checkpoints: Vec<Checkpoint>,
     /// Asked to stop when so many checkpoints were stored.
@@ -100,6 +101,9 @@ struct Told {
 impl Events for Told {
     fn epoch(&mut self, member: usize, metrics: &EpochMetrics) {
         self.epochs.push((member, *metrics));
+    }
+    fn look(&mut self, member: usize, look: &Look) {
+        self.looks.push((member, look.clone()));
     }
     fn message(&mut self, text: &str) {
         self.messages.push(text.into());
@@ -160,6 +164,8 @@ fn assert_same(found: &[Option<MemberCheckpoint>], expected: &[Option<MemberChec
 fn assert_same_member(found: &MemberCheckpoint, expected: &MemberCheckpoint, what: &str) {
     let of = |member: &MemberCheckpoint| timeless(&member.state, &member.history);
     assert_eq!(of(found), of(expected), "{what}");
+    let looks = |member: &MemberCheckpoint| metrics_jsonl(&[], &member.looks);
+    assert_eq!(looks(found), looks(expected), "{what}: what was watched");
     assert_same_weights(&found.weights, &expected.weights, what);
     assert_eq!(found.best, expected.best, "{what}: the best model");
 }

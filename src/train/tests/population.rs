@@ -31,6 +31,26 @@ fn a_member_trains_as_if_alone() {
 }
 
 #[test]
+fn each_member_is_looked_at_at_its_own_steps() {
+    let problem = problem();
+    let (all, told) = train(&ragged(), &problem);
+    let expected: [&[u64]; 3] = [
+        &[0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 15, 18, 22, 26, 32, 37],
+        &[0, 1, 2, 3, 4],
+        &[0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 11],
+    ];
+    for (at, (member, expected)) in all.iter().zip(expected).enumerate() {
+        let looks = &member.as_ref().unwrap().looks;
+        assert_eq!(looks.iter().map(|look| look.step).collect::<Vec<_>>(), expected);
+        assert!(looks.iter().all(|look| look.watch.len() == ragged()[at].network.hidden.len() + 1));
+        assert_eq!(
+            told.looks.iter().filter(|(of, _)| *of == at).map(|(_, look)| look).collect::<Vec<_>>(),
+            looks.iter().collect::<Vec<_>>()
+        );
+    }
+}
+
+#[test]
 fn a_member_that_diverges_keeps_its_last_good_weights_and_harms_no_other() {
     let problem = problem();
     let mut trainings = ragged();

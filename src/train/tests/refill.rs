@@ -36,7 +36,7 @@ fn stream(
     pace: Pace,
 ) -> Result<Vec<MemberCheckpoint>, TrainError> {
     let members: Vec<Arc<Member>> =
-        trainings().iter().map(|training| Arc::new(member(training, problem).unwrap())).collect();
+        trainings().iter().map(|training| Arc::new(member(training, problem).unwrap().watched())).collect();
     let all: Vec<&Member> = members.iter().map(|member| &**member).collect();
     let mut told = Told::default();
     let population = Population::with_room(2, Room::for_members(&all, 2));
