@@ -54,7 +54,7 @@ fn what_cannot_be_shown_is_told() {
         (vec!["paper", "--seeds", "0"], 2, "1..=100"),
         (vec!["paper", "--lang", "fr"], 2, "possible values: en, zh"),
         (vec!["paper", "--data", "no-such-data"], 1, "no-such-data"),
-        (vec!["paper", "--data", table], 2, "test rows"),
+        (vec!["paper", "--data", table], 1, "stratified split"),
         (vec!["paper", "--device", "no-such-device"], 5, "no-such-device"),
     ] {
         let output = demo(&args, folder.path());
