@@ -2,12 +2,21 @@
 //!
 //! To add one: a file here with a type that is a [`Demo`], and a line in [`ALL`].
 
+mod batch_size;
+mod depth;
 mod files;
+mod inference;
+mod init;
+mod inputs;
 mod lab;
+mod learning_rate;
 mod networks;
 mod page;
 mod paper;
+mod regulariser;
+mod shift;
 mod statistics;
+mod steps;
 #[cfg(test)]
 mod tests;
 
@@ -20,7 +29,18 @@ use crate::report::figure::Figure;
 use crate::report::language::Text;
 
 /// Every demonstration, in the order in which they are best read.
-pub const ALL: &[&dyn Demo] = &[&paper::Paper];
+pub const ALL: &[&dyn Demo] = &[
+    &paper::Paper,
+    &steps::Steps,
+    &learning_rate::LearningRate,
+    &depth::Depth,
+    &init::InitialWeights,
+    &shift::Shift,
+    &regulariser::Regulariser,
+    &batch_size::BatchSize,
+    &inference::Inference,
+    &inputs::Inputs,
+];
 
 /// One claim, and how it is measured.
 pub trait Demo: Sync {
