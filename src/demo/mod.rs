@@ -3,8 +3,10 @@
 //! To add one: a file here with a type that is a [`Demo`], and a line in [`ALL`].
 
 mod batch_size;
+mod beta;
 mod depth;
 mod files;
+mod grid_or_random;
 mod inference;
 mod init;
 mod inputs;
@@ -14,6 +16,7 @@ mod networks;
 mod page;
 mod paper;
 mod regulariser;
+mod sgd_or_adam;
 mod shift;
 mod statistics;
 mod steps;
@@ -40,6 +43,9 @@ pub const ALL: &[&dyn Demo] = &[
     &batch_size::BatchSize,
     &inference::Inference,
     &inputs::Inputs,
+    &grid_or_random::GridOrRandom,
+    &beta::Beta,
+    &sgd_or_adam::SgdOrAdam,
 ];
 
 /// One claim, and how it is measured.
