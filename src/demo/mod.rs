@@ -2,11 +2,14 @@
 //!
 //! To add one: a file here with a type that is a [`Demo`], and a line in [`ALL`].
 
+mod beta;
 mod files;
+mod grid_or_random;
 mod lab;
 mod networks;
 mod page;
 mod paper;
+mod sgd_or_adam;
 mod statistics;
 #[cfg(test)]
 mod tests;
@@ -20,7 +23,8 @@ use crate::report::figure::Figure;
 use crate::report::language::Text;
 
 /// Every demonstration, in the order in which they are best read.
-pub const ALL: &[&dyn Demo] = &[&paper::Paper];
+pub const ALL: &[&dyn Demo] =
+    &[&paper::Paper, &grid_or_random::GridOrRandom, &beta::Beta, &sgd_or_adam::SgdOrAdam];
 
 /// One claim, and how it is measured.
 pub trait Demo: Sync {
