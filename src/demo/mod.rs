@@ -2,15 +2,24 @@
 //!
 //! To add one: a file here with a type that is a [`Demo`], and a line in [`ALL`].
 
+mod batch_size;
 mod beta;
+mod depth;
 mod files;
 mod grid_or_random;
+mod inference;
+mod init;
+mod inputs;
 mod lab;
+mod learning_rate;
 mod networks;
 mod page;
 mod paper;
+mod regulariser;
 mod sgd_or_adam;
+mod shift;
 mod statistics;
+mod steps;
 #[cfg(test)]
 mod tests;
 
@@ -23,8 +32,21 @@ use crate::report::figure::Figure;
 use crate::report::language::Text;
 
 /// Every demonstration, in the order in which they are best read.
-pub const ALL: &[&dyn Demo] =
-    &[&paper::Paper, &grid_or_random::GridOrRandom, &beta::Beta, &sgd_or_adam::SgdOrAdam];
+pub const ALL: &[&dyn Demo] = &[
+    &paper::Paper,
+    &steps::Steps,
+    &learning_rate::LearningRate,
+    &depth::Depth,
+    &init::InitialWeights,
+    &shift::Shift,
+    &regulariser::Regulariser,
+    &batch_size::BatchSize,
+    &inference::Inference,
+    &inputs::Inputs,
+    &grid_or_random::GridOrRandom,
+    &beta::Beta,
+    &sgd_or_adam::SgdOrAdam,
+];
 
 /// One claim, and how it is measured.
 pub trait Demo: Sync {

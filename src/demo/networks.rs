@@ -45,3 +45,20 @@ pub fn name(batch_norm: bool) -> Text {
 pub fn colour(batch_norm: bool) -> Colour {
     if batch_norm { Colour::Blue } else { Colour::Vermillion }
 }
+
+/// Both networks, without batch normalisation first.
+pub const BOTH: [bool; 2] = [false, true];
+
+/// A hidden layer's activation as it is written, and the initial weights that suit it.
+pub fn with_activation(training: Training, activation: Activation) -> Training {
+    let init = if activation.is_relu_like() { Init::He } else { Init::Xavier };
+    let network = Network { activation, init, ..training.network };
+    Training { network, ..training }
+}
+
+/// Gradient descent with rate `lr` for `training`, weights from N(0, std²) where `std` is given.
+pub fn by_sgd(training: Training, lr: f64, std: Option<f64>) -> Training {
+    let init = std.map_or(training.network.init, Init::Normal);
+    let network = Network { init, ..training.network };
+    Training { network, optimizer: SGD, lr, ..training }
+}

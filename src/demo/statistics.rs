@@ -9,17 +9,6 @@ pub fn mean(values: impl IntoIterator<Item = f64>) -> f64 {
     finite.iter().sum::<f64>() / finite.len() as f64
 }
 
-/// The value in the middle; NaN without any.
-pub fn median(values: impl IntoIterator<Item = f64>) -> f64 {
-    let mut sorted: Vec<f64> = values.into_iter().filter(|value| !value.is_nan()).collect();
-    sorted.sort_by(f64::total_cmp);
-    match sorted.len() {
-        0 => f64::NAN,
-        n if n % 2 == 1 => sorted[n / 2],
-        n => (sorted[n / 2 - 1] + sorted[n / 2]) / 2.0,
-    }
-}
-
 /// The mean of `b - a`, pair by pair, with its 95 % interval.
 pub fn difference(a: &[f64], b: &[f64]) -> Option<Estimate> {
     let differences: Vec<f64> = a.iter().zip(b).map(|(a, b)| b - a).collect();
@@ -61,6 +50,33 @@ pub fn first_reaches(curve: &[(f64, f64)], level: f64) -> Option<f64> {
     Some(x0 + share * (x1 - x0))
 }
 
+/// `n` values from `low` to `high`, evenly in the logarithm.
+pub fn spaced(low: f64, high: f64, n: usize) -> Vec<f64> {
+    (0..n).map(|at| low * (high / low).powf(at as f64 / (n - 1).max(1) as f64)).collect()
+}
+
+/// 10 to the mean of some decimal logarithms, with its 95 % interval: "3.2 (2.9 to 3.5)".
+pub fn times_pm(logs: &[f64]) -> String {
+    let times = |log: f64| number(10f64.powf(log));
+    match Estimate::of(logs) {
+        Some(Estimate { mean, ci95: Some(half) }) => {
+            format!("{} ({} to {})", times(mean), times(mean - half), times(mean + half))
+        }
+        Some(Estimate { mean, ci95: None }) => times(mean),
+        None => "-".into(),
+    }
+}
+
+/// The ends of the unbroken run of values around the best score whose scores reach `level`; none if the best does not.
+pub fn usable(values: &[f64], scores: &[f64], level: f64) -> Option<(f64, f64)> {
+    let reaches = |at: &usize| scores[*at] >= level;
+    let finite = (0..values.len()).filter(|&at| scores[at].is_finite());
+    let best = finite.max_by(|&a, &b| scores[a].total_cmp(&scores[b])).filter(reaches)?;
+    let low = (0..best).rev().take_while(reaches).last().unwrap_or(best);
+    let high = (best + 1..values.len()).take_while(reaches).last().unwrap_or(best);
+    Some((values[low], values[high]))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -68,8 +84,7 @@ mod tests {
     #[test]
     fn means_leave_out_what_is_not_finite() {
         assert_eq!(mean([1.0, f64::NAN, 3.0]), 2.0);
-        assert!(mean([]).is_nan() && median([f64::NAN]).is_nan());
-        assert_eq!((median([3.0, 1.0, 2.0]), median([4.0, 1.0, 2.0, 3.0])), (2.0, 2.5));
+        assert!(mean([]).is_nan());
     }
 
     #[test]
@@ -79,6 +94,21 @@ mod tests {
         assert!((found.mean - 0.02).abs() < 1e-12 && (found.ci95.unwrap() - 0.024_841_4).abs() < 1e-6);
         assert_eq!(points_pm(&found), "+2.00 ± 2.48");
         assert_eq!(percent_pm(&[0.975]), "97.50 %");
+    }
+
+    #[test]
+    fn the_usable_values_are_the_unbroken_run_around_the_best() {
+        let values = [1.0, 2.0, 4.0, 8.0, 16.0];
+        assert_eq!(usable(&values, &[0.9, 0.2, 0.8, 0.95, 0.9], 0.7), Some((4.0, 16.0)));
+        assert_eq!(usable(&values, &[f64::NAN, 0.2, 0.3, f64::NAN, 0.1], 0.7), None);
+        assert_eq!(usable(&values, &[0.1, 0.2, 0.8, f64::NAN, 0.9], 0.7), Some((16.0, 16.0)));
+        let spaced = spaced(0.01, 100.0, 5);
+        assert!(
+            spaced
+                .iter()
+                .zip([0.01, 0.1, 1.0, 10.0, 100.0])
+                .all(|(a, b): (&f64, f64)| (a / b - 1.0).abs() < 1e-12)
+        );
     }
 
     #[test]

@@ -95,8 +95,10 @@ fn start_log(level: LogLevel, quiet: bool, json: bool) {
     // The graphics libraries tell much that is none of the user's business.
     let others = log::LevelFilter::from(level).min(log::LevelFilter::Warn);
     builder.filter_level(others).filter_module("bngpu", level.into()).format_timestamp(None);
-    // Which font serves for which letter.
-    builder.filter_module("usvg", log::LevelFilter::Error);
+    // Which font serves for which letter, and lines without length.
+    for drawing in ["usvg", "tiny_skia"] {
+        builder.filter_module(drawing, log::LevelFilter::Error);
+    }
     let logger = builder.build();
     let level = logger.filter();
     // A program that embeds this may have its own.

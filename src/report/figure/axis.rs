@@ -3,7 +3,7 @@
 use crate::report::language::{Lang, Text};
 
 /// Decades of a logarithmic axis above which ticks stand at powers of ten alone.
-const FEW_DECADES: f64 = 1.6;
+const FEW_DECADES: f64 = 1.8;
 /// Ticks of an axis, about.
 const TICKS: f64 = 6.0;
 

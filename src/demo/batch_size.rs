@@ -1,0 +1,140 @@
+//! Where batch normalisation breaks: small batches, whose statistics say little.
+
+use serde_json::json;
+
+use super::networks::{ADAM, BOTH, colour, name, paper, with_activation};
+use super::statistics::{difference, mean, percent_pm, points_pm};
+use super::{Course, Demo, Finding, Lab, LabError, Outcome, Plan, Verdict};
+use crate::report::figure::{Axis, Figure, Panel, Shape};
+use crate::report::language::Text;
+use crate::report::text::count;
+use crate::spec::{Activation, Training};
+use crate::sweep::analysis::Estimate;
+use crate::text;
+
+pub struct BatchSize;
+
+const SIZES: [usize; 10] = [2, 4, 8, 16, 32, 64, 128, 256, 512, 1024];
+const LR: f64 = 1e-3;
+
+/// `behind` is, for each batch size, the score with BN less that without.
+fn judge(behind: &[Option<Estimate>]) -> Outcome {
+    match behind.first().copied().flatten().filter(|estimate| !estimate.may_be_zero()) {
+        Some(estimate) if estimate.mean < 0.0 => Outcome::Holds,
+        Some(_) => Outcome::Fails,
+        None => Outcome::Unclear,
+    }
+}
+
+/// The smallest size from which on BN is nowhere clearly behind.
+fn recovers(behind: &[Option<Estimate>]) -> Option<usize> {
+    let is_behind = |e: &Option<Estimate>| e.is_some_and(|e| e.mean < 0.0 && !e.may_be_zero());
+    let first = behind.iter().rposition(is_behind).map_or(0, |last| last + 1);
+    SIZES.get(first).copied()
+}
+
+impl Demo for BatchSize {
+    fn name(&self) -> &'static str {
+        "batch-size"
+    }
+
+    fn claim(&self) -> Text {
+        text!(
+            "BN breaks where batches are very small: the statistics of two rows say little",
+            "批非常小时 BN 会失效：两行数据的统计量几乎没有意义"
+        )
+    }
+
+    fn run(&self, lab: &Lab) -> Result<Finding, LabError> {
+        let problem = lab.problem()?;
+        let seeds = lab.seeds(5);
+        let epochs = lab.pick(10, 3);
+        let rows = problem.split.train;
+        let mut plan = Plan { train_score: true, ..Plan::default() };
+        for bn in BOTH {
+            for size in SIZES {
+                for &seed in &seeds {
+                    let base = with_activation(paper(bn, LR, seed), Activation::Relu);
+                    let training = Training { optimizer: ADAM, batch_size: size, ..base };
+                    let steps = (epochs * rows).div_ceil(size.min(rows)) as u64;
+                    plan.members.push((training, vec![steps]));
+                }
+            }
+        }
+        let courses = lab.train(problem, &plan, self.name())?;
+        let scores: Vec<Vec<f64>> = courses
+            .chunks_exact(seeds.len())
+            .map(|courses| courses.iter().map(Course::final_score).collect())
+            .collect();
+        let (plain, normalized) = scores.split_at(SIZES.len());
+        let behind: Vec<Option<Estimate>> =
+            plain.iter().zip(normalized).map(|(plain, bn)| difference(plain, bn)).collect();
+
+        let mut panel = Panel::new(
+            text!("score by batch size", "不同批大小的成绩"),
+            Axis::log(text!("rows of a batch", "批大小（行）")),
+            Axis::linear(lab.score_label()?),
+        );
+        let mut table = vec![
+            [text!("rows of a batch", "批大小")]
+                .into_iter()
+                .chain(SIZES.map(|n| Text::same(count(n as u64))))
+                .collect(),
+        ];
+        for (bn, scores) in [(false, plain), (true, normalized)] {
+            let at = SIZES.iter().zip(scores);
+            let points = at.clone().map(|(&n, y)| (n as f64, mean(y.iter().copied()))).collect();
+            let band = at.map(|(&n, y)| {
+                let (low, high) =
+                    y.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), &y| (l.min(y), h.max(y)));
+                (n as f64, low, high)
+            });
+            panel = panel.with(Text::default(), colour(bn), Shape::Band(band.collect()));
+            panel = panel.with(
+                name(bn),
+                colour(bn),
+                if bn { Shape::Dots(points) } else { Shape::Circles(points) },
+            );
+            let row = scores.iter().map(|y| Text::same(percent_pm(y)));
+            table.push([name(bn)].into_iter().chain(row).collect::<Vec<Text>>());
+        }
+        let outcome = judge(&behind);
+        let two = behind[0].as_ref().map_or("-".into(), points_pm);
+        let usual = behind[5].as_ref().map_or("-".into(), points_pm);
+        let from =
+            recovers(&behind).map_or(text!("no size", "任何大小都不"), |n| text!("{n} rows", "{n} 行"));
+        let (from_en, from_zh) = (from.en, from.zh);
+        let sentence = text!(
+            "In batches of 2 rows BN changes the score by {two} points, in batches of 64 by {usual}; from {from_en} on it is nowhere clearly behind.",
+            "批大小为 2 时 BN 使成绩变化 {two} 个百分点，为 64 时 {usual}；从 {from_zh} 起不再明显落后。"
+        );
+        let n = seeds.len();
+        let caption = text!(
+            "Three hidden layers of 100 ReLU units, Adam with α = {LR}, {epochs} epochs at every batch size, so that all see the same number of rows; {n} seeds: mean, and from the least to the best.",
+            "三个隐藏层，每层 100 个 ReLU 单元，α = {LR} 的 Adam，每种批大小都训练 {epochs} 轮，所见行数相同；{n} 个种子：平均值及最差到最好的范围。"
+        );
+        Ok(Finding {
+            figure: Figure { panels: vec![panel], columns: 1 },
+            caption,
+            table,
+            verdict: Verdict { outcome, sentence },
+            numbers: json!({ "seeds": seeds, "sizes": SIZES, "without": plain, "with": normalized, "difference": behind }),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_smallest_batch_decides() {
+        let sure = |mean: f64| Some(Estimate { mean, ci95: Some(0.01) });
+        assert_eq!(judge(&[sure(-0.2), sure(0.1)]), Outcome::Holds);
+        assert_eq!(judge(&[sure(0.2), sure(-0.1)]), Outcome::Fails);
+        assert_eq!(judge(&[sure(0.005)]), Outcome::Unclear);
+        assert_eq!(recovers(&[sure(-0.2), sure(-0.1), sure(0.0), sure(0.1)]), Some(8));
+        assert_eq!(recovers(&[sure(0.2)]), Some(2));
+        assert_eq!(recovers(&[sure(-0.2); 10]), None);
+    }
+}

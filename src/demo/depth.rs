@@ -1,0 +1,218 @@
+//! Vanishing and exploding gradients in deep networks.
+
+use serde_json::{Value, json};
+
+use super::networks::{BOTH, by_sgd, colour, name, paper, with_activation};
+use super::statistics::{mean, percent_pm};
+use super::{Course, Demo, Finding, Lab, LabError, Outcome, Plan, Verdict};
+use crate::report::figure::{Axis, Figure, Panel, Shape};
+use crate::report::language::Text;
+use crate::report::text::{count, number};
+use crate::spec::{Activation, Training};
+use crate::text;
+
+pub struct Depth;
+
+const DEPTHS: [usize; 5] = [1, 3, 10, 20, 50];
+/// The one whose gradients are shown, and that is tried at every rate.
+const SHOWN: usize = 10;
+const UNITS: usize = 100;
+const ACTIVATIONS: [Activation; 3] = [Activation::Sigmoid, Activation::Tanh, Activation::Relu];
+/// Learning rates of all.
+const RATES: [f64; 3] = [0.01, 0.1, 1.0];
+/// Of the deepest, but for the long form: they take most of the time.
+const FEW_RATES: [f64; 1] = [0.1];
+/// Of ten sigmoid layers, so that none is missed.
+const MANY_RATES: [f64; 11] = [1e-4, 3e-4, 1e-3, 3e-3, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0];
+/// The one at which gradients are shown.
+const RATE: f64 = 0.1;
+/// Points of the score above chance that count as having learnt anything.
+const ANYTHING: f64 = 0.05;
+/// What a network that trains must reach.
+const TRAINS: f64 = 0.9;
+
+fn network(activation: Activation, depth: usize, bn: bool, lr: f64, seed: u64) -> Training {
+    let mut training = with_activation(paper(bn, lr, seed), activation);
+    training.network.hidden = vec![UNITS; depth];
+    by_sgd(training, lr, None)
+}
+
+/// Whether ten sigmoid layers train with BN, in every seed, and without it at no rate and in no seed.
+fn judge(plain: &[f64], normalized: &[f64], chance: f64) -> Outcome {
+    let learnt = |scores: &[f64]| scores.iter().filter(|&&score| score > chance + ANYTHING).count();
+    let trains = normalized.iter().all(|&score| score >= TRAINS);
+    match (learnt(plain), trains) {
+        (0, true) => Outcome::Holds,
+        (n, _) if n == plain.len() => Outcome::Fails,
+        (0, false) if learnt(normalized) == 0 => Outcome::Fails,
+        _ => Outcome::Unclear,
+    }
+}
+
+impl Demo for Depth {
+    fn name(&self) -> &'static str {
+        "depth"
+    }
+
+    fn claim(&self) -> Text {
+        text!(
+            "BN makes deep networks trainable: without it the gradients of sigmoid layers vanish on their way back",
+            "BN 使深层网络可以训练：没有它，sigmoid 层的梯度在反向传播中消失"
+        )
+    }
+
+    fn run(&self, lab: &Lab) -> Result<Finding, LabError> {
+        let problem = lab.problem()?;
+        let seeds = lab.seeds(3);
+        let last = lab.pick(200, 5_000);
+        let rates_of = |activation: Activation, depth: usize| match (activation, depth) {
+            (Activation::Sigmoid, SHOWN) => &MANY_RATES[..],
+            (_, 50) => lab.pick(&FEW_RATES[..], &RATES[..]),
+            _ => &RATES[..],
+        };
+        // One at each depth, activation, rate and seed, with and without.
+        let mut keys = Vec::new();
+        for activation in ACTIVATIONS {
+            for depth in DEPTHS {
+                for bn in BOTH {
+                    for &lr in rates_of(activation, depth) {
+                        keys.extend(seeds.iter().map(|&seed| (activation, depth, bn, lr, seed)));
+                    }
+                }
+            }
+        }
+        let later = last / 4;
+        let trainings =
+            keys.iter().map(|&(activation, depth, bn, lr, seed)| network(activation, depth, bn, lr, seed));
+        let plan = Plan { watch: true, ..Plan::new(trainings, &[0, later, last]) };
+        let courses = lab.train(problem, &plan, self.name())?;
+        let of = |activation: Activation, depth: usize, bn: bool| {
+            keys.iter().zip(&courses).filter(move |(key, _)| (key.0, key.1, key.2) == (activation, depth, bn))
+        };
+        // Of each seed the best score over the rates.
+        let best = |activation: Activation, depth: usize, bn: bool| -> Vec<f64> {
+            let score = |seed: u64| {
+                let own =
+                    of(activation, depth, bn).filter(|(key, _)| key.4 == seed).map(|(_, c)| c.final_score());
+                own.filter(|score| score.is_finite()).fold(0.0, f64::max)
+            };
+            seeds.iter().map(|&seed| score(seed)).collect()
+        };
+        // Mean over the seeds of the norm of each layer's gradient.
+        let norms = |activation: Activation, bn: bool, look: usize| -> Vec<(f64, f64)> {
+            let own: Vec<&Course> =
+                of(activation, SHOWN, bn).filter(|(key, _)| key.3 == RATE).map(|(_, c)| c).collect();
+            let norm = |course: &&Course, layer: usize| {
+                course.points[look]
+                    .layers
+                    .get(layer)
+                    .map_or(f64::NAN, |layer| f64::from(layer.weight_grad_norm))
+            };
+            (0..=SHOWN).map(|layer| (layer as f64 + 1.0, mean(own.iter().map(|c| norm(c, layer))))).collect()
+        };
+        let chance = lab.chance()?;
+        let mut panels = Vec::new();
+        for activation in ACTIVATIONS {
+            let title = activation.name();
+            let mut panel = Panel::new(
+                text!("{title}: gradients of ten layers", "{title}：十层网络的梯度"),
+                Axis::linear(text!("layer, from the input", "层（从输入起）")),
+                Axis::log(text!("norm of dW", "dW 的范数")),
+            );
+            for bn in BOTH {
+                let (start, end) = (norms(activation, bn, 0), norms(activation, bn, 1));
+                let start_name = name(bn) + text!(", at the start", "，开始时");
+                panel = panel.with(
+                    start_name,
+                    colour(bn),
+                    if bn { Shape::Dots(start) } else { Shape::Circles(start) },
+                );
+                let after = count(later);
+                let later_name = name(bn) + text!(", after {after} steps", "，{after} 步后");
+                panel = panel.with(
+                    later_name,
+                    colour(bn),
+                    if bn { Shape::Line(end) } else { Shape::Dashed(end) },
+                );
+            }
+            panels.push(panel);
+        }
+        let mut table = vec![
+            [Text::default()]
+                .into_iter()
+                .chain(DEPTHS.map(|d| text!("depth {d}", "{d} 层")))
+                .collect::<Vec<Text>>(),
+        ];
+        let mut scores = Vec::new();
+        for activation in ACTIVATIONS {
+            let title = activation.name();
+            let mut panel = Panel::new(
+                text!("{title}: best score by depth", "{title}：不同深度的最好成绩"),
+                Axis::log(text!("hidden layers", "隐藏层数")).within(0.9, 60.0),
+                Axis::linear(lab.score_label()?).within(0.0, 1.0),
+            );
+            for bn in BOTH {
+                let all = DEPTHS.map(|depth| best(activation, depth, bn));
+                let points = DEPTHS
+                    .iter()
+                    .zip(&all)
+                    .map(|(&depth, scores)| (depth as f64, mean(scores.iter().copied())));
+                let points = points.collect();
+                let row = all.each_ref().map(|scores| Text::same(percent_pm(scores)));
+                table.push([text!("{title} ", "{title} ") + name(bn)].into_iter().chain(row).collect());
+                scores.push(json!({ "activation": title, "bn": bn, "depths": DEPTHS, "best": all }));
+                let series = name(bn) + text!(", best rate", "，最好的学习率");
+                panel = panel.with(
+                    series,
+                    colour(bn),
+                    if bn { Shape::Dots(points) } else { Shape::Circles(points) },
+                );
+            }
+            panels.push(panel);
+        }
+        let (plain, normalized) =
+            (best(Activation::Sigmoid, SHOWN, false), best(Activation::Sigmoid, SHOWN, true));
+        let ratio = |bn: bool| {
+            let norms = norms(Activation::Sigmoid, bn, 0);
+            norms[0].1 / norms[SHOWN].1
+        };
+        let outcome = judge(&plain, &normalized, chance);
+        let (plain_best, bn_best) = (percent_pm(&plain), percent_pm(&normalized));
+        let (plain_ratio, bn_ratio) = (number(ratio(false)), number(ratio(true)));
+        let (n, chance_text) = (MANY_RATES.len(), percent_pm(&[chance]));
+        let sentence = text!(
+            "Ten layers of {UNITS} sigmoid units come to {plain_best} at the best of {n} rates without BN (chance is {chance_text}) and to {bn_best} with it; at the start the gradient of the first weights is {plain_ratio} times that of the last without BN, {bn_ratio} times with it.",
+            "十层、每层 {UNITS} 个 sigmoid 单元的网络，在 {n} 个学习率中最好的情况下，无 BN 时为 {plain_best}（随机水平 {chance_text}），有 BN 时为 {bn_best}；开始时第一层权重的梯度是最后一层的 {plain_ratio} 倍（无 BN）和 {bn_ratio} 倍（有 BN）。"
+        );
+        let (seeds_n, steps) = (seeds.len(), count(last));
+        let (low, high) = (MANY_RATES[0], MANY_RATES[n - 1]);
+        let caption = text!(
+            "Layers of {UNITS} units (sigmoid and tanh: Xavier's initial weights, ReLU: He's), batches of 60, gradient descent, {steps} steps, {seeds_n} seeds, α of 0.01, 0.1 and 1 (at 50 layers without --full 0.1 alone), and for ten sigmoid layers {n} rates from {low} to {high}. Above: the norm of each layer's dW on one batch, mean of the seeds at α = {RATE}; layer 11 is the output. Below: of each seed the best score over the rates, mean.",
+            "每层 {UNITS} 个单元（sigmoid 与 tanh 用 Xavier 初始化，ReLU 用 He 初始化），批大小 60，梯度下降，{steps} 步，{seeds_n} 个种子，α 取 0.01、0.1 和 1（不加 --full 时 50 层只取 0.1），十层 sigmoid 网络另取从 {low} 到 {high} 的 {n} 个学习率。上：一个批次上各层 dW 的范数，α = {RATE} 时各种子的平均；第 11 层为输出层。下：每个种子在各学习率中的最好成绩的平均。"
+        );
+        let gradients: Vec<Value> = ACTIVATIONS
+            .iter()
+            .flat_map(|&activation| BOTH.map(|bn| json!({ "activation": activation.name(), "bn": bn, "start": norms(activation, bn, 0), "later": norms(activation, bn, 1) })))
+            .collect();
+        Ok(Finding {
+            figure: Figure { panels, columns: 3 },
+            caption,
+            table,
+            verdict: Verdict { outcome, sentence },
+            numbers: json!({ "seeds": seeds, "rates": RATES, "rates_of_ten_sigmoid_layers": MANY_RATES, "scores": scores, "gradients": gradients }),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_never_trains_without_and_always_with_holds() {
+        assert_eq!(judge(&[0.11, 0.11, 0.10], &[0.95, 0.96, 0.94], 0.11), Outcome::Holds);
+        assert_eq!(judge(&[0.9, 0.91, 0.9], &[0.95, 0.96, 0.94], 0.11), Outcome::Fails);
+        assert_eq!(judge(&[0.11, 0.91, 0.10], &[0.95, 0.96, 0.94], 0.11), Outcome::Unclear);
+        assert_eq!(judge(&[0.11, 0.11, 0.10], &[0.11, 0.11, 0.10], 0.11), Outcome::Fails);
+    }
+}

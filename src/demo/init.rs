@@ -1,0 +1,132 @@
+//! How much it matters how large the initial weights are.
+
+use serde_json::json;
+
+use super::networks::{BOTH, by_sgd, colour, name, paper, with_activation};
+use super::statistics::{mean, number_pm, spaced, usable};
+use super::{Course, Demo, Finding, Lab, LabError, Outcome, Plan, Verdict};
+use crate::report::figure::{Axis, Figure, Panel, Shape};
+use crate::report::language::Text;
+use crate::report::text::{count, number};
+use crate::spec::Activation;
+use crate::sweep::analysis::Estimate;
+use crate::text;
+
+pub struct InitialWeights;
+
+const SCALES: usize = 17;
+const FROM: f64 = 1e-4;
+const TO: f64 = 1e1;
+/// Share of the way from chance to the best of all that counts as trained.
+const TRAINED: f64 = 0.9;
+
+fn judge(wider: &[f64]) -> Outcome {
+    match Estimate::of(wider) {
+        Some(estimate) if !estimate.may_be_zero() && estimate.mean > 0.0 => Outcome::Holds,
+        Some(estimate) if !estimate.may_be_zero() => Outcome::Fails,
+        _ => Outcome::Unclear,
+    }
+}
+
+impl Demo for InitialWeights {
+    fn name(&self) -> &'static str {
+        "init"
+    }
+
+    fn claim(&self) -> Text {
+        text!(
+            "With BN it matters little how large the initial weights are",
+            "有 BN 时，初始权重的大小无关紧要"
+        )
+    }
+
+    fn run(&self, lab: &Lab) -> Result<Finding, LabError> {
+        let problem = lab.problem()?;
+        let seeds = lab.seeds(3);
+        let scales = spaced(FROM, TO, SCALES);
+        let last = lab.pick(600, 3_000);
+        let kinds = [(Activation::Sigmoid, 1.0), (Activation::Relu, 0.1)];
+        let trainings = kinds.into_iter().flat_map(|(activation, lr)| {
+            let (scales, seeds) = (&scales, &seeds);
+            BOTH.into_iter().flat_map(move |bn| {
+                seeds.iter().flat_map(move |&seed| {
+                    let base = with_activation(paper(bn, lr, seed), activation);
+                    scales.iter().map(move |&std| by_sgd(base.clone(), lr, Some(std)))
+                })
+            })
+        });
+        let courses = lab.train(problem, &Plan::new(trainings, &[last]), self.name())?;
+        let scores: Vec<f64> = courses.iter().map(Course::final_score).collect();
+        let chance = lab.chance()?;
+        let best = scores.iter().copied().filter(|y| y.is_finite()).fold(chance, f64::max);
+        let level = chance + TRAINED * (best - chance);
+        let width =
+            |scores: &[f64]| usable(&scales, scores, level).map_or(0.0, |(low, high)| (high / low).log10());
+        let mut panels = Vec::new();
+        let mut table = vec![vec![
+            Text::default(),
+            text!("powers of ten of the scale at which it trains", "可训练的尺度跨越的数量级"),
+        ]];
+        let mut all = Vec::new();
+        for ((activation, lr), scores) in kinds.into_iter().zip(scores.chunks_exact(2 * seeds.len() * SCALES))
+        {
+            let activation = activation.name();
+            let mut panel = Panel::new(
+                text!("{activation}, α = {lr}", "{activation}，α = {lr}"),
+                Axis::log(text!("standard deviation of the initial weights", "初始权重的标准差")),
+                Axis::linear(lab.score_label()?).within(0.0, 1.0),
+            );
+            let mut widths = Vec::new();
+            for (bn, scores) in BOTH.into_iter().zip(scores.chunks_exact(seeds.len() * SCALES)) {
+                let at = |scale: usize| scores.iter().skip(scale).step_by(SCALES);
+                let value = |&y: &f64| if y.is_finite() { y } else { 0.0 };
+                let points = scales.iter().enumerate().map(|(s, &std)| (std, mean(at(s).map(value))));
+                let points: Vec<(f64, f64)> = points.collect();
+                panel = panel.with(
+                    name(bn),
+                    colour(bn),
+                    if bn { Shape::Dots(points) } else { Shape::Circles(points) },
+                );
+                let own: Vec<f64> = scores.chunks_exact(SCALES).map(width).collect();
+                let bn = name(bn);
+                let title = text!("{activation} ", "{activation} ") + bn;
+                table.push(vec![title, Text::same(number_pm(&own))]);
+                widths.push(own);
+            }
+            all.push(widths[0].iter().zip(&widths[1]).map(|(plain, bn)| bn - plain).collect::<Vec<f64>>());
+            panels.push(panel);
+        }
+        let outcomes: Vec<Outcome> = all.iter().map(|wider| judge(wider)).collect();
+        let outcome = if outcomes.iter().all(|o| *o == outcomes[0]) { outcomes[0] } else { Outcome::Unclear };
+        let [sigmoid, relu] = [0, 1].map(|at| number_pm(&all[at]));
+        let reached = number(100.0 * level);
+        let sentence = text!(
+            "With BN the initial weights at which the network comes to {reached} % span {sigmoid} more powers of ten with sigmoid units, {relu} more with ReLU.",
+            "有 BN 时，能达到 {reached} % 的初始权重尺度范围，sigmoid 多 {sigmoid} 个数量级，ReLU 多 {relu} 个数量级。"
+        );
+        let (n, steps) = (seeds.len(), count(last));
+        let caption = text!(
+            "Three hidden layers of 100 units, batches of 60, gradient descent, {steps} steps, means of {n} seeds; all weights from N(0, σ²). A scale counts if the score comes nine tenths of the way from chance to the best of all.",
+            "三个隐藏层，每层 100 个单元，批大小 60，梯度下降，{steps} 步，{n} 个种子的平均；全部权重取自 N(0, σ²)。成绩达到从随机水平到全体最好成绩的九成，即为可训练。"
+        );
+        Ok(Finding {
+            figure: Figure { panels, columns: 2 },
+            caption,
+            table,
+            verdict: Verdict { outcome, sentence },
+            numbers: json!({ "seeds": seeds, "scales": scales, "scores": scores, "powers_of_ten_wider": all }),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_interval_over_seeds_decides() {
+        assert_eq!(judge(&[1.0, 1.2, 0.9]), Outcome::Holds);
+        assert_eq!(judge(&[-1.0, -1.2, -0.9]), Outcome::Fails);
+        assert_eq!(judge(&[1.0, -1.2, 0.9]), Outcome::Unclear);
+    }
+}

@@ -1,0 +1,151 @@
+//! The range of learning rates over which each network trains.
+
+use serde_json::json;
+
+use super::networks::{BOTH, by_sgd, colour, name, paper};
+use super::statistics::{mean, number_pm, spaced, times_pm, usable};
+use super::{Course, Demo, Finding, Lab, LabError, Outcome, Plan, Verdict};
+use crate::report::figure::{Axis, Colour, Figure, Panel, Shape};
+use crate::report::language::Text;
+use crate::report::text::count;
+use crate::sweep::analysis::Estimate;
+use crate::text;
+
+pub struct LearningRate;
+
+const RATES: usize = 40;
+const FROM: f64 = 1e-4;
+const TO: f64 = 1e3;
+
+/// What one seed shows: decimal logarithms of how much wider the range with BN is, and how much higher it reaches. A
+/// network that trains at no rate has a range of width 0 at the lowest rate.
+fn wider(plain: Option<(f64, f64)>, normalized: Option<(f64, f64)>) -> (f64, f64) {
+    let (plain, normalized) = (plain.unwrap_or((FROM, FROM)), normalized.unwrap_or((FROM, FROM)));
+    let width = |range: (f64, f64)| (range.1 / range.0).log10();
+    (width(normalized) - width(plain), (normalized.1 / plain.1).log10())
+}
+
+fn judge(wider: &[f64], higher: &[f64]) -> Outcome {
+    let sure = |values: &[f64]| Estimate::of(values).filter(|e| !e.may_be_zero()).map(|e| e.mean > 0.0);
+    match (sure(wider), sure(higher)) {
+        (Some(true), Some(true)) => Outcome::Holds,
+        (Some(false), _) | (_, Some(false)) => Outcome::Fails,
+        _ => Outcome::Unclear,
+    }
+}
+
+impl Demo for LearningRate {
+    fn name(&self) -> &'static str {
+        "learning-rate"
+    }
+
+    fn claim(&self) -> Text {
+        text!(
+            "BN widens the range of learning rates at which a network trains, and larger ones become usable",
+            "BN 拓宽了可用学习率的范围，并使更大的学习率可用"
+        )
+    }
+
+    fn run(&self, lab: &Lab) -> Result<Finding, LabError> {
+        let problem = lab.problem()?;
+        let seeds = lab.seeds(3);
+        let rates = spaced(FROM, TO, RATES);
+        let last = lab.pick(400, 2_000);
+        let trainings = BOTH.into_iter().flat_map(|bn| {
+            let (rates, seeds) = (&rates, &seeds);
+            seeds
+                .iter()
+                .flat_map(move |&seed| rates.iter().map(move |&lr| by_sgd(paper(bn, lr, seed), lr, None)))
+        });
+        let courses = lab.train(problem, &Plan::new(trainings, &[last]), self.name())?;
+        let scores: Vec<f64> = courses.iter().map(Course::final_score).collect();
+        let chance = lab.chance()?;
+        let best = scores.iter().copied().filter(|y| y.is_finite()).fold(chance, f64::max);
+        let level = (chance + best) / 2.0;
+        let (plain, normalized) = scores.split_at(seeds.len() * RATES);
+        let ranges = |scores: &[f64]| -> Vec<Option<(f64, f64)>> {
+            scores.chunks_exact(RATES).map(|scores| usable(&rates, scores, level)).collect()
+        };
+        let (plain_ranges, bn_ranges) = (ranges(plain), ranges(normalized));
+        let (wider, higher): (Vec<f64>, Vec<f64>) =
+            plain_ranges.iter().zip(&bn_ranges).map(|(plain, bn)| wider(*plain, *bn)).unzip();
+        let outcome = judge(&wider, &higher);
+
+        let mut panel = Panel::new(
+            text!("score by learning rate", "不同学习率的成绩"),
+            Axis::log(text!("learning rate α", "学习率 α")),
+            Axis::linear(lab.score_label()?).within(0.0, 1.0),
+        )
+        .with(
+            text!("trains above", "高于此线为可训练"),
+            Colour::Grey,
+            Shape::Line(vec![(FROM, level), (TO, level)]),
+        );
+        let mut table = vec![vec![
+            Text::default(),
+            text!("lowest usable α", "最小可用 α"),
+            text!("largest usable α", "最大可用 α"),
+            text!("powers of ten", "跨越的数量级"),
+        ]];
+        for (bn, scores, ranges) in [(false, plain, &plain_ranges), (true, normalized, &bn_ranges)] {
+            let at = |rate: usize| {
+                scores.iter().skip(rate).step_by(RATES).map(|&y| if y.is_finite() { y } else { 0.0 })
+            };
+            let points: Vec<(f64, f64)> =
+                rates.iter().enumerate().map(|(r, &lr)| (lr, mean(at(r)))).collect();
+            let band = rates.iter().enumerate().map(|(r, &lr)| {
+                (lr, at(r).fold(f64::INFINITY, f64::min), at(r).fold(f64::NEG_INFINITY, f64::max))
+            });
+            panel = panel.with(Text::default(), colour(bn), Shape::Band(band.collect()));
+            panel = panel.with(
+                name(bn),
+                colour(bn),
+                if bn { Shape::Dots(points) } else { Shape::Circles(points) },
+            );
+            let logs = |of: fn((f64, f64)) -> f64| -> Vec<f64> {
+                ranges.iter().flatten().map(|&range| of(range)).collect()
+            };
+            let row = [
+                times_pm(&logs(|r| r.0.log10())),
+                times_pm(&logs(|r| r.1.log10())),
+                number_pm(&logs(|r| (r.1 / r.0).log10())),
+            ];
+            table.push([name(bn)].into_iter().chain(row.map(Text::same)).collect());
+        }
+        let (wide, high) = (number_pm(&wider), times_pm(&higher));
+        let sentence = text!(
+            "With BN the usable range of α is {wide} powers of ten wider, and its largest rate {high} times that without.",
+            "有 BN 时，α 的可用范围宽了 {wide} 个数量级，其最大值是无 BN 时的 {high} 倍。"
+        );
+        let (n, steps) = (seeds.len(), count(last));
+        let caption = text!(
+            "Three hidden layers of 100 sigmoid units, batches of 60, gradient descent with {RATES} rates, {steps} steps, {n} seeds each: mean, and from the least to the best. A rate is usable if the score comes at least half of the way from chance to the best of all, together with all rates between it and the network's best. A network that became infinite counts as 0.",
+            "三个隐藏层，每层 100 个 sigmoid 单元，批大小 60，{RATES} 个学习率的梯度下降，{steps} 步，各 {n} 个种子：平均值及最差到最好的范围。若成绩达到从随机水平到全体最好成绩的一半以上，且到该网络最好学习率之间的学习率都如此，则为可用。发散的网络计为 0。"
+        );
+        Ok(Finding {
+            figure: Figure { panels: vec![panel], columns: 1 },
+            caption,
+            table,
+            verdict: Verdict { outcome, sentence },
+            numbers: json!({
+                "seeds": seeds, "rates": rates, "level": level, "without": plain, "with": normalized,
+                "powers_of_ten_wider": wider, "log10_times_higher": higher,
+            }),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_are_compared_seed_by_seed() {
+        let (wider, higher) = super::wider(Some((0.1, 1.0)), Some((0.01, 10.0)));
+        assert!((wider - 2.0).abs() < 1e-12 && (higher - 1.0).abs() < 1e-12);
+        assert!(super::wider(None, Some((0.01, 10.0))).0 > 2.9);
+        assert_eq!(judge(&[1.0, 1.1, 0.9], &[0.5, 0.6, 0.4]), Outcome::Holds);
+        assert_eq!(judge(&[-1.0, -1.1, -0.9], &[0.5, 0.6, 0.4]), Outcome::Fails);
+        assert_eq!(judge(&[1.0, -1.1, 0.9], &[0.5, 0.6, 0.4]), Outcome::Unclear);
+    }
+}

@@ -1,0 +1,185 @@
+//! The mild regularisation that batch normalisation brings, beside dropout and λ.
+
+use serde_json::json;
+
+use super::networks::{ADAM, paper, with_activation};
+use super::statistics::{difference, mean, number_pm, percent_pm};
+use super::{Course, Demo, Finding, Lab, LabError, Outcome, Plan, Verdict};
+use crate::data::Split;
+use crate::report::figure::{Axis, Colour, Figure, Panel, Shape};
+use crate::report::language::Text;
+use crate::report::text::{count, number};
+use crate::spec::{Activation, Training};
+use crate::sweep::analysis::Estimate;
+use crate::text;
+
+pub struct Regulariser;
+
+const SIZES: [usize; 5] = [8, 16, 32, 64, 128];
+const LR: f64 = 1e-3;
+/// Training rows that are used: with many there is little to regularise.
+const ROWS: usize = 400;
+
+type Change = fn(Training) -> Training;
+
+/// How the networks differ.
+fn kinds() -> [(Text, Colour, Change); 6] {
+    let plain: Change = |mut t| {
+        t.network.batch_norm = None;
+        t
+    };
+    let dropout: Change = |mut t| {
+        t.network.batch_norm = None;
+        t.network.dropout = 0.3;
+        t
+    };
+    let l2: Change = |mut t| {
+        t.network.batch_norm = None;
+        t.l2 = 3e-3;
+        t
+    };
+    let both: Change = |mut t| {
+        t.network.dropout = 0.3;
+        t
+    };
+    [
+        (text!("without BN", "无 BN"), Colour::Vermillion, plain),
+        (text!("with BN", "有 BN"), Colour::Blue, |t| t),
+        (text!("dropout 0.3", "dropout 0.3"), Colour::Green, dropout),
+        (text!("λ = 0.003", "λ = 0.003"), Colour::Orange, l2),
+        (text!("BN and dropout", "BN 与 dropout"), Colour::Purple, both),
+        (text!("BN and λ", "BN 与 λ"), Colour::Sky, |t| Training { l2: 3e-3, ..t }),
+    ]
+}
+
+/// `gaps` is, for each batch size, the gap with BN less that without, seed by seed: BN regularises if it is smaller
+/// at the smallest batch, and the more so the smaller the batch.
+fn judge(smallest: Option<Estimate>, largest: Option<Estimate>) -> Outcome {
+    match (smallest, largest) {
+        (Some(small), Some(large)) if !small.may_be_zero() && small.mean < 0.0 => {
+            if small.mean < large.mean {
+                Outcome::Holds
+            } else {
+                Outcome::Unclear
+            }
+        }
+        (Some(small), _) if !small.may_be_zero() => Outcome::Fails,
+        _ => Outcome::Unclear,
+    }
+}
+
+impl Demo for Regulariser {
+    fn name(&self) -> &'static str {
+        "regulariser"
+    }
+
+    fn claim(&self) -> Text {
+        text!(
+            "The noise of its batches makes BN a mild regulariser, the more so the smaller they are",
+            "批次带来的噪声使 BN 有轻微的正则化作用，批越小作用越强"
+        )
+    }
+
+    fn run(&self, lab: &Lab) -> Result<Finding, LabError> {
+        let mut problem = lab.problem()?.clone();
+        let all = problem.split;
+        let train = ROWS.min(all.train);
+        // The other training rows rest.
+        problem.split = Split { train, val: all.val + all.train - train, test: all.test };
+        let seeds = lab.seeds(8);
+        let epochs = lab.pick(60, 100);
+        let kinds = kinds();
+        let mut plan = Plan { train_score: true, ..Plan::default() };
+        for (_, _, change) in &kinds {
+            for size in SIZES {
+                for &seed in &seeds {
+                    let base = with_activation(paper(true, LR, seed), Activation::Relu);
+                    let training = change(Training { optimizer: ADAM, batch_size: size, ..base });
+                    plan.members.push((training, vec![(epochs * train).div_ceil(size.min(train)) as u64]));
+                }
+            }
+        }
+        let courses = lab.train(&problem, &plan, self.name())?;
+        let groups: Vec<&[Course]> = courses.chunks_exact(seeds.len()).collect();
+        let gap = |course: &Course| {
+            course.last().and_then(|p| Some(p.test.loss - p.train?.loss)).unwrap_or(f64::NAN)
+        };
+        let gaps: Vec<Vec<f64>> = groups.iter().map(|courses| courses.iter().map(gap).collect()).collect();
+        let scores: Vec<Vec<f64>> =
+            groups.iter().map(|courses| courses.iter().map(Course::final_score).collect()).collect();
+        let of = |kind: usize, size: usize| kind * SIZES.len() + size;
+        let less = |size: usize| difference(&gaps[of(0, size)], &gaps[of(1, size)]);
+        let (small, large) = (less(0), less(SIZES.len() - 1));
+
+        let axis = || Axis::log(text!("rows of a batch", "批大小（行）"));
+        let mut loss = Panel::new(
+            text!("test loss less training loss", "测试损失减训练损失"),
+            axis(),
+            Axis::linear(text!("difference of the losses (nats)", "损失之差（nat）")),
+        );
+        let mut score = Panel::new(text!("score", "成绩"), axis(), Axis::linear(lab.score_label()?));
+        let mut table = vec![vec![
+            Text::default(),
+            text!("gap, batches of 8", "差距，批大小 8"),
+            text!("gap, batches of 128", "差距，批大小 128"),
+            text!("score, batches of 8", "成绩，批大小 8"),
+            text!("score, batches of 128", "成绩，批大小 128"),
+        ]];
+        for (kind, (name, colour, _)) in kinds.iter().enumerate() {
+            let points = |values: &[Vec<f64>]| -> Vec<(f64, f64)> {
+                let at = |(size, &rows): (usize, &usize)| {
+                    (rows as f64, mean(values[of(kind, size)].iter().copied()))
+                };
+                SIZES.iter().enumerate().map(at).collect()
+            };
+            let shape = |points| if kind == 0 { Shape::Circles(points) } else { Shape::Dots(points) };
+            loss = loss.with(name.clone(), *colour, shape(points(&gaps)));
+            score = score.with(name.clone(), *colour, shape(points(&scores)));
+            let (first, last) = (of(kind, 0), of(kind, SIZES.len() - 1));
+            let row = [
+                number_pm(&gaps[first]),
+                number_pm(&gaps[last]),
+                percent_pm(&scores[first]),
+                percent_pm(&scores[last]),
+            ];
+            table.push([name.clone()].into_iter().chain(row.map(Text::same)).collect());
+        }
+        let outcome = judge(small, large);
+        let told = |estimate: Option<Estimate>| {
+            estimate.map_or("-".into(), |e| {
+                format!("{} ± {}", number(e.mean), number(e.ci95.unwrap_or(f64::NAN)))
+            })
+        };
+        let (small, large) = (told(small), told(large));
+        let sentence = text!(
+            "BN changes the gap between test and training loss by {small} in batches of 8 and by {large} in batches of 128.",
+            "BN 使测试损失与训练损失的差距改变：批大小 8 时 {small}，批大小 128 时 {large}。"
+        );
+        let (n, rows) = (seeds.len(), count(train as u64));
+        let caption = text!(
+            "Three hidden layers of 100 ReLU units on {rows} training rows, Adam with α = {LR}, {epochs} epochs, means of {n} seeds. Left: how much larger the loss of the test rows is than that of the training rows, by running statistics and without dropout.",
+            "三个隐藏层，每层 100 个 ReLU 单元，{rows} 行训练数据，α = {LR} 的 Adam，{epochs} 轮，{n} 个种子的平均。左：测试损失比训练损失大多少（用滑动统计量，不用 dropout）。"
+        );
+        Ok(Finding {
+            figure: Figure { panels: vec![loss, score], columns: 2 },
+            caption,
+            table,
+            verdict: Verdict { outcome, sentence },
+            numbers: json!({ "seeds": seeds, "sizes": SIZES, "gaps": gaps, "scores": scores }),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_smallest_batch_decides_and_the_trend() {
+        let sure = |mean: f64| Some(Estimate { mean, ci95: Some(0.01) });
+        assert_eq!(judge(sure(-0.2), sure(-0.1)), Outcome::Holds);
+        assert_eq!(judge(sure(-0.1), sure(-0.2)), Outcome::Unclear);
+        assert_eq!(judge(sure(0.2), sure(0.0)), Outcome::Fails);
+        assert_eq!(judge(sure(0.001), sure(0.0)), Outcome::Unclear);
+    }
+}
