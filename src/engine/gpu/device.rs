@@ -1,13 +1,17 @@
 //! One open device: its queue, its faults, bounded waits, readback.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::num::NonZero;
+use std::panic::resume_unwind;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_intrusive::channel::shared::channel;
 use serde_json::json;
 
 use super::adapters::{self, AdapterKind};
+use super::cache::PipelineCache;
 use super::shaders::KERNELS;
 use super::tiles::{Tile, Ways};
 use super::tune;
@@ -47,8 +51,8 @@ impl Default for GpuOptions {
     }
 }
 
-/// Devices and pipelines of a process are made one at a time: drivers are not safe to do it from several threads at
-/// once (wgpu#10234).
+/// One device of a process at a time is made, or makes its pipelines: drivers are not safe to do it for several at once
+/// (wgpu#10234).
 static MAKING: Mutex<()> = Mutex::new(());
 
 /// Bytes of one piece of an upload.
@@ -81,6 +85,13 @@ pub struct Device {
     pub ways: Ways,
     /// Compiled when first needed, kept for all engines of the device.
     pipelines: Mutex<HashMap<(usize, Option<Tile>), wgpu::ComputePipeline>>,
+    /// Where the driver has one.
+    cache: Option<PipelineCache>,
+}
+
+/// Name and version of an adapter's driver.
+pub(super) fn driver(about: &wgpu::AdapterInfo) -> String {
+    format!("{} {}", about.driver, about.driver_info)
 }
 
 impl Device {
@@ -90,10 +101,10 @@ impl Device {
         let limits = if options.default_limits { wgpu::Limits::default() } else { adapter.limits() };
         let features = match options.default_limits {
             true => wgpu::Features::empty(),
-            false => adapter.features() & wgpu::Features::SUBGROUP,
+            false => adapter.features() & (wgpu::Features::SUBGROUP | wgpu::Features::PIPELINE_CACHE),
         };
         let sizes = (about.subgroup_min_size, about.subgroup_max_size);
-        let subgroup = (!features.is_empty() && sizes.0 == sizes.1).then_some(sizes.0);
+        let subgroup = (features.contains(wgpu::Features::SUBGROUP) && sizes.0 == sizes.1).then_some(sizes.0);
         let request = wgpu::DeviceDescriptor {
             label: Some("bngpu"),
             required_features: features,
@@ -151,12 +162,15 @@ impl Device {
         let pipelines = Mutex::default();
         let software = kind == AdapterKind::Software;
         let bindings = limits.max_storage_buffers_per_shader_stage as usize;
-        let driver = format!("{} {}", about.driver, about.driver_info);
+        let driver = driver(&about);
         // The defaults of WebGPU are asked for to have what is the same everywhere.
         let kept =
             || tune::kept(&about.name, &driver, subgroup, bindings).filter(|_| !options.default_limits);
         let ways = options.ways.or_else(kept);
         let ways = ways.unwrap_or_else(|| Ways::usual(software, subgroup, bindings));
+        // Ways that are only tried are not worth keeping.
+        let keeps = features.contains(wgpu::Features::PIPELINE_CACHE) && options.ways.is_none();
+        let cache = if keeps { PipelineCache::open(&device, &about) } else { None };
         let device = Device {
             device,
             queue,
@@ -170,6 +184,7 @@ impl Device {
             subgroup,
             ways,
             pipelines,
+            cache,
         };
         Ok(device)
     }
@@ -238,18 +253,53 @@ impl Device {
 
     /// The pipeline of a kernel of [`KERNELS`], as the device's ways have it.
     pub fn pipeline(&self, kernel: usize) -> Result<wgpu::ComputePipeline, EngineError> {
-        let tile = KERNELS[kernel].shape.map(|shape| self.ways.tile(shape));
-        let pipelines = || self.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(made) = pipelines().get(&(kernel, tile)) {
-            return Ok(made.clone());
-        }
-        let made = self.compile(kernel, tile)?;
-        Ok(pipelines().entry((kernel, tile)).or_insert(made).clone())
+        self.prepare([kernel].into_iter())?;
+        Ok(self.pipelines()[&self.key(kernel)].clone())
     }
 
-    fn compile(&self, kernel: usize, tile: Option<Tile>) -> Result<wgpu::ComputePipeline, EngineError> {
-        let kernel = &KERNELS[kernel];
+    /// Makes the pipelines of these kernels, on all cores, where they are not made yet.
+    pub fn prepare(&self, kernels: impl Iterator<Item = usize>) -> Result<(), EngineError> {
+        let mut missing: Vec<_> = kernels.map(|kernel| self.key(kernel)).collect();
+        missing.sort_by_key(|&(kernel, _)| kernel);
+        missing.dedup();
+        missing.retain(|key| !self.pipelines().contains_key(key));
+        if missing.is_empty() {
+            return Ok(());
+        }
         let _one = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = AtomicUsize::new(0);
+        let work = || -> Result<(), EngineError> {
+            while let Some(&key) = missing.get(next.fetch_add(1, Ordering::Relaxed)) {
+                let made = self.compile(key)?;
+                self.pipelines().insert(key, made);
+            }
+            Ok(())
+        };
+        let cores = std::thread::available_parallelism().map_or(1, NonZero::get).min(missing.len());
+        std::thread::scope(|scope| {
+            let others: Vec<_> = (1..cores).map(|_| scope.spawn(work)).collect();
+            let own = work();
+            let others =
+                others.into_iter().map(|other| other.join().unwrap_or_else(|panic| resume_unwind(panic)));
+            others.fold(own, |all, other| all.and(other))
+        })?;
+        if let Some(cache) = &self.cache {
+            cache.save();
+        }
+        Ok(())
+    }
+
+    /// Of a kernel in `pipelines`.
+    fn key(&self, kernel: usize) -> (usize, Option<Tile>) {
+        (kernel, KERNELS[kernel].shape.map(|shape| self.ways.tile(shape)))
+    }
+
+    fn pipelines(&self) -> MutexGuard<'_, HashMap<(usize, Option<Tile>), wgpu::ComputePipeline>> {
+        self.pipelines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn compile(&self, (kernel, tile): (usize, Option<Tile>)) -> Result<wgpu::ComputePipeline, EngineError> {
+        let kernel = &KERNELS[kernel];
         self.scoped(&format!("the kernel '{}'", kernel.name), || {
             let source = wgpu::ShaderModuleDescriptor {
                 label: Some(kernel.name),
@@ -296,7 +346,7 @@ impl Device {
                     constants: kernel.constants,
                     zero_initialize_workgroup_memory: false,
                 },
-                cache: None,
+                cache: self.cache.as_ref().map(|cache| &cache.raw),
             })
         })
     }

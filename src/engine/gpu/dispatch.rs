@@ -8,7 +8,8 @@ use super::{Device, Shared, work};
 
 /// One dispatch of a step.
 pub struct Dispatch {
-    kernel: usize,
+    /// Of [`KERNELS`].
+    pub kernel: usize,
     pub place: work::Place,
     /// Made when there is something to do for the first time.
     ready: Option<Ready>,

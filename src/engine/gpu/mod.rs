@@ -5,6 +5,7 @@
 //! go change what stands in the tables and in the work lists, whose places were reserved: nothing else.
 
 pub mod adapters;
+mod cache;
 mod ceilings;
 mod device;
 mod dispatch;
@@ -168,8 +169,14 @@ impl GpuEngine {
         }
         let (population, ways) = (self.population.clone(), self.device.ways);
         let (sources, dispatches, _) = self.parts();
-        for (&(kind, pass), dispatch) in dispatches {
-            dispatch.list(&sources, &work::jobs(&population, kind, pass, &ways.of(kind)))?;
+        let lists: Vec<_> = dispatches
+            .iter_mut()
+            .map(|(&(kind, pass), dispatch)| (dispatch, work::jobs(&population, kind, pass, &ways.of(kind))))
+            .collect();
+        let needed = lists.iter().filter(|(_, jobs)| !jobs.is_empty()).map(|(dispatch, _)| dispatch.kernel);
+        sources.device.prepare(needed.chain([INITIALIZE]))?;
+        for (dispatch, jobs) in lists {
+            dispatch.list(&sources, &jobs)?;
         }
         self.device.check()
     }

@@ -2,13 +2,13 @@
 //!
 //! Whatever is found changes no bit of any result (`tiles`), so nothing is lost with the file.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::{env, fs, io};
+use std::{fs, io};
 
 use serde::{Deserialize, Serialize};
 
 use super::Device;
+use super::cache::{self, place};
 use super::tiles::{Shape, Tile, Ways};
 use crate::engine::EngineError;
 
@@ -23,20 +23,9 @@ struct Kept {
     ways: Ways,
 }
 
-/// Where a device's file is; none where the system has no cache folder.
-fn place(adapter: &str, driver: &str) -> Option<PathBuf> {
-    let folder = match env::var_os("BNGPU_CACHE").filter(|folder| !folder.is_empty()) {
-        Some(folder) => PathBuf::from(folder),
-        None => directories::ProjectDirs::from("", "", "bngpu")?.cache_dir().to_path_buf(),
-    };
-    let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
-    let name: String = format!("{adapter} {driver}").chars().map(plain).take(120).collect();
-    Some(folder.join(format!("{name}.json")))
-}
-
 /// The ways that were found for a device; none if nothing was, or what stands there cannot be used.
 pub(super) fn kept(adapter: &str, driver: &str, subgroup: Option<u32>, bindings: usize) -> Option<Ways> {
-    let path = place(adapter, driver)?;
+    let path = place(adapter, driver, "json")?;
     match read(&path, adapter, driver, subgroup, bindings) {
         Ok(ways) => {
             log::info!("{adapter}: tuned by {}", path.display());
@@ -77,17 +66,10 @@ fn read(
 /// The file system's.
 pub(super) fn keep(device: &Device, ways: Ways) -> io::Result<Option<PathBuf>> {
     let (adapter, driver) = (device.info.device.clone(), device.driver.clone());
-    let Some(path) = place(&adapter, &driver) else { return Ok(None) };
-    if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder)?;
-    }
+    let Some(path) = place(&adapter, &driver, "json") else { return Ok(None) };
     let kept = Kept { version: env!("CARGO_PKG_VERSION").into(), adapter, driver, ways };
     let text = serde_json::to_string_pretty(&kept).map_err(io::Error::other)?;
-    // Whole, or not at all.
-    let mut file = tempfile::NamedTempFile::new_in(path.parent().unwrap_or(Path::new(".")))?;
-    file.write_all(text.as_bytes())?;
-    file.as_file().sync_all()?;
-    file.persist(&path)?;
+    cache::keep(&path, text.as_bytes())?;
     Ok(Some(path))
 }
 

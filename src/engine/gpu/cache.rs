@@ -1,0 +1,146 @@
+//! What is kept in the cache folder for the next process; and the driver's compiled pipelines there.
+//!
+//! Nothing is lost with such a file but time. One that cannot be used is left aside, and written anew. Processes may write
+//! at once: each file is whole, the last one stays.
+
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::{env, fs};
+
+use super::device::driver;
+use crate::run::write_whole;
+
+/// A device's file that ends in `.kind`; none where the system has no cache folder.
+pub(super) fn place(adapter: &str, driver: &str, kind: &str) -> Option<PathBuf> {
+    let folder = match env::var_os("BNGPU_CACHE").filter(|folder| !folder.is_empty()) {
+        Some(folder) => PathBuf::from(folder),
+        None => directories::ProjectDirs::from("", "", "bngpu")?.cache_dir().to_path_buf(),
+    };
+    let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
+    let name: String = format!("{adapter} {driver}").chars().map(plain).take(120).collect();
+    Some(folder.join(format!("{name}.{kind}")))
+}
+
+/// Writes a file of the cache folder, whole, and the folder where there is none.
+///
+/// # Errors
+/// The file system's.
+pub(super) fn keep(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    write_whole(path, bytes).map_err(io::Error::other)
+}
+
+/// The driver's pipeline cache, and its file.
+pub(super) struct PipelineCache {
+    pub raw: wgpu::PipelineCache,
+    path: PathBuf,
+    owner: String,
+    /// What stands in the file, as far as this process knows.
+    kept: Mutex<Vec<u8>>,
+}
+
+impl PipelineCache {
+    /// The cache of a device of the adapter `about` that was opened with [`wgpu::Features::PIPELINE_CACHE`], filled from
+    /// its file if that can be used; none if there is no place for one.
+    pub fn open(device: &wgpu::Device, about: &wgpu::AdapterInfo) -> Option<PipelineCache> {
+        let path = place(&about.name, &driver(about), "pipelines")?;
+        let owner = owner(about);
+        let kept = read(&path, &owner).unwrap_or_else(|error| {
+            if error.kind() != ErrorKind::NotFound {
+                log::warn!("{}: {error}; it is left aside and made anew", path.display());
+            }
+            Vec::new()
+        });
+        let refused = device.push_error_scope(wgpu::ErrorFilter::Validation);
+        // SAFETY: data must come from `get_data` of such a cache. The file says who wrote it, of which adapter and driver, and
+        // has a checksum, so that what is damaged or anything else's does not come this far; wgpu and the driver check
+        // their own headers, too. Who can forge a file there has the rights of the user whom this process runs as.
+        let raw = unsafe {
+            device.create_pipeline_cache(&wgpu::PipelineCacheDescriptor {
+                label: Some("bngpu"),
+                data: (!kept.is_empty()).then_some(&kept),
+                fallback: true,
+            })
+        };
+        match pollster::block_on(refused.pop()) {
+            None => Some(PipelineCache { raw, path, owner, kept: Mutex::new(kept) }),
+            Some(error) => {
+                log::warn!("pipelines are not kept for the next start: {error}");
+                None
+            }
+        }
+    }
+
+    /// Writes the file, if there is more to keep than stands there. A failure costs time at the next start, no more.
+    pub fn save(&self) {
+        let Some(data) = self.raw.get_data() else { return };
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if *kept == data {
+            return;
+        }
+        match keep(&self.path, &sealed(&self.owner, &data)) {
+            Ok(()) => log::debug!("{}: {} bytes of pipelines kept", self.path.display(), data.len()),
+            Err(error) => log::warn!("compiled pipelines are not kept: {error}"),
+        }
+        *kept = data;
+    }
+}
+
+/// The first line of the file of an adapter.
+fn owner(about: &wgpu::AdapterInfo) -> String {
+    let (version, name, driver) = (env!("CARGO_PKG_VERSION"), &about.name, driver(about));
+    let line =
+        format!("bngpu {version}, pipelines of {name} ({:04x}:{:04x}), {driver}", about.vendor, about.device);
+    line.replace(char::is_control, " ")
+}
+
+/// A file: a line with its owner, one with length and checksum of the data, the data.
+fn sealed(owner: &str, data: &[u8]) -> Vec<u8> {
+    let head = format!("{owner}\n{} bytes, CRC-32C {:08x}\n", data.len(), crc32c::crc32c(data));
+    [head.as_bytes(), data].concat()
+}
+
+/// The data of `owner`'s file.
+fn read(path: &Path, owner: &str) -> io::Result<Vec<u8>> {
+    let bad = |what: &str| io::Error::new(ErrorKind::InvalidData, what);
+    let file = fs::read(path)?;
+    let lines: Vec<&[u8]> = file.splitn(3, |&byte| byte == b'\n').collect();
+    match lines[..] {
+        [first, _, data] if first == owner.as_bytes() && sealed(owner, data) == file => Ok(data.to_vec()),
+        [first, ..] if first != owner.as_bytes() => Err(bad("is of another version, adapter or driver")),
+        _ => Err(bad("is damaged")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_damaged_or_foreign_is_refused() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("sub/a.pipelines");
+        assert_eq!(read(&path, "me").expect_err("no file").kind(), ErrorKind::NotFound);
+        let data = b"driver's\n\ndata\0\xff";
+        let whole = sealed("me", data);
+        keep(&path, &whole).expect("writes");
+        assert_eq!(read(&path, "me").expect("is whole"), data);
+        assert!(read(&path, "you").expect_err("foreign").to_string().contains("another"));
+        let refused = |bytes: &[u8]| {
+            fs::write(&path, bytes).expect("writes");
+            assert_eq!(read(&path, "me").expect_err("damaged").kind(), ErrorKind::InvalidData);
+        };
+        for at in 0..whole.len() {
+            refused(&whole[..at]);
+            for bit in 0..8 {
+                let mut bytes = whole.clone();
+                bytes[at] ^= 1 << bit;
+                refused(&bytes);
+            }
+        }
+        refused(&[&whole[..], b"x"].concat());
+    }
+}
