@@ -3,6 +3,7 @@
 //
 // dy = dA * mask * f'(y); dbeta = sum dy, dgamma = sum dy xhat;
 // dz = gamma / sqrt(var + eps) * (dy - mean(dy) - xhat mean(dy xhat)).  Without normalisation dz = dy, db = sum dy.
+// NOT_AFFINE: dgamma and dbeta are 0.
 // Ioffe & Szegedy 2015, arXiv 1502.03167, section 3, simplified to one centred form.
 //
 // Grid: one workgroup owns all rows of TILE_N features (lanes_*.wgsl). Order of sums: 16 partial sums, of the rows
@@ -110,8 +111,9 @@ fn column(layer: Layer, step: Step, f: u32, inside: bool, lane: u32) {
     let total = sum_over_rows(sum, lane);
     if first == 0u && inside {
         if normalized {
-            grads[layer.b + f] = total.y;
-            grads[layer.beta + f] = total.x;
+            let fixed = (layer.flags & NOT_AFFINE) != 0u;
+            grads[layer.b + f] = select(total.y, 0.0, fixed);
+            grads[layer.beta + f] = select(total.x, 0.0, fixed);
         } else {
             grads[layer.b + f] = total.x;
         }

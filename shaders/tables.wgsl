@@ -52,6 +52,7 @@ struct Layer {
 
 const NORMALIZED: u32 = 1;
 const HIDDEN: u32 = 2;
+const NOT_AFFINE: u32 = 4;
 
 // What one member does in one step.
 struct Step {

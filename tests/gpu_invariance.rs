@@ -40,6 +40,7 @@ on_gpu! {
     stale_memory_is_never_read: (0..4).for_each(|seed| invariance::stale_memory_is_never_read(&gpu::make, seed));
     bad_row_is_found_at_its_step: (0..6).for_each(|seed| invariance::bad_row_is_found_at_its_step(&gpu::make, seed));
     small_and_flat_batches: invariance::small_and_flat_batches(&gpu::make);
+    fixed_gamma_and_beta_stay: invariance::fixed_gamma_and_beta_stay(&gpu::make);
     pytorch_batch_norm: pytorch::batch_norm(&gpu::probe, &pytorch_f32);
     pytorch_networks: pytorch::networks(&gpu::probe, &pytorch_f32);
     pytorch_optimizers: pytorch::optimizers(&gpu::probe, &pytorch_f32);

@@ -55,6 +55,14 @@ fn check(case: &Case) -> (usize, usize) {
         let mut memory = engine.memory(k).clone();
         let loss = objective(case, member, &mut memory, step);
         for chunk in &member.chunks {
+            if matches!(chunk.kind, ChunkKind::Gamma | ChunkKind::Beta)
+                && member.training.network.batch_norm.is_some_and(|bn| !bn.affine)
+            {
+                // Not trained: no gradient, whatever the loss says.
+                let grads = &engine.memory(k).grads[chunk.start..][..chunk.len];
+                assert!(grads.iter().all(|&g| g == 0.0), "case {}, member {k}: {grads:?}", case.seed);
+                continue;
+            }
             for at in chunk.start..chunk.start + chunk.len {
                 let value = memory.params[at];
                 let mut difference = |h: f64| {
@@ -114,8 +122,8 @@ fn gradients_agree_with_central_differences_on_random_networks() {
 struct Seen {
     activations: [bool; 8],
     depths: [bool; 5],
-    /// BN, no BN, dropout, λ, squared error, cross-entropy, batch of two
-    others: [bool; 7],
+    /// BN, BN with γ and β fixed, no BN, dropout, λ, squared error, cross-entropy, batch of two
+    others: [bool; 8],
 }
 
 impl Seen {
@@ -127,7 +135,8 @@ impl Seen {
             self.activations[network.activation as usize] = true;
         }
         let others = [
-            depth > 0 && network.batch_norm.is_some(),
+            depth > 0 && network.batch_norm.is_some_and(|bn| bn.affine),
+            depth > 0 && network.batch_norm.is_some_and(|bn| !bn.affine),
             network.batch_norm.is_none(),
             depth > 0 && network.dropout > 0.0,
             member.training.l2 > 0.0,

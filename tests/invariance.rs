@@ -55,6 +55,11 @@ fn poison_within_a_step_is_found() {
 }
 
 #[test]
+fn fixed_gamma_and_beta_stay() {
+    invariance::fixed_gamma_and_beta_stay(&make);
+}
+
+#[test]
 fn stale_memory_is_never_read() {
     (0..12).for_each(|seed| invariance::stale_memory_is_never_read(&make, seed));
 }

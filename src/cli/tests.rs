@@ -41,6 +41,7 @@ const EVERY_FLAG: &[&[&str]] = &[
     &["--bn"],
     &["--bn", "--bn-eps", "1e-5"],
     &["--bn", "--bn-momentum", "1"],
+    &["--bn", "--no-bn-affine"],
     &["--dropout", "0.3"],
     &["--init", "normal:0.02"],
     &["--optimizer", "sgd"],
@@ -252,7 +253,7 @@ fn flags_are_the_keys_and_the_config_file_itself() {
     let flags: BTreeSet<_> = command.get_arguments().filter_map(|arg| arg.get_long()).collect();
     let keys = PartialConfig::keys();
     let mut expected: BTreeSet<_> = keys.iter().map(String::as_str).collect();
-    expected.extend(["no-bn", "no-standardize", "no-nesterov", "config"]);
+    expected.extend(["no-bn", "no-bn-affine", "no-standardize", "no-nesterov", "config"]);
     assert_eq!(flags, expected);
 }
 

@@ -6,6 +6,7 @@ mod batch_size;
 mod beta;
 mod depth;
 mod files;
+mod gamma_beta;
 mod grid_or_random;
 mod inference;
 mod init;
@@ -39,6 +40,7 @@ pub const ALL: &[&dyn Demo] = &[
     &depth::Depth,
     &init::InitialWeights,
     &shift::Shift,
+    &gamma_beta::GammaBeta,
     &regulariser::Regulariser,
     &batch_size::BatchSize,
     &inference::Inference,

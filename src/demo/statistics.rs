@@ -1,5 +1,6 @@
 //! Numbers over seeds, and how they are written.
 
+use super::Course;
 use crate::report::text::number;
 use crate::sweep::analysis::Estimate;
 
@@ -7,6 +8,12 @@ use crate::sweep::analysis::Estimate;
 pub fn mean(values: impl IntoIterator<Item = f64>) -> f64 {
     let finite: Vec<f64> = values.into_iter().filter(|value| value.is_finite()).collect();
     finite.iter().sum::<f64>() / finite.len() as f64
+}
+
+/// Scores on the test rows at the end; what has diverged counts as what has learnt nothing, `chance`.
+pub fn final_scores(courses: &[Course], chance: f64) -> Vec<f64> {
+    let of = |course: &Course| Some(course.final_score()).filter(|score| score.is_finite()).unwrap_or(chance);
+    courses.iter().map(of).collect()
 }
 
 /// The mean of `b - a`, pair by pair, with its 95 % interval.

@@ -203,6 +203,7 @@ impl Member {
         let (mut layers, mut chunks, mut blocks) = (Vec::new(), Vec::new(), Vec::new());
         let widths: Vec<usize> =
             [inputs].into_iter().chain(network.hidden.iter().copied()).chain([loss.outputs()]).collect();
+        let affine = network.batch_norm.is_none_or(|bn| bn.affine);
         let mut x = take(Buffer::Acts, capacity * inputs);
         for (depth, pair) in widths.windows(2).enumerate() {
             let (i, o) = (pair[0], pair[1]);
@@ -232,7 +233,8 @@ impl Member {
                 inputs: i as u32,
                 outputs: o as u32,
                 flags: if normalized { LayerRow::NORMALIZED } else { 0 }
-                    | if hidden { LayerRow::HIDDEN } else { 0 },
+                    | if hidden { LayerRow::HIDDEN } else { 0 }
+                    | if normalized && !affine { LayerRow::NOT_AFFINE } else { 0 },
                 activation: network.activation as u32,
                 w,
                 b,

@@ -85,12 +85,17 @@ impl LayerRow {
     pub const NORMALIZED: u32 = 1;
     /// The layer is hidden: activation and dropout apply.
     pub const HIDDEN: u32 = 2;
+    /// The layer's γ and β are not trained: their gradients are 0.
+    pub const NOT_AFFINE: u32 = 4;
 
     pub fn is_normalized(&self) -> bool {
         self.flags & Self::NORMALIZED != 0
     }
     pub fn is_hidden(&self) -> bool {
         self.flags & Self::HIDDEN != 0
+    }
+    pub fn is_affine(&self) -> bool {
+        self.flags & Self::NOT_AFFINE == 0
     }
 }
 

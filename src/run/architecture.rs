@@ -43,9 +43,9 @@ impl Architecture {
         }
     }
 
-    /// Batch normalisation of the hidden layers, or none.
+    /// Batch normalisation of the hidden layers, or none. The file does not say whether γ and β were trained: it has them.
     pub fn batch_norm(&self) -> Option<BatchNorm> {
-        self.bn_eps.zip(self.bn_momentum).map(|(eps, momentum)| BatchNorm { eps, momentum })
+        self.bn_eps.zip(self.bn_momentum).map(|(eps, momentum)| BatchNorm { eps, momentum, affine: true })
     }
 
     /// `(inputs, outputs, batch-normalised)` of every layer, first to last.

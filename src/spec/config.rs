@@ -129,6 +129,14 @@ pub struct PartialConfig {
     /// Rows of a mini-batch
     #[arg(long, value_name = "ROWS", help_heading = TRAINING)]
     pub batch_size: Option<Count>,
+    // Behind all others that a sweep can vary: a random sweep draws by their order, and keeps its draws.
+    /// Gamma and beta of batch normalisation are trained
+    #[arg(long, help_heading = NETWORK, num_args = 0, default_missing_value = "true", overrides_with = "no_bn_affine")]
+    pub bn_affine: Option<bool>,
+    /// Gamma stays 1 and beta 0
+    #[arg(long, help_heading = NETWORK, overrides_with = "bn_affine")]
+    #[serde(skip)]
+    pub no_bn_affine: bool,
     /// Passes over the training rows
     #[arg(long, value_name = "N", help_heading = TRAINING)]
     pub epochs: Option<Count>,
@@ -202,6 +210,7 @@ impl PartialConfig {
             schedule: Some(Schedule::Constant),
             warmup: Some(Count(0)),
             batch_size: Some(Count(64)),
+            bn_affine: Some(batch_norm.affine),
             epochs: Some(Count(20)),
             seed: Some(Seed(0)),
             device: Some("auto".into()),
@@ -221,6 +230,7 @@ impl PartialConfig {
         let config = PartialConfig {
             standardize: negated(self.standardize, self.no_standardize),
             bn: negated(self.bn, self.no_bn),
+            bn_affine: negated(self.bn_affine, self.no_bn_affine),
             nesterov: negated(self.nesterov, self.no_nesterov),
             ..self.clone()
         };

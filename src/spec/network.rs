@@ -91,11 +91,13 @@ pub struct BatchNorm {
     pub eps: f64,
     /// Weight of the new batch in the running statistics (PyTorch's convention).
     pub momentum: f64,
+    /// Whether γ and β are trained; else they stay at 1 and 0 (PyTorch's `affine=False`).
+    pub affine: bool,
 }
 
 impl Default for BatchNorm {
     fn default() -> Self {
-        BatchNorm { eps: 1e-8, momentum: 0.1 }
+        BatchNorm { eps: 1e-8, momentum: 0.1, affine: true }
     }
 }
 

@@ -55,7 +55,7 @@ pub struct RunRequest {
 }
 
 /// Settings that mean something only with a choice: (setting, choice, choices that have it).
-pub(super) const BELONGS: [(&str, &str, &[&str]); 8] = [
+pub(super) const BELONGS: [(&str, &str, &[&str]); 9] = [
     ("beta1", "optimizer", &["adam"]),
     ("beta2", "optimizer", &["adam"]),
     ("eps", "optimizer", &["adam", "rmsprop"]),
@@ -64,6 +64,7 @@ pub(super) const BELONGS: [(&str, &str, &[&str]); 8] = [
     ("rms-alpha", "optimizer", &["rmsprop"]),
     ("bn-eps", "bn", &["on"]),
     ("bn-momentum", "bn", &["on"]),
+    ("bn-affine", "bn", &["on"]),
 ];
 
 /// What is asked for: flags over the file (and its path) over the defaults.
@@ -199,8 +200,11 @@ fn request(config: PartialConfig) -> RunRequest {
     let real = |value: Option<Real>, key| set(value, key).0;
     let activation = set(config.activation, "activation");
     let default_init = if activation.is_relu_like() { Init::He } else { Init::Xavier };
-    let batch_norm =
-        BatchNorm { eps: real(config.bn_eps, "bn-eps"), momentum: real(config.bn_momentum, "bn-momentum") };
+    let batch_norm = BatchNorm {
+        eps: real(config.bn_eps, "bn-eps"),
+        momentum: real(config.bn_momentum, "bn-momentum"),
+        affine: set(config.bn_affine, "bn-affine"),
+    };
     let eps = real(config.eps, "eps");
     let optimizer = match set(config.optimizer, "optimizer") {
         OptimizerKind::Adam => {
@@ -329,6 +333,7 @@ impl From<&RunRequest> for PartialConfig {
             bn: Some(network.batch_norm.is_some()),
             bn_eps: network.batch_norm.map(|bn| Real(bn.eps)),
             bn_momentum: network.batch_norm.map(|bn| Real(bn.momentum)),
+            bn_affine: network.batch_norm.map(|bn| bn.affine),
             dropout: Some(Real(network.dropout)),
             init: Some(network.init),
             lr: Some(Real(training.lr)),

@@ -12,7 +12,7 @@ pub type Params = Map<String, Value>;
 pub const MAX_TRIALS: u64 = 1_000_000;
 
 /// The hyperparameters: what a sweep can vary, in the order of the flags of `train`.
-pub const SEARCHABLE: [&str; 21] = [
+pub const SEARCHABLE: [&str; 22] = [
     "hidden",
     "activation",
     "bn",
@@ -34,6 +34,7 @@ pub const SEARCHABLE: [&str; 21] = [
     "warmup",
     "clip-norm",
     "batch-size",
+    "bn-affine",
 ];
 
 /// How the numbers of a range lie.

@@ -79,7 +79,7 @@ fn example(key: &str) -> &'static str {
     match key {
         "hidden" => "64x2,256-128",
         "activation" => "relu,tanh",
-        "bn" | "nesterov" => "both",
+        "bn" | "bn-affine" | "nesterov" => "both",
         "init" => "he,normal:0.01",
         "optimizer" => "adam,sgd",
         "schedule" => "constant,cosine",

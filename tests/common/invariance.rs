@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use bngpu::engine::Engine;
 use bngpu::population::random::{permuted, shuffle_keys};
-use bngpu::population::tables::{LayerRow, Record, StepRow};
+use bngpu::population::tables::{ChunkKind, LayerRow, Record, StepRow};
 use bngpu::population::{Buffer, Loss, Member, Population, evaluation_step, training_step};
-use bngpu::spec::{Activation, BatchNorm, Init, Network, Training};
+use bngpu::spec::{Activation, BatchNorm, Init, Network, Optimizer, Training};
 use bngpu::step::memory::Values;
 use bngpu::step::{Layers, Op, Product, StepKind, plan};
 
@@ -465,6 +465,65 @@ pub fn small_and_flat_batches(make: &Make) {
             let evaluation = vec![evaluation_step(0, ROWS); k];
             let records = run(&mut *engine, StepKind::Evaluate, &evaluation);
             assert!(records.iter().all(|r| r.rows == ROWS as u32), "{records:?}");
+        }
+    }
+}
+
+/// Where γ and β are not trained they stay at 1 and 0 under any optimiser, and all other gradients are, bit for bit,
+/// those of the network whose γ and β are at 1 and 0 too, but trained.
+pub fn fixed_gamma_and_beta_stay(make: &Make) {
+    const ROWS: usize = 41;
+    let loss = Loss::CrossEntropy { classes: 3 };
+    let table = Arc::new(random_table(&mut Rng(8), ROWS, 6, loss, false));
+    let optimizers = [
+        Optimizer::Adam { beta1: 0.9, beta2: 0.999, eps: 1e-8 },
+        Optimizer::Sgd { momentum: 0.9, nesterov: true },
+        Optimizer::RmsProp { alpha: 0.99, eps: 1e-8 },
+    ];
+    let member = |activation: Activation, optimizer: Optimizer, affine: bool| {
+        let batch_norm = Some(BatchNorm { affine, ..BatchNorm::default() });
+        let network = Network { hidden: vec![70, 5], activation, batch_norm, dropout: 0.2, init: Init::He };
+        let training = Training { optimizer, lr: 1e-2, l2: 1e-3, weight_decay: 0.1, ..plain(network, 8) };
+        Member::new(&training, loss, 6, ROWS).expect("a step is possible")
+    };
+    let pairs =
+        Activation::ALL.iter().flat_map(|&a| optimizers.map(|o| [true, false].map(|f| member(a, o, f))));
+    let population = Arc::new(Population::new(pairs.flatten().collect()));
+    let mut engine = make(population.clone(), table);
+    engine.initialize().expect("initialises");
+    let mut train = |steps: std::ops::Range<u64>| {
+        for step in steps {
+            let row = |m: &Arc<Member>| training_step(&m.training, &m.walk, step, 1000);
+            run(&mut *engine, StepKind::Train, &population.members.iter().map(row).collect::<Vec<_>>());
+        }
+        snapshot(&mut *engine)
+    };
+    let (first, later) = (train(0..1), train(1..20));
+    for fixed in (1..population.len()).step_by(2) {
+        for chunk in &population.members[fixed].chunks {
+            let of = |memory: &Snapshot, member: usize, buffer: Buffer| -> Vec<f32> {
+                region(memory, &population, member, buffer)[chunk.start..][..chunk.len].to_vec()
+            };
+            let what = format!(
+                "{:?}: {:?} of layer {}",
+                population.members[fixed].training, chunk.kind, chunk.layer
+            );
+            let [trained_grads, grads] = [fixed - 1, fixed].map(|m| of(&first, m, Buffer::Grads));
+            let stays = match chunk.kind {
+                ChunkKind::Gamma => 1.0,
+                ChunkKind::Beta => 0.0,
+                ChunkKind::Weight | ChunkKind::Bias => {
+                    assert_same_bits(&grads, &trained_grads, &what);
+                    continue;
+                }
+            };
+            assert!(trained_grads.iter().any(|&g| g != 0.0), "{what}");
+            assert!(grads.iter().all(|&g| g == 0.0), "{what}: {grads:?}");
+            let [trained, params] = [fixed - 1, fixed].map(|m| of(&later, m, Buffer::Params));
+            assert!(
+                params.iter().all(|&p| p == stays) && trained.iter().any(|&p| p != stays),
+                "{what}: {params:?}"
+            );
         }
     }
 }

@@ -18,7 +18,7 @@ use super::tolerances::ROUNDED_TO_F32;
 pub type Allow = dyn Fn(f64) -> Tolerance;
 
 /// PyTorch's ε and momentum.
-const BATCH_NORM: BatchNorm = BatchNorm { eps: 1e-5, momentum: 0.1 };
+const BATCH_NORM: BatchNorm = BatchNorm { eps: 1e-5, momentum: 0.1, affine: true };
 
 /// Largest absolute value.
 fn size(values: &[f64]) -> f64 {
@@ -381,7 +381,7 @@ pub fn offsets(make: &MakeProbe, tolerance: Tolerance, running: Tolerance) {
     let rng = &mut Rng(77);
     for n in [2, 3, 60, 257, 1024] {
         for outlier in [0.0, 30.0] {
-            let mut layer = Layer::new(make, n, C, BatchNorm { eps: 1e-8, momentum: 0.1 });
+            let mut layer = Layer::new(make, n, C, BatchNorm::default());
             // As after a long training: the running mean is near, so that the result is of about one σ.
             let (mut mean, mut var) = (OFFSETS, [1.0; C]);
             layer.set_running(&mean, &var);

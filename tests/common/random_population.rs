@@ -175,6 +175,7 @@ pub fn random_training(rng: &mut Rng, space: &Space) -> Training {
     let batch_norm = rng.chance(0.6).then(|| BatchNorm {
         eps: rng.pick(&[1e-8, 1e-5, 1e-3]),
         momentum: rng.pick(&[0.1, 0.01, 0.5, 1.0]),
+        affine: rng.chance(0.75),
     });
     let activation = rng.pick(&Activation::ALL);
     let network = Network {

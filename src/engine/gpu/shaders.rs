@@ -591,6 +591,7 @@ mod tests {
         };
         assert_eq!(number(TABLES, "NORMALIZED"), LayerRow::NORMALIZED as f64);
         assert_eq!(number(TABLES, "HIDDEN"), LayerRow::HIDDEN as f64);
+        assert_eq!(number(TABLES, "NOT_AFFINE"), LayerRow::NOT_AFFINE as f64);
         assert_eq!(number(TABLES, "SHUFFLED"), StepRow::SHUFFLED as f64);
         assert_eq!(number(RANDOM, "WEIGHTS"), Purpose::Weights as u32 as f64);
         assert_eq!(number(RANDOM, "SHUFFLE"), Purpose::Shuffle as u32 as f64);

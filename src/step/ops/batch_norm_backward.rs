@@ -3,6 +3,7 @@
 //!
 //! With dy the gradient at γ x̂ + β: dβ = Σ dy, dγ = Σ dy·x̂, and in one centred form
 //! dz = γ/√(σ² + ε) · (dy - mean(dy) - x̂ · mean(dy·x̂)) (Ioffe & Szegedy 2015, section 3, simplified).
+//! Where γ and β are not trained their gradients are 0, and dz is the same.
 
 use crate::population::random::{Purpose, key, words};
 use crate::step::memory::View;
@@ -99,8 +100,15 @@ fn through_normalization<R: Real>(c: &View<R>, layer: usize) {
     if !l.is_normalized() {
         return note(l.b, sum);
     }
-    note(l.b, sum_xhat);
-    note(l.beta, sum);
+    if l.is_affine() {
+        note(l.b, sum_xhat);
+        note(l.beta, sum);
+    } else {
+        // SAFETY: as in `note`.
+        let fill = |at: u32| unsafe { m.grads.part_mut(at as usize + own.start, own.len()).fill(R::ZERO) };
+        fill(l.b);
+        fill(l.beta);
+    }
     let n = R::from_f64(c.rows() as f64);
     sum.iter_mut().chain(&mut *sum_xhat).for_each(|s| *s = *s / n);
     // SAFETY: nobody writes them now.

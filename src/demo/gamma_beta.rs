@@ -1,0 +1,199 @@
+//! Why batch normalisation has γ and β.
+
+use serde_json::json;
+
+use super::networks::{colour, name, paper};
+use super::statistics::{difference, final_scores, mean, number_pm, percent_pm, points_pm};
+use super::{Course, Demo, Finding, Lab, LabError, Outcome, Plan, Verdict, log_spaced};
+use crate::report::figure::{Axis, Colour, Figure, Panel, Shape};
+use crate::report::language::Text;
+use crate::report::text::count;
+use crate::spec::{Activation, BatchNorm, Init};
+use crate::sweep::analysis::Estimate;
+use crate::text;
+
+const ACTIVATIONS: [Activation; 2] = [Activation::Sigmoid, Activation::Relu];
+/// Whether there is BN, with γ and β or without: the order of the members.
+const NETWORKS: [Option<bool>; 3] = [Some(true), Some(false), None];
+const LR: f64 = 0.3;
+/// A score that is at most this much higher is no better.
+const NO_BETTER: f64 = 0.01;
+
+pub struct GammaBeta;
+
+impl Demo for GammaBeta {
+    fn name(&self) -> &'static str {
+        "gamma-beta"
+    }
+
+    fn claim(&self) -> Text {
+        text!(
+            "Without γ and β BN holds sigmoids in their linear region, and the network is worse",
+            "没有 γ 和 β 时，BN 把 sigmoid 限制在线性区，网络变差"
+        )
+    }
+
+    fn run(&self, lab: &Lab) -> Result<Finding, LabError> {
+        let problem = lab.problem()?;
+        let seeds = lab.seeds(5);
+        let steps: u64 = lab.pick(1_500, 5_000);
+        let looks = log_spaced(steps, 6);
+        let mut plan = Plan { watch: true, ..Plan::default() };
+        for activation in ACTIVATIONS {
+            for affine in NETWORKS {
+                plan.members.extend(seeds.iter().map(|&seed| {
+                    let mut training = paper(false, LR, seed);
+                    training.network.activation = activation;
+                    training.network.init = if activation.is_relu_like() { Init::He } else { Init::Xavier };
+                    training.network.batch_norm =
+                        affine.map(|affine| BatchNorm { affine, ..BatchNorm::default() });
+                    (training, looks.clone())
+                }));
+            }
+        }
+        let courses = lab.train(problem, &plan, self.name())?;
+        let groups: Vec<&[Course]> = courses.chunks(seeds.len()).collect();
+        let (sigmoid, relu) = groups.split_at(NETWORKS.len());
+        let chance = lab.chance()?;
+        let gain = |of: &[&[Course]]| difference(&final_scores(of[1], chance), &final_scores(of[0], chance));
+        let (gain_sigmoid, gain_relu) = (gain(sigmoid), gain(relu));
+        let widths: Vec<Vec<f64>> =
+            sigmoid.iter().map(|courses| courses.iter().map(width).collect()).collect();
+        let wider = difference(&widths[1], &widths[0]);
+        let outcome = match (&gain_sigmoid, &wider) {
+            (Some(gain), Some(wider)) => judge(gain, wider),
+            _ => Outcome::Unclear,
+        };
+        let points = |e: &Option<Estimate>| e.as_ref().map_or("-".into(), points_pm);
+        let (points_sigmoid, points_relu) = (points(&gain_sigmoid), points(&gain_relu));
+        let (with, without) = (number_pm(&widths[0]), number_pm(&widths[1]));
+        let all = count(steps);
+        let sentence = text!(
+            "After {all} steps γ and β bring {points_sigmoid} points with sigmoids and {points_relu} with ReLUs; the middle 70 % of the inputs of the last sigmoids are {with} wide with them and {without} without.",
+            "{all} 步后，γ 和 β 在 sigmoid 网络中带来 {points_sigmoid} 个百分点，在 ReLU 网络中带来 {points_relu} 个百分点；最后一层 sigmoid 输入中间 70% 的宽度，有 γ、β 时为 {with}，没有时为 {without}。"
+        );
+
+        let steps_axis = || Axis::log(text!("steps", "步数")).within(1.0, steps as f64);
+        let curves = |title: Text, groups: &[&[Course]]| -> Result<Panel, LabError> {
+            let mut panel = Panel::new(title, steps_axis(), Axis::linear(lab.score_label()?));
+            // Those with BN are drawn over the one without.
+            for (affine, courses) in NETWORKS.into_iter().zip(groups).rev() {
+                let score = |at: usize| mean(courses.iter().map(|course| course.points[at].test.score));
+                let points = (0..looks.len()).map(|at| (looks[at] as f64, score(at))).collect();
+                panel = panel.with(label(affine), paint(affine), line(affine, points));
+            }
+            Ok(panel)
+        };
+        let mut inputs = Panel::new(
+            text!("(c) inputs of the sigmoids", "(c) sigmoid 的输入"),
+            steps_axis(),
+            Axis::linear(text!("input of the last sigmoids", "最后一层 sigmoid 的输入")),
+        );
+        for (affine, courses) in NETWORKS[..2].iter().zip(sigmoid) {
+            for percentile in 1..=3 {
+                let of = |at: usize| mean(courses.iter().map(|course| last_inputs(course, at)[percentile]));
+                let points = (0..looks.len()).map(|at| (looks[at] as f64, of(at))).collect();
+                inputs = inputs.with(label(*affine), paint(*affine), line(*affine, points));
+            }
+        }
+        let panels = vec![
+            curves(text!("(a) sigmoid", "(a) sigmoid"), sigmoid)?,
+            curves(text!("(b) ReLU", "(b) ReLU"), relu)?,
+            inputs,
+        ];
+
+        let mut table = vec![vec![
+            Text::default(),
+            text!("sigmoid", "sigmoid"),
+            text!("ReLU", "ReLU"),
+            text!("width of the sigmoids' inputs", "sigmoid 输入的宽度"),
+        ]];
+        for (at, affine) in NETWORKS.into_iter().enumerate() {
+            table.push(vec![
+                label(affine),
+                Text::same(percent_pm(&final_scores(sigmoid[at], chance))),
+                Text::same(percent_pm(&final_scores(relu[at], chance))),
+                Text::same(number_pm(&widths[at])),
+            ]);
+        }
+        let n = seeds.len();
+        let caption = text!(
+            "Three hidden layers of 100 units, batches of 60, gradient descent with α = {LR}, {all} steps, {n} seeds each; means over them. Without γ and β they stay at 1 and 0 (bngpu train --no-bn-affine). (a) and (b) score over training with sigmoids and with ReLUs; (c) {{15, 50, 85}}th percentiles of the inputs of the last hidden layer's sigmoids: between -1 and 1 a sigmoid is nearly linear.",
+            "三个隐藏层，每层 100 个单元，批大小 60，α = {LR} 的梯度下降，{all} 步，各 {n} 个种子的均值。没有 γ、β 即它们保持为 1 和 0（bngpu train --no-bn-affine）。(a)、(b) sigmoid 与 ReLU 网络训练过程中的得分；(c) 最后隐藏层 sigmoid 输入的第 {{15, 50, 85}} 百分位：在 -1 与 1 之间 sigmoid 近似线性。"
+        );
+        let curves = |groups: &[&[Course]]| -> Vec<Vec<Vec<(f64, f64)>>> {
+            groups.iter().map(|courses| courses.iter().map(Course::scores).collect()).collect()
+        };
+        Ok(Finding {
+            figure: Figure { panels, columns: 3 },
+            caption,
+            table,
+            verdict: Verdict { outcome, sentence },
+            numbers: json!({
+                "seeds": seeds,
+                "steps": looks,
+                "networks": ["with gamma and beta", "without gamma and beta", "without BN"],
+                "sigmoid": curves(sigmoid),
+                "relu": curves(relu),
+                "widths": widths,
+            }),
+        })
+    }
+}
+
+fn label(affine: Option<bool>) -> Text {
+    match affine {
+        Some(true) => text!("with BN, γ and β", "有 BN，有 γ 和 β"),
+        Some(false) => text!("with BN, no γ and β", "有 BN，无 γ 和 β"),
+        None => name(false),
+    }
+}
+
+fn paint(affine: Option<bool>) -> Colour {
+    if affine == Some(false) { Colour::Green } else { colour(affine.is_some()) }
+}
+
+fn line(affine: Option<bool>, points: Vec<(f64, f64)>) -> Shape {
+    if affine == Some(true) { Shape::Line(points) } else { Shape::Dashed(points) }
+}
+
+/// Percentiles of what the activations of the last hidden layer take, at a look; NaN where there are none.
+fn last_inputs(course: &Course, look: usize) -> [f64; 5] {
+    let layers = course.points.get(look).map_or(&[][..], |point| &point.layers);
+    let last = layers.len().checked_sub(2).map(|last| layers[last].after.0.map(f64::from));
+    last.unwrap_or([f64::NAN; 5])
+}
+
+/// From the 15th to the 85th of them, at the end.
+fn width(course: &Course) -> f64 {
+    let inputs = last_inputs(course, course.points.len().saturating_sub(1));
+    inputs[3] - inputs[1]
+}
+
+/// From what γ and β bring to the score of the network of sigmoids, and to the width of their inputs.
+fn judge(gain: &Estimate, wider: &Estimate) -> Outcome {
+    let above = |e: &Estimate| e.mean > 0.0 && !e.may_be_zero();
+    let no_better = gain.ci95.is_some_and(|half| gain.mean + half < NO_BETTER);
+    let no_wider = wider.mean < 0.0 && !wider.may_be_zero();
+    match () {
+        () if above(gain) && above(wider) => Outcome::Holds,
+        () if no_better || no_wider => Outcome::Fails,
+        () => Outcome::Unclear,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_halves_of_the_claim_are_needed() {
+        let of = |mean: f64, half: f64| Estimate { mean, ci95: Some(half) };
+        assert_eq!(judge(&of(0.02, 0.01), &of(1.0, 0.1)), Outcome::Holds);
+        // Wider inputs that bring nothing; narrower ones.
+        assert_eq!(judge(&of(0.002, 0.004), &of(1.0, 0.1)), Outcome::Fails);
+        assert_eq!(judge(&of(0.02, 0.01), &of(-1.0, 0.1)), Outcome::Fails);
+        assert_eq!(judge(&of(0.02, 0.03), &of(1.0, 0.1)), Outcome::Unclear);
+        assert_eq!(judge(&of(0.02, 0.01), &Estimate { mean: 1.0, ci95: None }), Outcome::Unclear);
+    }
+}
