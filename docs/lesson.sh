@@ -7,11 +7,6 @@ cd "$(dirname "$0")/.."
 program="${1:-target/release/bngpu}"
 folder="$(mktemp -d)"
 trap 'rm -rf "$folder"' EXIT
-for lang in en zh; do
-    "$program" demo all --lang "$lang" --output "$folder/$lang"
-    for figure in "$folder/$lang"/*.svg; do
-        name="$(basename "$figure" .svg)"
-        [ "$lang" = en ] && to="docs/lesson/$name.svg" || to="docs/lesson/$name.$lang.svg"
-        cp "$figure" "$to"
-    done
-done
+"$program" demo all --output "$folder"
+mkdir -p docs/lesson
+cp "$folder"/*.svg docs/lesson/

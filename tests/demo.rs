@@ -86,6 +86,7 @@ fn a_demonstration_leaves_figure_numbers_and_page() {
     let (svg, page) = (String::from_utf8(read("paper.svg")), String::from_utf8(read("report.html")));
     let (svg, page) = (svg.expect("UTF-8"), page.expect("UTF-8"));
     assert!(svg.contains("步数") && !svg.contains("NaN"), "{svg:.300}");
+    assert!(String::from_utf8_lossy(&read("paper.en.svg")).contains("steps"));
     let sentence = printed["sentence"].as_str().expect("a sentence");
     assert!(page.contains(sentence) && page.contains("bngpu demo paper --seeds 2 --lang zh"));
 }

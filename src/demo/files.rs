@@ -21,7 +21,8 @@ pub struct Files {
     pub notes: Vec<String>,
 }
 
-/// Writes what `findings` found into `folder`: for each `NAME.svg`, `NAME.png`, `NAME.json`, and `report.html` for all.
+/// Writes what `findings` found into `folder`: for each `NAME.svg`, `NAME.png`, `NAME.json`, the figure in the other
+/// language, and `report.html` for all.
 /// `about` is what they were measured on.
 ///
 /// # Errors
@@ -38,6 +39,12 @@ pub fn write(
         let place = |extension: &str| folder.join(format!("{}.{extension}", demo.name()));
         let drawn = svg(&finding.figure, lang, Theme::File);
         files.write(place("svg"), drawn.as_bytes())?;
+        // Those who teach in both languages need not measure twice.
+        let (other, extension) = match lang {
+            Lang::En => (Lang::Zh, "zh.svg"),
+            Lang::Zh => (Lang::En, "en.svg"),
+        };
+        files.write(place(extension), svg(&finding.figure, other, Theme::File).as_bytes())?;
         match picture(&finding.figure, drawn, lang, &mut files.notes) {
             Ok(bytes) => files.write(place("png"), &bytes)?,
             Err(error) => files.note(format!("no PNG was written: {error}")),
