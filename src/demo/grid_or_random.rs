@@ -392,7 +392,7 @@ mod tests {
             "{found:?}"
         );
         let lost = [trial([f64::INFINITY; 3])];
-        assert_eq!(expected(&lost, false, &[1], 0.1), [0.1]);
+        assert_eq!(expected(&lost, false, &[1], 0.25), [0.25]);
         assert_eq!((best(&lost), best(&trials)), (None, Some(0.8)));
     }
 
