@@ -22,7 +22,7 @@ fn a_figure_has_its_texts_and_one_entry_for_each_name() {
     assert!(svg.starts_with("<svg xmlns=") && svg.trim_end().ends_with("</svg>"), "{svg:.200}");
     assert!(svg.contains("<title>accuracy &amp; &lt;steps>; "), "{svg:.400}");
     assert_eq!(svg.matches("with BN").count(), 1);
-    for tick in ["\n10\n", "\n1,000\n", "\n10,000\n", "\n0.5\n"] {
+    for tick in ["\n10\n", "\n1,000\n", "\n10,000\n", "\n0.6\n"] {
         assert!(svg.contains(tick), "{tick:?} in {svg}");
     }
     // Colours are named where a style sheet says what they are.
