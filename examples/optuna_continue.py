@@ -31,6 +31,7 @@ CONDITIONS = {
     "rms-alpha": ("optimizer", ["rmsprop"]),
     "bn-eps": ("bn", [True]),
     "bn-momentum": ("bn", [True]),
+    "bn-affine": ("bn", [True]),
 }
 
 
