@@ -34,6 +34,10 @@ step devices "$bngpu" devices
 step self-test "$bngpu" devices --self-test --device "$device"
 step bench "$bngpu" bench --device "$device" --case "$cases" --seconds "$seconds"
 step bench-json "$bngpu" bench --device "$device" --case "$cases" --seconds "$seconds" --json
+if "$bngpu" devices --device "$device" | grep -q -- '--precision f16 *yes'; then
+    step self-test-f16 "$bngpu" devices --self-test --device "$device" --precision f16
+    step bench-f16 "$bngpu" bench --device "$device" --case "$cases" --seconds "$seconds" --precision f16
+fi
 step digits "$bngpu" train --bn --lr 1e-3 --device "$device" --output "$out/digits"
 if [ "${TESTS:-1}" = 1 ]; then
     for suite in gpu_kernels gpu_invariance gpu_training gpu_recovery; do

@@ -4,7 +4,8 @@
 //   1 backward input   dA [B, I] = dZ [B, O] . W^T         into dz of the layer before
 //   2 backward weight  dW [I, O] = X^T [I, B] . dZ [B, O]  (+ lambda W)
 //
-// Grid: one workgroup for a tile of C (tile_workgroup.wgsl or tile_subgroup.wgsl, which say the order of the sums).
+// Grid: one workgroup for a tile of C (tile_workgroup.wgsl, tile_subgroup.wgsl or tile_cooperative.wgsl, which say the
+// order of the sums).
 
 override PRODUCT: u32 = 0u;
 

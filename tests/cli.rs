@@ -187,6 +187,8 @@ fn exit_codes_say_what_went_wrong() {
             "--hidden",
         ),
         (5, vec!["train", "-o", o, "--device", "no such device"], "no such device"),
+        (5, vec!["train", "-o", o, "--device", "cpu", "--precision", "f16"], "cooperative matrices"),
+        (2, vec!["train", "-o", o, "--precision", "f8"], "f16"),
         (1, vec!["eval", o], "does not exist"),
         (1, vec!["predict", o, "--data", "digits"], "does not exist"),
         (1, vec!["resume", o], "does not exist"),

@@ -11,8 +11,9 @@ use bngpu::engine::gpu::tiles::{Shape, Tile, Ways};
 use bngpu::engine::gpu::work::jobs;
 use bngpu::engine::gpu::{Device, GpuEngine, GpuOptions};
 use bngpu::engine::{Engine, self_test};
+use bngpu::population::tables::Record;
 use bngpu::population::{Buffer, Loss, Member, Population};
-use bngpu::spec::{Activation, Init, Network};
+use bngpu::spec::{Activation, Init, Network, Precision};
 use bngpu::step::{Op, StepKind, plan};
 
 use common::gpu;
@@ -174,7 +175,7 @@ fn windows_and_missing_checks_do_not_matter() {
 fn all_ways_give_the_same_bits() {
     let options = GpuOptions { checked: true, ..GpuOptions::default() };
     let Some(device) = gpu::device(options) else { return };
-    let tiles = |shape: Shape| Tile::candidates(shape, device.subgroup);
+    let tiles = |shape: Shape| Tile::candidates(shape, &device.can);
     let mut ways = vec![device.ways, device.ways.separate()];
     for (fused_rows, fused_weights) in [(0, 0), (usize::MAX, usize::MAX), (40, 900)] {
         let either = Ways { fused_rows, fused_weights, ..device.ways };
@@ -206,6 +207,59 @@ fn all_ways_give_the_same_bits() {
         }
     }
     eprintln!("{} ways agree", ways.len());
+}
+
+/// Products in half precision follow their twin within the bound that they state, whatever their tiles the bits are the
+/// same; and a device without them says so.
+#[test]
+fn half_precision_follows_its_twin_where_there_is_any() {
+    let Some(adapter) = gpu::adapter() else { return };
+    let options = GpuOptions { checked: true, precision: Precision::F16, ..GpuOptions::default() };
+    let usual = match Device::open(&adapter, options) {
+        Ok(device) => Arc::new(device),
+        Err(error) => {
+            assert!(error.to_string().contains("cooperative matrices"), "{error}");
+            eprintln!("left out: {error}");
+            return;
+        }
+    };
+    let tiles = Tile::candidates(Shape::Product, &usual.can);
+    let devices: Vec<Arc<Device>> = tiles
+        .into_iter()
+        .map(|product| Ways { product, ..usual.ways })
+        .map(|ways| gpu::device(GpuOptions { ways: Some(ways), ..options }).expect("an adapter"))
+        .collect();
+    let (mut worst, mut close) = (0.0f64, 0.0f64);
+    for seed in 0..60 {
+        let case = Case::random(seed, &Space::TILES);
+        let make = |device: &Arc<Device>| {
+            GpuEngine::new(device.clone(), case.population.clone(), case.table.clone()).expect("an engine")
+        };
+        let run = |device: &Arc<Device>| {
+            let mut engine = make(device);
+            engine.initialize().expect("initialises");
+            let records = engine.run(StepKind::Train, &case.training_steps(0, 3)).expect("runs");
+            let params = engine.read(Buffer::Params).expect("reads");
+            (records, params.iter().map(|v| v.to_bits()).collect::<Vec<_>>(), engine)
+        };
+        let (records, bits, mut engine) = run(&devices[0]);
+        for other in &devices[1..] {
+            let (other_records, other_bits, _) = run(other);
+            assert!(other_records == records && other_bits == bits, "case {seed}: {:?}", other.ways);
+        }
+        let steps = case.training_steps(3, 4);
+        for d in compare(&mut engine, &case.population, &case.table, StepKind::Train, &steps).expect("runs") {
+            assert!(d.worst <= 1.0, "case {seed}, {:?}: {} times its bound at {}", d.op, d.worst, d.detail);
+            worst = worst.max(if matches!(d.op, Op::Matmul { .. }) { d.worst } else { 0.0 });
+        }
+        // The same steps in single precision: not the same bits, or nothing was done in halves.
+        let single = gpu::device(GpuOptions { checked: true, ..GpuOptions::default() }).expect("an adapter");
+        let (single, _, _) = run(&single);
+        let differs = |(a, b): (&Record, &Record)| f64::from((a.loss - b.loss).abs() / (1.0 + b.loss.abs()));
+        close = records.iter().zip(&single).map(differs).filter(|d| d.is_finite()).fold(close, f64::max);
+    }
+    eprintln!("products {worst:.3} of their bound; losses {close:.1e} from single precision after 3 steps");
+    assert!(close > 0.0 && close < 1e-3, "{close}");
 }
 
 /// Work lists longer than a dimension of the grid are folded into rows, the last of which is seldom full: every

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bngpu::engine::cpu::CpuEngine;
 use bngpu::engine::gpu::passes::passes;
-use bngpu::engine::gpu::tiles::Ways;
+use bngpu::engine::gpu::tiles::{Abilities, Ways};
 use bngpu::engine::gpu::work;
 use bngpu::engine::{CpuFactory, Engine};
 use bngpu::population::{Member, Population, Room};
@@ -44,7 +44,10 @@ fn a_stream_of_members_through_a_few_slots_trains_each_as_if_alone() {
 #[test]
 fn work_lists_are_never_too_short() {
     let mut closest: f64 = 0.0;
-    let ways = [true, false].map(|software| Ways::usual(software, software.then_some(8), 16));
+    let ways = [true, false].map(|software| {
+        let subgroup = software.then_some(8);
+        Ways::usual(&Abilities { software, subgroup, bindings: 16, cooperative: None })
+    });
     let ways =
         [ways[0], ways[1], ways[0].separate(), Ways { fused_rows: 100, fused_weights: 2000, ..ways[1] }];
     for seed in 0..40 {

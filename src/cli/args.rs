@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 
 use crate::report::language::Lang;
-use crate::spec::{Count, LogLevel, PartialConfig, PartialSweep, Real, SPACE_SYNTAX};
+use crate::spec::{Count, LogLevel, PartialConfig, PartialSweep, Precision, Real, SPACE_SYNTAX};
 
 /// Trains batch-normalised neural networks on any GPU, or on the CPU.
 #[derive(Clone, Debug, Parser)]
@@ -256,6 +256,9 @@ pub struct DevicesArgs {
     /// Only this device: an index or a part of a name [default: all]
     #[arg(long, value_name = "DEVICE")]
     pub device: Option<String>,
+    /// With --self-test: in what matrix products multiply
+    #[arg(long, value_name = "NAME", value_enum, default_value_t)]
+    pub precision: Precision,
     #[command(flatten)]
     pub reporting: ReportingArgs,
 }
@@ -266,6 +269,9 @@ pub struct BenchArgs {
     /// auto, gpu, cpu, or an index or a part of a name as `bngpu devices` prints it
     #[arg(long, value_name = "DEVICE", default_value = "auto")]
     pub device: String,
+    /// In what matrix products multiply
+    #[arg(long, value_name = "NAME", value_enum, default_value_t)]
+    pub precision: Precision,
     /// Networks: a 784-100-100-100-10, b 784-512-512-10, c 784-2048-2048-10
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "a,b,c")]
     pub case: Vec<String>,

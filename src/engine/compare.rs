@@ -9,8 +9,8 @@ use std::sync::Arc;
 use super::cpu::CpuEngine;
 use super::{Engine, EngineError};
 use crate::population::tables::{LayerRow, StepRow};
-use crate::population::{Buffer, Member, Population};
-use crate::spec::Optimizer;
+use crate::population::{Buffer, Population};
+use crate::spec::{Optimizer, Precision};
 use crate::step::memory::Table;
 use crate::step::watch::{self, PERCENTS};
 use crate::step::{Op, Product, StepKind, plan};
@@ -45,8 +45,8 @@ enum Bound {
     Exact,
     /// This much.
     Absolute(f64),
-    /// This much of each element's own, as the operation gives it on absolute values.
-    OfAbsoluteValues(f64),
+    /// (a, b): a of each element's own, as the operation gives it on absolute values, and b.
+    OfAbsoluteValues(f64, f64),
 }
 
 /// Compares all operations of one step (`[K]`) of `kind`, in order. The engine goes on from its own results.
@@ -75,7 +75,7 @@ pub fn compare(
         let after = snapshot(engine)?;
         let mut deviation = Deviation { op, worst: 0.0, detail: String::new() };
         for (id, member) in population.members.iter().enumerate() {
-            let outputs = outputs(op, member, &steps[id], &truth, id, &before, population);
+            let outputs = outputs(op, &steps[id], &truth, id, &before, population, engine.precision());
             for buffer in Buffer::ALL {
                 let base = population.bases[id][buffer as usize];
                 let own = base..base + member.sizes[buffer as usize];
@@ -135,9 +135,9 @@ fn check(
                 let allowed = match output.bound {
                     Bound::Exact => 0.0,
                     Bound::Absolute(most) => most,
-                    Bound::OfAbsoluteValues(factor) => {
+                    Bound::OfAbsoluteValues(factor, more) => {
                         let magnitude = magnitudes.and_then(|m| m.memory(id).floats(buffer));
-                        factor * magnitude.map_or(0.0, |values| values[at])
+                        more + factor * magnitude.map_or(0.0, |values| values[at])
                     }
                 };
                 // As bits first: integers may look like NaN.
@@ -158,18 +158,18 @@ fn check(
 /// What `op` writes for one member, with each bound's derivation.
 fn outputs(
     op: Op,
-    member: &Member,
     step: &StepRow,
     truth: &CpuEngine<f64>,
     id: usize,
     before: &[Vec<f32>],
     population: &Population,
+    precision: Precision,
 ) -> Vec<Output> {
     let n = step.rows as usize;
     if n == 0 {
         return Vec::new();
     }
-    let memory = truth.memory(id);
+    let (memory, member) = (truth.memory(id), &*population.members[id]);
     let output =
         |buffer, start: usize, len: usize, bound| Output { buffer, range: start..start + len, bound };
     let largest = |values: &[f64]| values.iter().fold(0.0f64, |m, v| m.max(v.abs()));
@@ -187,19 +187,34 @@ fn outputs(
             output(Buffer::Index, 0, n, Bound::Exact),
         ],
         // A sum of k products in any order: γ_k of the sum of the absolute products (Higham 2002, section 3.1),
-        // and one more operation for the bias or λ W.
+        // and one more operation for the bias or λ W. Of pairs of halves each is off by 2^-22, and the product of their
+        // lesser parts is left out: 12 u; devices may cut off instead of rounding when they add: γ_2k. The lesser
+        // part is subnormal below 2^-28 of the largest in its row: at most 2^-50 of that off.
         Op::Matmul { product, layer } => {
             let layers = member.layers.iter().enumerate().filter(|(at, _)| layer.contains(*at));
             layers
                 .map(|(at, l)| {
                     let (i, o, z) = sizes(l);
-                    let bound = |k: usize| Bound::OfAbsoluteValues((k + 3) as f64 * U * 1.01);
-                    match product {
-                        Product::Forward => output(Buffer::Z, z, n * o, bound(i)),
-                        Product::BackwardInput => {
-                            output(Buffer::Dz, member.layers[at - 1].z as usize, n * i, bound(o))
+                    let units = |units: usize| units as f64 * U * 1.01;
+                    // Of k products a b, of the largest a and b.
+                    let bound = |k: usize, a: f64, b: f64| match precision {
+                        Precision::F32 => Bound::OfAbsoluteValues(units(k + 3), 0.0),
+                        Precision::F16 => {
+                            Bound::OfAbsoluteValues(units(2 * k + 15), k as f64 * 2f64.powi(-49) * a * b)
                         }
-                        Product::BackwardWeight => output(Buffer::Grads, l.w as usize, i * o, bound(n)),
+                    };
+                    let weights = old(Buffer::Params, l.w as usize, i * o);
+                    let inputs = old(Buffer::Acts, l.x as usize, n * i);
+                    let gradients = old(Buffer::Dz, z, n * o);
+                    match product {
+                        Product::Forward => output(Buffer::Z, z, n * o, bound(i, inputs, weights)),
+                        Product::BackwardInput => {
+                            let z = member.layers[at - 1].z as usize;
+                            output(Buffer::Dz, z, n * i, bound(o, gradients, weights))
+                        }
+                        Product::BackwardWeight => {
+                            output(Buffer::Grads, l.w as usize, i * o, bound(n, inputs, gradients))
+                        }
                     }
                 })
                 .collect()

@@ -6,6 +6,7 @@ use super::cpu::{self, CpuEngine};
 use super::gpu::adapters::ChooseError;
 use super::{Engine, EngineError, lanes};
 use crate::population::Population;
+use crate::spec::DeviceUse;
 use crate::step::memory::Table;
 
 /// Makes an engine for a population: called again after a transient fault. The one place that knows which device
@@ -51,8 +52,7 @@ pub trait EngineFactory {
 pub struct DeviceRequest<'a> {
     /// `auto`, `gpu`, `cpu`, an index or a part of a name.
     pub device: &'a str,
-    /// Bytes for data on the device; none is what the device allows.
-    pub data_memory: Option<u64>,
+    pub using: DeviceUse,
 }
 
 /// The factory of the device that is asked for.
@@ -65,8 +65,8 @@ pub fn choose(request: &DeviceRequest) -> Result<Box<dyn EngineFactory>, ChooseE
 
 /// The factory of the device that a run was trained on, `name` as the run's record has it; none if this machine has
 /// it no more.
-pub fn choose_again(name: &str, data_memory: Option<u64>) -> Option<Box<dyn EngineFactory>> {
-    Some(lanes::source_again(name, data_memory)?.factory())
+pub fn choose_again(name: &str, using: DeviceUse) -> Option<Box<dyn EngineFactory>> {
+    Some(lanes::source_again(name, using)?.factory())
 }
 
 /// The native CPU engine in f32.

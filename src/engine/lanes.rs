@@ -7,19 +7,27 @@ use super::factory::CpuFactory;
 use super::gpu::adapters::{self, AdapterKind, AdapterSummary, Choice, ChooseError};
 use super::gpu::{GpuFactory, GpuOptions};
 use super::{DeviceRequest, EngineFactory};
+use crate::spec::{DeviceUse, Precision};
 
 /// One device, chosen, not open.
 #[derive(Clone, Debug)]
 pub struct DeviceSource {
     what: What,
     why: String,
-    data_memory: Option<u64>,
+    using: DeviceUse,
 }
 
 #[derive(Clone, Debug)]
 enum What {
     Cpu,
     Adapter(Box<AdapterSummary>),
+}
+
+impl What {
+    fn multiplies_in(&self, precision: Precision) -> bool {
+        precision == Precision::F32
+            || matches!(self, What::Adapter(adapter) if adapter.features.precision_f16)
+    }
 }
 
 impl DeviceSource {
@@ -67,7 +75,8 @@ impl DeviceSource {
         match &self.what {
             What::Cpu => Box::new(CpuFactory { why: self.why.clone() }),
             What::Adapter(adapter) => {
-                let options = GpuOptions { data_memory: self.data_memory, ..GpuOptions::default() };
+                let DeviceUse { data_memory, precision } = self.using;
+                let options = GpuOptions { data_memory, precision, ..GpuOptions::default() };
                 Box::new(GpuFactory::new((**adapter).clone(), self.why.clone(), options))
             }
         }
@@ -98,31 +107,41 @@ pub fn source(request: &DeviceRequest) -> Result<DeviceSource, ChooseError> {
         (Choice::Adapter(index), Ok(mut summaries)) => What::Adapter(Box::new(summaries.swap_remove(index))),
         _ => What::Cpu,
     };
-    Ok(DeviceSource { what, why, data_memory: request.data_memory })
+    if !what.multiplies_in(request.using.precision) {
+        return Err(ChooseError::NoHalves { name: chosen.name });
+    }
+    Ok(DeviceSource { what, why, using: request.using })
 }
 
 /// The device that a run was trained on, `name` as the run's record has it; none if this machine has it no more.
-pub fn source_again(name: &str, data_memory: Option<u64>) -> Option<DeviceSource> {
+pub fn source_again(name: &str, using: DeviceUse) -> Option<DeviceSource> {
     let why = format!("{}, because the run was trained on it", name.trim());
-    if name == cpu::NAME {
-        return Some(DeviceSource { what: What::Cpu, why, data_memory });
-    }
-    let mut found = adapters::list().ok()?.into_iter().map(|(summary, _)| summary);
-    let adapter = found.find(|a| a.name == name.trim() && a.problem.is_none())?;
+    let what = if name == cpu::NAME {
+        What::Cpu
+    } else {
+        let mut found = adapters::list().ok()?.into_iter().map(|(summary, _)| summary);
+        What::Adapter(Box::new(found.find(|a| a.name == name.trim() && a.problem.is_none())?))
+    };
     log::info!("{why}");
-    Some(DeviceSource { what: What::Adapter(Box::new(adapter)), why, data_memory })
+    what.multiplies_in(using.precision).then_some(DeviceSource { what, why, using })
 }
 
 /// Every adapter that can be used and is no software (the processor's cores are those of the CPU engine), and the CPU
 /// engine.
-pub fn all_sources(data_memory: Option<u64>) -> Vec<DeviceSource> {
+///
+/// # Errors
+/// [`ChooseError`] if none of them multiplies as is asked for.
+pub fn all_sources(using: DeviceUse) -> Result<Vec<DeviceSource>, ChooseError> {
     let why = |name: &str| format!("{name}, because --devices all takes every device");
     let found = adapters::list().unwrap_or_default().into_iter().map(|(adapter, _)| adapter);
     let usable: Vec<_> = found.filter(|adapter| adapter.problem.is_none()).collect();
     let hardware = usable.iter().filter(|adapter| adapter.kind != AdapterKind::Software).cloned();
     let adapters = hardware.map(|adapter| {
         let why = why(&adapter.name);
-        DeviceSource { what: What::Adapter(Box::new(adapter)), why, data_memory }
+        DeviceSource { what: What::Adapter(Box::new(adapter)), why, using }
     });
-    adapters.chain([DeviceSource { what: What::Cpu, why: why(cpu::NAME), data_memory }]).collect()
+    let all = adapters.chain([DeviceSource { what: What::Cpu, why: why(cpu::NAME), using }]);
+    let able: Vec<_> = all.filter(|source| source.what.multiplies_in(using.precision)).collect();
+    let none = || ChooseError::NoHalves { name: "this machine".into() };
+    if able.is_empty() { Err(none()) } else { Ok(able) }
 }

@@ -17,6 +17,7 @@ use serde::Serialize;
 use crate::bench::Ceilings;
 use crate::population::tables::{Record, StepRow};
 use crate::population::{Buffer, Member, Population};
+use crate::spec::Precision;
 use crate::step::watch::{self, LayerWatch};
 use crate::step::{Op, StepKind};
 
@@ -78,6 +79,11 @@ pub trait Engine {
     /// Slots of its population, vacant ones too.
     fn members(&self) -> usize {
         self.population().len()
+    }
+
+    /// In what its matrix products multiply.
+    fn precision(&self) -> Precision {
+        Precision::F32
     }
 
     /// Whether it can run `member` in a slot.

@@ -11,7 +11,9 @@ use serde::{Deserialize, Serialize};
 
 use super::config_error::ConfigError;
 use super::document::{Document, read_file};
-use super::values::{Bytes, Count, Hidden, LogLevel, OptimizerKind, Real, Seed, TaskKind, Time, Watched};
+use super::values::{
+    Bytes, Count, Hidden, LogLevel, OptimizerKind, Precision, Real, Seed, TaskKind, Time, Watched,
+};
 use super::{Activation, BatchNorm, Init, Schedule};
 
 const DATA: &str = "Data";
@@ -156,6 +158,9 @@ pub struct PartialConfig {
     /// auto, gpu, cpu, or an index or a part of a name as `bngpu devices` prints it
     #[arg(long, value_name = "DEVICE", help_heading = DEVICE)]
     pub device: Option<String>,
+    /// In what matrix products multiply
+    #[arg(long, value_name = "NAME", help_heading = DEVICE)]
+    pub precision: Option<Precision>,
 
     /// Folder of the run [default: runs/DATE-NAME]
     #[arg(long, short, value_name = "DIR", help_heading = OUTPUT, value_parser = path, value_hint = ValueHint::DirPath)]
@@ -214,6 +219,7 @@ impl PartialConfig {
             epochs: Some(Count(20)),
             seed: Some(Seed(0)),
             device: Some("auto".into()),
+            precision: Some(Precision::default()),
             json: Some(false),
             quiet: Some(false),
             log: Some(LogLevel::default()),

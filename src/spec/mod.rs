@@ -24,7 +24,7 @@ pub(crate) use config::any_case;
 pub use config_error::{ConfigError, Place};
 pub use network::{Activation, BatchNorm, Init, Network};
 pub(crate) use resolve::text;
-pub use resolve::{DataRequest, RunRequest, resolve};
+pub use resolve::{DataRequest, DeviceUse, RunRequest, resolve};
 pub use shard::{Shard, shard_of};
 pub use space::{Dimension, Domain, MAX_TRIALS, Params, SEARCHABLE, Scale, Space};
 pub use space_text::SpaceProblem;
@@ -33,5 +33,6 @@ pub use sweep_config::{Devices, PartialSweep, SPACE_SYNTAX, SweepOptions};
 pub use sweep_resolve::resolve_sweep;
 pub use training::{Length, Optimizer, Schedule, Training};
 pub use values::{
-    Bytes, Count, Hidden, LogLevel, MAX_LAYERS, MAX_UNITS, OptimizerKind, Real, Seed, TaskKind, Time, Watched,
+    Bytes, Count, Hidden, LogLevel, MAX_LAYERS, MAX_UNITS, OptimizerKind, Precision, Real, Seed, TaskKind,
+    Time, Watched,
 };

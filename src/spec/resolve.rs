@@ -7,7 +7,7 @@ use toml::{Table, Value};
 
 use super::check::Problem;
 use super::config_error::{ConfigError, Place};
-use super::values::{Bytes, Count, Hidden, LogLevel, OptimizerKind, Real, Seed, Time, Watched};
+use super::values::{Bytes, Count, Hidden, LogLevel, OptimizerKind, Precision, Real, Seed, Time, Watched};
 use super::{BatchNorm, Init, Length, Network, Optimizer, PartialConfig, TaskKind, Training};
 
 /// The data that are asked for.
@@ -40,6 +40,8 @@ pub struct RunRequest {
     pub training: Training,
     /// `auto`, `gpu`, `cpu`, an index or a part of a name.
     pub device: String,
+    /// Of the operands of matrix products.
+    pub precision: Precision,
     /// Folder of the run; none is `runs/<date>-<name>`.
     pub output: Option<PathBuf>,
     /// Name of the run; none is named after the data.
@@ -52,6 +54,21 @@ pub struct RunRequest {
     pub quiet: bool,
     /// Messages on stderr.
     pub log: LogLevel,
+}
+
+/// How a device is used, whichever it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DeviceUse {
+    /// Bytes for data on it; none is what it allows.
+    pub data_memory: Option<u64>,
+    pub precision: Precision,
+}
+
+impl RunRequest {
+    /// How the run uses its device.
+    pub fn device_use(&self) -> DeviceUse {
+        DeviceUse { data_memory: self.data.data_memory, precision: self.precision }
+    }
 }
 
 /// Settings that mean something only with a choice: (setting, choice, choices that have it).
@@ -257,6 +274,7 @@ fn request(config: PartialConfig) -> RunRequest {
             seed: set(config.seed, "seed").0,
         },
         device: set(config.device, "device"),
+        precision: set(config.precision, "precision"),
         output: config.output,
         name: config.name,
         watch,
@@ -347,6 +365,7 @@ impl From<&RunRequest> for PartialConfig {
             max_time: training.max_time.map(Time),
             seed: Some(Seed(training.seed)),
             device: Some(run.device.clone()),
+            precision: Some(run.precision),
             name: run.name.clone(),
             watch: (!run.watch.is_empty()).then(|| run.watch.clone()),
             ..Default::default()

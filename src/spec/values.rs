@@ -40,6 +40,17 @@ pub enum Watched {
     Gradients,
 }
 
+/// In what the operands of matrix products are multiplied; sums are f32.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Precision {
+    /// single precision
+    #[default]
+    F32,
+    /// pairs of half precision, on a GPU with cooperative matrices: 22 binary digits instead of 24
+    F16,
+}
+
 /// The update rule by name; [`super::Optimizer`] has its settings too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]

@@ -10,6 +10,7 @@ use crate::cli::{BenchArgs, Exit};
 use crate::engine::{DeviceRequest, EngineFactory, choose};
 use crate::report::stdout;
 use crate::report::text::{Align, columns};
+use crate::spec::DeviceUse;
 
 /// Does the command.
 ///
@@ -35,7 +36,10 @@ pub fn run(args: BenchArgs) -> Result<Exit, Failure> {
         }
     }
     let baseline = args.baseline.as_deref().map(read).transpose()?;
-    let factory = choose(&DeviceRequest { device: &args.device, data_memory: None })?;
+    let factory = choose(&DeviceRequest {
+        device: &args.device,
+        using: DeviceUse { precision: args.precision, ..DeviceUse::default() },
+    })?;
     tell("device", factory.why());
     if args.tune {
         tell("bench", "finding the best sizes of kernels");

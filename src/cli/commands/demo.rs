@@ -14,7 +14,7 @@ use crate::engine::{DeviceRequest, choose};
 use crate::report::language::{Lang, Text};
 use crate::report::stdout;
 use crate::report::text::{Align, columns, count, duration};
-use crate::spec::PartialConfig;
+use crate::spec::{DeviceUse, PartialConfig};
 use crate::text;
 use crate::train::Stop;
 
@@ -41,7 +41,7 @@ pub fn run(args: DemoArgs) -> Result<Exit, Failure> {
             )));
         }
     };
-    let factory = choose(&DeviceRequest { device: &args.device, data_memory: None })?;
+    let factory = choose(&DeviceRequest { device: &args.device, using: DeviceUse::default() })?;
     tell("device", factory.why());
     let usual = Ask { standardize: true, val_split: 0.0 };
     let dataset = data(&args, &usual)?;

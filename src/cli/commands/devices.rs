@@ -8,6 +8,7 @@ use crate::engine::gpu::adapters::{self, AdapterSummary, Choice, ChooseError, Ch
 use crate::engine::{DeviceRequest, choose, self_test};
 use crate::report::stdout;
 use crate::report::text::{Align, bytes, columns, count};
+use crate::spec::{DeviceUse, Precision};
 
 /// Widest line of the table.
 const WIDTH: usize = 80;
@@ -19,7 +20,7 @@ const WIDTH: usize = 80;
 pub fn run(args: DevicesArgs) -> Result<Exit, Failure> {
     start_log(args.reporting.log, args.reporting.quiet, args.reporting.json);
     if args.self_test {
-        return self_test(args.device.as_deref().unwrap_or("gpu"), args.reporting.json);
+        return self_test(args.device.as_deref().unwrap_or("gpu"), args.precision, args.reporting.json);
     }
     let found =
         adapters::list().map(|found| found.into_iter().map(|(summary, _)| summary).collect::<Vec<_>>());
@@ -29,8 +30,9 @@ pub fn run(args: DevicesArgs) -> Result<Exit, Failure> {
 }
 
 /// Every kernel of the device against the CPU reference in f64.
-fn self_test(device: &str, as_json: bool) -> Result<Exit, Failure> {
-    let factory = choose(&DeviceRequest { device, data_memory: None })?;
+fn self_test(device: &str, precision: Precision, as_json: bool) -> Result<Exit, Failure> {
+    let using = DeviceUse { precision, ..DeviceUse::default() };
+    let factory = choose(&DeviceRequest { device, using })?;
     tell("device", factory.why());
     let outcomes = self_test::self_test(&|population, table| factory.build(population, table))?;
     let failed = outcomes.iter().filter(|o| !o.passed()).count();
@@ -161,6 +163,7 @@ fn details(a: &AdapterSummary) -> String {
         row("f16", yes(features.f16)),
         row("timestamps", yes(features.timestamps)),
         row("pipeline cache", yes(features.pipeline_cache)),
+        row("--precision f16", yes(features.precision_f16)),
     ];
     for (at, matrix) in features.cooperative_matrices.iter().chain(&no_matrices).enumerate() {
         rows.push(row(if at == 0 { "cooperative matrices" } else { "" }, matrix.clone()));

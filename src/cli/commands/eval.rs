@@ -9,14 +9,15 @@ use crate::report::text::{count, number, percent};
 use crate::run::Score;
 use crate::train::Problem;
 
-use super::{Failure, device_of_run, open_model, say, start_log, tell, weights};
+use super::{Failure, device_of_run, in_single, open_model, say, start_log, tell, weights};
 
 pub fn run(args: EvalArgs) -> Result<Exit, Failure> {
     let reporting = args.common.reporting;
     start_log(reporting.log, reporting.quiet, reporting.json);
     let dir = open_model(&args.run)?;
     let stored = weights(&dir, args.weights)?;
-    let factory = device_of_run(&dir, args.common.device.as_deref(), &stored.request)?;
+    let factory =
+        device_of_run(&dir, args.common.device.as_deref(), &stored.request, in_single(&stored.request))?;
 
     let data_dir = args.data_dir.as_deref().or(stored.request.data.data_dir.as_deref());
     let part = match (args.split, &args.data) {

@@ -31,7 +31,7 @@ use crate::engine::{DeviceRequest, EngineFactory, choose, choose_again};
 use crate::report::live::{LogOnScreen, say_on_screen};
 use crate::report::text::{count, wrapped};
 use crate::run::{RunDir, RunError, RunFile};
-use crate::spec::{LogLevel, RunRequest};
+use crate::spec::{DeviceUse, LogLevel, Precision, RunRequest};
 use crate::sweep::analysis::Analysis;
 use crate::sweep::files::best_model;
 use crate::sweep::{TRIALS, read_trials};
@@ -138,16 +138,16 @@ fn device_of_run(
     dir: &RunDir,
     given: Option<&str>,
     request: &RunRequest,
+    using: DeviceUse,
 ) -> Result<Box<dyn EngineFactory>, Failure> {
-    let data_memory = request.data.data_memory;
-    let named = |device: &str| choose(&DeviceRequest { device, data_memory });
+    let named = |device: &str| choose(&DeviceRequest { device, using });
     if let Some(device) = given {
         return Ok(named(device)?);
     }
     let env = dir.read_env().ok();
     let trained_on = env.as_ref().and_then(|env| env.engine.get("device")?.as_str());
     let (wanted, found) = match trained_on {
-        Some(name) => (name, choose_again(name, data_memory)),
+        Some(name) => (name, choose_again(name, using)),
         None => (request.device.as_str(), named(&request.device).ok()),
     };
     match found {
@@ -160,6 +160,11 @@ fn device_of_run(
             Ok(named("auto")?)
         }
     }
+}
+
+/// How a device is used for a model that has been trained: in single precision, whatever it was trained in.
+fn in_single(request: &RunRequest) -> DeviceUse {
+    DeviceUse { precision: Precision::F32, ..request.device_use() }
 }
 
 /// Opens a run to use its model; of a sweep, with a note, the winner's.

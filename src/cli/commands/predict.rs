@@ -9,14 +9,15 @@ use crate::report::text::count;
 use crate::run::write_whole;
 use crate::train::Problem;
 
-use super::{Failure, device_of_run, open_model, say, start_log, tell, weights};
+use super::{Failure, device_of_run, in_single, open_model, say, start_log, tell, weights};
 
 pub fn run(args: PredictArgs) -> Result<Exit, Failure> {
     let reporting = args.common.reporting;
     start_log(reporting.log, reporting.quiet, reporting.json);
     let dir = open_model(&args.run)?;
     let stored = weights(&dir, args.weights)?;
-    let factory = device_of_run(&dir, args.common.device.as_deref(), &stored.request)?;
+    let factory =
+        device_of_run(&dir, args.common.device.as_deref(), &stored.request, in_single(&stored.request))?;
 
     let data_dir = args.data_dir.as_deref().or(stored.request.data.data_dir.as_deref());
     let mut rows = stored.preprocessing.read(&args.data, data_dir, Part::All)?;

@@ -111,15 +111,15 @@ fn device(
     record: &TrialRecord,
     asked: Option<&str>,
 ) -> Result<DeviceSource, Failure> {
-    let data_memory = request.base.data.data_memory;
+    let using = request.base.device_use();
     if let Some(device) = asked {
-        return Ok(lanes::source(&DeviceRequest { device, data_memory })?);
+        return Ok(lanes::source(&DeviceRequest { device, using })?);
     }
-    match lanes::source_again(&record.device, data_memory) {
+    match lanes::source_again(&record.device, using) {
         Some(source) => Ok(source),
         None => {
             tell("note", &format!("this machine has no {}: --device auto decides", record.device));
-            Ok(lanes::source(&DeviceRequest { device: "auto", data_memory })?)
+            Ok(lanes::source(&DeviceRequest { device: "auto", using })?)
         }
     }
 }

@@ -30,7 +30,7 @@ pub fn run(args: ResumeArgs) -> Result<Exit, Failure> {
             return Err(RunError::Content { path: dir.file(RunFile::Last), what, remedy }.into());
         }
         say("no checkpoint yet: training begins anew");
-        let factory = device_of_run(&dir, given.as_deref(), &request)?;
+        let factory = device_of_run(&dir, given.as_deref(), &request, request.device_use())?;
         let dataset = load_data(&request, &request.data.source)?;
         let session = Session::new(request, dataset, factory)?;
         session.introduce();
@@ -56,7 +56,7 @@ pub fn run(args: ResumeArgs) -> Result<Exit, Failure> {
             });
         }
     }
-    let factory = device_of_run(&dir, given.as_deref(), &request)?;
+    let factory = device_of_run(&dir, given.as_deref(), &request, request.device_use())?;
     let session = Session::new(request, dataset, factory)?;
     let checkpoint = stored.checkpoint(&dir, session.member())?;
     if checkpoint.state.best.is_some() || !session.has_val() {

@@ -50,11 +50,11 @@ pub struct Search {
 /// # Errors
 /// If there is no such device.
 pub fn devices(request: &SweepRequest) -> Result<Vec<DeviceSource>, Failure> {
-    let data_memory = request.base.data.data_memory;
+    let using = request.base.device_use();
     if request.all_devices {
-        return Ok(lanes::all_sources(data_memory));
+        return Ok(lanes::all_sources(using)?);
     }
-    Ok(vec![lanes::source(&DeviceRequest { device: &request.base.device, data_memory })?])
+    Ok(vec![lanes::source(&DeviceRequest { device: &request.base.device, using })?])
 }
 
 /// Loads the data, and anchors their place for the record.

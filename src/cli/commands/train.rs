@@ -15,8 +15,8 @@ pub fn run(args: TrainArgs) -> Result<Exit, Failure> {
     if let Some(output) = &request.output {
         RunDir::check_free(output)?;
     }
-    let (device, data_memory) = (request.device.as_str(), request.data.data_memory);
-    let factory = choose(&DeviceRequest { device, data_memory })?;
+    let (device, using) = (request.device.as_str(), request.device_use());
+    let factory = choose(&DeviceRequest { device, using })?;
     let dataset = load_data(&request, &request.data.source)?;
     request.data.source = anchored(&request.data.source);
     let absolute = |dir: PathBuf| std::path::absolute(&dir).unwrap_or(dir);

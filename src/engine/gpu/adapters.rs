@@ -15,6 +15,8 @@ use serde::Serialize;
 pub use choose::{Choice, ChooseError, Chosen, choose};
 pub use no_adapter::NoAdapter;
 
+use super::tiles::Cooperative;
+
 /// What computes behind an adapter, best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -113,6 +115,8 @@ pub struct AdapterFeatures {
     pub pipeline_cache: bool,
     /// Matrix products of a subgroup, as `16x16x16 f16 -> f32`: rows x columns x inner, operands -> result.
     pub cooperative_matrices: Vec<String>,
+    /// Whether those suffice for `--precision f16`.
+    pub precision_f16: bool,
 }
 
 impl AdapterSummary {
@@ -181,8 +185,36 @@ impl AdapterFeatures {
             timestamps: features.contains(wgpu::Features::TIMESTAMP_QUERY),
             pipeline_cache: features.contains(wgpu::Features::PIPELINE_CACHE),
             cooperative_matrices: adapter.cooperative_matrix_properties().into_iter().map(product).collect(),
+            precision_f16: halves(adapter).is_some(),
         }
     }
+}
+
+/// What is wrong with a device that has no [`halves`], after its name.
+pub(super) const NO_HALVES: &str = "has no cooperative matrices of f16 that are summed in f32 (`bngpu devices --device NAME` shows what a GPU has)";
+
+/// What `--precision f16` asks of a device.
+pub(super) const HALVES: wgpu::Features = wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX
+    .union(wgpu::Features::SHADER_F16)
+    .union(wgpu::Features::SUBGROUP);
+
+/// How an adapter multiplies in half precision: square matrices of f16, summed in f32, by subgroups of one size; none if it
+/// has no such products.
+pub(super) fn halves(adapter: &wgpu::Adapter) -> Option<Cooperative> {
+    let info = adapter.get_info();
+    let one_size = info.subgroup_min_size == info.subgroup_max_size;
+    if !adapter.features().contains(HALVES) || !one_size {
+        return None;
+    }
+    let kinds = (wgpu::CooperativeScalarType::F16, wgpu::CooperativeScalarType::F32);
+    let suits = |p: &wgpu::CooperativeMatrixProperties| {
+        (p.ab_type, p.cr_type) == kinds
+            && [8, 16].contains(&p.m_size)
+            && (p.n_size, p.k_size) == (p.m_size, p.m_size)
+            && !p.saturating_accumulation
+    };
+    let sizes = adapter.cooperative_matrix_properties().into_iter().filter(suits).map(|p| p.m_size);
+    sizes.max().map(|size| Cooperative { size, subgroup: info.subgroup_min_size })
 }
 
 /// The adapters of this machine by Vulkan, Metal and DX12, those first that are worth more, then by their

@@ -13,10 +13,11 @@ use serde_json::json;
 use super::adapters::{self, AdapterKind};
 use super::cache::PipelineCache;
 use super::shaders::KERNELS;
-use super::tiles::{Tile, Ways};
+use super::tiles::{Abilities, Tile, Ways};
 use super::tune;
 use crate::engine::{EngineError, EngineInfo};
 use crate::panics;
+use crate::spec::Precision;
 
 /// How a device is opened and used.
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +36,8 @@ pub struct GpuOptions {
     pub max_workgroups: Option<u32>,
     /// The ways to go, instead of what suits the device.
     pub ways: Option<Ways>,
+    /// Of the operands of matrix products.
+    pub precision: Precision,
 }
 
 impl Default for GpuOptions {
@@ -47,6 +50,7 @@ impl Default for GpuOptions {
             timeout: Duration::from_secs(60),
             max_workgroups: None,
             ways: None,
+            precision: Precision::F32,
         }
     }
 }
@@ -79,8 +83,8 @@ pub struct Device {
     faults: Arc<Mutex<Faults>>,
     /// Layout of group 0: which step of the submit a dispatch belongs to.
     pub now_layout: wgpu::BindGroupLayout,
-    /// Size of the subgroups, where kernels may use them and they have but one.
-    pub subgroup: Option<u32>,
+    /// What it has that its ways depend on.
+    pub can: Abilities,
     /// How kernels are laid out, and which do several operations.
     pub ways: Ways,
     /// Compiled when first needed, kept for all engines of the device.
@@ -99,9 +103,23 @@ impl Device {
     pub fn open(adapter: &wgpu::Adapter, options: GpuOptions) -> Result<Device, EngineError> {
         let about = adapter.get_info();
         let limits = if options.default_limits { wgpu::Limits::default() } else { adapter.limits() };
-        let features = match options.default_limits {
+        let mut features = match options.default_limits {
             true => wgpu::Features::empty(),
             false => adapter.features() & (wgpu::Features::SUBGROUP | wgpu::Features::PIPELINE_CACHE),
+        };
+        let mut experimental_features = wgpu::ExperimentalFeatures::disabled();
+        let cooperative = match options.precision {
+            Precision::F32 => None,
+            Precision::F16 => {
+                let unsupported = || EngineError::Unsupported {
+                    device: about.name.clone(),
+                    what: adapters::NO_HALVES.into(),
+                };
+                features |= adapters::HALVES;
+                // SAFETY: what is experimental is used by one kernel, which is compared with its twin like any other.
+                experimental_features = unsafe { wgpu::ExperimentalFeatures::enabled() };
+                Some(adapters::halves(adapter).ok_or_else(unsupported)?)
+            }
         };
         let sizes = (about.subgroup_min_size, about.subgroup_max_size);
         let subgroup = (features.contains(wgpu::Features::SUBGROUP) && sizes.0 == sizes.1).then_some(sizes.0);
@@ -110,6 +128,7 @@ impl Device {
             required_features: features,
             required_limits: limits.clone(),
             memory_hints: wgpu::MemoryHints::Performance,
+            experimental_features,
             ..Default::default()
         };
         let _one = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
@@ -144,6 +163,7 @@ impl Device {
                     "max_compute_workgroups_per_dimension": limits.max_compute_workgroups_per_dimension,
                 },
                 "checked_shaders": options.checked,
+                "precision": options.precision,
             }),
         };
         let now_layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
@@ -164,10 +184,9 @@ impl Device {
         let bindings = limits.max_storage_buffers_per_shader_stage as usize;
         let driver = driver(&about);
         // The defaults of WebGPU are asked for to have what is the same everywhere.
-        let kept =
-            || tune::kept(&about.name, &driver, subgroup, bindings).filter(|_| !options.default_limits);
-        let ways = options.ways.or_else(kept);
-        let ways = ways.unwrap_or_else(|| Ways::usual(software, subgroup, bindings));
+        let can = Abilities { software, subgroup, bindings, cooperative };
+        let kept = || tune::kept(&about.name, &driver, &can).filter(|_| !options.default_limits);
+        let ways = options.ways.or_else(kept).unwrap_or_else(|| Ways::usual(&can));
         // Ways that are only tried are not worth keeping.
         let keeps = features.contains(wgpu::Features::PIPELINE_CACHE) && options.ways.is_none();
         let cache = if keeps { PipelineCache::open(&device, &about) } else { None };
@@ -181,7 +200,7 @@ impl Device {
             info,
             faults,
             now_layout,
-            subgroup,
+            can,
             ways,
             pipelines,
             cache,

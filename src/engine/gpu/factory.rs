@@ -78,16 +78,11 @@ impl EngineFactory for GpuFactory {
     ) -> Result<Option<String>, EngineError> {
         let before = self.options.get();
         let device = self.device()?;
-        let usual = Ways::usual(
-            device.software,
-            device.subgroup,
-            device.limits.max_storage_buffers_per_shader_stage as usize,
-        );
         let go = |ways: Ways| {
             self.options.set(GpuOptions { ways: Some(ways), ..before });
             *self.device.borrow_mut() = None;
         };
-        let best = tune::search(usual, device.subgroup, &mut |ways| {
+        let best = tune::search(&device.can, &mut |ways| {
             go(ways);
             measure(self)
         })?;

@@ -30,6 +30,7 @@ use super::{Engine, EngineError, EngineInfo, Pacer};
 use crate::bench::{Ceilings, quantile};
 use crate::population::tables::{LayerRow, MemberRow, Record, StepRow};
 use crate::population::{Buffer, Member, Population};
+use crate::spec::Precision;
 use crate::step::memory::Table;
 use crate::step::{Op, StepKind, plan};
 use dispatch::{Dispatch, Sources, fold};
@@ -312,6 +313,10 @@ impl Engine for GpuEngine {
         &self.population
     }
 
+    fn precision(&self) -> Precision {
+        self.device.options.precision
+    }
+
     fn supports(&self, member: &Member) -> Result<(), EngineError> {
         supported(&self.device, member)
     }
@@ -406,10 +411,15 @@ fn supported(device: &Device, member: &Member) -> Result<(), EngineError> {
         return Ok(());
     }
     let widest = member.layers.iter().map(|l| l.inputs.max(l.outputs) as usize).max().unwrap_or(0);
+    // A product loads and adds each, in tiles, and writes 64 elements at the end; in halves it looks for the largest first, and
+    // has more to load.
+    let product = |terms: usize| match device.options.precision {
+        Precision::F32 => 2 * terms + terms / 16 + 96,
+        Precision::F16 => 8 * terms + terms / 4 + 1024,
+    };
     let loops = [
-        // A product loads and adds each, in tiles, and writes 64 elements at the end.
-        ("the widest layer's units", 2 * widest + widest / 16 + 96),
-        ("the rows of a batch", 2 * member.walk.batch + member.walk.batch / 16 + 96),
+        ("the widest layer's units", product(widest)),
+        ("the rows of a batch", product(member.walk.batch)),
         ("the classes, in three passes,", 3 * member.outputs()),
     ];
     match loops.into_iter().find(|(_, count)| *count > SOFTWARE_ITERATIONS) {

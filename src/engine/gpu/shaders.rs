@@ -1,7 +1,7 @@
 //! The kernels: which files a shader is made of, its constants, its tile, what it binds.
 
 use super::passes::Pass;
-use super::tiles::{Shape, Tile};
+use super::tiles::{Cooperative, Family, Shape, Tile};
 use crate::population::Buffer;
 use crate::step::{Op, Product, StepKind};
 
@@ -63,10 +63,12 @@ const RANDOM: &str = shader!("random");
 const ACTIVATION: &str = shader!("activation");
 const LINEAR: &str = shader!("linear");
 
-/// Of a tile's lanes, and of its product: those of a workgroup, those of a subgroup.
-const LANES: [&str; 2] = [shader!("lanes_workgroup"), shader!("lanes_subgroup")];
+const LANES_WORKGROUP: &str = shader!("lanes_workgroup");
+const LANES_SUBGROUP: &str = shader!("lanes_subgroup");
 const TILE: &str = shader!("tile");
-const PRODUCT: [&str; 2] = [shader!("tile_workgroup"), shader!("tile_subgroup")];
+const TILE_WORKGROUP: &str = shader!("tile_workgroup");
+const TILE_SUBGROUP: &str = shader!("tile_subgroup");
+const TILE_COOPERATIVE: &str = shader!("tile_cooperative");
 
 use Binding::{Data, Layers, Read, Records, Scaling, Steps, Targets, Work, Write};
 
@@ -373,17 +375,29 @@ pub const DESCENT: usize = 18;
 impl Kernel {
     /// The WGSL text for workgroups of `tile`, registers written out.
     pub fn source(&self, tile: Option<Tile>) -> String {
-        let (bounds, family) = tile.map_or((Vec::new(), 0), |tile| (tile.constants(), tile.family()));
+        let (bounds, family) =
+            tile.map_or((Vec::new(), Family::Workgroup), |tile| (tile.constants(), tile.family()));
+        let (lanes, product) = match family {
+            Family::Workgroup => (LANES_WORKGROUP, TILE_WORKGROUP),
+            Family::Subgroup => (LANES_SUBGROUP, TILE_SUBGROUP),
+            Family::Cooperative(_) => (LANES_WORKGROUP, TILE_COOPERATIVE),
+        };
         let mut text = String::new();
+        if let Family::Cooperative(Cooperative { size, .. }) = family {
+            text.push_str("enable f16;\nenable wgpu_cooperative_matrix;\n");
+            for (name, of) in [("Left", "f16, A"), ("Right", "f16, B"), ("Sums", "f32, C")] {
+                text.push_str(&format!("alias {name} = coop_mat{size}x{size}<{of}>;\n"));
+            }
+        }
         for (name, value) in &bounds {
             text.push_str(&format!("const {name}: u32 = {value}u;\n"));
         }
         let mut parts = vec![TABLES];
         if self.shape.is_some() {
-            parts.extend([LANES[family], TILE]);
+            parts.extend([lanes, TILE]);
         }
         if self.multiplies {
-            parts.push(PRODUCT[family]);
+            parts.push(product);
         }
         for part in parts.iter().chain(self.parts) {
             expand(part, &bounds, &mut text);
@@ -429,6 +443,7 @@ fn expand(text: &str, bounds: &[(&str, u32)], out: &mut String) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tiles::Abilities;
     use super::*;
     use crate::population::tables::{LayerRow, MemberRow, Record, StepRow};
     use std::mem::{offset_of, size_of};
@@ -438,8 +453,13 @@ mod tests {
         KERNELS.iter().flat_map(|kernel| match kernel.shape {
             None => vec![(kernel, kernel.source(None))],
             Some(shape) => {
-                let tiles = [4, 8, 16, 32, 64].map(Some).into_iter().chain([None]);
-                let tiles = tiles.flat_map(|subgroup| Tile::candidates(shape, subgroup));
+                let subgroups = [4, 8, 16, 32, 64].map(Some).into_iter().chain([None]);
+                let halves = [(8, 8), (8, 32), (16, 32), (16, 64)].into_iter();
+                let halves = halves.map(|(size, subgroup)| Some(Cooperative { size, subgroup }));
+                let all = subgroups
+                    .map(|subgroup| Abilities { subgroup, ..Abilities::default() })
+                    .chain(halves.map(|cooperative| Abilities { cooperative, ..Abilities::default() }));
+                let tiles = all.flat_map(|can| Tile::candidates(shape, &can));
                 tiles.map(|tile| (kernel, kernel.source(Some(tile)))).collect()
             }
         })
@@ -451,7 +471,7 @@ mod tests {
     }
 
     fn module(kernel: &Kernel) -> naga::Module {
-        let tile = kernel.shape.map(|shape| Tile::candidates(shape, None)[0]);
+        let tile = kernel.shape.map(|shape| Tile::candidates(shape, &Abilities::default())[0]);
         parsed(kernel.name, &kernel.source(tile))
     }
 
@@ -464,14 +484,17 @@ mod tests {
     }
 
     #[test]
-    fn every_variant_of_every_kernel_is_valid_and_needs_subgroups_at_most() {
+    fn every_variant_of_every_kernel_is_valid_and_needs_no_more_than_it_says() {
         for (kernel, source) in variants() {
             let flags = naga::valid::ValidationFlags::all();
-            let needs = if source.contains("subgroupBroadcast") {
-                naga::valid::Capabilities::SUBGROUP
-            } else {
-                naga::valid::Capabilities::empty()
-            };
+            let mut needs = naga::valid::Capabilities::empty();
+            if source.contains("subgroupBroadcast") {
+                needs |= naga::valid::Capabilities::SUBGROUP;
+            }
+            if source.contains("enable wgpu_cooperative_matrix") {
+                needs |= naga::valid::Capabilities::SHADER_FLOAT16;
+                needs |= naga::valid::Capabilities::COOPERATIVE_MATRIX;
+            }
             let mut validator = naga::valid::Validator::new(flags, needs);
             validator.subgroup_stages(naga::valid::ShaderStages::COMPUTE);
             validator.subgroup_operations(naga::valid::SubgroupOperationSet::all());

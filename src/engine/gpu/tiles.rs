@@ -1,7 +1,7 @@
 //! How the workgroups of kernels are laid out over rows and columns.
 //!
 //! Whatever the layout, a kernel gives the same bits: the order of its sums belongs to the operation. So which layout
-//! runs may be chosen by a stopwatch (`tune`).
+//! runs may be chosen by a stopwatch (`tune`). Products in half precision have bits of their own, whatever their layout.
 
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +23,19 @@ impl Shape {
     pub const ALL: [Shape; 3] = [Shape::Product, Shape::Features, Shape::Block];
 }
 
+/// What a device has that layouts depend on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Abilities {
+    /// It computes on the processor.
+    pub software: bool,
+    /// Size of its subgroups, where kernels may use them and they have but one.
+    pub subgroup: Option<u32>,
+    /// What multiplies in half precision, where that is asked for.
+    pub cooperative: Option<Cooperative>,
+    /// Storage buffers that a kernel may bind.
+    pub bindings: usize,
+}
+
 /// A layout: lanes, and rows and columns that each keeps in registers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Tile {
@@ -39,12 +52,25 @@ enum Lanes {
     Workgroup { m: u32, n: u32, depth: u32 },
     /// One subgroup: `shaders/tile_subgroup.wgsl`.
     Subgroup(u32),
+    /// `m` x `n` subgroups, each with cooperative matrices: `shaders/tile_cooperative.wgsl`. Rows and columns are those of
+    /// cooperative matrices then.
+    Cooperative { m: u32, n: u32, cooperative: Cooperative },
+}
+
+/// Products of a subgroup's matrices of `size` x `size` f16, summed in f32.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Cooperative {
+    pub size: u32,
+    /// Invocations of a subgroup.
+    pub subgroup: u32,
 }
 
 impl Tile {
-    /// What `shape` can be laid out as, the usual one first; `subgroup` is the size of the device's subgroups, where they
-    /// have but one.
-    pub fn candidates(shape: Shape, subgroup: Option<u32>) -> Vec<Tile> {
+    /// What `shape` can be laid out as, the usual one first.
+    pub fn candidates(shape: Shape, can: &Abilities) -> Vec<Tile> {
+        if let (Shape::Product, Some(cooperative)) = (shape, can.cooperative) {
+            return Tile::of_halves(cooperative);
+        }
         let workgroup =
             |m, n, rows, columns, depth| Tile { lanes: Lanes::Workgroup { m, n, depth }, rows, columns };
         let mut tiles = match shape {
@@ -58,7 +84,7 @@ impl Tile {
             Shape::Block => vec![workgroup(8, 8, 4, 4, 16)],
         };
         let registers = |rows: u32, side: u32| {
-            let size = subgroup.filter(|size| rows.is_multiple_of(*size))?;
+            let size = can.subgroup.filter(|size| rows.is_multiple_of(*size))?;
             Some(Tile { lanes: Lanes::Subgroup(size), rows, columns: (side / size).max(1) })
         };
         tiles.extend(
@@ -74,11 +100,21 @@ impl Tile {
         tiles
     }
 
+    fn of_halves(cooperative: Cooperative) -> Vec<Tile> {
+        let tile =
+            |m, n, rows, columns| Tile { lanes: Lanes::Cooperative { m, n, cooperative }, rows, columns };
+        match cooperative.size {
+            8 => vec![tile(2, 2, 4, 4), tile(1, 1, 4, 4), tile(1, 1, 2, 2)],
+            _ => vec![tile(2, 2, 2, 2), tile(1, 1, 2, 2), tile(1, 1, 1, 1)],
+        }
+    }
+
     /// Rows of C.
     pub fn m(self) -> usize {
         let lanes = match self.lanes {
             Lanes::Workgroup { m, .. } => m,
             Lanes::Subgroup(_) => 1,
+            Lanes::Cooperative { m, cooperative, .. } => m * cooperative.size,
         };
         (lanes * self.rows) as usize
     }
@@ -88,28 +124,50 @@ impl Tile {
         let lanes = match self.lanes {
             Lanes::Workgroup { n, .. } => n,
             Lanes::Subgroup(size) => size,
+            Lanes::Cooperative { n, cooperative, .. } => n * cooperative.size,
         };
         (lanes * self.columns) as usize
     }
 
-    /// 0 of a workgroup, 1 of a subgroup.
-    pub(super) fn family(self) -> usize {
-        usize::from(matches!(self.lanes, Lanes::Subgroup(_)))
+    /// How its lanes are laid out, and how they multiply.
+    pub(super) fn family(self) -> Family {
+        match self.lanes {
+            Lanes::Workgroup { .. } => Family::Workgroup,
+            Lanes::Subgroup(_) => Family::Subgroup,
+            Lanes::Cooperative { cooperative, .. } => Family::Cooperative(cooperative),
+        }
     }
 
     /// The constants that its shaders need.
     pub(super) fn constants(self) -> Vec<(&'static str, u32)> {
-        let mut all = vec![("RM", self.rows), ("RN", self.columns)];
+        let registers =
+            |rows, columns, m, n| vec![("RM", rows), ("RN", columns), ("LANES_M", m), ("LANES_N", n)];
         match self.lanes {
             Lanes::Workgroup { m, n, depth } => {
-                all.extend([("LANES_M", m), ("LANES_N", n), ("DEPTH", depth)]);
+                [registers(self.rows, self.columns, m, n), vec![("DEPTH", depth)]].concat()
             }
             Lanes::Subgroup(size) => {
-                all.extend([("LANES_M", 1), ("LANES_N", size), ("ROW_GROUPS", self.rows / size)]);
+                [registers(self.rows, self.columns, 1, size), vec![("ROW_GROUPS", self.rows / size)]].concat()
+            }
+            Lanes::Cooperative { m, n, cooperative: Cooperative { size, subgroup } } => {
+                let lanes = m * n * subgroup;
+                let (tile_m, tile_n) = (self.m() as u32, self.n() as u32);
+                let across = lanes.min(tile_n);
+                let mut all = registers(tile_m * across / lanes, tile_n / across, lanes / across, across);
+                all.extend([("DEPTH", 16), ("SIZE", size), ("SUBGROUP", subgroup), ("SUBGROUPS_N", n)]);
+                all.extend([("COOP_ROWS", self.rows), ("COOP_COLUMNS", self.columns)]);
+                all
             }
         }
-        all
     }
+}
+
+/// The kinds of [`Tile`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Family {
+    Workgroup,
+    Subgroup,
+    Cooperative(Cooperative),
 }
 
 /// Which way a device goes: a layout for each shape, and which operations one kernel does together.
@@ -131,20 +189,31 @@ impl Ways {
     ///
     /// A software adapter computes on a processor, whose registers and caches make one subgroup with large tiles the
     /// fastest way for everything. A real one hides latency by many workgroups: the fewer for a layer, the longer they take.
-    pub fn usual(software: bool, subgroup: Option<u32>, bindings: usize) -> Ways {
+    /// Products in half precision are kernels of their own.
+    pub fn usual(can: &Abilities) -> Ways {
         let tile = |shape: Shape| {
-            let mut tiles = Tile::candidates(shape, subgroup);
-            let registers = tiles.iter().position(|tile| tile.family() == 1).filter(|_| software);
-            tiles.swap_remove(registers.unwrap_or(0))
+            let mut tiles = Tile::candidates(shape, can);
+            let registers = tiles.iter().position(|tile| tile.family() == Family::Subgroup);
+            tiles.swap_remove(registers.filter(|_| can.software).unwrap_or(0))
         };
-        Ways {
+        let ways = Ways {
             product: tile(Shape::Product),
             features: tile(Shape::Features),
             block: tile(Shape::Block),
-            fused_rows: if software { 128 } else { 256 },
-            fused_weights: if software { usize::MAX } else { 1 << 19 },
-            bindings,
-        }
+            fused_rows: if can.software { 128 } else { 256 },
+            fused_weights: if can.software { usize::MAX } else { 1 << 19 },
+            bindings: can.bindings,
+        };
+        if can.cooperative.is_some() { ways.separate() } else { ways }
+    }
+
+    /// Whether a device can go these ways.
+    pub fn suit(&self, can: &Abilities) -> bool {
+        let known = |shape: Shape| Tile::candidates(shape, can).contains(&self.tile(shape));
+        let separate = (self.fused_rows, self.fused_weights) == (0, 0);
+        Shape::ALL.into_iter().all(known)
+            && self.bindings == can.bindings
+            && (can.cooperative.is_none() || separate)
     }
 
     /// The layout of `shape`.

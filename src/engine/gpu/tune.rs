@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Device;
 use super::cache::{self, place};
-use super::tiles::{Shape, Tile, Ways};
+use super::tiles::{Abilities, Shape, Tile, Ways};
 use crate::engine::EngineError;
 
 /// What a file holds.
@@ -24,9 +24,9 @@ struct Kept {
 }
 
 /// The ways that were found for a device; none if nothing was, or what stands there cannot be used.
-pub(super) fn kept(adapter: &str, driver: &str, subgroup: Option<u32>, bindings: usize) -> Option<Ways> {
-    let path = place(adapter, driver, "json")?;
-    match read(&path, adapter, driver, subgroup, bindings) {
+pub(super) fn kept(adapter: &str, driver: &str, can: &Abilities) -> Option<Ways> {
+    let path = place(adapter, driver, kind(can))?;
+    match read(&path, adapter, driver, can) {
         Ok(ways) => {
             log::info!("{adapter}: tuned by {}", path.display());
             Some(ways)
@@ -39,13 +39,12 @@ pub(super) fn kept(adapter: &str, driver: &str, subgroup: Option<u32>, bindings:
     }
 }
 
-fn read(
-    path: &Path,
-    adapter: &str,
-    driver: &str,
-    subgroup: Option<u32>,
-    bindings: usize,
-) -> io::Result<Ways> {
+/// What its file ends in.
+fn kind(can: &Abilities) -> &'static str {
+    if can.cooperative.is_some() { "f16.json" } else { "json" }
+}
+
+fn read(path: &Path, adapter: &str, driver: &str, can: &Abilities) -> io::Result<Ways> {
     let bad = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_string());
     let kept: Kept = serde_json::from_slice(&fs::read(path)?)
         .map_err(|e| bad(&format!("is damaged, or of another version: {e}")))?;
@@ -53,8 +52,7 @@ fn read(
         return Err(bad("is of another version, adapter or driver"));
     }
     // Nothing but what could have been found: a kernel of other sizes might not even compile.
-    let known = |shape: Shape| Tile::candidates(shape, subgroup).contains(&kept.ways.tile(shape));
-    if !Shape::ALL.into_iter().all(known) || kept.ways.bindings != bindings {
+    if !kept.ways.suit(can) {
         return Err(bad("names ways that this device does not have"));
     }
     Ok(kept.ways)
@@ -66,7 +64,7 @@ fn read(
 /// The file system's.
 pub(super) fn keep(device: &Device, ways: Ways) -> io::Result<Option<PathBuf>> {
     let (adapter, driver) = (device.info.device.clone(), device.driver.clone());
-    let Some(path) = place(&adapter, &driver, "json") else { return Ok(None) };
+    let Some(path) = place(&adapter, &driver, kind(&device.can)) else { return Ok(None) };
     let kept = Kept { version: env!("CARGO_PKG_VERSION").into(), adapter, driver, ways };
     let text = serde_json::to_string_pretty(&kept).map_err(io::Error::other)?;
     cache::keep(&path, text.as_bytes())?;
@@ -76,30 +74,30 @@ pub(super) fn keep(device: &Device, ways: Ways) -> io::Result<Option<PathBuf>> {
 /// How much less time another way must take to be better.
 const BETTER: f64 = 0.97;
 
-/// What one choice could be otherwise, where subgroups have a size.
-type Choice = fn(Ways, Option<u32>) -> Vec<Ways>;
+/// What one choice could be otherwise.
+type Choice = fn(Ways, &Abilities) -> Vec<Ways>;
 
-/// The best ways, from `start`: each choice in turn, by the seconds that `measure` gives for them.
+/// The best ways, from the usual ones: each choice in turn, by the seconds that `measure` gives for them.
 ///
 /// # Errors
 /// Those of the first measurement; ways that fail later are not taken.
 pub(super) fn search(
-    start: Ways,
-    subgroup: Option<u32>,
+    can: &Abilities,
     measure: &mut dyn FnMut(Ways) -> Result<f64, EngineError>,
 ) -> Result<Ways, EngineError> {
-    let (mut best, mut seconds) = (start, measure(start)?);
+    let mut best = Ways::usual(can);
+    let mut seconds = measure(best)?;
     let choices: [Choice; 5] = [
-        |w, s| Tile::candidates(Shape::Product, s).into_iter().map(|product| Ways { product, ..w }).collect(),
-        |w, s| {
-            Tile::candidates(Shape::Features, s).into_iter().map(|features| Ways { features, ..w }).collect()
+        |w, c| Tile::candidates(Shape::Product, c).into_iter().map(|product| Ways { product, ..w }).collect(),
+        |w, c| {
+            Tile::candidates(Shape::Features, c).into_iter().map(|features| Ways { features, ..w }).collect()
         },
-        |w, s| Tile::candidates(Shape::Block, s).into_iter().map(|block| Ways { block, ..w }).collect(),
+        |w, c| Tile::candidates(Shape::Block, c).into_iter().map(|block| Ways { block, ..w }).collect(),
         |w, _| [0, 64, 128, 256, 1024].map(|fused_rows| Ways { fused_rows, ..w }).to_vec(),
         |w, _| [0, 1 << 16, 1 << 19, usize::MAX].map(|fused_weights| Ways { fused_weights, ..w }).to_vec(),
     ];
     for choice in choices {
-        for ways in choice(best, subgroup) {
+        for ways in choice(best, can).into_iter().filter(|ways| ways.suit(can)) {
             if ways == best {
                 continue;
             }
@@ -117,9 +115,7 @@ pub(super) fn search(
 mod tests {
     use super::*;
 
-    fn usual() -> Ways {
-        Ways::usual(true, Some(8), 16)
-    }
+    const CAN: Abilities = Abilities { software: true, subgroup: Some(8), cooperative: None, bindings: 16 };
 
     #[test]
     fn what_is_damaged_or_of_another_device_is_refused() {
@@ -131,12 +127,12 @@ mod tests {
             driver: "D".into(),
             ways,
         };
-        let text = serde_json::to_string(&kept(usual())).expect("JSON");
+        let text = serde_json::to_string(&kept(Ways::usual(&CAN))).expect("JSON");
         let check = |text: &str| {
             fs::write(&path, text).expect("writes");
-            read(&path, "A", "D", Some(8), 16)
+            read(&path, "A", "D", &CAN)
         };
-        assert_eq!(check(&text).expect("is whole"), usual());
+        assert_eq!(check(&text).expect("is whole"), Ways::usual(&CAN));
         for end in 0..text.len() {
             assert!(check(&text[..end]).is_err(), "the first {end} bytes");
         }
@@ -150,9 +146,9 @@ mod tests {
 
     #[test]
     fn the_search_takes_each_choice_that_saves_time_and_none_that_fails() {
-        let product = Tile::candidates(Shape::Product, Some(8))[5];
+        let product = Tile::candidates(Shape::Product, &CAN)[5];
         let mut measured = 0;
-        let found = search(usual(), Some(8), &mut |ways| {
+        let found = search(&CAN, &mut |ways| {
             measured += 1;
             if ways.fused_rows == 0 {
                 return Err(EngineError::Refused {
@@ -164,7 +160,7 @@ mod tests {
             let factor = if ways.product == product { 0.5 } else { 1.0 };
             Ok(factor * if ways.fused_weights == 1 << 16 { 0.9 } else { 1.0 })
         });
-        assert_eq!(found.expect("is found"), Ways { product, fused_weights: 1 << 16, ..usual() });
+        assert_eq!(found.expect("is found"), Ways { product, fused_weights: 1 << 16, ..Ways::usual(&CAN) });
         assert!(measured > 12, "{measured}");
     }
 }

@@ -41,6 +41,9 @@ pub enum ChooseError {
     /// Several adapters have this in their names.
     #[error("--device {wanted}: several adapters match: {matches}; give an index or more of the name")]
     Ambiguous { wanted: String, matches: String },
+    /// The device does not multiply in half precision.
+    #[error("--precision f16: {name} {}; use --precision f32, or another --device", super::NO_HALVES)]
+    NoHalves { name: String },
     /// The adapter of this index or name lacks something.
     #[error("--device {wanted}: {name} cannot be used: {problem}; there is {available}")]
     Unusable { wanted: String, name: String, problem: String, available: String },
