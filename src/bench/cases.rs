@@ -1,5 +1,6 @@
 //! The networks that are timed, and their data.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::population::random::pcg4d;
@@ -9,33 +10,42 @@ use crate::spec::{Activation, BatchNorm, Init, Length, Network, Optimizer, Sched
 use crate::step::memory::{Table, Values};
 
 /// Rows of the data.
-const ROWS: usize = 60_000;
+pub const ROWS: usize = 60_000;
 /// Features of a row: MNIST's.
 pub const FEATURES: usize = 784;
 /// Steps of a training: more than are timed.
 const TOTAL: u64 = 1 << 30;
 
 /// A network on data of MNIST's shape, with Adam.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Case {
     pub name: &'static str,
-    pub hidden: &'static [usize],
+    pub hidden: Cow<'static, [usize]>,
     pub activation: Activation,
     pub batch: usize,
 }
 
 /// Small, medium and large.
-pub const CASES: [Case; 3] = [
-    Case { name: "a", hidden: &[100, 100, 100], activation: Activation::Sigmoid, batch: 60 },
-    Case { name: "b", hidden: &[512, 512], activation: Activation::Relu, batch: 256 },
-    Case { name: "c", hidden: &[2048, 2048], activation: Activation::Relu, batch: 1024 },
+pub static CASES: [Case; 3] = [
+    Case::new("a", &[100, 100, 100], Activation::Sigmoid, 60),
+    Case::new("b", &[512, 512], Activation::Relu, 256),
+    Case::new("c", &[2048, 2048], Activation::Relu, 1024),
 ];
 
 impl Case {
+    const fn new(name: &'static str, hidden: &'static [usize], activation: Activation, batch: usize) -> Case {
+        Case { name, hidden: Cow::Borrowed(hidden), activation, batch }
+    }
+
+    /// Any other network, of batches of two rows or more.
+    pub fn own(hidden: Vec<usize>, activation: Activation, batch: usize) -> Case {
+        Case { name: "own", hidden: Cow::Owned(hidden), activation, batch }
+    }
+
     /// `784-100-100-100-10, sigmoid, batch 60`
     pub fn describe(&self) -> String {
         let widths: Vec<String> =
-            [FEATURES].iter().chain(self.hidden).chain(&[10]).map(usize::to_string).collect();
+            [FEATURES].iter().chain(&*self.hidden).chain(&[10]).map(usize::to_string).collect();
         format!("{}, {}, batch {}", widths.join("-"), self.activation.name(), self.batch)
     }
 

@@ -7,7 +7,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 
 use crate::report::language::Lang;
-use crate::spec::{Count, LogLevel, PartialConfig, PartialSweep, Precision, Real, SPACE_SYNTAX};
+use crate::spec::{
+    Activation, Count, Hidden, LogLevel, PartialConfig, PartialSweep, Precision, Real, SPACE_SYNTAX,
+};
 
 /// Trains batch-normalised neural networks on any GPU, or on the CPU.
 #[derive(Clone, Debug, Parser)]
@@ -275,7 +277,16 @@ pub struct BenchArgs {
     /// Networks: a 784-100-100-100-10, b 784-512-512-10, c 784-2048-2048-10
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "a,b,c")]
     pub case: Vec<String>,
-    /// Models that train at once [default: 1,8,64 of a, 1,8 of b, 1 of c]
+    /// Instead: hidden units of each layer of a network of your own, 784 inputs and 10 classes, as for `train`
+    #[arg(long, value_name = "UNITS", conflicts_with = "case")]
+    pub hidden: Option<Hidden>,
+    /// Its non-linearity
+    #[arg(long, value_name = "NAME", default_value = "relu", requires = "hidden")]
+    pub activation: Activation,
+    /// Rows of its mini-batches
+    #[arg(long, value_name = "ROWS", default_value_t = 64, requires = "hidden", value_parser = clap::value_parser!(u32).range(2..=60_000))]
+    pub batch_size: u32,
+    /// Models that train at once [default: 1,8,64 of a, 1,8 of b, else 1]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     pub models: Vec<usize>,
     /// Seconds for each measurement

@@ -28,11 +28,18 @@ pub fn run(args: BenchArgs) -> Result<Exit, Failure> {
     if let Some(models) = args.models.iter().find(|&&models| !(1..=4096).contains(&models)) {
         return usage(format!("--models {models}: between 1 and 4096 are possible"));
     }
-    let mut cases: Vec<&'static Case> = Vec::new();
-    for name in &args.case {
-        match CASES.iter().find(|case| case.name.eq_ignore_ascii_case(name.trim())) {
-            Some(case) => cases.push(case),
-            None => return usage(format!("--case {name}: there are a, b and c")),
+    let mut cases: Vec<Case> = Vec::new();
+    match &args.hidden {
+        Some(hidden) => {
+            cases.push(Case::own(hidden.0.clone(), args.activation, args.batch_size as usize));
+        }
+        None => {
+            for name in &args.case {
+                match CASES.iter().find(|case| case.name.eq_ignore_ascii_case(name.trim())) {
+                    Some(case) => cases.push(case.clone()),
+                    None => return usage(format!("--case {name}: there are a, b and c")),
+                }
+            }
         }
     }
     let baseline = args.baseline.as_deref().map(read).transpose()?;
@@ -54,6 +61,7 @@ pub fn run(args: BenchArgs) -> Result<Exit, Failure> {
     };
     stdout::print(&text).map_err(Failure::Stdout)?;
     match slower {
+        Some((_, 0)) => usage("--baseline: it has none of these networks".into()),
         Some((slower, all)) if slower > 0 => Err(Failure::Slower(slower, all, args.tolerance)),
         _ => Ok(Exit::Done),
     }
@@ -66,11 +74,7 @@ struct Measured {
     operations: Vec<OperationTime>,
 }
 
-fn measure(
-    factory: &dyn EngineFactory,
-    args: &BenchArgs,
-    cases: &[&'static Case],
-) -> Result<Measured, Failure> {
+fn measure(factory: &dyn EngineFactory, args: &BenchArgs, cases: &[Case]) -> Result<Measured, Failure> {
     let bench = Bench::new(factory, args.seconds)?;
     let (mut steps, mut operations) = (Vec::new(), Vec::new());
     for case in cases {
@@ -106,14 +110,14 @@ fn read(path: &Path) -> Result<Value, Failure> {
 /// Milliseconds that the baseline has for a step.
 fn step_before(baseline: &Value, step: &StepTime) -> Option<f64> {
     let same = |s: &&Value| {
-        s["case"] == step.case && s["members"] == step.members && s["batch_norm"] == step.batch_norm
+        s["network"] == step.network && s["members"] == step.members && s["batch_norm"] == step.batch_norm
     };
     baseline["steps"].as_array()?.iter().find(same)?["ms"].as_f64()
 }
 
 /// Milliseconds that the baseline has for an operation.
 fn operation_before(baseline: &Value, operation: &OperationTime) -> Option<f64> {
-    let same = |o: &&Value| o["case"] == operation.case && o["name"] == operation.name;
+    let same = |o: &&Value| o["network"] == operation.network && o["name"] == operation.name;
     baseline["operations"].as_array()?.iter().find(same)?["ms"].as_f64()
 }
 
@@ -201,11 +205,11 @@ impl Measured {
 
     /// The share of a step that batch normalisation adds, case by case.
     fn shares(&self) -> Vec<(&'static str, f64)> {
-        let of = |case: &str, batch_norm: bool| {
-            let same = |s: &&StepTime| s.case == case && s.members == 1 && s.batch_norm == batch_norm;
+        let with = self.steps.iter().filter(|s| s.members == 1 && s.batch_norm);
+        let without = |case: &str| {
+            let same = |s: &&StepTime| s.case == case && s.members == 1 && !s.batch_norm;
             self.steps.iter().find(same).map(|s| s.ms)
         };
-        let share = |case: &Case| Some((case.name, 1.0 - of(case.name, false)? / of(case.name, true)?));
-        CASES.iter().filter_map(share).collect()
+        with.filter_map(|s| Some((s.case, 1.0 - without(s.case)? / s.ms))).collect()
     }
 }
