@@ -26,8 +26,8 @@ const LOOKING: u32 = 8u;
 
 // What a row or column is multiplied by whose largest |x| has these bits.
 fn scale(largest: u32) -> f32 {
-    // 2^(14 - e) where the largest is 2^e or a little more, as far as f32 goes.
-    return bitcast<f32>(min(268u - (largest >> 23u), 254u) << 23u);
+    // 2^(14 - e) where the largest is 2^e or a little more, up to 2^126, whose inverse is a normal number, too.
+    return bitcast<f32>(min(268u - (largest >> 23u), 253u) << 23u);
 }
 
 // (high, low) of x. By its bits: drivers take f32(f16(x)) for x.
@@ -42,7 +42,8 @@ fn product_at(i: u32, j: u32, lane: u32) -> f32 {
     let col = col_of(lane, j);
     let left_scale = scale(atomicLoad(&left_largest[row]));
     let right_scale = scale(atomicLoad(&right_largest[col]));
-    return tile[row * TILE_N + col] * ((1.0 / left_scale) * (1.0 / right_scale));
+    // One after the other: the product of both may be beyond f32.
+    return tile[row * TILE_N + col] / left_scale / right_scale;
 }
 
 // `tile` = A . B, where m rows and n columns are left from the tile's first on.

@@ -8,11 +8,14 @@ use crate::population::tables::StepRow;
 use crate::population::{Loss, Member, Population, training_step};
 use crate::spec::{Activation, BatchNorm, Init, Length, Network, Optimizer, Schedule, Training};
 use crate::step::memory::{Table, Values};
+use crate::train::{TrainError, check_size};
 
 /// Rows of the data.
 pub const ROWS: usize = 60_000;
 /// Features of a row: MNIST's.
 pub const FEATURES: usize = 784;
+/// What they learn: ten classes.
+const LOSS: Loss = Loss::CrossEntropy { classes: 10 };
 /// Steps of a training: more than are timed.
 const TOTAL: u64 = 1 << 30;
 
@@ -42,6 +45,14 @@ impl Case {
         Case { name: "own", hidden: Cow::Owned(hidden), activation, batch }
     }
 
+    /// Whether members of it can be.
+    ///
+    /// # Errors
+    /// [`TrainError::TooLarge`].
+    pub fn check(&self) -> Result<(), TrainError> {
+        check_size(&self.training(0, true), LOSS, FEATURES, ROWS)
+    }
+
     /// `784-100-100-100-10, sigmoid, batch 60`
     pub fn describe(&self) -> String {
         let widths: Vec<String> =
@@ -51,32 +62,33 @@ impl Case {
 
     /// Members that differ in their seeds.
     pub fn population(&self, members: usize, batch_norm: bool) -> Arc<Population> {
-        let member = |seed| {
-            let training = Training {
-                network: Network {
-                    hidden: self.hidden.to_vec(),
-                    activation: self.activation,
-                    batch_norm: batch_norm.then(BatchNorm::default),
-                    dropout: 0.0,
-                    init: Init::Xavier,
-                },
-                optimizer: Optimizer::Adam { beta1: 0.9, beta2: 0.999, eps: 1e-8 },
-                lr: 1e-3,
-                l2: 0.0,
-                weight_decay: 0.0,
-                schedule: Schedule::Constant,
-                warmup: 0,
-                clip_norm: None,
-                batch_size: self.batch,
-                length: Length::Steps(TOTAL),
-                patience: None,
-                max_time: None,
-                seed,
-            };
-            // Only a batch of one row is impossible.
-            Member::new(&training, Loss::CrossEntropy { classes: 10 }, FEATURES, ROWS)
-        };
+        // Only a batch of one row is impossible.
+        let member = |seed| Member::new(&self.training(seed, batch_norm), LOSS, FEATURES, ROWS);
         Arc::new(Population::new((0..members as u64).filter_map(member).collect()))
+    }
+
+    fn training(&self, seed: u64, batch_norm: bool) -> Training {
+        Training {
+            network: Network {
+                hidden: self.hidden.to_vec(),
+                activation: self.activation,
+                batch_norm: batch_norm.then(BatchNorm::default),
+                dropout: 0.0,
+                init: Init::Xavier,
+            },
+            optimizer: Optimizer::Adam { beta1: 0.9, beta2: 0.999, eps: 1e-8 },
+            lr: 1e-3,
+            l2: 0.0,
+            weight_decay: 0.0,
+            schedule: Schedule::Constant,
+            warmup: 0,
+            clip_norm: None,
+            batch_size: self.batch,
+            length: Length::Steps(TOTAL),
+            patience: None,
+            max_time: None,
+            seed,
+        }
     }
 
     /// Training steps of all members.

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::networks::{ADAM, BOTH, colour, name, paper, with_activation};
+use super::networks::{ADAM, BOTH, colour, name, paper, steps_of, with_activation};
 use super::statistics::{difference, mean, percent_pm, points_pm};
 use super::{Course, Demo, Finding, Lab, LabError, Outcome, Plan, Verdict};
 use crate::report::figure::{Axis, Figure, Panel, Shape};
@@ -15,6 +15,8 @@ use crate::text;
 pub struct BatchSize;
 
 const SIZES: [usize; 10] = [2, 4, 8, 16, 32, 64, 128, 256, 512, 1024];
+/// A usual size, as a place in them.
+const USUAL: usize = 5;
 const LR: f64 = 1e-3;
 
 /// `behind` is, for each batch size, the score with BN less that without.
@@ -28,7 +30,7 @@ fn judge(behind: &[Option<Estimate>]) -> Outcome {
 
 /// The smallest size from which on BN is nowhere clearly behind.
 fn recovers(behind: &[Option<Estimate>]) -> Option<usize> {
-    let is_behind = |e: &Option<Estimate>| e.is_some_and(|e| e.mean < 0.0 && !e.may_be_zero());
+    let is_behind = |e: &Option<Estimate>| e.is_some_and(|e| e.is_below_zero());
     let first = behind.iter().rposition(is_behind).map_or(0, |last| last + 1);
     SIZES.get(first).copied()
 }
@@ -50,14 +52,15 @@ impl Demo for BatchSize {
         let seeds = lab.seeds(5);
         let epochs = lab.pick(10, 3);
         let rows = problem.split.train;
+        // A batch has no more rows than there are.
+        let sizes: Vec<usize> = SIZES.into_iter().filter(|&size| size <= rows).collect();
         let mut plan = Plan { train_score: true, ..Plan::default() };
         for bn in BOTH {
-            for size in SIZES {
+            for &size in &sizes {
                 for &seed in &seeds {
                     let base = with_activation(paper(bn, LR, seed), Activation::Relu);
                     let training = Training { optimizer: ADAM, batch_size: size, ..base };
-                    let steps = (epochs * rows).div_ceil(size.min(rows)) as u64;
-                    plan.members.push((training, vec![steps]));
+                    plan.members.push((training, vec![steps_of(epochs, rows, size)]));
                 }
             }
         }
@@ -66,23 +69,23 @@ impl Demo for BatchSize {
             .chunks_exact(seeds.len())
             .map(|courses| courses.iter().map(Course::final_score).collect())
             .collect();
-        let (plain, normalized) = scores.split_at(SIZES.len());
+        let (plain, normalized) = scores.split_at(sizes.len());
         let behind: Vec<Option<Estimate>> =
             plain.iter().zip(normalized).map(|(plain, bn)| difference(plain, bn)).collect();
 
         let mut panel = Panel::new(
-            text!("score by batch size", "不同批大小的成绩"),
+            text!("score by batch size", "不同批大小的得分"),
             Axis::log(text!("rows of a batch", "批大小（行）")),
-            Axis::linear(lab.score_label()?),
+            lab.score_axis()?,
         );
         let mut table = vec![
             [text!("rows of a batch", "批大小")]
                 .into_iter()
-                .chain(SIZES.map(|n| Text::same(count(n as u64))))
+                .chain(sizes.iter().map(|&n| Text::same(count(n as u64))))
                 .collect(),
         ];
         for (bn, scores) in [(false, plain), (true, normalized)] {
-            let at = SIZES.iter().zip(scores);
+            let at = sizes.iter().zip(scores);
             let points = at.clone().map(|(&n, y)| (n as f64, mean(y.iter().copied()))).collect();
             let band = at.map(|(&n, y)| {
                 let (low, high) =
@@ -100,14 +103,19 @@ impl Demo for BatchSize {
         }
         let outcome = judge(&behind);
         let two = behind[0].as_ref().map_or("-".into(), points_pm);
-        let usual = behind[5].as_ref().map_or("-".into(), points_pm);
-        let from =
-            recovers(&behind).map_or(text!("no size", "任何大小都不"), |n| text!("{n} rows", "{n} 行"));
-        let (from_en, from_zh) = (from.en, from.zh);
+        let usual = behind.get(USUAL).and_then(Option::as_ref).map_or("-".into(), points_pm);
         let sentence = text!(
-            "In batches of 2 rows BN changes the score by {two} points, in batches of 64 by {usual}; from {from_en} on it is nowhere clearly behind.",
-            "批大小为 2 时 BN 使成绩变化 {two} 个百分点，为 64 时 {usual}；从 {from_zh} 起不再明显落后。"
+            "In batches of 2 rows BN changes the score by {two} points, in batches of 64 by {usual}",
+            "批大小为 2 时 BN 使得分变化 {two} 个百分点，为 64 时 {usual}"
         );
+        let told = behind.iter().flatten().all(|e| e.ci95.is_some_and(f64::is_finite));
+        let rest = match recovers(&behind).filter(|_| told) {
+            Some(n) => {
+                text!("; from {n} rows on it is nowhere clearly behind.", "；从 {n} 行起不再明显落后。")
+            }
+            None => text!(".", "。"),
+        };
+        let sentence = sentence + rest;
         let n = seeds.len();
         let caption = text!(
             "Three hidden layers of 100 ReLU units, Adam with α = {LR}, {epochs} epochs at every batch size, so that all see the same number of rows; {n} seeds: mean, and from the least to the best.",
@@ -118,7 +126,7 @@ impl Demo for BatchSize {
             caption,
             table,
             verdict: Verdict { outcome, sentence },
-            numbers: json!({ "seeds": seeds, "sizes": SIZES, "without": plain, "with": normalized, "difference": behind }),
+            numbers: json!({ "seeds": seeds, "sizes": sizes, "without": plain, "with": normalized, "difference": behind }),
         })
     }
 }

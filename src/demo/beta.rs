@@ -75,7 +75,7 @@ impl Demo for Beta {
         ];
         for (way, title) in courses.iter().zip(titles) {
             let x = Axis::log(text!("steps", "步数")).within(1.0, steps as f64);
-            panels.push(four(title, x, Axis::linear(lab.score_label()?).within(0.0, 1.0), |at| {
+            panels.push(four(title, x, lab.score_axis()?.within(0.0, 1.0), |at| {
                 let scores = |l: usize| way[at].iter().map(move |course| course.points[l].test.score);
                 let mean = |(l, &step): (usize, &u64)| (step as f64, mean(scores(l)));
                 let range = |(l, &step): (usize, &u64)| {

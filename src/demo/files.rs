@@ -1,6 +1,7 @@
 //! What a demonstration leaves: figure as SVG and PNG, its numbers, a page.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
@@ -21,8 +22,8 @@ pub struct Files {
     pub notes: Vec<String>,
 }
 
-/// Writes what `findings` found into `folder`: for each `NAME.svg`, `NAME.png`, `NAME.json`, the figure in the other
-/// language, and `report.html` for all.
+/// Writes what the last of `findings` found into `folder`: `NAME.svg`, `NAME.png`, `NAME.json`, the figure in the other
+/// language; and `report.html` of all.
 /// `about` is what they were measured on.
 ///
 /// # Errors
@@ -33,9 +34,8 @@ pub fn write(
     lang: Lang,
     about: &Value,
 ) -> Result<Files, RunError> {
-    fs::create_dir_all(folder).map_err(|error| RunError::io("create the folder", folder, error))?;
     let mut files = Files::default();
-    for (demo, finding) in findings {
+    if let Some((demo, finding)) = findings.last() {
         let place = |extension: &str| folder.join(format!("{}.{extension}", demo.name()));
         let drawn = svg(&finding.figure, lang, Theme::File);
         files.write(place("svg"), drawn.as_bytes())?;
@@ -44,6 +44,17 @@ pub fn write(
             Lang::En => (Lang::Zh, "zh.svg"),
             Lang::Zh => (Lang::En, "en.svg"),
         };
+        // What an earlier run in the other language called its own.
+        let stale = match lang {
+            Lang::En => "en.svg",
+            Lang::Zh => "zh.svg",
+        };
+        match fs::remove_file(place(stale)) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(RunError::io("remove", &place(stale), error));
+            }
+            _ => {}
+        }
         files.write(place(extension), svg(&finding.figure, other, Theme::File).as_bytes())?;
         match picture(&finding.figure, drawn, lang, &mut files.notes) {
             Ok(bytes) => files.write(place("png"), &bytes)?,

@@ -75,7 +75,7 @@ impl Demo for GammaBeta {
 
         let steps_axis = || Axis::log(text!("steps", "步数")).within(1.0, steps as f64);
         let curves = |title: Text, groups: &[&[Course]]| -> Result<Panel, LabError> {
-            let mut panel = Panel::new(title, steps_axis(), Axis::linear(lab.score_label()?));
+            let mut panel = Panel::new(title, steps_axis(), lab.score_axis()?);
             // Those with BN are drawn over the one without.
             for (affine, courses) in NETWORKS.into_iter().zip(groups).rev() {
                 let score = |at: usize| mean(courses.iter().map(|course| course.points[at].test.score));

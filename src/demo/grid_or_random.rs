@@ -102,13 +102,13 @@ impl Demo for GridOrRandom {
         let (later, large) = (points(&later), GRIDS[1].pow(3));
         let sentence = text!(
             "For the budget of {small} full trainings random search ends {over_grid} points above a grid ({later} for that of {large}), halving {over_random} above random search, and α on a logarithmic scale {over_linear} above α on a linear one ({n} independent studies).",
-            "预算为 {small} 次完整训练时，随机搜索比网格高 {over_grid} 个百分点（预算为 {large} 次时 {later}），逐次减半比随机搜索高 {over_random}，α 按对数尺度比按线性尺度高 {over_linear}（{n} 次独立研究）。"
+            "预算为 {small} 次完整训练时，随机搜索比网格高 {over_grid} 个百分点（预算为 {large} 次时 {later}），逐次减半比随机搜索高 {over_random}，α 按对数尺度比按线性尺度高 {over_linear}（{n} 次独立重复实验）。"
         );
 
-        let score = || lab.score_label().map(Axis::linear);
+        let score = || lab.score_axis();
         let x = Axis::log(text!("budget, full trainings", "预算（完整训练次数）"))
             .within(1.0, large as f64 * 1.1);
-        let mut found = Panel::new(text!("(a) what a budget finds", "(a) 预算所能找到的"), x, score()?);
+        let mut found = Panel::new(text!("(a) what a budget finds", "(a) 不同预算找到的结果"), x, score()?);
         // As far as every study reaches.
         let curve = |curves: &[Vec<f64>]| -> Vec<(f64, f64)> {
             let of = |&budget: &usize| (budget as f64, at(curves, budget));
@@ -146,10 +146,13 @@ impl Demo for GridOrRandom {
         let units = Axis::log(text!("units of a layer", "每层单元数"));
         let first = studies[0].0;
         let tried = |points: &[Point]| scattered(points.iter().map(|point| (point[0], point[1])));
-        let places =
-            Panel::new(text!("(c) what {large} trainings try", "(c) {large} 次训练所试"), alpha(), units)
-                .with(names[0].clone(), Colour::nth(0), tried(&first[..large]))
-                .with(names[1].clone(), Colour::nth(1), tried(&first[fine.clone()]));
+        let places = Panel::new(
+            text!("(c) what {large} trainings try", "(c) {large} 次训练试过的设置"),
+            alpha(),
+            units,
+        )
+        .with(names[0].clone(), Colour::nth(0), tried(&first[..large]))
+        .with(names[1].clone(), Colour::nth(1), tried(&first[fine.clone()]));
 
         let row = |name: &Text, scores: [Vec<f64>; 2]| {
             let cell = |scores: &Vec<f64>| match scores.iter().all(|score| score.is_finite()) {
@@ -172,7 +175,7 @@ impl Demo for GridOrRandom {
         let (b0, b1) = (1.0 - b0, 1.0 - b1);
         let caption = text!(
             "Three hidden layers of {u0} to {u1} sigmoid units without BN, which would forgive many an α, batches of 32, Adam with α from {a0} to {a1} and β₁ from {b1} to {b0}, a full training is {full} steps. {n} studies, each with {tries} random settings of its own, drawn in {ORDERS} orders, and grids whose place is random. The setting with the least validation loss is chosen, and the test score of its training is shown: (a) by the budget, means over the studies; halving goes on with 1 of {eta} at 1/9 and 1/3 of a training. (b) Every random setting. (c) The first study, seen along β₁: a grid tries few values of each setting.",
-            "三个隐藏层，每层 {u0} 至 {u1} 个 sigmoid 单元，无 BN（BN 会容许许多 α），批大小 32，Adam，α 为 {a0} 至 {a1}，β₁ 为 {b1} 至 {b0}，完整训练为 {full} 步。{n} 次研究，各有自己的 {tries} 组随机设置（以 {ORDERS} 种次序抽取）和位置随机的网格。按验证损失选出设置，给出其测试得分：(a) 随预算的变化，各研究的均值；逐次减半在训练的 1/9 与 1/3 处保留 1/{eta}。(b) 全部随机设置。(c) 第一次研究，沿 β₁ 方向看：网格对每个设置只试少数几个值。"
+            "三个隐藏层，每层 {u0} 至 {u1} 个 sigmoid 单元，无 BN（有 BN 时对 α 不敏感），批大小 32，Adam，α 为 {a0} 至 {a1}，β₁ 为 {b1} 至 {b0}，完整训练为 {full} 步。{n} 次重复实验，各有自己的 {tries} 组随机设置（以 {ORDERS} 种次序抽取）和位置随机的网格。按验证损失选出设置，给出其测试得分：(a) 随预算的变化，各研究的均值；逐次减半在训练的 1/9 与 1/3 处保留 1/{eta}。(b) 全部随机设置。(c) 第一次重复实验，沿 β₁ 方向看：网格对每个设置只试少数几个值。"
         );
         Ok(Finding {
             figure: Figure { panels: vec![found, every, places], columns: 3 },

@@ -39,8 +39,8 @@ impl Demo for Inference {
 
     fn claim(&self) -> Text {
         text!(
-            "At test time the running mean and variance serve as well as the batch's own, once they have been averaged for long enough",
-            "测试时，滑动平均的均值和方差与批次自身的统计量一样好，只要平均的时间足够长"
+            "At test time the running mean and variance serve as well as those of the test batch",
+            "测试时，滑动平均的均值和方差与测试批次自身的统计量一样好"
         )
     }
 
@@ -59,8 +59,8 @@ impl Demo for Inference {
         let plan = Plan { by_batch: Some(batch), ..Plan::new(trainings, &looks) };
         let courses = lab.train(problem, &plan, self.name())?;
         let groups: Vec<&[Course]> = courses.chunks_exact(seeds.len()).collect();
-        let running = |point: &Point| Some(point.test);
-        let by_batch = |point: &Point| point.by_batch;
+        let running = |point: &Point| Some(point.by_batch?[1]);
+        let by_batch = |point: &Point| Some(point.by_batch?[0]);
         let curve = |courses: &[Course], of: &dyn Fn(&Point) -> Option<Scored>| -> Vec<(f64, f64)> {
             let at = |look: usize| mean(courses.iter().filter_map(|c| Some(of(&c.points[look])?.score)));
             looks.iter().enumerate().skip(1).map(|(look, &step)| (step as f64, at(look))).collect()
@@ -68,7 +68,7 @@ impl Demo for Inference {
         let axis = || Axis::log(text!("steps", "步数")).within(1.0, last as f64);
         let score = lab.score_label()?;
         let mut kinds = Panel::new(
-            text!("momentum 0.1", "momentum 0.1"),
+            text!("momentum 0.1", "动量 0.1"),
             axis(),
             Axis::linear(score.clone()).within(0.0, 1.0),
         );
@@ -79,17 +79,17 @@ impl Demo for Inference {
                 Shape::Dashed(curve(groups[USUAL], &by_batch)),
             )
             .with(
-                text!("running statistics, 0.1", "滑动统计量，0.1"),
+                text!("running statistics, momentum 0.1", "滑动统计量，动量 0.1"),
                 Colour::nth(USUAL),
                 Shape::Line(curve(groups[USUAL], &running)),
             );
         let mut momenta = Panel::new(
-            text!("running statistics by momentum", "不同 momentum 的滑动统计量"),
+            text!("running statistics by momentum", "不同动量的滑动统计量"),
             axis(),
             Axis::linear(score).within(0.0, 1.0),
         );
         let mut table = vec![vec![
-            text!("momentum", "momentum"),
+            text!("momentum", "动量"),
             text!("running, after 100 steps", "滑动，100 步后"),
             text!("running, at the end", "滑动，最终"),
             text!("test batch's own, at the end", "批次自身，最终"),
@@ -102,7 +102,7 @@ impl Demo for Inference {
         let end = looks.len() - 1;
         let mut differences = Vec::new();
         for (number, (momentum, courses)) in MOMENTA.iter().zip(&groups).enumerate() {
-            let name = text!("running statistics, {momentum}", "滑动统计量，{momentum}");
+            let name = text!("running statistics, momentum {momentum}", "滑动统计量，动量 {momentum}");
             momenta = momenta.with(name, Colour::nth(number), Shape::Line(curve(courses, &running)));
             let (own, its) = (at(courses, end, &running), at(courses, end, &by_batch));
             let gap = difference(&its, &own);
@@ -118,16 +118,16 @@ impl Demo for Inference {
         let usual = percent_pm(&at(groups[USUAL], early, &running));
         let early_steps = count(looks[early]);
         let sentence = text!(
-            "With the usual momentum of 0.1 the score by running statistics differs by {gap} points from that by the statistics of test batches of {batch} rows; after {early_steps} steps they give {usual}, and with a momentum of 0.001, which has hardly left its start then, {slow}.",
-            "momentum 为通常的 0.1 时，滑动统计量最终与 {batch} 行测试批次自身统计量的成绩相差 {gap} 个百分点；{early_steps} 步后为 {usual}，而 momentum 为 0.001 时几乎还停留在初值，只有 {slow}。"
+            "With the usual momentum of 0.1 the score by running statistics differs by {gap} points from that by the statistics of test batches of {batch} rows (one point is allowed); after {early_steps} steps they give {usual}, and with a momentum of 0.001, which has hardly left its start then, {slow}.",
+            "动量为通常的 0.1 时，滑动统计量最终与 {batch} 行测试批次自身统计量的得分相差 {gap} 个百分点（允许一个百分点）；{early_steps} 步后为 {usual}，而动量为 0.001 时几乎还停留在初值，只有 {slow}。"
         );
         let (n, steps) = (seeds.len(), count(last));
         let caption = text!(
             "Three hidden layers of 100 sigmoid units with BN, batches of 60, gradient descent with α = {LR}, {steps} steps, means of {n} seeds. Momentum is the weight of the new batch. The test batch's own statistics are no statistics of one row: a model that serves single rows needs the running ones.",
-            "三个隐藏层，每层 100 个有 BN 的 sigmoid 单元，批大小 60，α = {LR} 的梯度下降，{steps} 步，{n} 个种子的平均。momentum 为新批次的权重。单行数据没有自己的统计量：要为单行预测，就需要滑动统计量。"
+            "三个隐藏层，每层 100 个有 BN 的 sigmoid 单元，批大小 60，α = {LR} 的梯度下降，{steps} 步，{n} 个种子的平均。动量为新批次的权重。单行数据没有自己的统计量：要为单行预测，就需要滑动统计量。"
         );
         Ok(Finding {
-            figure: Figure { panels: vec![kinds, momenta], columns: 2 },
+            figure: Figure { panels: vec![momenta, kinds], columns: 2 },
             caption,
             table,
             verdict: Verdict { outcome, sentence },

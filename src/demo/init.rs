@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::networks::{BOTH, by_sgd, colour, name, paper, with_activation};
-use super::statistics::{mean, number_pm, spaced, usable};
+use super::statistics::{decades, mean, number_pm, spaced, usable};
 use super::{Course, Demo, Finding, Lab, LabError, Outcome, Plan, Verdict};
 use crate::report::figure::{Axis, Figure, Panel, Shape};
 use crate::report::language::Text;
@@ -22,8 +22,8 @@ const TRAINED: f64 = 0.9;
 
 fn judge(wider: &[f64]) -> Outcome {
     match Estimate::of(wider) {
-        Some(estimate) if !estimate.may_be_zero() && estimate.mean > 0.0 => Outcome::Holds,
-        Some(estimate) if !estimate.may_be_zero() => Outcome::Fails,
+        Some(estimate) if estimate.is_above_zero() => Outcome::Holds,
+        Some(estimate) if estimate.is_below_zero() => Outcome::Fails,
         _ => Outcome::Unclear,
     }
 }
@@ -60,8 +60,8 @@ impl Demo for InitialWeights {
         let chance = lab.chance()?;
         let best = scores.iter().copied().filter(|y| y.is_finite()).fold(chance, f64::max);
         let level = chance + TRAINED * (best - chance);
-        let width =
-            |scores: &[f64]| usable(&scales, scores, level).map_or(0.0, |(low, high)| (high / low).log10());
+        let step = (TO / FROM).log10() / (SCALES - 1) as f64;
+        let width = |scores: &[f64]| decades(usable(&scales, scores, level), step);
         let mut panels = Vec::new();
         let mut table = vec![vec![
             Text::default(),
@@ -74,7 +74,7 @@ impl Demo for InitialWeights {
             let mut panel = Panel::new(
                 text!("{activation}, α = {lr}", "{activation}，α = {lr}"),
                 Axis::log(text!("standard deviation of the initial weights", "初始权重的标准差")),
-                Axis::linear(lab.score_label()?).within(0.0, 1.0),
+                lab.score_axis()?.within(0.0, 1.0),
             );
             let mut widths = Vec::new();
             for (bn, scores) in BOTH.into_iter().zip(scores.chunks_exact(seeds.len() * SCALES)) {
@@ -105,9 +105,10 @@ impl Demo for InitialWeights {
             "有 BN 时，能达到 {reached} % 的初始权重尺度范围，sigmoid 多 {sigmoid} 个数量级，ReLU 多 {relu} 个数量级。"
         );
         let (n, steps) = (seeds.len(), count(last));
+        let (from, to) = (number(FROM), number(TO));
         let caption = text!(
-            "Three hidden layers of 100 units, batches of 60, gradient descent, {steps} steps, means of {n} seeds; all weights from N(0, σ²). A scale counts if the score comes nine tenths of the way from chance to the best of all.",
-            "三个隐藏层，每层 100 个单元，批大小 60，梯度下降，{steps} 步，{n} 个种子的平均；全部权重取自 N(0, σ²)。成绩达到从随机水平到全体最好成绩的九成，即为可训练。"
+            "Three hidden layers of 100 units, batches of 60, gradient descent, {steps} steps, means of {n} seeds; all weights from N(0, σ²). A scale counts if the score comes nine tenths of the way from chance to the best of all. From {from} to {to} was tried: a range that ends there may be wider.",
+            "三个隐藏层，每层 100 个单元，批大小 60，梯度下降，{steps} 步，{n} 个种子的平均；全部权重取自 N(0, σ²)。得分达到从随机水平到全体最好得分的九成，即为可训练。只尝试了 {from} 到 {to}：在两端截止的范围可能更宽。"
         );
         Ok(Finding {
             figure: Figure { panels, columns: 2 },

@@ -3,11 +3,11 @@
 use serde_json::json;
 
 use super::networks::{BOTH, by_sgd, colour, name, paper, with_activation};
-use super::statistics::{mean, number_pm, percent_pm, spaced, usable};
+use super::statistics::{decades, mean, number_pm, percent_pm, spaced, usable};
 use super::{Course, Demo, Finding, Lab, LabError, Outcome, Plan, Verdict};
 use crate::report::figure::{Axis, Figure, Panel, Shape};
 use crate::report::language::Text;
-use crate::report::text::count;
+use crate::report::text::{count, number};
 use crate::spec::Activation;
 use crate::sweep::analysis::Estimate;
 use crate::text;
@@ -20,12 +20,14 @@ const TO: f64 = 1e2;
 /// Share of the way from chance to the best of all that counts as trained.
 const TRAINED: f64 = 0.9;
 
-/// `wider` is, for each seed, by how many powers of ten standardised inputs widen the usable range without BN.
-fn judge(wider: &[f64]) -> Outcome {
-    match Estimate::of(wider).filter(|estimate| !estimate.may_be_zero()) {
-        Some(estimate) if estimate.mean > 0.0 => Outcome::Holds,
-        Some(_) => Outcome::Fails,
-        None => Outcome::Unclear,
+/// For each seed, by how many powers of ten the usable range is wider without BN if inputs are standardised, and on
+/// standardised inputs if there is BN.
+fn judge(standardised: &[f64], normalized: &[f64]) -> Outcome {
+    let sure = |values: &[f64]| Estimate::of(values).filter(|e| !e.may_be_zero()).map(|e| e.mean > 0.0);
+    match (sure(standardised), sure(normalized)) {
+        (Some(true), Some(true)) => Outcome::Holds,
+        (Some(false), _) | (_, Some(false)) => Outcome::Fails,
+        _ => Outcome::Unclear,
     }
 }
 
@@ -36,8 +38,8 @@ impl Demo for Inputs {
 
     fn claim(&self) -> Text {
         text!(
-            "Standardised inputs make training easier, and BN does for every layer what they do for the first",
-            "标准化的输入使训练更容易，而 BN 对每一层做了标准化对第一层所做的事"
+            "Standardised inputs widen the range of usable learning rates, and BN, which standardises those of every layer, widens it further",
+            "标准化的输入拓宽了可用学习率的范围；BN 标准化每一层的输入，使其进一步拓宽"
         )
     }
 
@@ -61,15 +63,15 @@ impl Demo for Inputs {
         let finite = raw.iter().chain(&standardized).copied().filter(|y| y.is_finite());
         let best = finite.fold(chance, f64::max);
         let level = chance + TRAINED * (best - chance);
-        let width =
-            |scores: &[f64]| usable(&rates, scores, level).map_or(0.0, |(low, high)| (high / low).log10());
+        let step = (TO / FROM).log10() / (RATES - 1) as f64;
+        let width = |scores: &[f64]| decades(usable(&rates, scores, level), step);
         let half = seeds.len() * RATES;
         let widths = |scores: &[f64]| -> Vec<f64> { scores.chunks_exact(RATES).map(width).collect() };
         let mut panels = Vec::new();
         let mut table = vec![vec![
             Text::default(),
             text!("usable α, powers of ten", "可用 α 的数量级"),
-            text!("best score", "最好成绩"),
+            text!("best score", "最好得分"),
         ]];
         let titles = [text!("raw inputs", "原始输入"), text!("standardised inputs", "标准化输入")];
         let mut all = Vec::new();
@@ -77,7 +79,7 @@ impl Demo for Inputs {
             let mut panel = Panel::new(
                 title.clone(),
                 Axis::log(text!("learning rate α", "学习率 α")),
-                Axis::linear(lab.score_label()?).within(0.0, 1.0),
+                lab.score_axis()?.within(0.0, 1.0),
             );
             for (bn, scores) in BOTH.into_iter().zip(scores.chunks_exact(half)) {
                 let at = |rate: usize| {
@@ -102,18 +104,21 @@ impl Demo for Inputs {
         }
         let less = |a: &[f64], b: &[f64]| -> Vec<f64> { a.iter().zip(b).map(|(a, b)| b - a).collect() };
         let (plain_wider, bn_wider) = (less(&all[0], &all[2]), less(&all[1], &all[3]));
-        let outcome = judge(&plain_wider);
+        let by_bn = less(&all[2], &all[3]);
+        let outcome = judge(&plain_wider, &by_bn);
+        let by_bn = number_pm(&by_bn);
         let (plain, bn) = (number_pm(&plain_wider), number_pm(&bn_wider));
         let raw_bn = number_pm(&all[1]);
         let raw_plain = number_pm(&all[0]);
         let sentence = text!(
-            "Standardised inputs widen the range of usable rates by {plain} powers of ten without BN and by {bn} with it; on raw inputs the range is {raw_plain} without and {raw_bn} with BN.",
-            "标准化输入使可用学习率的范围加宽：无 BN 时 {plain} 个数量级，有 BN 时 {bn} 个；在原始输入上，无 BN 时范围为 {raw_plain}，有 BN 时为 {raw_bn}。"
+            "Standardised inputs widen the range of usable rates by {plain} powers of ten without BN and by {bn} with it, and BN widens it on standardised inputs by {by_bn}; on raw inputs the range is {raw_plain} without and {raw_bn} with BN.",
+            "标准化输入使可用学习率的范围加宽：无 BN 时 {plain} 个数量级，有 BN 时 {bn} 个；在标准化输入上，BN 又使其加宽 {by_bn} 个数量级；在原始输入上，无 BN 时范围为 {raw_plain}，有 BN 时为 {raw_bn}。"
         );
         let (n, steps) = (seeds.len(), count(last));
+        let (from, to) = (number(FROM), number(TO));
         let caption = text!(
-            "Three hidden layers of 100 ReLU units, batches of 60, gradient descent with {RATES} rates, {steps} steps, means of {n} seeds. A rate is usable if the score comes nine tenths of the way from chance to the best of all. A network that became infinite counts as 0.",
-            "三个隐藏层，每层 100 个 ReLU 单元，批大小 60，{RATES} 个学习率的梯度下降，{steps} 步，{n} 个种子的平均。成绩达到从随机水平到全体最好成绩的九成的学习率为可用。发散的网络计为 0。"
+            "Three hidden layers of 100 ReLU units, batches of 60, gradient descent with {RATES} rates, {steps} steps, means of {n} seeds. A rate is usable if the score comes nine tenths of the way from chance to the best of all. A network that became infinite counts as 0. From {from} to {to} was tried: a range that ends there may be wider.",
+            "三个隐藏层，每层 100 个 ReLU 单元，批大小 60，{RATES} 个学习率的梯度下降，{steps} 步，{n} 个种子的平均。得分达到从随机水平到全体最好得分的九成的学习率为可用。发散的网络计为 0。只尝试了 {from} 到 {to}：在两端截止的范围可能更宽。"
         );
         Ok(Finding {
             figure: Figure { panels, columns: 2 },
@@ -131,8 +136,11 @@ mod tests {
 
     #[test]
     fn the_interval_over_seeds_decides() {
-        assert_eq!(judge(&[1.0, 1.2, 0.9]), Outcome::Holds);
-        assert_eq!(judge(&[-1.0, -1.2, -0.9]), Outcome::Fails);
-        assert_eq!(judge(&[0.0, 0.0, 0.0]), Outcome::Unclear);
+        let (wider, narrower, same) = ([1.0, 1.2, 0.9], [-1.0, -1.2, -0.9], [0.0, 0.0, 0.0]);
+        assert_eq!(judge(&wider, &wider), Outcome::Holds);
+        assert_eq!(judge(&narrower, &wider), Outcome::Fails);
+        assert_eq!(judge(&wider, &narrower), Outcome::Fails);
+        assert_eq!(judge(&same, &wider), Outcome::Unclear);
+        assert_eq!(judge(&wider, &same), Outcome::Unclear);
     }
 }

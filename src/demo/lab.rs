@@ -1,13 +1,18 @@
 //! Where demonstrations train: many networks at once, looked at on the way.
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::data::{DataError, Dataset, Part};
+use rand::SeedableRng;
+use rand::rngs::ChaCha8Rng;
+use rand::seq::SliceRandom;
+
+use crate::data::{DataError, Dataset, Features, Part, Targets};
 use crate::engine::{Engine, EngineError, EngineFactory};
 use crate::population::tables::{Record, StepRow};
 use crate::population::{Buffer, Population, evaluation_step, training_step};
+use crate::report::figure::Axis;
 use crate::report::language::Text;
 use crate::run::{LayerTensors, Score};
 use crate::spec::{Length, Training};
@@ -34,6 +39,40 @@ pub enum LabError {
     Interrupted,
 }
 
+/// Rows of a part by which anything can be told.
+const FEWEST: usize = 20;
+
+/// The rows of each part in a random order, always the same: demonstrations take some of them, and batches.
+fn shuffled(mut dataset: Dataset) -> Dataset {
+    let mut rng = ChaCha8Rng::seed_from_u64(0);
+    let mut order: Vec<usize> = (0..dataset.targets.len()).collect();
+    for part in [Part::Train, Part::Val, Part::Test] {
+        order[dataset.split.range(part)].shuffle(&mut rng);
+    }
+    fn rows<T: Copy>(values: &[T], order: &[usize], width: usize) -> Vec<T> {
+        order.iter().flat_map(|&row| &values[row * width..(row + 1) * width]).copied().collect()
+    }
+    let width = dataset.n_features;
+    dataset.features = match &dataset.features {
+        Features::Bytes(values) => Features::Bytes(rows(values, &order, width)),
+        Features::Floats(values) => Features::Floats(rows(values, &order, width)),
+    };
+    dataset.targets = match &dataset.targets {
+        Targets::Classes(classes) => Targets::Classes(rows(classes, &order, 1)),
+        Targets::Values(values) => Targets::Values(rows(values, &order, 1)),
+    };
+    dataset
+}
+
+/// What became of all networks of a demonstration.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Tally {
+    pub trained: usize,
+    pub diverged: usize,
+    /// The best score on the test rows at the end of a training.
+    pub best: Option<f64>,
+}
+
 /// What a demonstration works with.
 pub struct Lab<'a> {
     factory: &'a dyn EngineFactory,
@@ -47,6 +86,7 @@ pub struct Lab<'a> {
     seeds: Option<u32>,
     stop: &'a Stop,
     progress: &'a dyn Fn(f64, &str),
+    tally: Cell<Tally>,
 }
 
 /// How the data are wanted.
@@ -103,8 +143,9 @@ pub struct Point {
     pub train: Option<Scored>,
     /// Of the validation rows, where that was asked for.
     pub val: Option<Scored>,
-    /// Of the test rows by the statistics of their own batches, where that was asked for.
-    pub by_batch: Option<Scored>,
+    /// Of test rows by the statistics of their own batches, and of the same rows by running statistics, where that was
+    /// asked for.
+    pub by_batch: Option<[Scored; 2]>,
     /// Each layer in the step that comes next, where that was asked for.
     pub layers: Vec<LayerWatch>,
 }
@@ -158,7 +199,17 @@ impl<'a> Lab<'a> {
         stop: &'a Stop,
         progress: &'a dyn Fn(f64, &str),
     ) -> Lab<'a> {
-        Lab { factory, load, problems: Default::default(), full, seed, seeds, stop, progress }
+        Lab {
+            factory,
+            load,
+            problems: Default::default(),
+            full,
+            seed,
+            seeds,
+            stop,
+            progress,
+            tally: Cell::default(),
+        }
     }
 
     /// `usual` without, `long` with `--full`.
@@ -200,10 +251,18 @@ impl<'a> Lab<'a> {
         if let Some(problem) = cell.get() {
             return Ok(problem);
         }
-        let problem = Problem::new((self.load)(ask)?);
-        if problem.split.test == 0 {
-            let text = "a demonstration judges by test rows, and there are none; use data with more rows";
-            return Err(LabError::Data(text.into()));
+        let problem = Problem::new(shuffled((self.load)(ask)?));
+        let few = |part: &str, rows: usize| {
+            LabError::Data(format!(
+                "a demonstration judges by {part} rows, and here are {rows}, at least {FEWEST} are needed; use data with more rows"
+            ))
+        };
+        let (test, val) = (problem.split.test, problem.split.val);
+        if test < FEWEST {
+            return Err(few("test", test));
+        }
+        if ask.val_split > 0.0 && val < FEWEST {
+            return Err(few("validation", val));
         }
         Ok(cell.get_or_init(|| problem))
     }
@@ -216,6 +275,15 @@ impl<'a> Lab<'a> {
         })
     }
 
+    /// The axis of scores. Those of regression have no lower end: what is worse than the mean is not shown.
+    ///
+    /// # Errors
+    /// As [`Lab::problem`].
+    pub fn score_axis(&self) -> Result<Axis, LabError> {
+        let axis = Axis::linear(self.score_label()?);
+        Ok(if self.problem()?.is_regression() { axis.within(0.0, 1.0) } else { axis })
+    }
+
     /// Score of a network that has learnt nothing: the share of the most frequent class of the test rows, or R² = 0.
     pub fn chance(&self) -> Result<f64, LabError> {
         let problem = self.problem()?;
@@ -226,6 +294,25 @@ impl<'a> Lab<'a> {
         let mut counts = vec![0u32; problem.loss.outputs()];
         classes.iter().for_each(|&class| counts[class as usize] += 1);
         Ok(f64::from(counts.into_iter().max().unwrap_or(0)) / classes.len() as f64)
+    }
+
+    /// What became of all networks since this was asked last.
+    pub fn take_tally(&self) -> Tally {
+        self.tally.take()
+    }
+
+    /// The score above which a network has surely learnt something: beyond what the luckiest of many that guess would have.
+    ///
+    /// # Errors
+    /// As [`Lab::problem`].
+    pub fn learnt(&self) -> Result<f64, LabError> {
+        let (chance, problem) = (self.chance()?, self.problem()?);
+        if problem.is_regression() {
+            return Ok(0.1);
+        }
+        // Four standard deviations of a share, and a tenth of what there is to learn.
+        let luck = 4.0 * (chance * (1.0 - chance) / problem.split.test as f64).sqrt();
+        Ok(chance + luck.max(0.1 * (1.0 - chance)))
     }
 
     /// Trains all members of `plan` together on `problem`, in its order. `what` is told to whoever waits.
@@ -261,7 +348,14 @@ impl<'a> Lab<'a> {
             population,
         };
         bench.run(what)?;
-        Ok(bench.courses)
+        let courses = bench.courses;
+        let mut tally = self.tally.get();
+        tally.trained += courses.len();
+        tally.diverged += courses.iter().filter(|course| course.diverged.is_some()).count();
+        let scores = courses.iter().map(Course::final_score).filter(|score| score.is_finite());
+        tally.best = scores.chain(tally.best).reduce(f64::max);
+        self.tally.set(tally);
+        Ok(courses)
     }
 }
 
@@ -365,7 +459,7 @@ impl Bench<'_> {
             test: Scored::NOTHING,
             train: nothing(self.plan.train_score),
             val: nothing(self.plan.val_score),
-            by_batch: nothing(self.plan.by_batch.is_some()),
+            by_batch: self.plan.by_batch.map(|_| [Scored::NOTHING; 2]),
             layers: Vec::new(),
         }));
     }
@@ -433,12 +527,13 @@ impl Bench<'_> {
         Ok(sums.ok_or(LabError::Interrupted)?.iter().map(|sums| self.scored(part, sums)).collect())
     }
 
-    /// Loss and score of the test rows, normalised by the statistics of each `batch` rows of them, the last ones left
-    /// out where they are fewer.
-    fn evaluate_by_batch(&mut self, members: &[usize], batch: usize) -> Result<Vec<Scored>, LabError> {
+    /// Loss and score of test rows, normalised by the statistics of each `batch` rows of them, the last ones left out where
+    /// they are fewer; and of the same rows by running statistics.
+    fn evaluate_by_batch(&mut self, members: &[usize], batch: usize) -> Result<Vec<[Scored; 2]>, LabError> {
         let rows = self.problem.split.range(Part::Test);
+        let rows = rows.start..rows.end - rows.len() % batch;
         let mut sums = vec![Sums::default(); members.len()];
-        for first in rows.clone().step_by(batch).filter(|first| first + batch <= rows.end) {
+        for first in rows.clone().step_by(batch) {
             self.check_stop()?;
             let mut steps = vec![StepRow::IDLE; self.population.len()];
             members.iter().for_each(|&at| steps[at] = evaluation_step(first, batch));
@@ -449,7 +544,8 @@ impl Bench<'_> {
                 sums.rows += u64::from(records[at].rows);
             }
         }
-        Ok(sums.iter().map(|sums| self.scored(Part::Test, sums)).collect())
+        let running = self.evaluate(members, rows, Part::Test)?;
+        Ok(sums.iter().zip(running).map(|(sums, running)| [self.scored(Part::Test, sums), running]).collect())
     }
 
     fn scored(&self, part: Part, sums: &Sums) -> Scored {

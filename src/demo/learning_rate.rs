@@ -3,11 +3,11 @@
 use serde_json::json;
 
 use super::networks::{BOTH, by_sgd, colour, name, paper};
-use super::statistics::{mean, number_pm, spaced, times_pm, usable};
+use super::statistics::{decades, mean, number_pm, spaced, times_pm, usable};
 use super::{Course, Demo, Finding, Lab, LabError, Outcome, Plan, Verdict};
 use crate::report::figure::{Axis, Colour, Figure, Panel, Shape};
 use crate::report::language::Text;
-use crate::report::text::count;
+use crate::report::text::{count, number};
 use crate::sweep::analysis::Estimate;
 use crate::text;
 
@@ -17,12 +17,13 @@ const RATES: usize = 40;
 const FROM: f64 = 1e-4;
 const TO: f64 = 1e3;
 
-/// What one seed shows: decimal logarithms of how much wider the range with BN is, and how much higher it reaches. A
-/// network that trains at no rate has a range of width 0 at the lowest rate.
-fn wider(plain: Option<(f64, f64)>, normalized: Option<(f64, f64)>) -> (f64, f64) {
-    let (plain, normalized) = (plain.unwrap_or((FROM, FROM)), normalized.unwrap_or((FROM, FROM)));
-    let width = |range: (f64, f64)| (range.1 / range.0).log10();
-    (width(normalized) - width(plain), (normalized.1 / plain.1).log10())
+/// What one seed shows: decimal logarithms of how much wider the range with BN is, and how much higher it reaches, where both
+/// networks train at some rate.
+fn wider(plain: Option<(f64, f64)>, normalized: Option<(f64, f64)>) -> (f64, Option<f64>) {
+    let step = (TO / FROM).log10() / (RATES - 1) as f64;
+    let higher = plain.zip(normalized).map(|(plain, normalized)| (normalized.1 / plain.1).log10());
+    let higher = higher.map(|higher| (higher / step).round() * step);
+    (decades(normalized, step) - decades(plain, step), higher)
 }
 
 fn judge(wider: &[f64], higher: &[f64]) -> Outcome {
@@ -67,14 +68,15 @@ impl Demo for LearningRate {
             scores.chunks_exact(RATES).map(|scores| usable(&rates, scores, level)).collect()
         };
         let (plain_ranges, bn_ranges) = (ranges(plain), ranges(normalized));
-        let (wider, higher): (Vec<f64>, Vec<f64>) =
+        let (wider, higher): (Vec<f64>, Vec<Option<f64>>) =
             plain_ranges.iter().zip(&bn_ranges).map(|(plain, bn)| wider(*plain, *bn)).unzip();
+        let higher: Vec<f64> = higher.into_iter().flatten().collect();
         let outcome = judge(&wider, &higher);
 
         let mut panel = Panel::new(
-            text!("score by learning rate", "不同学习率的成绩"),
+            text!("score by learning rate", "不同学习率的得分"),
             Axis::log(text!("learning rate α", "学习率 α")),
-            Axis::linear(lab.score_label()?).within(0.0, 1.0),
+            lab.score_axis()?.within(0.0, 1.0),
         )
         .with(
             text!("trains above", "高于此线为可训练"),
@@ -118,9 +120,10 @@ impl Demo for LearningRate {
             "有 BN 时，α 的可用范围宽了 {wide} 个数量级，其最大值是无 BN 时的 {high} 倍。"
         );
         let (n, steps) = (seeds.len(), count(last));
+        let (from, to) = (number(FROM), number(TO));
         let caption = text!(
-            "Three hidden layers of 100 sigmoid units, batches of 60, gradient descent with {RATES} rates, {steps} steps, {n} seeds each: mean, and from the least to the best. A rate is usable if the score comes at least half of the way from chance to the best of all, together with all rates between it and the network's best. A network that became infinite counts as 0.",
-            "三个隐藏层，每层 100 个 sigmoid 单元，批大小 60，{RATES} 个学习率的梯度下降，{steps} 步，各 {n} 个种子：平均值及最差到最好的范围。若成绩达到从随机水平到全体最好成绩的一半以上，且到该网络最好学习率之间的学习率都如此，则为可用。发散的网络计为 0。"
+            "Three hidden layers of 100 sigmoid units, batches of 60, gradient descent with {RATES} rates, {steps} steps, {n} seeds each: mean, and from the least to the best. A rate is usable if the score comes at least half of the way from chance to the best of all, together with all rates between it and the network's best. A network that became infinite counts as 0; the largest rates are compared where both networks have one. From {from} to {to} was tried: a range that ends there may be wider.",
+            "三个隐藏层，每层 100 个 sigmoid 单元，批大小 60，{RATES} 个学习率的梯度下降，{steps} 步，各 {n} 个种子：平均值及最差到最好的范围。若得分达到从随机水平到全体最好得分的一半以上，且到该网络最好学习率之间的学习率都如此，则为可用。发散的网络计为 0；只在两个网络都有可用学习率时比较最大值。只尝试了 {from} 到 {to}：在两端截止的范围可能更宽。"
         );
         Ok(Finding {
             figure: Figure { panels: vec![panel], columns: 1 },
@@ -142,8 +145,11 @@ mod tests {
     #[test]
     fn ranges_are_compared_seed_by_seed() {
         let (wider, higher) = super::wider(Some((0.1, 1.0)), Some((0.01, 10.0)));
-        assert!((wider - 2.0).abs() < 1e-12 && (higher - 1.0).abs() < 1e-12);
-        assert!(super::wider(None, Some((0.01, 10.0))).0 > 2.9);
+        let step = 7.0 / 39.0;
+        assert!((wider - 2.0).abs() < step && (higher.expect("both train") - 1.0).abs() < step);
+        let (wider, higher) = super::wider(None, Some((0.01, 10.0)));
+        assert!(wider > 2.8 && higher.is_none());
+        assert_eq!(judge(&[1.0, 1.1, 0.9], &[]), Outcome::Unclear);
         assert_eq!(judge(&[1.0, 1.1, 0.9], &[0.5, 0.6, 0.4]), Outcome::Holds);
         assert_eq!(judge(&[-1.0, -1.1, -0.9], &[0.5, 0.6, 0.4]), Outcome::Fails);
         assert_eq!(judge(&[1.0, -1.1, 0.9], &[0.5, 0.6, 0.4]), Outcome::Unclear);

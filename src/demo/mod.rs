@@ -25,12 +25,13 @@ mod steps;
 mod tests;
 
 pub use files::{Files, result, write};
-pub use lab::{Ask, Course, Lab, LabError, Plan, Point, Scored, log_spaced};
+pub use lab::{Ask, Course, Lab, LabError, Plan, Point, Scored, Tally, log_spaced};
 
 use serde_json::Value;
 
 use crate::report::figure::Figure;
 use crate::report::language::Text;
+use crate::text;
 
 /// Every demonstration, in the order in which they are best read.
 pub const ALL: &[&dyn Demo] = &[
@@ -102,11 +103,48 @@ impl Outcome {
     /// In words.
     pub fn text(self) -> Text {
         match self {
-            Outcome::Holds => crate::text!("holds here", "在此成立"),
-            Outcome::Fails => crate::text!("does not hold here", "在此不成立"),
-            Outcome::Unclear => crate::text!("cannot be told here", "在此无法判断"),
+            Outcome::Holds => text!("holds here", "在此成立"),
+            Outcome::Fails => text!("does not hold here", "在此不成立"),
+            Outcome::Unclear => text!("cannot be told here", "在此无法判断"),
         }
     }
+}
+
+/// Measures a demonstration; and says what holds for all of them: whether anything was learnt, and who diverged.
+///
+/// # Errors
+/// As [`Demo::run`].
+pub fn measure(demo: &dyn Demo, lab: &Lab) -> Result<Finding, LabError> {
+    lab.take_tally();
+    let mut finding = demo.run(lab)?;
+    let Tally { trained, diverged, best } = lab.take_tally();
+    let (learnt, chance) = (lab.learnt()?, lab.chance()?);
+    if best.is_none_or(|best| best < learnt) {
+        let percent = |score: f64| format!("{:.2} %", 100.0 * score);
+        let (best, learnt) = (best.map_or("-".into(), percent), percent(learnt));
+        let chance = percent(chance);
+        let nothing = text!(
+            "No network surely learnt anything here: the best of {trained} scores {best}, guessing {chance}, and below {learnt} it may be luck. ",
+            "这里没有网络确实学到东西：{trained} 个网络中最好的得分为 {best}，猜测为 {chance}，低于 {learnt} 可能只是运气。"
+        );
+        finding.verdict.outcome = Outcome::Unclear;
+        finding.verdict.sentence = nothing + finding.verdict.sentence;
+    }
+    if diverged > 0 {
+        finding.caption = finding.caption
+            + text!(
+                " {diverged} of the {trained} networks diverged; means of scores are those of the others.",
+                "{trained} 个网络中有 {diverged} 个发散；得分的平均只计其余网络。"
+            );
+    }
+    if lab.problem()?.is_regression() {
+        finding.caption = finding.caption
+            + text!(
+                " Scores are R²: 100 % is a perfect fit, 0 % the mean, and below 0 worse than that.",
+                "得分为 R²：100 % 为完美拟合，0 % 为取均值，低于 0 则更差。"
+            );
+    }
+    Ok(finding)
 }
 
 /// The demonstration of this name.

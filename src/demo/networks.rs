@@ -62,3 +62,10 @@ pub fn by_sgd(training: Training, lr: f64, std: Option<f64>) -> Training {
     let network = Network { init, ..training.network };
     Training { network, optimizer: SGD, lr, ..training }
 }
+
+/// Steps of some epochs of `rows` rows, in batches of `size`: the last batch of an epoch has what is left, and one row alone
+/// is dropped.
+pub fn steps_of(epochs: usize, rows: usize, size: usize) -> u64 {
+    let size = size.min(rows).max(1);
+    (epochs * (rows / size + usize::from(rows % size > 1))) as u64
+}

@@ -37,6 +37,10 @@ pub fn page(findings: &[(&dyn Demo, Finding)], lang: Lang, about: &Value) -> Str
     let of = |key: &str| escape(about[key].as_str().unwrap_or_default());
     let (data, device, version) = (of("data"), of("device"), env!("CARGO_PKG_VERSION"));
     let measured = text!("Data: {data}. Device: {device}.", "数据：{data}。设备：{device}。");
+    let rule = text!(
+        "± is the 95 % interval of a mean over the seeds (Student's t), and so are ranges in brackets. A claim holds, or does not, where such intervals decide; elsewhere it cannot be told.",
+        "± 为各种子均值的 95 % 置信区间（Student t 分布），括号中的范围亦同。由这样的区间判定结论成立或不成立；否则无法判断。"
+    );
     let written = text!("Written by bngpu {version}.", "由 bngpu {version} 生成。");
     format!(
         "<!DOCTYPE html>\n<html lang=\"{tag}\">\n<head>\n<meta charset=\"utf-8\">\n\
@@ -44,11 +48,12 @@ pub fn page(findings: &[(&dyn Demo, Finding)], lang: Lang, about: &Value) -> Str
          <meta name=\"color-scheme\" content=\"light dark\">\n\
          <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\">\n\
          <title>{title}</title>\n<link rel=\"icon\" href=\"data:,\">\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n\
-         <h1>{title}</h1>\n<p class=\"about\">{measured}</p>\n{links}{cards}</main>\n\
+         <h1>{title}</h1>\n<p class=\"about\">{measured} {rule}</p>\n{links}{cards}</main>\n\
          <footer><p>{written}</p></footer>\n</body>\n</html>\n",
         tag = lang.tag(),
         title = escape(&title),
         measured = measured.of(lang),
+        rule = escape(rule.of(lang)),
         written = written.of(lang),
     )
 }

@@ -9,6 +9,7 @@ use crate::report::figure::{Axis, Colour, Figure, Panel, Shape};
 use crate::report::language::Text;
 use crate::report::text::count;
 use crate::spec::Init;
+use crate::sweep::analysis::Estimate;
 use crate::text;
 
 /// Steps of the paper, and of small data, which are learnt by heart much earlier.
@@ -28,6 +29,17 @@ const COMPARED: [u64; 2] = [1_000, 10_000];
 const SHOWN: [usize; 3] = [1, 2, 3];
 
 pub struct Paper;
+
+/// Scores with BN less those without, at each of [`COMPARED`], and by how much more the plain network's inputs wander.
+fn judge(ahead: &[Option<Estimate>], wanders: Option<Estimate>) -> Outcome {
+    let all: Vec<Option<Estimate>> = ahead.iter().copied().chain([wanders]).collect();
+    let all_are = |of: fn(Estimate) -> bool| all.iter().all(|e| e.is_some_and(of));
+    match () {
+        () if all_are(|e| e.is_above_zero()) => Outcome::Holds,
+        () if all.iter().flatten().any(Estimate::is_below_zero) => Outcome::Fails,
+        () => Outcome::Unclear,
+    }
+}
 
 impl Demo for Paper {
     fn name(&self) -> &'static str {
@@ -68,14 +80,7 @@ impl Demo for Paper {
         let drifts = [plain, normalized].map(|courses| courses.iter().map(drift).collect::<Vec<f64>>());
         let behind: Vec<_> =
             COMPARED.iter().map(|&at| difference(&score(plain, at), &score(normalized, at))).collect();
-        let ahead = behind.iter().flatten().all(|d| d.mean > 0.0 && !d.may_be_zero());
-        let slower = behind.iter().flatten().any(|d| d.mean < 0.0);
-        let wanders = mean(drifts[0].iter().copied()) > mean(drifts[1].iter().copied());
-        let outcome = match () {
-            () if ahead && wanders => Outcome::Holds,
-            () if slower || !wanders => Outcome::Fails,
-            () => Outcome::Unclear,
-        };
+        let outcome = judge(&behind, difference(&drifts[1], &drifts[0]));
         let points = |at: usize| behind[at].as_ref().map_or("-".into(), points_pm);
         let (early, late) = (points(0), points(1));
         let end = percent_pm(&score(normalized, last));
@@ -87,8 +92,7 @@ impl Demo for Paper {
         );
 
         let steps = || Axis::linear(text!("steps", "步数")).within(0.0, last as f64);
-        let mut accuracy =
-            Panel::new(text!("(a) accuracy", "(a) 准确率"), steps(), Axis::linear(lab.score_label()?));
+        let mut accuracy = Panel::new(text!("(a) score", "(a) 得分"), steps(), lab.score_axis()?);
         let all = |at: usize, courses: &[Course]| mean(courses.iter().map(|c| c.points[at].test.score));
         let low = all(looks.iter().position(|&step| step >= COMPARED[0]).unwrap_or(0), plain);
         accuracy.y = accuracy.y.within((low - 0.05).clamp(0.0, 0.7), 1.0);
@@ -173,5 +177,20 @@ fn share_range(panels: &mut [Panel]) {
         values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), y| (low.min(y), high.max(y)));
     if low < high {
         panels.iter_mut().for_each(|panel| panel.y = panel.y.clone().within(low, high));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_must_be_sure_and_one_is_enough_against() {
+        let sure = |mean: f64| Some(Estimate { mean, ci95: Some(0.01) });
+        assert_eq!(judge(&[sure(0.2), sure(0.1)], sure(0.5)), Outcome::Holds);
+        assert_eq!(judge(&[sure(0.2), sure(-0.1)], sure(0.5)), Outcome::Fails);
+        assert_eq!(judge(&[sure(0.2), sure(0.1)], sure(-0.5)), Outcome::Fails);
+        assert_eq!(judge(&[sure(0.2), sure(0.001)], sure(0.5)), Outcome::Unclear);
+        assert_eq!(judge(&[sure(0.2), None], sure(0.5)), Outcome::Unclear);
     }
 }

@@ -2,13 +2,13 @@
 
 use serde_json::json;
 
-use super::networks::{ADAM, paper, with_activation};
-use super::statistics::{difference, mean, number_pm, percent_pm};
+use super::networks::{ADAM, paper, steps_of, with_activation};
+use super::statistics::{difference, estimate_pm, mean, number_pm, percent_pm};
 use super::{Course, Demo, Finding, Lab, LabError, Outcome, Plan, Verdict};
 use crate::data::Split;
 use crate::report::figure::{Axis, Colour, Figure, Panel, Shape};
 use crate::report::language::Text;
-use crate::report::text::{count, number};
+use crate::report::text::count;
 use crate::spec::{Activation, Training};
 use crate::sweep::analysis::Estimate;
 use crate::text;
@@ -52,18 +52,13 @@ fn kinds() -> [(Text, Colour, Change); 6] {
     ]
 }
 
-/// `gaps` is, for each batch size, the gap with BN less that without, seed by seed: BN regularises if it is smaller
-/// at the smallest batch, and the more so the smaller the batch.
-fn judge(smallest: Option<Estimate>, largest: Option<Estimate>) -> Outcome {
-    match (smallest, largest) {
-        (Some(small), Some(large)) if !small.may_be_zero() && small.mean < 0.0 => {
-            if small.mean < large.mean {
-                Outcome::Holds
-            } else {
-                Outcome::Unclear
-            }
-        }
-        (Some(small), _) if !small.may_be_zero() => Outcome::Fails,
+/// The gap with BN less that without, seed by seed, at the smallest batch, and by how much less that is than at the largest:
+/// BN regularises if both are below zero.
+fn judge(small: Option<Estimate>, beyond_large: Option<Estimate>) -> Outcome {
+    let all = |of: fn(&Estimate) -> bool| [small, beyond_large].iter().flatten().filter(|e| of(e)).count();
+    match (all(Estimate::is_below_zero), all(Estimate::is_above_zero)) {
+        (2, _) => Outcome::Holds,
+        (_, 1..) => Outcome::Fails,
         _ => Outcome::Unclear,
     }
 }
@@ -95,7 +90,7 @@ impl Demo for Regulariser {
                 for &seed in &seeds {
                     let base = with_activation(paper(true, LR, seed), Activation::Relu);
                     let training = change(Training { optimizer: ADAM, batch_size: size, ..base });
-                    plan.members.push((training, vec![(epochs * train).div_ceil(size.min(train)) as u64]));
+                    plan.members.push((training, vec![steps_of(epochs, train, size)]));
                 }
             }
         }
@@ -109,21 +104,26 @@ impl Demo for Regulariser {
             groups.iter().map(|courses| courses.iter().map(Course::final_score).collect()).collect();
         let of = |kind: usize, size: usize| kind * SIZES.len() + size;
         let less = |size: usize| difference(&gaps[of(0, size)], &gaps[of(1, size)]);
-        let (small, large) = (less(0), less(SIZES.len() - 1));
+        let last_size = SIZES.len() - 1;
+        let (small, large) = (less(0), less(last_size));
+        let by_seed = |size: usize| -> Vec<f64> {
+            gaps[of(1, size)].iter().zip(&gaps[of(0, size)]).map(|(bn, plain)| bn - plain).collect()
+        };
+        let beyond_large = difference(&by_seed(last_size), &by_seed(0));
 
         let axis = || Axis::log(text!("rows of a batch", "批大小（行）"));
         let mut loss = Panel::new(
             text!("test loss less training loss", "测试损失减训练损失"),
             axis(),
-            Axis::linear(text!("difference of the losses (nats)", "损失之差（nat）")),
+            Axis::linear(text!("difference of the losses", "损失之差")),
         );
-        let mut score = Panel::new(text!("score", "成绩"), axis(), Axis::linear(lab.score_label()?));
+        let mut score = Panel::new(text!("score", "得分"), axis(), lab.score_axis()?);
         let mut table = vec![vec![
             Text::default(),
             text!("gap, batches of 8", "差距，批大小 8"),
             text!("gap, batches of 128", "差距，批大小 128"),
-            text!("score, batches of 8", "成绩，批大小 8"),
-            text!("score, batches of 128", "成绩，批大小 128"),
+            text!("score, batches of 8", "得分，批大小 8"),
+            text!("score, batches of 128", "得分，批大小 128"),
         ]];
         for (kind, (name, colour, _)) in kinds.iter().enumerate() {
             let points = |values: &[Vec<f64>]| -> Vec<(f64, f64)> {
@@ -144,16 +144,12 @@ impl Demo for Regulariser {
             ];
             table.push([name.clone()].into_iter().chain(row.map(Text::same)).collect());
         }
-        let outcome = judge(small, large);
-        let told = |estimate: Option<Estimate>| {
-            estimate.map_or("-".into(), |e| {
-                format!("{} ± {}", number(e.mean), number(e.ci95.unwrap_or(f64::NAN)))
-            })
-        };
-        let (small, large) = (told(small), told(large));
+        let outcome = judge(small, beyond_large);
+        let told = |estimate: Option<Estimate>| estimate.as_ref().map_or("-".into(), estimate_pm);
+        let [small, large, beyond] = [small, large, beyond_large].map(told);
         let sentence = text!(
-            "BN changes the gap between test and training loss by {small} in batches of 8 and by {large} in batches of 128.",
-            "BN 使测试损失与训练损失的差距改变：批大小 8 时 {small}，批大小 128 时 {large}。"
+            "BN changes the gap between test and training loss by {small} in batches of 8 and by {large} in batches of 128, a difference of {beyond}.",
+            "BN 使测试损失与训练损失的差距改变：批大小 8 时 {small}，批大小 128 时 {large}，两者相差 {beyond}。"
         );
         let (n, rows) = (seeds.len(), count(train as u64));
         let caption = text!(
@@ -178,8 +174,10 @@ mod tests {
     fn the_smallest_batch_decides_and_the_trend() {
         let sure = |mean: f64| Some(Estimate { mean, ci95: Some(0.01) });
         assert_eq!(judge(sure(-0.2), sure(-0.1)), Outcome::Holds);
-        assert_eq!(judge(sure(-0.1), sure(-0.2)), Outcome::Unclear);
+        assert_eq!(judge(sure(-0.2), sure(0.001)), Outcome::Unclear);
+        assert_eq!(judge(sure(-0.2), sure(0.1)), Outcome::Fails);
         assert_eq!(judge(sure(0.2), sure(0.0)), Outcome::Fails);
-        assert_eq!(judge(sure(0.001), sure(0.0)), Outcome::Unclear);
+        assert_eq!(judge(sure(0.001), sure(-0.1)), Outcome::Unclear);
+        assert_eq!(judge(sure(f64::NAN), None), Outcome::Unclear);
     }
 }

@@ -133,7 +133,7 @@ impl Demo for Shift {
         let mut table = vec![vec![
             Text::default(),
             text!("movement of layers 2 and 3", "第 2、3 层的移动"),
-            text!("score as it is", "原测试集成绩"),
+            text!("score as it is", "原测试集得分"),
             text!("shifted by 1", "平移 1"),
             text!("halved", "缩小一半"),
         ]];
@@ -163,12 +163,12 @@ impl Demo for Shift {
         let (plain_shifted, bn_shifted) = (at(plain, 3), at(normalized, 3));
         let sentence = text!(
             "The median input of the second and third layer's sigmoids moves over {bn_text} spreads with BN and {plain_text} without; when the test inputs are shifted by one standard deviation the score is {bn_shifted} with and {plain_shifted} without: running statistics are those of the training rows, and do not follow.",
-            "第二、三层 sigmoid 输入的中位数移动：有 BN 时 {bn_text} 个分布宽度，无 BN 时 {plain_text}；测试输入平移一个标准差时，成绩有 BN 为 {bn_shifted}，无 BN 为 {plain_shifted}：滑动统计量来自训练数据，不会随之改变。"
+            "第二、三层 sigmoid 输入的中位数移动：有 BN 时 {bn_text} 个分布宽度，无 BN 时 {plain_text}；测试输入平移一个标准差时，得分有 BN 为 {bn_shifted}，无 BN 为 {plain_shifted}：滑动统计量来自训练数据，不会随之改变。"
         );
         let (n, steps) = (seeds.len(), count(last));
         let caption = text!(
             "Three hidden layers of 100 sigmoid units, batches of 60, gradient descent with α = {LR}, {steps} steps, means of {n} seeds. Left: how far the median of one unit's input moves over training, in mean distances of the 15th and the 85th percentile. Middle and right: the score when all standardised inputs of the test rows are shifted or scaled alike.",
-            "三个隐藏层，每层 100 个 sigmoid 单元，批大小 60，α = {LR} 的梯度下降，{steps} 步，{n} 个种子的平均。左：训练中某单元输入的中位数移动了多远，以第 15 与第 85 百分位的平均间距为单位。中、右：测试数据的全部标准化输入一同平移或缩放时的成绩。"
+            "三个隐藏层，每层 100 个 sigmoid 单元，批大小 60，α = {LR} 的梯度下降，{steps} 步，{n} 个种子的平均。左：训练中某单元输入的中位数移动了多远，以第 15 与第 85 百分位的平均间距为单位。中、右：测试数据的全部标准化输入一同平移或缩放时的得分。"
         );
         Ok(Finding {
             figure: Figure { panels: vec![movements, shifted, scaled], columns: 3 },

@@ -39,11 +39,13 @@ pub fn points_pm(difference: &Estimate) -> String {
 
 /// "3.21 ± 0.15" of any numbers.
 pub fn number_pm(values: &[f64]) -> String {
-    match Estimate::of(values) {
-        Some(Estimate { mean, ci95: Some(half) }) => format!("{} ± {}", number(mean), number(half)),
-        Some(Estimate { mean, ci95: None }) => number(mean),
-        None => "-".into(),
-    }
+    Estimate::of(values).as_ref().map_or("-".into(), estimate_pm)
+}
+
+/// The same of an estimate.
+pub fn estimate_pm(estimate: &Estimate) -> String {
+    let half = estimate.ci95.map_or_else(String::new, |half| format!(" ± {}", number(half)));
+    format!("{}{half}", number(estimate.mean))
 }
 
 /// The step at which a curve (step, score) first reaches `level`, by straight lines between its points; none if never.
@@ -62,16 +64,22 @@ pub fn spaced(low: f64, high: f64, n: usize) -> Vec<f64> {
     (0..n).map(|at| low * (high / low).powf(at as f64 / (n - 1).max(1) as f64)).collect()
 }
 
-/// 10 to the mean of some decimal logarithms, with its 95 % interval: "3.2 (2.9 to 3.5)".
+/// 10 to the mean of some decimal logarithms, with its 95 % interval: "3.2 (2.9–3.5)".
 pub fn times_pm(logs: &[f64]) -> String {
     let times = |log: f64| number(10f64.powf(log));
     match Estimate::of(logs) {
         Some(Estimate { mean, ci95: Some(half) }) => {
-            format!("{} ({} to {})", times(mean), times(mean - half), times(mean + half))
+            format!("{} ({}–{})", times(mean), times(mean - half), times(mean + half))
         }
         Some(Estimate { mean, ci95: None }) => times(mean),
         None => "-".into(),
     }
+}
+
+/// Powers of ten that a run of `usable` values spans, of values that each are `step` powers of ten apart: counted, so that
+/// equally many are exactly equal.
+pub fn decades(range: Option<(f64, f64)>, step: f64) -> f64 {
+    range.map_or(0.0, |(low, high)| ((high / low).log10() / step).round() * step)
 }
 
 /// The ends of the unbroken run of values around the best score whose scores reach `level`; none if the best does not.

@@ -65,8 +65,11 @@ pub fn choose(request: &DeviceRequest) -> Result<Box<dyn EngineFactory>, ChooseE
 
 /// The factory of the device that a run was trained on, `name` as the run's record has it; none if this machine has
 /// it no more.
-pub fn choose_again(name: &str, using: DeviceUse) -> Option<Box<dyn EngineFactory>> {
-    Some(lanes::source_again(name, using)?.factory())
+///
+/// # Errors
+/// [`ChooseError`] if it has it, and it cannot be used so.
+pub fn choose_again(name: &str, using: DeviceUse) -> Result<Option<Box<dyn EngineFactory>>, ChooseError> {
+    Ok(lanes::source_again(name, using)?.map(|source| source.factory()))
 }
 
 /// The native CPU engine in f32.

@@ -114,16 +114,25 @@ pub fn source(request: &DeviceRequest) -> Result<DeviceSource, ChooseError> {
 }
 
 /// The device that a run was trained on, `name` as the run's record has it; none if this machine has it no more.
-pub fn source_again(name: &str, using: DeviceUse) -> Option<DeviceSource> {
+///
+/// # Errors
+/// [`ChooseError`] if it has it, and it cannot be used so.
+pub fn source_again(name: &str, using: DeviceUse) -> Result<Option<DeviceSource>, ChooseError> {
     let why = format!("{}, because the run was trained on it", name.trim());
     let what = if name == cpu::NAME {
         What::Cpu
     } else {
-        let mut found = adapters::list().ok()?.into_iter().map(|(summary, _)| summary);
-        What::Adapter(Box::new(found.find(|a| a.name == name.trim() && a.problem.is_none())?))
+        let mut found = adapters::list().unwrap_or_default().into_iter().map(|(summary, _)| summary);
+        match found.find(|a| a.name == name.trim() && a.problem.is_none()) {
+            Some(adapter) => What::Adapter(Box::new(adapter)),
+            None => return Ok(None),
+        }
     };
     log::info!("{why}");
-    what.multiplies_in(using.precision).then_some(DeviceSource { what, why, using })
+    match what.multiplies_in(using.precision) {
+        true => Ok(Some(DeviceSource { what, why, using })),
+        false => Err(ChooseError::NoHalves { name: name.trim().into() }),
+    }
 }
 
 /// Every adapter that can be used and is no software (the processor's cores are those of the CPU engine), and the CPU

@@ -17,6 +17,6 @@ pub mod text;
 pub use page::escape;
 pub use progress::Progress;
 pub use result::{Evaluation, Status, TrainResult};
-pub use summary::{EndSummary, Memory, ModelSummary, SplitSummary};
+pub use summary::{EndSummary, Memory, ModelSummary, SplitSummary, shell_word};
 pub use sweep_result::SweepResult;
 pub use sweep_summary::SweepSummary;

@@ -201,7 +201,7 @@ impl EndSummary<'_> {
 }
 
 /// `word` as a shell takes it: in single quotes where it holds more than letters, digits and harmless signs.
-pub(super) fn shell_word(word: &str) -> String {
+pub fn shell_word(word: &str) -> String {
     let harmless = |c: char| c.is_alphanumeric() || "-_./\\:,+=@%".contains(c);
     if !word.is_empty() && word.chars().all(harmless) {
         word.into()

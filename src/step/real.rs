@@ -53,8 +53,6 @@ pub trait Real:
     fn exp_m1(self) -> Self;
     fn ln(self) -> Self;
     fn sqrt(self) -> Self;
-    /// The same within 3 units in the last place, for loops over many; of subnormal numbers only roughly.
-    fn root(self) -> Self;
     fn tanh(self) -> Self;
     /// The complementary error function.
     fn erfc(self) -> Self;
@@ -79,7 +77,7 @@ pub trait Real:
 }
 
 macro_rules! real {
-    ($t:ident, $exp:expr, $erfc:path, $root:expr) => {
+    ($t:ident, $exp:expr, $erfc:path) => {
         impl Real for $t {
             const ZERO: Self = 0.0;
             const ONE: Self = 1.0;
@@ -114,10 +112,6 @@ macro_rules! real {
             #[inline(always)]
             fn sqrt(self) -> Self {
                 <$t>::sqrt(self)
-            }
-            #[inline(always)]
-            fn root(self) -> Self {
-                $root(self)
             }
             #[inline(always)]
             fn tanh(self) -> Self {
@@ -174,8 +168,8 @@ macro_rules! real {
     };
 }
 
-real!(f32, exp_f32, libm::erfcf, root_f32);
-real!(f64, f64::exp, libm::erfc, f64::sqrt);
+real!(f32, exp_f32, libm::erfcf);
+real!(f64, f64::exp, libm::erfc);
 
 /// e^x in f32 without a branch or a call, so that loops over it become vector instructions; within 2 units in
 /// the last place. Range reduction by Cody & Waite, polynomial of degree 6 (Cephes `expf`).
@@ -209,18 +203,6 @@ pub fn exp_f32(x: f32) -> f32 {
     }
 }
 
-/// √x in f32 by multiplications, where a processor has but one unit for roots and quotients: x times 1/√x, which Newton's
-/// rule finds from the halved exponent (Lomont 2003, "Fast inverse square root").
-#[inline(always)]
-pub fn root_f32(x: f32) -> f32 {
-    let half = 0.5 * x;
-    let y = f32::from_bits(0x5f37_59df_u32.wrapping_sub(x.to_bits() >> 1));
-    let y = y * (1.5 - half * y * y);
-    let y = y * (1.5 - half * y * y);
-    let y = y * (1.5 - half * y * y);
-    x * y
-}
-
 /// A piece of arithmetic for [`vectorised`]. `call` and what it spends its time in must be `#[inline(always)]`:
 /// only what is inlined is compiled for wide vectors. A closure cannot be told so, hence the type.
 pub use pulp::NullaryFnOnce as Kernel;
@@ -249,19 +231,5 @@ mod tests {
         assert_eq!(exp_f32(3e38), f32::INFINITY);
         assert_eq!(exp_f32(-3e38), 0.0);
         assert!(exp_f32(f32::NAN).is_nan());
-    }
-
-    #[test]
-    fn roots_are_close_to_f64_everywhere() {
-        let mut worst = 0.0f64;
-        // Of every exponent of normal numbers some mantissas.
-        for bits in (f32::MIN_POSITIVE.to_bits()..f32::INFINITY.to_bits()).step_by(1009) {
-            let x = f32::from_bits(bits);
-            let exact = f64::from(x).sqrt();
-            worst = worst.max(((f64::from(root_f32(x)) - exact) / exact).abs());
-        }
-        assert!(worst <= 1.5 * f64::from(f32::EPSILON), "relative error {worst:e}");
-        assert_eq!(root_f32(0.0), 0.0);
-        assert!(!root_f32(f32::INFINITY).is_finite() && root_f32(f32::NAN).is_nan());
     }
 }

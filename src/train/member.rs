@@ -20,8 +20,11 @@ pub fn member(training: &Training, problem: &Problem) -> Result<Member, TrainErr
     }
 }
 
-/// Offsets into a role of memory are 32-bit numbers.
-fn check_size(training: &Training, loss: Loss, inputs: usize, rows: usize) -> Result<(), TrainError> {
+/// Whether a member's roles of memory are within offsets of 32 bits.
+///
+/// # Errors
+/// [`TrainError::TooLarge`] if not.
+pub fn check_size(training: &Training, loss: Loss, inputs: usize, rows: usize) -> Result<(), TrainError> {
     let widths: Vec<u128> = ([inputs].iter().chain(&training.network.hidden).chain(&[loss.outputs()]))
         .map(|&units| units as u128)
         .collect();

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Failure, start_log, tell};
@@ -10,7 +11,7 @@ use crate::cli::{BenchArgs, Exit};
 use crate::engine::{DeviceRequest, EngineFactory, choose};
 use crate::report::stdout;
 use crate::report::text::{Align, columns};
-use crate::spec::DeviceUse;
+use crate::spec::{DeviceUse, Precision};
 
 /// Does the command.
 ///
@@ -31,7 +32,9 @@ pub fn run(args: BenchArgs) -> Result<Exit, Failure> {
     let mut cases: Vec<Case> = Vec::new();
     match &args.hidden {
         Some(hidden) => {
-            cases.push(Case::own(hidden.0.clone(), args.activation, args.batch_size as usize));
+            let case = Case::own(hidden.0.clone(), args.activation, args.batch_size as usize);
+            case.check()?;
+            cases.push(case);
         }
         None => {
             for name in &args.case {
@@ -42,11 +45,10 @@ pub fn run(args: BenchArgs) -> Result<Exit, Failure> {
             }
         }
     }
+    let using = DeviceUse { precision: args.precision, ..DeviceUse::default() };
+    let factory = choose(&DeviceRequest { device: &args.device, using })?;
+    let read = |path: &Path| Baseline::read(path, &cases, factory.name(), args.precision);
     let baseline = args.baseline.as_deref().map(read).transpose()?;
-    let factory = choose(&DeviceRequest {
-        device: &args.device,
-        using: DeviceUse { precision: args.precision, ..DeviceUse::default() },
-    })?;
     tell("device", factory.why());
     if args.tune {
         tell("bench", "finding the best sizes of kernels");
@@ -56,12 +58,11 @@ pub fn run(args: BenchArgs) -> Result<Exit, Failure> {
     let measured = measure(&*factory, &args, &cases)?;
     let slower = baseline.as_ref().map(|baseline| measured.against(baseline, args.tolerance));
     let text = match args.reporting.json {
-        true => format!("{:#}\n", measured.object(&*factory)),
+        true => format!("{:#}\n", measured.object(&*factory, args.precision)),
         false => measured.table(baseline.as_ref()),
     };
     stdout::print(&text).map_err(Failure::Stdout)?;
     match slower {
-        Some((_, 0)) => usage("--baseline: it has none of these networks".into()),
         Some((slower, all)) if slower > 0 => Err(Failure::Slower(slower, all, args.tolerance)),
         _ => Ok(Exit::Done),
     }
@@ -96,52 +97,86 @@ fn measure(factory: &dyn EngineFactory, args: &BenchArgs, cases: &[Case]) -> Res
     Ok(Measured { ceilings: bench.ceilings, steps, operations })
 }
 
-fn read(path: &Path) -> Result<Value, Failure> {
-    let bad = |what: String| Failure::Usage(format!("--baseline {}: {what}", path.display()));
-    let text = std::fs::read_to_string(path).map_err(|e| bad(e.to_string()))?;
-    let value: Value =
-        serde_json::from_str(&text).map_err(|e| bad(format!("is not what `bench --json` prints: {e}")))?;
-    match value["steps"].as_array() {
-        Some(_) => Ok(value),
-        None => Err(bad("is not what `bench --json` prints: it has no steps".into())),
+/// What `bench --json` has printed before, as far as it is compared.
+#[derive(Deserialize)]
+struct Baseline {
+    device: String,
+    precision: Precision,
+    steps: Vec<StepBefore>,
+    operations: Vec<OperationBefore>,
+}
+
+#[derive(Deserialize)]
+struct StepBefore {
+    network: String,
+    members: usize,
+    batch_norm: bool,
+    ms: f64,
+}
+
+#[derive(Deserialize)]
+struct OperationBefore {
+    network: String,
+    name: String,
+    ms: f64,
+}
+
+impl Baseline {
+    /// Reads it, for these networks on this device.
+    fn read(path: &Path, cases: &[Case], device: &str, precision: Precision) -> Result<Baseline, Failure> {
+        let bad = |what: String| Failure::Usage(format!("--baseline {}: {what}", path.display()));
+        let text = std::fs::read_to_string(path).map_err(|e| bad(e.to_string()))?;
+        let read: Baseline = serde_json::from_str(&text)
+            .map_err(|e| bad(format!("is not what `bench --json` of this version prints: {e}")))?;
+        if (&*read.device, read.precision) != (device, precision) {
+            let (then, now) = (read.precision.name(), precision.name());
+            return Err(bad(format!("is of {} in {then}, not of {device} in {now}", read.device)));
+        }
+        let mut all = read.steps.iter().map(|s| s.ms).chain(read.operations.iter().map(|o| o.ms));
+        if let Some(ms) = all.find(|ms| !(ms.is_finite() && *ms > 0.0)) {
+            return Err(bad(format!("has a time of {ms} ms")));
+        }
+        let known = |case: &Case| read.steps.iter().any(|step| step.network == case.describe());
+        if cases.iter().any(known) { Ok(read) } else { Err(bad("has none of these networks".into())) }
     }
-}
 
-/// Milliseconds that the baseline has for a step.
-fn step_before(baseline: &Value, step: &StepTime) -> Option<f64> {
-    let same = |s: &&Value| {
-        s["network"] == step.network && s["members"] == step.members && s["batch_norm"] == step.batch_norm
-    };
-    baseline["steps"].as_array()?.iter().find(same)?["ms"].as_f64()
-}
+    /// Milliseconds of a step.
+    fn step(&self, step: &StepTime) -> Option<f64> {
+        let same = |s: &&StepBefore| {
+            (&s.network, s.members, s.batch_norm) == (&step.network, step.members, step.batch_norm)
+        };
+        self.steps.iter().find(same).map(|s| s.ms)
+    }
 
-/// Milliseconds that the baseline has for an operation.
-fn operation_before(baseline: &Value, operation: &OperationTime) -> Option<f64> {
-    let same = |o: &&Value| o["network"] == operation.network && o["name"] == operation.name;
-    baseline["operations"].as_array()?.iter().find(same)?["ms"].as_f64()
+    /// Milliseconds of an operation.
+    fn operation(&self, operation: &OperationTime) -> Option<f64> {
+        let same = |o: &&OperationBefore| (&o.network, &o.name) == (&operation.network, &operation.name);
+        self.operations.iter().find(same).map(|o| o.ms)
+    }
 }
 
 impl Measured {
     /// (lines that took more than `tolerance` times as long, lines that both have)
-    fn against(&self, baseline: &Value, tolerance: f64) -> (usize, usize) {
-        let steps = self.steps.iter().filter_map(|s| Some(s.ms / step_before(baseline, s)?));
-        let operations = self.operations.iter().filter_map(|o| Some(o.ms / operation_before(baseline, o)?));
+    fn against(&self, baseline: &Baseline, tolerance: f64) -> (usize, usize) {
+        let steps = self.steps.iter().filter_map(|s| Some(s.ms / baseline.step(s)?));
+        let operations = self.operations.iter().filter_map(|o| Some(o.ms / baseline.operation(o)?));
         let ratios: Vec<f64> = steps.chain(operations).collect();
         (ratios.iter().filter(|&&ratio| ratio > tolerance).count(), ratios.len())
     }
 
-    fn object(&self, factory: &dyn EngineFactory) -> Value {
+    fn object(&self, factory: &dyn EngineFactory, precision: Precision) -> Value {
         json!({
             "version": env!("CARGO_PKG_VERSION"),
             "device": factory.name(),
             "reason": factory.reason(),
+            "precision": precision,
             "ceilings": self.ceilings,
             "steps": self.steps,
             "operations": self.operations,
         })
     }
 
-    fn table(&self, baseline: Option<&Value>) -> String {
+    fn table(&self, baseline: Option<&Baseline>) -> String {
         let Ceilings { flops, bytes, dispatch_s } = self.ceilings;
         let dispatch = match dispatch_s {
             0.0 => String::new(),
@@ -170,7 +205,7 @@ impl Measured {
                 format!("{:.1}", step.gflops),
                 percent(step.of_flops),
             ];
-            row.extend(baseline.map(|b| ratio(step.ms, step_before(b, step))));
+            row.extend(baseline.map(|b| ratio(step.ms, b.step(step))));
             rows.push(row);
         }
         head.extend(baseline.map(|_| "x baseline".into()));
@@ -193,7 +228,7 @@ impl Measured {
                     format!("{:.1}", operation.gbytes_per_s),
                     percent(operation.of_bytes),
                 ];
-                row.extend(baseline.map(|b| ratio(operation.ms, operation_before(b, operation))));
+                row.extend(baseline.map(|b| ratio(operation.ms, b.operation(operation))));
                 rows.push(row);
             }
             text += "\n\n";

@@ -1,6 +1,7 @@
 //! `bngpu demo`: claims about batch normalisation and tuning, measured.
 
 use std::cell::RefCell;
+use std::fs;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -12,8 +13,9 @@ use crate::data::{Dataset, LoadRequest, Part, load};
 use crate::demo::{self, Ask, Demo, Finding, Lab, LabError};
 use crate::engine::{DeviceRequest, choose};
 use crate::report::language::{Lang, Text};
-use crate::report::stdout;
-use crate::report::text::{Align, columns, count, duration};
+use crate::report::text::{Align, columns, count, counted, duration};
+use crate::report::{shell_word, stdout};
+use crate::run::RunError;
 use crate::spec::{DeviceUse, PartialConfig};
 use crate::text;
 use crate::train::Stop;
@@ -27,7 +29,7 @@ pub fn run(args: DemoArgs) -> Result<Exit, Failure> {
     let reporting = &args.reporting;
     start_log(reporting.log, reporting.quiet, reporting.json);
     if args.list {
-        return list(args.lang);
+        return list(args.lang, reporting.json);
     }
     let name = args.name.clone().unwrap_or_default();
     let demos: Vec<&dyn Demo> = match demo::find(&name) {
@@ -49,10 +51,14 @@ pub fn run(args: DemoArgs) -> Result<Exit, Failure> {
     tell("data", described.of(args.lang));
     // Nobody needs validation rows here but those who ask for them.
     dataset.notes.iter().filter(|note| !note.contains("validation part")).for_each(|note| tell("note", note));
-    let folder = args
-        .output
-        .clone()
-        .unwrap_or_else(|| PathBuf::from("demos").join(format!("{name}-{}", dataset.name)));
+    let folder = args.output.clone().unwrap_or_else(|| {
+        let target = args.target.iter().map(|target| format!("-{}", plain(target)));
+        PathBuf::from("demos").join(format!("{name}-{}{}", dataset.name, target.collect::<String>()))
+    });
+    // Nobody wants to hear of this after all has been measured.
+    let unwritable = |error| RunError::io("write into the folder", &folder, error);
+    fs::create_dir_all(&folder).map_err(unwritable)?;
+    tempfile::tempfile_in(&folder).map_err(unwritable)?;
     let first = RefCell::new(Some(dataset));
     // What is read for the lines above need not be read twice.
     let load = |ask: &Ask| match first.borrow_mut().take_if(|_| *ask == usual) {
@@ -67,37 +73,49 @@ pub fn run(args: DemoArgs) -> Result<Exit, Failure> {
     };
     let lab = Lab::new(factory.as_ref(), &load, args.full, args.seed, args.seeds, &stop, &progress);
     let mut findings: Vec<(&dyn Demo, Finding)> = Vec::new();
-    let mut seconds = Vec::new();
+    let mut about = json!({
+        "data": described.of(args.lang),
+        "device": factory.name(),
+        "seconds": {},
+        "commands": {},
+    });
+    let (mut notes, mut failed) = (Vec::new(), None);
     for demo in demos {
         let start = Instant::now();
-        let found = demo.run(&lab);
-        let finding = match found {
+        let finding = match demo::measure(demo, &lab) {
             Ok(finding) => finding,
             Err(LabError::Interrupted) => {
                 bar.finish_and_clear();
-                warn("interrupted: nothing was written");
+                let done = match findings.len() {
+                    0 => "nothing was written".to_owned(),
+                    n => format!("{} in {}", counted(n as u64, "demonstration"), folder.display()),
+                };
+                warn(format!("interrupted: {done}"));
                 return Ok(Exit::Interrupted);
+            }
+            // The others may do with these data.
+            Err(LabError::Data(what)) if name == ALL => {
+                bar.suspend(|| warn(format!("{}: {what}", demo.name())));
+                failed.get_or_insert(LabError::Data(what));
+                continue;
             }
             Err(error) => return Err(error.into()),
         };
-        bar.suspend(|| show(demo, &finding, args.lang, start.elapsed().as_secs_f64()));
-        seconds.push((demo.name().to_owned(), json!(start.elapsed().as_secs_f64())));
+        let seconds = start.elapsed().as_secs_f64();
+        bar.suspend(|| show(demo, &finding, args.lang, seconds));
+        about["seconds"][demo.name()] = json!(seconds);
+        about["commands"][demo.name()] = json!(command(&args, demo.name()));
         findings.push((demo, finding));
+        // Whatever comes later, this is kept.
+        notes.extend(demo::write(&folder, &findings, args.lang, &about)?.notes);
     }
     bar.finish_and_clear();
-    let commands: serde_json::Map<String, Value> = findings
-        .iter()
-        .map(|(demo, _)| (demo.name().to_owned(), json!(command(&args, demo.name()))))
-        .collect();
-    let about = json!({
-        "data": described.of(args.lang),
-        "device": factory.name(),
-        "seconds": serde_json::Map::from_iter(seconds),
-        "commands": commands,
-    });
-    let files = demo::write(&folder, &findings, args.lang, &about)?;
-    files.notes.iter().for_each(|note| tell("note", note));
-    tell("page", &folder.join("report.html").display().to_string());
+    notes.sort();
+    notes.dedup();
+    notes.iter().for_each(|note| tell("note", note));
+    if !findings.is_empty() {
+        tell("page", &folder.join("report.html").display().to_string());
+    }
     if reporting.json {
         let results: Vec<Value> =
             findings.iter().map(|(demo, finding)| demo::result(*demo, finding, args.lang, &about)).collect();
@@ -105,10 +123,16 @@ pub fn run(args: DemoArgs) -> Result<Exit, Failure> {
             if name == ALL { Value::Array(results) } else { results.into_iter().next().unwrap_or_default() };
         stdout::print(&format!("{json}\n")).map_err(Failure::Stdout)?;
     }
-    Ok(Exit::Done)
+    failed.map_or(Ok(Exit::Done), |error| Err(error.into()))
 }
 
-fn list(lang: Lang) -> Result<Exit, Failure> {
+fn list(lang: Lang, as_json: bool) -> Result<Exit, Failure> {
+    if as_json {
+        let one = |demo: &&dyn Demo| json!({ "name": demo.name(), "claim": demo.claim().of(lang) });
+        let all: Vec<Value> = demo::ALL.iter().map(one).collect();
+        stdout::print(&format!("{}\n", Value::Array(all))).map_err(Failure::Stdout)?;
+        return Ok(Exit::Done);
+    }
     let rows: Vec<Vec<String>> =
         demo::ALL.iter().map(|demo| vec![demo.name().into(), demo.claim().of(lang).into()]).collect();
     stdout::print(&columns(&rows, &[Align::Left, Align::Left])).map_err(Failure::Stdout)?;
@@ -142,13 +166,19 @@ fn describe(dataset: &Dataset) -> Text {
     )
 }
 
+/// What of a column's name can be in that of a folder.
+fn plain(name: &str) -> String {
+    name.chars().map(|c| if c.is_alphanumeric() { c } else { '-' }).collect()
+}
+
 /// The command that measures it again.
 fn command(args: &DemoArgs, name: &str) -> String {
     let mut words = vec!["bngpu demo".to_owned(), name.to_owned()];
-    let quoted = |text: &str| if text.contains(' ') { format!("'{text}'") } else { text.to_owned() };
     let mut flag = |flag: &str, value: Option<String>| words.extend(value.map(|v| format!("{flag} {v}")));
-    flag("--data", (args.data != "digits").then(|| quoted(&args.data)));
-    flag("--target", args.target.as_deref().map(quoted));
+    flag("--data", (args.data != "digits").then(|| shell_word(&args.data)));
+    flag("--data-dir", args.data_dir.as_ref().map(|dir| shell_word(&dir.display().to_string())));
+    flag("--target", args.target.as_deref().map(shell_word));
+    flag("--device", (args.device != "auto").then(|| shell_word(&args.device)));
     flag("--seeds", args.seeds.map(|n| n.to_string()));
     flag("--seed", (args.seed != 0).then(|| args.seed.to_string()));
     flag("--lang", (args.lang == Lang::Zh).then(|| "zh".into()));

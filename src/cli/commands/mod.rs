@@ -147,7 +147,7 @@ fn device_of_run(
     let env = dir.read_env().ok();
     let trained_on = env.as_ref().and_then(|env| env.engine.get("device")?.as_str());
     let (wanted, found) = match trained_on {
-        Some(name) => (name, choose_again(name, using)),
+        Some(name) => (name, choose_again(name, using)?),
         None => (request.device.as_str(), named(&request.device).ok()),
     };
     match found {

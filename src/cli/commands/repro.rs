@@ -115,7 +115,7 @@ fn device(
     if let Some(device) = asked {
         return Ok(lanes::source(&DeviceRequest { device, using })?);
     }
-    match lanes::source_again(&record.device, using) {
+    match lanes::source_again(&record.device, using)? {
         Some(source) => Ok(source),
         None => {
             tell("note", &format!("this machine has no {}: --device auto decides", record.device));

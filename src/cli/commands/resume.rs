@@ -36,7 +36,8 @@ pub fn run(args: ResumeArgs) -> Result<Exit, Failure> {
         session.introduce();
         return session.train(|| Ok(Place { dir, began_on: None }), None);
     };
-    if stored.request.training != request.training {
+    let settings = |request: &RunRequest| (request.training.clone(), request.precision);
+    if settings(&stored.request) != settings(&request) {
         return Err(foreign(
             &dir,
             RunFile::Config,

@@ -128,7 +128,7 @@ fn devices_again(request: &SweepRequest, env: &Environment) -> Result<Vec<Device
         return devices(request);
     }
     let name = env.engine.get("device").and_then(|name| name.as_str()).unwrap_or("auto");
-    match lanes::source_again(name, request.base.device_use()) {
+    match lanes::source_again(name, request.base.device_use())? {
         Some(source) => Ok(vec![source]),
         None => {
             tell("note", &format!("this machine has no {name}, which the sweep began on: --device decides"));

@@ -198,12 +198,16 @@ pub(super) const HALVES: wgpu::Features = wgpu::Features::EXPERIMENTAL_COOPERATI
     .union(wgpu::Features::SHADER_F16)
     .union(wgpu::Features::SUBGROUP);
 
+/// Bytes of workgroup memory that its largest tile takes, 64 x 64, with 16 of K in four parts.
+const HALVES_MEMORY: u32 = 4 * 64 * 64 + 4 * 2 * 64 * 24 + 4 * 2 * 64;
+
 /// How an adapter multiplies in half precision: square matrices of f16, summed in f32, by subgroups of one size; none if it
 /// has no such products.
 pub(super) fn halves(adapter: &wgpu::Adapter) -> Option<Cooperative> {
     let info = adapter.get_info();
     let one_size = info.subgroup_min_size == info.subgroup_max_size;
-    if !adapter.features().contains(HALVES) || !one_size {
+    let memory = adapter.limits().max_compute_workgroup_storage_size;
+    if !adapter.features().contains(HALVES) || !one_size || memory < HALVES_MEMORY {
         return None;
     }
     let kinds = (wgpu::CooperativeScalarType::F16, wgpu::CooperativeScalarType::F32);

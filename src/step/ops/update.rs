@@ -74,7 +74,7 @@ fn update<R: Real>(rates: &Rates<R>, params: &mut [R], moments: &mut [R], grads:
             each(rates.scale, params, moments, grads, |g, m, v| {
                 *m = b1 * *m + r1 * g;
                 *v = b2 * *v + r2 * (g * g);
-                rates.lr * (*m * rates.correction1) / ((*v * rates.correction2).root() + eps)
+                rates.lr * (*m * rates.correction1) / ((*v * rates.correction2).sqrt() + eps)
             })
         }
         Optimizer::Sgd { momentum, nesterov } => {
@@ -88,7 +88,7 @@ fn update<R: Real>(rates: &Rates<R>, params: &mut [R], moments: &mut [R], grads:
             let (alpha, rest, eps) = (real(alpha), real(1.0 - alpha), real(eps));
             each(rates.scale, params, moments, grads, |g, _, v| {
                 *v = alpha * *v + rest * (g * g);
-                rates.lr * g / (v.root() + eps)
+                rates.lr * g / (v.sqrt() + eps)
             })
         }
     }

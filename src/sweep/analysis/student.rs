@@ -24,9 +24,22 @@ impl Estimate {
         }
     }
 
-    /// Whether the interval holds 0, or there is no interval: nothing then tells the mean from 0.
+    /// Whether the interval holds 0, or there is no interval, or no number: nothing then tells the mean from 0.
     pub fn may_be_zero(&self) -> bool {
-        self.ci95.is_none_or(|half| self.mean.abs() <= half)
+        self.ci95.is_none_or(|half| {
+            let beyond = self.mean.abs() > half;
+            !beyond
+        })
+    }
+
+    /// Whether the whole interval is above 0.
+    pub fn is_above_zero(&self) -> bool {
+        self.mean > 0.0 && !self.may_be_zero()
+    }
+
+    /// Whether the whole interval is below 0.
+    pub fn is_below_zero(&self) -> bool {
+        self.mean < 0.0 && !self.may_be_zero()
     }
 }
 
@@ -46,6 +59,14 @@ pub(super) fn paired(a: &[(u64, f64)], b: &[(u64, f64)]) -> Option<Estimate> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_no_number_may_be_zero() {
+        let of = |mean, half| Estimate { mean, ci95: half };
+        assert!(of(f64::NAN, Some(f64::NAN)).may_be_zero() && of(1.0, Some(f64::NAN)).may_be_zero());
+        assert!(of(f64::INFINITY, Some(f64::INFINITY)).may_be_zero() && of(1.0, None).may_be_zero());
+        assert!(of(1.0, Some(0.5)).is_above_zero() && of(-1.0, Some(0.5)).is_below_zero());
+    }
 
     #[test]
     fn quantiles_are_those_of_scipy() {
