@@ -43,6 +43,46 @@ fn a_line_slower_than_the_baseline_is_found_and_others_are_not() {
     assert_eq!(slower.status.code(), Some(1));
     let message = String::from_utf8_lossy(&slower.stderr).into_owned();
     assert!(message.contains("1 of 1 measurements took more than 20 times"), "{message}");
+
+    for (key, value, part) in [
+        ("/device", json!("another"), "is of another in f32, not of"),
+        ("/precision", json!("f16"), "in f16, not of"),
+        ("/steps/0/ms", json!(-1.0), "a time of -1 ms"),
+        ("/steps/0/network", json!("784-1-10, relu, batch 2"), "none of these networks"),
+        ("/steps", json!(null), "is not what `bench --json` prints"),
+    ] {
+        let mut other = measured.clone();
+        *other.pointer_mut(key).expect(key) = value;
+        if key.contains("network") {
+            other["steps"].as_array_mut().expect("steps").truncate(1);
+        }
+        let output = against(&other);
+        let message = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{key}: {message}");
+        assert!(message.contains(part), "{key}: {message}");
+    }
+}
+
+#[test]
+fn a_network_of_ones_own_is_measured_and_one_that_is_too_large_refused() {
+    let bench = |args: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_bngpu"));
+        command.args(["bench", "--device", "cpu", "--seconds", "0.05"]).args(args).output().expect("runs")
+    };
+    let output =
+        bench(&["--hidden", "20,10", "--activation", "tanh", "--batch-size", "32", "--brief", "--json"]);
+    let measured: Value = serde_json::from_slice(&output.stdout).expect("one object");
+    let step = &measured["steps"][0];
+    assert_eq!(step["network"], "784-20-10-10, tanh, batch 32");
+    // 3 products for each weight and row, but for the gradient of the data, a multiply-add being two.
+    let products = 2.0 * 32.0 * (2.0 * 784.0 * 20.0 + 3.0 * 20.0 * 10.0 + 3.0 * 10.0 * 10.0) / 1e9;
+    let gflop = step["gflop"].as_f64().expect("a number");
+    assert!(gflop > products && gflop < 1.5 * products, "{gflop} {products}");
+    // Deep networks enlarge what each layer rounds.
+    assert!(bench(&["--hidden", "50x40", "--brief"]).status.success());
+    let large = bench(&["--hidden", "65536x3"]);
+    let message = String::from_utf8_lossy(&large.stderr).into_owned();
+    assert!(large.status.code() == Some(1) && message.contains("--hidden"), "{message}");
 }
 
 #[test]

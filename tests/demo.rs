@@ -48,6 +48,10 @@ fn what_cannot_be_shown_is_told() {
     let table = folder.path().join("few.csv");
     std::fs::write(&table, "x,y\n1,a\n2,b\n").expect("writes");
     let table = table.to_str().expect("a path");
+    let rows: String = (0..60).map(|row| format!("{},{}\n", row % 7, ["a", "b"][row % 2])).collect();
+    let sixty = folder.path().join("sixty.csv");
+    std::fs::write(&sixty, format!("x,y\n{rows}")).expect("writes");
+    let sixty = sixty.to_str().expect("a path");
     for (args, code, part) in [
         (vec!["nothing"], 2, "or one of paper"),
         (vec![], 2, "<NAME>"),
@@ -56,12 +60,36 @@ fn what_cannot_be_shown_is_told() {
         (vec!["paper", "--data", "no-such-data"], 1, "no-such-data"),
         (vec!["paper", "--data", table], 1, "stratified split"),
         (vec!["paper", "--device", "no-such-device"], 5, "no-such-device"),
+        // Of these rows 6 are for the test: nothing can be told by them.
+        (vec!["paper", "--data", sixty], 2, "at least 20 are needed"),
+        (vec!["paper", "--output", "few.csv/x"], 1, "few.csv/x"),
     ] {
         let output = demo(&args, folder.path());
         assert_eq!(output.status.code(), Some(code), "{args:?}: {}", stderr(&output));
         assert!(stderr(&output).contains(part), "{args:?}: {}", stderr(&output));
     }
-    assert!(!folder.path().join("demos").exists());
+    assert!(!folder.path().join("demos/paper-digits").exists());
+}
+
+#[test]
+fn where_nothing_can_be_learnt_nothing_is_claimed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    // A class that no feature tells: the parity of a number of which only the half is given.
+    let rows: String =
+        (0..600).map(|row| format!("{},{}\n", row / 2 * 37 % 101, ["a", "b"][row % 2])).collect();
+    std::fs::write(folder.path().join("noise;$(id).csv"), format!("x,y\n{rows}")).expect("writes");
+    let output = demo(
+        &["batch-size", "--data", "noise;$(id).csv", "--seeds", "2", "--json", "--device", "cpu", "-o", "o"],
+        folder.path(),
+    );
+    assert!(output.status.success(), "{}", stderr(&output));
+    let printed: Value = serde_json::from_slice(&output.stdout).expect("one object");
+    assert_eq!(printed["verdict"], "unclear", "{printed}");
+    let sentence = printed["sentence"].as_str().expect("a sentence");
+    assert!(sentence.starts_with("No network surely learnt anything"), "{sentence}");
+    // The command is safe to paste.
+    let command = printed["measured_on"]["commands"]["batch-size"].as_str().expect("a command");
+    assert!(command.contains("--data 'noise;$(id).csv'"), "{command}");
 }
 
 #[test]
@@ -88,5 +116,5 @@ fn a_demonstration_leaves_figure_numbers_and_page() {
     assert!(svg.contains("步数") && !svg.contains("NaN"), "{svg:.300}");
     assert!(String::from_utf8_lossy(&read("paper.en.svg")).contains("steps"));
     let sentence = printed["sentence"].as_str().expect("a sentence");
-    assert!(page.contains(sentence) && page.contains("bngpu demo paper --seeds 2 --lang zh"));
+    assert!(page.contains(sentence) && page.contains("bngpu demo paper --device cpu --seeds 2 --lang zh"));
 }

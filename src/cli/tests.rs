@@ -63,6 +63,7 @@ const EVERY_FLAG: &[&[&str]] = &[
     &["--patience", "4"],
     &["--max-time", "1h30m"],
     &["--seed", "18446744073709551615"],
+    &["--precision", "f16"],
     &["--device", "Radeon"],
     &["--output", "runs/a"],
     &["--name", "first-try_2"],

@@ -127,7 +127,7 @@ impl Baseline {
         let bad = |what: String| Failure::Usage(format!("--baseline {}: {what}", path.display()));
         let text = std::fs::read_to_string(path).map_err(|e| bad(e.to_string()))?;
         let read: Baseline = serde_json::from_str(&text)
-            .map_err(|e| bad(format!("is not what `bench --json` of this version prints: {e}")))?;
+            .map_err(|e| bad(format!("is not what `bench --json` prints: {e}")))?;
         if (&*read.device, read.precision) != (device, precision) {
             let (then, now) = (read.precision.name(), precision.name());
             return Err(bad(format!("is of {} in {then}, not of {device} in {now}", read.device)));

@@ -493,6 +493,7 @@ mod tests {
             }
             if source.contains("enable wgpu_cooperative_matrix") {
                 needs |= naga::valid::Capabilities::SHADER_FLOAT16;
+                needs |= naga::valid::Capabilities::SHADER_FLOAT16_IN_FLOAT32;
                 needs |= naga::valid::Capabilities::COOPERATIVE_MATRIX;
             }
             let mut validator = naga::valid::Validator::new(flags, needs);
