@@ -3,6 +3,7 @@
 a model of it, fitted on some of the measurements and tried on the others.
 
     python docs/scaling.py [--device cpu] [--bngpu target/release/bngpu] [--seconds 0.3] [--rounds 3] [--largest 2048]
+                           [--models 256] [--rows 1000000]
 
 Prints the tables of docs/scaling.md. Needs numpy.
 """
@@ -105,11 +106,12 @@ def main():
     parser.add_argument("--seconds", type=float, default=0.3)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--largest", type=int, default=2048, help="units of the widest layer")
+    parser.add_argument("--models", type=int, default=256, help="most models at once")
     parser.add_argument("--rows", type=int, default=1_000_000, help="rows of the longest table")
     options = parser.parse_args()
 
     series = {
-        "models at once, of 784-100-100-100-10, batches of 64": [("100x3", 64, k) for k in MODELS],
+        "models at once, of 784-100-100-100-10, batches of 64": [("100x3", 64, k) for k in MODELS if k <= options.models],
         "units of both hidden layers, batches of 256": [
             (f"{w}x2", 256, 1) for w in WIDTHS if w <= options.largest],
         "hidden layers of 100 units, batches of 64": [(f"100x{d}", 64, 1) for d in DEPTHS],

@@ -1,5 +1,7 @@
 //! Means with Student's interval, alone and of paired differences.
 
+use std::cmp::Ordering;
+
 use serde::Serialize;
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
@@ -26,10 +28,7 @@ impl Estimate {
 
     /// Whether the interval holds 0, or there is no interval, or no number: nothing then tells the mean from 0.
     pub fn may_be_zero(&self) -> bool {
-        self.ci95.is_none_or(|half| {
-            let beyond = self.mean.abs() > half;
-            !beyond
-        })
+        self.ci95.is_none_or(|half| self.mean.abs().partial_cmp(&half) != Some(Ordering::Greater))
     }
 
     /// Whether the whole interval is above 0.
