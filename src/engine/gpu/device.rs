@@ -85,12 +85,17 @@ pub struct Device {
     pub now_layout: wgpu::BindGroupLayout,
     /// What it has that its ways depend on.
     pub can: Abilities,
-    /// How kernels are laid out, and which do several operations.
+    /// How kernels are laid out, and which do several operations, unless layers are large.
     pub ways: Ways,
     /// Compiled when first needed, kept for all engines of the device.
     pipelines: Mutex<HashMap<(usize, Option<Tile>), wgpu::ComputePipeline>>,
     /// Where the driver has one.
     cache: Option<PipelineCache>,
+}
+
+/// Of a kernel in [`Device::pipelines`].
+fn key(kernel: usize, ways: &Ways) -> (usize, Option<Tile>) {
+    (kernel, KERNELS[kernel].shape.map(|shape| ways.tile(shape)))
 }
 
 /// Name and version of an adapter's driver.
@@ -270,15 +275,15 @@ impl Device {
         }
     }
 
-    /// The pipeline of a kernel of [`KERNELS`], as the device's ways have it.
-    pub fn pipeline(&self, kernel: usize) -> Result<wgpu::ComputePipeline, EngineError> {
-        self.prepare([kernel].into_iter())?;
-        Ok(self.pipelines()[&self.key(kernel)].clone())
+    /// The pipeline of a kernel of [`KERNELS`], as `ways` have it.
+    pub fn pipeline(&self, kernel: usize, ways: &Ways) -> Result<wgpu::ComputePipeline, EngineError> {
+        self.prepare([kernel].into_iter(), ways)?;
+        Ok(self.pipelines()[&key(kernel, ways)].clone())
     }
 
     /// Makes the pipelines of these kernels, on all cores, where they are not made yet.
-    pub fn prepare(&self, kernels: impl Iterator<Item = usize>) -> Result<(), EngineError> {
-        let mut missing: Vec<_> = kernels.map(|kernel| self.key(kernel)).collect();
+    pub fn prepare(&self, kernels: impl Iterator<Item = usize>, ways: &Ways) -> Result<(), EngineError> {
+        let mut missing: Vec<_> = kernels.map(|kernel| key(kernel, ways)).collect();
         missing.sort_by_key(|&(kernel, _)| kernel);
         missing.dedup();
         missing.retain(|key| !self.pipelines().contains_key(key));
@@ -306,11 +311,6 @@ impl Device {
             cache.save();
         }
         Ok(())
-    }
-
-    /// Of a kernel in `pipelines`.
-    fn key(&self, kernel: usize) -> (usize, Option<Tile>) {
-        (kernel, KERNELS[kernel].shape.map(|shape| self.ways.tile(shape)))
     }
 
     fn pipelines(&self) -> MutexGuard<'_, HashMap<(usize, Option<Tile>), wgpu::ComputePipeline>> {

@@ -3,6 +3,7 @@
 use crate::engine::EngineError;
 
 use super::shaders::{Binding, KERNELS};
+use super::tiles::Ways;
 use super::window::DataWindow;
 use super::{Device, Shared, work};
 
@@ -63,6 +64,7 @@ impl Dispatch {
 /// What kernels are bound to.
 pub(super) struct Sources<'a> {
     pub device: &'a Device,
+    pub ways: &'a Ways,
     pub shared: &'a Shared,
     pub work: &'a wgpu::Buffer,
     pub roles: &'a [wgpu::Buffer],
@@ -71,7 +73,7 @@ pub(super) struct Sources<'a> {
 
 impl Sources<'_> {
     fn ready(&self, kernel: usize, place: work::Place) -> Result<Ready, EngineError> {
-        let pipeline = self.device.pipeline(kernel)?;
+        let pipeline = self.device.pipeline(kernel, self.ways)?;
         let kernel = &KERNELS[kernel];
         let (shared, data) = (self.shared, self.data);
         let entries: Vec<_> = kernel

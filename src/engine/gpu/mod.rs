@@ -36,6 +36,7 @@ use crate::step::{Op, StepKind, plan};
 use dispatch::{Dispatch, Sources, fold};
 use passes::{Pass, passes};
 use shaders::{INITIALIZE, kernel_of};
+use tiles::Ways;
 use window::DataWindow;
 
 /// A layer as the kernels see it: with its member's constants.
@@ -68,6 +69,7 @@ struct Shared {
 /// See the module.
 pub struct GpuEngine {
     device: Arc<Device>,
+    ways: Ways,
     population: Arc<Population>,
     roles: Vec<wgpu::Buffer>,
     shared: Shared,
@@ -107,12 +109,15 @@ impl GpuEngine {
         let records = device.storage("the records", records_bytes)?;
         let records_staging = device.staging("the records", records_bytes)?;
 
+        let weights = |l: &LayerRow| l.inputs as usize * l.outputs as usize;
+        let largest = population.members.iter().flat_map(|member| &member.layers).map(weights).max();
+        let ways = device.ways.for_weights(largest.unwrap_or(0), &device.can);
         let plans = StepKind::ALL.map(|kind| passes(&plan(&population, kind)));
         let kinds = StepKind::ALL.into_iter().zip(&plans);
         let all: Vec<(StepKind, Pass)> =
             kinds.flat_map(|(kind, plan)| plan.iter().map(move |&pass| (kind, pass))).collect();
         let capacity = |&(kind, pass): &(_, Pass)| {
-            work::capacity(&population, pass, &device.ways.of(kind), data.features())
+            work::capacity(&population, pass, &ways.of(kind), data.features())
         };
         // The last list is for members that come: of their chunks, of which there are no more than of their blocks.
         let chunks = population.sizes[Buffer::Partials as usize];
@@ -135,6 +140,7 @@ impl GpuEngine {
         let pacer = Pacer::new(device.options.submit.as_secs_f64(), longest);
         let mut engine = GpuEngine {
             device,
+            ways,
             roles,
             shared,
             data,
@@ -155,8 +161,8 @@ impl GpuEngine {
 
     /// What the dispatches are bound to, and they.
     fn parts(&mut self) -> (Sources<'_>, &mut HashMap<(StepKind, Pass), Dispatch>, &mut Dispatch) {
-        let GpuEngine { device, roles, shared, data, dispatches, initialize, .. } = self;
-        (Sources { device, work: &shared.work, shared, roles, data }, dispatches, initialize)
+        let GpuEngine { device, ways, roles, shared, data, dispatches, initialize, .. } = self;
+        (Sources { device, ways, work: &shared.work, shared, roles, data }, dispatches, initialize)
     }
 
     /// Writes the tables of the members in `slots`, and all work lists.
@@ -168,14 +174,14 @@ impl GpuEngine {
             let offset = slot * population.layers * size_of::<DeviceLayer>();
             self.device.queue.write_buffer(&self.shared.layers, offset as u64, bytemuck::cast_slice(&rows));
         }
-        let (population, ways) = (self.population.clone(), self.device.ways);
+        let (population, ways) = (self.population.clone(), self.ways);
         let (sources, dispatches, _) = self.parts();
         let lists: Vec<_> = dispatches
             .iter_mut()
             .map(|(&(kind, pass), dispatch)| (dispatch, work::jobs(&population, kind, pass, &ways.of(kind))))
             .collect();
         let needed = lists.iter().filter(|(_, jobs)| !jobs.is_empty()).map(|(dispatch, _)| dispatch.kernel);
-        sources.device.prepare(needed.chain([INITIALIZE]))?;
+        sources.device.prepare(needed.chain([INITIALIZE]), &ways)?;
         for (dispatch, jobs) in lists {
             dispatch.list(&sources, &jobs)?;
         }
@@ -378,7 +384,7 @@ impl Engine for GpuEngine {
     fn run_op(&mut self, op: Op, steps: &[StepRow]) -> Result<(), EngineError> {
         self.upload_steps(steps);
         // By the kernel of this operation alone, for all members.
-        let (pass, ways) = (Pass::One(op), self.device.ways.separate());
+        let (pass, ways) = (Pass::One(op), self.ways.separate());
         // Of whichever kind the step is.
         let jobs = work::jobs(&self.population, StepKind::Evaluate, pass, &ways);
         let place = work::Place { offset: 0, capacity: jobs.len() };

@@ -89,10 +89,10 @@ impl Tile {
         };
         tiles.extend(
             match shape {
-                Shape::Product => [registers(32, 32), registers(16, 16)],
-                Shape::Features => [registers(64, 16), registers(32, 16)],
+                Shape::Product => [registers(32, 32), registers(16, 16), registers(64, 64)],
+                Shape::Features => [registers(64, 16), registers(32, 16), None],
                 // A block has a side of its own.
-                Shape::Block => [registers(32, 32).filter(|tile| tile.n() == 32), None],
+                Shape::Block => [registers(32, 32).filter(|tile| tile.n() == 32), None, None],
             }
             .into_iter()
             .flatten(),
@@ -170,6 +170,9 @@ pub(super) enum Family {
     Cooperative(Cooperative),
 }
 
+/// Weights of a layer, above which products decide on a processor.
+const LARGE: usize = 1 << 20;
+
 /// Which way a device goes: a layout for each shape, and which operations one kernel does together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ways {
@@ -201,10 +204,22 @@ impl Ways {
             features: tile(Shape::Features),
             block: tile(Shape::Block),
             fused_rows: if can.software { 128 } else { 256 },
-            fused_weights: if can.software { usize::MAX } else { 1 << 19 },
+            fused_weights: if can.software { LARGE } else { 1 << 19 },
             bindings: can.bindings,
         };
         if can.cooperative.is_some() { ways.separate() } else { ways }
+    }
+
+    /// The ways for members of whose layers the largest has so many weights.
+    ///
+    /// Drivers that compute on a processor compile the largest tile for seconds: it is for layers whose steps take as long.
+    pub fn for_weights(self, weights: usize, can: &Abilities) -> Ways {
+        let largest = |tile: &Tile| tile.family() == Family::Subgroup && tile.m() == 64;
+        let found = Tile::candidates(Shape::Product, can).into_iter().find(largest);
+        match found.filter(|_| can.software && weights > LARGE && self == Ways::usual(can)) {
+            Some(product) => Ways { product, ..self },
+            None => self,
+        }
     }
 
     /// Whether a device can go these ways.
