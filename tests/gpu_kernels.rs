@@ -12,7 +12,7 @@ use bngpu::engine::gpu::work::jobs;
 use bngpu::engine::gpu::{Device, GpuEngine, GpuOptions};
 use bngpu::engine::{Engine, self_test};
 use bngpu::population::tables::Record;
-use bngpu::population::{Buffer, Loss, Member, Population};
+use bngpu::population::{Buffer, Loss, Member, Population, training_step};
 use bngpu::spec::{Activation, Init, Network, Precision};
 use bngpu::step::{Op, StepKind, plan};
 
@@ -327,6 +327,39 @@ fn folded_grids_leave_nothing_out() {
     }
     eprintln!("work lists of up to {longest} in grids 12 wide");
     assert!(longest > 100, "{longest}");
+}
+
+/// Layers of more than a million weights go other ways on software adapters, to the same bits.
+#[test]
+fn large_layers_give_the_same_bits() {
+    let options = GpuOptions::default();
+    let Some(device) = gpu::device(options) else { return };
+    let loss = Loss::CrossEntropy { classes: 3 };
+    let network = Network {
+        hidden: vec![1025],
+        activation: Activation::Relu,
+        batch_norm: None,
+        dropout: 0.0,
+        init: Init::He,
+    };
+    let table = Arc::new(random_table(&mut Rng(1), 1024, 40, loss, false));
+    let member = Member::new(&plain(network, 8), loss, 1024, 40).expect("a step is possible");
+    let population = Arc::new(Population::new(vec![member]));
+    let run = |ways: Option<Ways>| {
+        let device = gpu::device(GpuOptions { ways, ..options }).expect("an adapter");
+        let mut engine = GpuEngine::new(device, population.clone(), table.clone()).expect("an engine");
+        engine.initialize().expect("initialises");
+        let training = &population.members[0];
+        let steps: Vec<_> =
+            (0..3).map(|s| training_step(&training.training, &training.walk, s, 100)).collect();
+        let records = engine.run(StepKind::Train, &steps).expect("runs");
+        let params: Vec<u32> =
+            engine.read(Buffer::Params).expect("reads").iter().map(|v| v.to_bits()).collect();
+        (engine.dispatches(StepKind::Train), records, params)
+    };
+    let (usual, together) = (run(None), run(Some(Ways { fused_weights: usize::MAX, ..device.ways })));
+    assert!(usual.1 == together.1 && usual.2 == together.2, "other bits");
+    assert!(usual.0 > together.0, "{} and {} dispatches", usual.0, together.0);
 }
 
 /// A software adapter would end a loop without a word: what needs too many iterations is refused.

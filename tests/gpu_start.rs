@@ -110,9 +110,9 @@ fn pipelines_are_made_at_once() {
             scope.spawn(|| {
                 for _ in 0..10 {
                     let device = gpu::device(GpuOptions::default()).expect("an adapter");
-                    device.prepare(kernels().chain(kernels())).expect("are made");
+                    device.prepare(kernels().chain(kernels()), &device.ways).expect("are made");
                     for kernel in kernels() {
-                        device.pipeline(kernel).expect("is made");
+                        device.pipeline(kernel, &device.ways).expect("is made");
                     }
                 }
             });

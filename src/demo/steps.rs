@@ -81,7 +81,7 @@ impl Demo for Steps {
             BOTH.into_iter().flat_map(move |bn| seeds.iter().map(move |&seed| change(paper(bn, 0.1, seed))))
         });
         let courses = lab.train(problem, &Plan::new(trainings, &looks), self.name())?;
-        let (chance, learnt) = (lab.chance()?, lab.learnt()?);
+        let learnt = lab.learnt()?;
         let mut panels = Vec::new();
         let mut table = vec![vec![
             Text::default(),
@@ -98,7 +98,7 @@ impl Demo for Steps {
             let mut panel = Panel::new(
                 title.clone(),
                 Axis::log(text!("steps", "步数")).within(1.0, last as f64),
-                lab.score_axis()?.within(chance.min(0.1), 1.0),
+                lab.score_axis()?.within(0.0, 1.0),
             );
             let level = mean(best.iter().copied()) - NEARLY;
             let line = vec![(1.0, level), (last as f64, level)];

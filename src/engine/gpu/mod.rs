@@ -116,9 +116,8 @@ impl GpuEngine {
         let kinds = StepKind::ALL.into_iter().zip(&plans);
         let all: Vec<(StepKind, Pass)> =
             kinds.flat_map(|(kind, plan)| plan.iter().map(move |&pass| (kind, pass))).collect();
-        let capacity = |&(kind, pass): &(_, Pass)| {
-            work::capacity(&population, pass, &ways.of(kind), data.features())
-        };
+        let capacity =
+            |&(kind, pass): &(_, Pass)| work::capacity(&population, pass, &ways.of(kind), data.features());
         // The last list is for members that come: of their chunks, of which there are no more than of their blocks.
         let chunks = population.sizes[Buffer::Partials as usize];
         let capacities: Vec<usize> = all.iter().map(capacity).chain([chunks]).collect();
