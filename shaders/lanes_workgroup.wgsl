@@ -22,6 +22,15 @@ fn row_count(m: u32) -> u32 {
     return min(RM, (m + LANES_M - 1u) / LANES_M);
 }
 
+// (side, depth) of element e of a matrix of `sides` x `depths` where neighbours in memory follow along K, or else along the
+// side: invocations that take one after the other then read neighbours.
+fn place(e: u32, sides: u32, depths: u32, along_k: bool) -> vec2u {
+    if along_k {
+        return vec2u(e / depths, e % depths);
+    }
+    return vec2u(e % sides, e / sides);
+}
+
 // Sum of one column over the invocations that share it, in the order of their rows.
 fn sum_over_rows(value: vec2f, lane: u32) -> vec2f {
     workgroupBarrier();

@@ -58,24 +58,24 @@ fn multiply(a: Operand, b: Operand, m: u32, n: u32, k: u32, lane: u32) {
     }
     workgroupBarrier();
     for (var e = lane; e < TILE_M * LOOKING; e += LANES) {
-        let side = select(e % TILE_M, e / LOOKING, LEFT_ALONG_K);
+        let at = place(e, TILE_M, LOOKING, LEFT_ALONG_K);
         var largest = 0.0;
-        if side < m {
-            for (var d = select(e / TILE_M, e % LOOKING, LEFT_ALONG_K); d < k; d += LOOKING) {
-                largest = max(largest, abs(left_value(a.base + side * a.side + d * a.depth)));
+        if at.x < m {
+            for (var d = at.y; d < k; d += LOOKING) {
+                largest = max(largest, abs(left_value(a.base + at.x * a.side + d * a.depth)));
             }
         }
-        atomicMax(&left_largest[side], bitcast<u32>(largest));
+        atomicMax(&left_largest[at.x], bitcast<u32>(largest));
     }
     for (var e = lane; e < TILE_N * LOOKING; e += LANES) {
-        let side = select(e % TILE_N, e / LOOKING, RIGHT_ALONG_K);
+        let at = place(e, TILE_N, LOOKING, RIGHT_ALONG_K);
         var largest = 0.0;
-        if side < n {
-            for (var d = select(e / TILE_N, e % LOOKING, RIGHT_ALONG_K); d < k; d += LOOKING) {
-                largest = max(largest, abs(right_value(b.base + side * b.side + d * b.depth)));
+        if at.x < n {
+            for (var d = at.y; d < k; d += LOOKING) {
+                largest = max(largest, abs(right_value(b.base + at.x * b.side + d * b.depth)));
             }
         }
-        atomicMax(&right_largest[side], bitcast<u32>(largest));
+        atomicMax(&right_largest[at.x], bitcast<u32>(largest));
     }
     workgroupBarrier();
     // The subgroup's part of the tile.
@@ -89,34 +89,24 @@ fn multiply(a: Operand, b: Operand, m: u32, n: u32, k: u32, lane: u32) {
     //#end
     for (var k0 = 0u; k0 < k; k0 += DEPTH) {
         for (var e = lane; e < TILE_M * DEPTH; e += LANES) {
-            var side = e % TILE_M;
-            var depth = e / TILE_M;
-            if LEFT_ALONG_K {
-                side = e / DEPTH;
-                depth = e % DEPTH;
-            }
+            let at = place(e, TILE_M, DEPTH, LEFT_ALONG_K);
             var value = 0.0;
-            if side < m && k0 + depth < k {
-                value = scale(atomicLoad(&left_largest[side])) * left_value(a.base + side * a.side + (k0 + depth) * a.depth);
+            if at.x < m && k0 + at.y < k {
+                value = scale(atomicLoad(&left_largest[at.x])) * left_value(a.base + at.x * a.side + (k0 + at.y) * a.depth);
             }
             let halves = split(value);
-            left_high[side * PITCH + depth] = halves.x;
-            left_low[side * PITCH + depth] = halves.y;
+            left_high[at.x * PITCH + at.y] = halves.x;
+            left_low[at.x * PITCH + at.y] = halves.y;
         }
         for (var e = lane; e < TILE_N * DEPTH; e += LANES) {
-            var side = e % TILE_N;
-            var depth = e / TILE_N;
-            if RIGHT_ALONG_K {
-                side = e / DEPTH;
-                depth = e % DEPTH;
-            }
+            let at = place(e, TILE_N, DEPTH, RIGHT_ALONG_K);
             var value = 0.0;
-            if side < n && k0 + depth < k {
-                value = scale(atomicLoad(&right_largest[side])) * right_value(b.base + side * b.side + (k0 + depth) * b.depth);
+            if at.x < n && k0 + at.y < k {
+                value = scale(atomicLoad(&right_largest[at.x])) * right_value(b.base + at.x * b.side + (k0 + at.y) * b.depth);
             }
             let halves = split(value);
-            right_high[side * PITCH + depth] = halves.x;
-            right_low[side * PITCH + depth] = halves.y;
+            right_high[at.x * PITCH + at.y] = halves.x;
+            right_low[at.x * PITCH + at.y] = halves.y;
         }
         workgroupBarrier();
         for (var d = 0u; d < DEPTH; d += SIZE) {

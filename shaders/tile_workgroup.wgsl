@@ -29,30 +29,20 @@ fn multiply(a: Operand, b: Operand, m: u32, n: u32, k: u32, lane: u32) {
     for (var k0 = 0u; k0 < k; k0 += DEPTH) {
         // Loops, and not written out: drivers that inline all functions compile the latter for minutes.
         for (var e = lane; e < TILE_M * DEPTH; e += LANES) {
-            var side = e % TILE_M;
-            var depth = e / TILE_M;
-            if LEFT_ALONG_K {
-                side = e / DEPTH;
-                depth = e % DEPTH;
-            }
+            let at = place(e, TILE_M, DEPTH, LEFT_ALONG_K);
             var value = 0.0;
-            if side < m && k0 + depth < k {
-                value = left_value(a.base + side * a.side + (k0 + depth) * a.depth);
+            if at.x < m && k0 + at.y < k {
+                value = left_value(a.base + at.x * a.side + (k0 + at.y) * a.depth);
             }
-            tile_a[depth * PITCH_M + side] = value;
+            tile_a[at.y * PITCH_M + at.x] = value;
         }
         for (var e = lane; e < TILE_N * DEPTH; e += LANES) {
-            var side = e % TILE_N;
-            var depth = e / TILE_N;
-            if RIGHT_ALONG_K {
-                side = e / DEPTH;
-                depth = e % DEPTH;
-            }
+            let at = place(e, TILE_N, DEPTH, RIGHT_ALONG_K);
             var value = 0.0;
-            if side < n && k0 + depth < k {
-                value = right_value(b.base + side * b.side + (k0 + depth) * b.depth);
+            if at.x < n && k0 + at.y < k {
+                value = right_value(b.base + at.x * b.side + (k0 + at.y) * b.depth);
             }
-            tile_b[depth * PITCH_N + side] = value;
+            tile_b[at.y * PITCH_N + at.x] = value;
         }
         workgroupBarrier();
         for (var d = 0u; d < DEPTH; d++) {

@@ -5,10 +5,9 @@ use std::sync::Arc;
 
 use crate::population::random::pcg4d;
 use crate::population::tables::StepRow;
-use crate::population::{Loss, Member, Population, training_step};
+use crate::population::{Loss, Member, Population, TooLarge, check_size, training_step};
 use crate::spec::{Activation, BatchNorm, Init, Length, Network, Optimizer, Schedule, Training};
 use crate::step::memory::{Table, Values};
-use crate::train::{TrainError, check_size};
 
 /// Rows of the data.
 pub const ROWS: usize = 60_000;
@@ -48,8 +47,8 @@ impl Case {
     /// Whether members of it can be.
     ///
     /// # Errors
-    /// [`TrainError::TooLarge`].
-    pub fn check(&self) -> Result<(), TrainError> {
+    /// If one would be too large.
+    pub fn check(&self) -> Result<(), TooLarge> {
         check_size(&self.training(0, true), LOSS, FEATURES, ROWS)
     }
 

@@ -3,8 +3,8 @@
 use serde_json::json;
 
 use super::networks::{ADAM, BOTH, colour, name, paper, steps_of, with_activation};
-use super::statistics::{difference, mean, percent_pm, points_pm};
-use super::{Course, Demo, Finding, Lab, LabError, Outcome, Plan, Verdict};
+use super::statistics::{all_above_zero, difference, mean, percent_pm, points_pm};
+use super::{Course, Demo, Finding, Lab, LabError, Plan, Verdict};
 use crate::report::figure::{Axis, Figure, Panel, Shape};
 use crate::report::language::Text;
 use crate::report::text::count;
@@ -18,15 +18,6 @@ const SIZES: [usize; 10] = [2, 4, 8, 16, 32, 64, 128, 256, 512, 1024];
 /// A usual size, as a place in them.
 const USUAL: usize = 5;
 const LR: f64 = 1e-3;
-
-/// `behind` is, for each batch size, the score with BN less that without.
-fn judge(behind: &[Option<Estimate>]) -> Outcome {
-    match behind.first().copied().flatten().filter(|estimate| !estimate.may_be_zero()) {
-        Some(estimate) if estimate.mean < 0.0 => Outcome::Holds,
-        Some(_) => Outcome::Fails,
-        None => Outcome::Unclear,
-    }
-}
 
 /// The smallest size from which on BN is nowhere clearly behind.
 fn recovers(behind: &[Option<Estimate>]) -> Option<usize> {
@@ -101,7 +92,7 @@ impl Demo for BatchSize {
             let row = scores.iter().map(|y| Text::same(percent_pm(y)));
             table.push([name(bn)].into_iter().chain(row).collect::<Vec<Text>>());
         }
-        let outcome = judge(&behind);
+        let outcome = all_above_zero(&[difference(&normalized[0], &plain[0])]);
         let two = behind[0].as_ref().map_or("-".into(), points_pm);
         let usual = behind.get(USUAL).and_then(Option::as_ref).map_or("-".into(), points_pm);
         let sentence = text!(
@@ -136,11 +127,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_smallest_batch_decides() {
+    fn it_recovers_behind_the_last_size_that_is_behind() {
         let sure = |mean: f64| Some(Estimate { mean, ci95: Some(0.01) });
-        assert_eq!(judge(&[sure(-0.2), sure(0.1)]), Outcome::Holds);
-        assert_eq!(judge(&[sure(0.2), sure(-0.1)]), Outcome::Fails);
-        assert_eq!(judge(&[sure(0.005)]), Outcome::Unclear);
         assert_eq!(recovers(&[sure(-0.2), sure(-0.1), sure(0.0), sure(0.1)]), Some(8));
         assert_eq!(recovers(&[sure(0.2)]), Some(2));
         assert_eq!(recovers(&[sure(-0.2); 10]), None);

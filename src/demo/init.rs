@@ -3,8 +3,8 @@
 use serde_json::json;
 
 use super::networks::{BOTH, by_sgd, colour, name, paper, with_activation};
-use super::statistics::{decades, mean, number_pm, spaced, usable};
-use super::{Course, Demo, Finding, Lab, LabError, Outcome, Plan, Verdict};
+use super::statistics::{all_above_zero, decades, mean, number_pm, spaced, usable};
+use super::{Course, Demo, Finding, Lab, LabError, Plan, Verdict};
 use crate::report::figure::{Axis, Figure, Panel, Shape};
 use crate::report::language::Text;
 use crate::report::text::{count, number};
@@ -19,14 +19,6 @@ const FROM: f64 = 1e-4;
 const TO: f64 = 1e1;
 /// Share of the way from chance to the best of all that counts as trained.
 const TRAINED: f64 = 0.9;
-
-fn judge(wider: &[f64]) -> Outcome {
-    match Estimate::of(wider) {
-        Some(estimate) if estimate.is_above_zero() => Outcome::Holds,
-        Some(estimate) if estimate.is_below_zero() => Outcome::Fails,
-        _ => Outcome::Unclear,
-    }
-}
 
 impl Demo for InitialWeights {
     fn name(&self) -> &'static str {
@@ -60,8 +52,8 @@ impl Demo for InitialWeights {
         let chance = lab.chance()?;
         let best = scores.iter().copied().filter(|y| y.is_finite()).fold(chance, f64::max);
         let level = chance + TRAINED * (best - chance);
-        let step = (TO / FROM).log10() / (SCALES - 1) as f64;
-        let width = |scores: &[f64]| decades(usable(&scales, scores, level), step);
+        let width =
+            |scores: &[f64]| usable(&scales, scores, level).map_or(0.0, |range| decades(&scales, range));
         let mut panels = Vec::new();
         let mut table = vec![vec![
             Text::default(),
@@ -96,8 +88,7 @@ impl Demo for InitialWeights {
             all.push(widths[0].iter().zip(&widths[1]).map(|(plain, bn)| bn - plain).collect::<Vec<f64>>());
             panels.push(panel);
         }
-        let outcomes: Vec<Outcome> = all.iter().map(|wider| judge(wider)).collect();
-        let outcome = if outcomes.iter().all(|o| *o == outcomes[0]) { outcomes[0] } else { Outcome::Unclear };
+        let outcome = all_above_zero(&[Estimate::of(&all[0]), Estimate::of(&all[1])]);
         let [sigmoid, relu] = [0, 1].map(|at| number_pm(&all[at]));
         let reached = number(100.0 * level);
         let sentence = text!(
@@ -117,17 +108,5 @@ impl Demo for InitialWeights {
             verdict: Verdict { outcome, sentence },
             numbers: json!({ "seeds": seeds, "scales": scales, "scores": scores, "powers_of_ten_wider": all }),
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_interval_over_seeds_decides() {
-        assert_eq!(judge(&[1.0, 1.2, 0.9]), Outcome::Holds);
-        assert_eq!(judge(&[-1.0, -1.2, -0.9]), Outcome::Fails);
-        assert_eq!(judge(&[1.0, -1.2, 0.9]), Outcome::Unclear);
     }
 }

@@ -475,7 +475,7 @@ impl Bench<'_> {
         let train = also(plan.train_score, Part::Train)?;
         let val = also(plan.val_score, Part::Val)?;
         let by_batch = match self.plan.by_batch {
-            Some(rows) => Some(self.evaluate_by_batch(due, rows)?),
+            Some(rows) => Some(self.evaluate_by_batch(due, rows, &test)?),
             None => None,
         };
         let mut layers = vec![Vec::new(); self.population.len()];
@@ -528,10 +528,15 @@ impl Bench<'_> {
     }
 
     /// Loss and score of test rows, normalised by the statistics of each `batch` rows of them, the last ones left out where
-    /// they are fewer; and of the same rows by running statistics.
-    fn evaluate_by_batch(&mut self, members: &[usize], batch: usize) -> Result<Vec<[Scored; 2]>, LabError> {
-        let rows = self.problem.split.range(Part::Test);
-        let rows = rows.start..rows.end - rows.len() % batch;
+    /// they are fewer; and of the same rows by running statistics: `test`, where that is all of them.
+    fn evaluate_by_batch(
+        &mut self,
+        members: &[usize],
+        batch: usize,
+        test: &[Scored],
+    ) -> Result<Vec<[Scored; 2]>, LabError> {
+        let all = self.problem.split.range(Part::Test);
+        let rows = all.start..all.end - all.len() % batch;
         let mut sums = vec![Sums::default(); members.len()];
         for first in rows.clone().step_by(batch) {
             self.check_stop()?;
@@ -544,7 +549,7 @@ impl Bench<'_> {
                 sums.rows += u64::from(records[at].rows);
             }
         }
-        let running = self.evaluate(members, rows, Part::Test)?;
+        let running = if rows == all { test.to_vec() } else { self.evaluate(members, rows, Part::Test)? };
         Ok(sums.iter().zip(running).map(|(sums, running)| [self.scored(Part::Test, sums), running]).collect())
     }
 

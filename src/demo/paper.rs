@@ -3,13 +3,12 @@
 use serde_json::json;
 
 use super::networks::{colour, name, paper};
-use super::statistics::{difference, mean, number_pm, percent_pm, points_pm};
-use super::{Course, Demo, Finding, Lab, LabError, Outcome, Plan, Verdict, log_spaced};
+use super::statistics::{all_above_zero, difference, mean, number_pm, percent_pm, points_pm};
+use super::{Course, Demo, Finding, Lab, LabError, Plan, Verdict, log_spaced};
 use crate::report::figure::{Axis, Colour, Figure, Panel, Shape};
 use crate::report::language::Text;
 use crate::report::text::count;
 use crate::spec::Init;
-use crate::sweep::analysis::Estimate;
 use crate::text;
 
 /// Steps of the paper, and of small data, which are learnt by heart much earlier.
@@ -29,17 +28,6 @@ const COMPARED: [u64; 2] = [1_000, 10_000];
 const SHOWN: [usize; 3] = [1, 2, 3];
 
 pub struct Paper;
-
-/// Scores with BN less those without, at each of [`COMPARED`], and by how much more the plain network's inputs wander.
-fn judge(ahead: &[Option<Estimate>], wanders: Option<Estimate>) -> Outcome {
-    let all: Vec<Option<Estimate>> = ahead.iter().copied().chain([wanders]).collect();
-    let all_are = |of: fn(Estimate) -> bool| all.iter().all(|e| e.is_some_and(of));
-    match () {
-        () if all_are(|e| e.is_above_zero()) => Outcome::Holds,
-        () if all.iter().flatten().any(Estimate::is_below_zero) => Outcome::Fails,
-        () => Outcome::Unclear,
-    }
-}
 
 impl Demo for Paper {
     fn name(&self) -> &'static str {
@@ -78,11 +66,10 @@ impl Demo for Paper {
             courses.iter().map(of).collect()
         };
         let drifts = [plain, normalized].map(|courses| courses.iter().map(drift).collect::<Vec<f64>>());
-        let behind: Vec<_> =
-            COMPARED.iter().map(|&at| difference(&score(plain, at), &score(normalized, at))).collect();
-        let outcome = judge(&behind, difference(&drifts[1], &drifts[0]));
-        let points = |at: usize| behind[at].as_ref().map_or("-".into(), points_pm);
-        let (early, late) = (points(0), points(1));
+        let ahead = COMPARED.map(|at| difference(&score(plain, at), &score(normalized, at)));
+        let wanders = difference(&drifts[1], &drifts[0]);
+        let outcome = all_above_zero(&[ahead[0], ahead[1], wanders]);
+        let [early, late] = ahead.map(|ahead| ahead.as_ref().map_or("-".into(), points_pm));
         let end = percent_pm(&score(normalized, last));
         let end_plain = percent_pm(&score(plain, last));
         let [drift_plain, drift_bn] = drifts.each_ref().map(|drifts| number_pm(drifts));
@@ -177,20 +164,5 @@ fn share_range(panels: &mut [Panel]) {
         values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), y| (low.min(y), high.max(y)));
     if low < high {
         panels.iter_mut().for_each(|panel| panel.y = panel.y.clone().within(low, high));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn all_must_be_sure_and_one_is_enough_against() {
-        let sure = |mean: f64| Some(Estimate { mean, ci95: Some(0.01) });
-        assert_eq!(judge(&[sure(0.2), sure(0.1)], sure(0.5)), Outcome::Holds);
-        assert_eq!(judge(&[sure(0.2), sure(-0.1)], sure(0.5)), Outcome::Fails);
-        assert_eq!(judge(&[sure(0.2), sure(0.1)], sure(-0.5)), Outcome::Fails);
-        assert_eq!(judge(&[sure(0.2), sure(0.001)], sure(0.5)), Outcome::Unclear);
-        assert_eq!(judge(&[sure(0.2), None], sure(0.5)), Outcome::Unclear);
     }
 }

@@ -5,14 +5,13 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::networks::{BOTH, colour, name, paper};
-use super::statistics::{difference, mean, number_pm, percent_pm};
-use super::{Course, Demo, Finding, Lab, LabError, Outcome, Plan, Verdict, log_spaced};
+use super::statistics::{all_above_zero, difference, mean, number_pm, percent_pm};
+use super::{Course, Demo, Finding, Lab, LabError, Plan, Verdict, log_spaced};
 use crate::data::Part;
 use crate::report::figure::{Axis, Figure, Panel, Shape};
 use crate::report::language::Text;
 use crate::report::text::count;
 use crate::step::memory::{Table, Values};
-use crate::sweep::analysis::Estimate;
 use crate::text;
 use crate::train::Problem;
 
@@ -36,15 +35,6 @@ fn movement(course: &Course, layer: usize) -> f64 {
     let medians = || values.iter().map(|v| v[1]);
     let range = medians().fold(f64::NEG_INFINITY, f64::max) - medians().fold(f64::INFINITY, f64::min);
     range / mean(values.iter().map(|v| v[2] - v[0]))
-}
-
-/// `less` is the movement with BN less that without, seed by seed.
-fn judge(less: Option<Estimate>) -> Outcome {
-    match less.filter(|estimate| !estimate.may_be_zero()) {
-        Some(estimate) if estimate.mean < 0.0 => Outcome::Holds,
-        Some(_) => Outcome::Fails,
-        None => Outcome::Unclear,
-    }
 }
 
 /// `problem` in floats, with the test rows again at the end of its table, changed by each of `changes`.
@@ -109,7 +99,7 @@ impl Demo for Shift {
             courses.iter().map(|course| mean((1..layers).map(|layer| movement(course, layer)))).collect()
         };
         let (plain_moved, bn_moved) = (later(plain), later(normalized));
-        let outcome = judge(difference(&plain_moved, &bn_moved));
+        let outcome = all_above_zero(&[difference(&bn_moved, &plain_moved)]);
 
         let mut movements = Panel::new(
             text!("movement of the layers' inputs", "各层输入的移动"),
@@ -182,19 +172,5 @@ impl Demo for Shift {
                 "with": normalized.iter().map(|c| c.rows.iter().map(|s| s.score).collect()).collect::<Vec<Vec<f64>>>(),
             }),
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_interval_over_seeds_decides() {
-        let sure = |mean: f64| Some(Estimate { mean, ci95: Some(0.01) });
-        assert_eq!(judge(sure(-0.2)), Outcome::Holds);
-        assert_eq!(judge(sure(0.2)), Outcome::Fails);
-        assert_eq!(judge(sure(0.001)), Outcome::Unclear);
-        assert_eq!(judge(None), Outcome::Unclear);
     }
 }

@@ -1,6 +1,6 @@
 //! Numbers over seeds, and how they are written.
 
-use super::Course;
+use super::{Course, Outcome};
 use crate::report::text::number;
 use crate::sweep::analysis::Estimate;
 
@@ -20,6 +20,15 @@ pub fn final_scores(courses: &[Course], chance: f64) -> Vec<f64> {
 pub fn difference(a: &[f64], b: &[f64]) -> Option<Estimate> {
     let differences: Vec<f64> = a.iter().zip(b).map(|(a, b)| b - a).collect();
     Estimate::of(&differences)
+}
+
+/// What holds if all of these are above 0: it does if each interval is, and does not if one is below.
+pub fn all_above_zero(estimates: &[Option<Estimate>]) -> Outcome {
+    match () {
+        () if estimates.iter().flatten().any(Estimate::is_below_zero) => Outcome::Fails,
+        () if estimates.iter().all(|e| e.is_some_and(|e| e.is_above_zero())) => Outcome::Holds,
+        () => Outcome::Unclear,
+    }
 }
 
 /// "97.53 ± 0.08 %" of shares of 1.
@@ -76,10 +85,11 @@ pub fn times_pm(logs: &[f64]) -> String {
     }
 }
 
-/// Powers of ten that a run of `usable` values spans, of values that each are `step` powers of ten apart: counted, so that
-/// equally many are exactly equal.
-pub fn decades(range: Option<(f64, f64)>, step: f64) -> f64 {
-    range.map_or(0.0, |(low, high)| ((high / low).log10() / step).round() * step)
+/// Powers of ten from `low` to `high`, two of the `values`, which are [`spaced`]: counted, so that ranges of equally many
+/// are exactly equal.
+pub fn decades(values: &[f64], (low, high): (f64, f64)) -> f64 {
+    let step = (values[values.len() - 1] / values[0]).log10() / (values.len() - 1) as f64;
+    ((high / low).log10() / step).round() * step
 }
 
 /// The ends of the unbroken run of values around the best score whose scores reach `level`; none if the best does not.
@@ -109,6 +119,27 @@ mod tests {
         assert!((found.mean - 0.02).abs() < 1e-12 && (found.ci95.unwrap() - 0.024_841_4).abs() < 1e-6);
         assert_eq!(points_pm(&found), "+2.00 ± 2.48");
         assert_eq!(percent_pm(&[0.975]), "97.50 %");
+    }
+
+    #[test]
+    fn the_intervals_decide() {
+        let sure = |mean: f64| Some(Estimate { mean, ci95: Some(0.01) });
+        assert_eq!(all_above_zero(&[sure(0.2), sure(0.1)]), Outcome::Holds);
+        assert_eq!(all_above_zero(&[sure(0.2), sure(-0.1)]), Outcome::Fails);
+        assert_eq!(all_above_zero(&[sure(0.2), sure(0.001)]), Outcome::Unclear);
+        assert_eq!(all_above_zero(&[sure(-0.2), sure(0.001)]), Outcome::Fails);
+        assert_eq!(all_above_zero(&[sure(0.2), None]), Outcome::Unclear);
+        assert_eq!(all_above_zero(&[sure(f64::NAN), None]), Outcome::Unclear);
+        assert_eq!(all_above_zero(&[Some(Estimate { mean: 0.2, ci95: None })]), Outcome::Unclear);
+    }
+
+    #[test]
+    fn equally_many_values_are_equally_many_decades() {
+        let values = spaced(1e-4, 1e3, 40);
+        let of = |low: usize, high: usize| decades(&values, (values[low], values[high]));
+        assert_eq!(of(3, 20), of(22, 39));
+        assert!((of(0, 39) - 7.0).abs() < 1e-12);
+        assert_eq!(of(5, 5), 0.0);
     }
 
     #[test]

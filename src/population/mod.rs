@@ -3,12 +3,14 @@
 pub mod random;
 mod room;
 mod schedule;
+mod size;
 pub mod tables;
 
 use std::sync::Arc;
 
 pub use room::Room;
 pub use schedule::{Walk, evaluation_step, learning_rate, training_step};
+pub use size::{TooLarge, check_size};
 
 use crate::spec::{Activation, Init, Length, Network, Optimizer, Schedule, Training};
 use crate::step::watch::LOOK;

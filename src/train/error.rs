@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::engine::EngineError;
+use crate::population::TooLarge;
 use crate::run::RunError;
 
 /// See the module.
@@ -30,11 +31,8 @@ pub enum TrainError {
     )]
     TooLong { steps: u64 },
     /// The network does not fit 32-bit offsets.
-    #[error(
-        "the network needs {elements} numbers for its {what}, the limit is {}; use fewer or smaller --hidden layers{}",
-        u32::MAX, if *what == "activations" { ", or a smaller --batch-size" } else { "" }
-    )]
-    TooLarge { what: &'static str, elements: u128 },
+    #[error(transparent)]
+    TooLarge(#[from] TooLarge),
 }
 
 fn remedy(checkpoint: &Option<PathBuf>) -> String {

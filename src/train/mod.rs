@@ -24,7 +24,7 @@ pub(crate) use evaluate::{Canary, evaluate};
 pub use events::{Advance, Events};
 pub use files::{Origin, RunFiles, Stored};
 pub use infer::Inference;
-pub use member::{check_size, member};
+pub use member::member;
 pub use problem::{Problem, Sums};
 pub use recovery::Pace;
 pub use slots::Arrival;

@@ -12,6 +12,7 @@ use crate::engine::{DeviceRequest, EngineFactory, choose};
 use crate::report::stdout;
 use crate::report::text::{Align, columns};
 use crate::spec::{DeviceUse, Precision};
+use crate::train::TrainError;
 
 /// Does the command.
 ///
@@ -33,7 +34,7 @@ pub fn run(args: BenchArgs) -> Result<Exit, Failure> {
     match &args.hidden {
         Some(hidden) => {
             let case = Case::own(hidden.0.clone(), args.activation, args.batch_size as usize);
-            case.check()?;
+            case.check().map_err(TrainError::from)?;
             cases.push(case);
         }
         None => {
