@@ -63,6 +63,9 @@ fn what_cannot_be_shown_is_told() {
         // Of these rows 6 are for the test: nothing can be told by them.
         (vec!["paper", "--data", sixty], 2, "at least 20 are needed"),
         (vec!["paper", "--output", "few.csv/x"], 1, "few.csv/x"),
+        (vec!["paper", "--hidden", "none"], 2, "paper needs 1 at least"),
+        (vec!["shift", "--hidden", "64"], 2, "--hidden has 1 layer, and shift needs 2 at least"),
+        (vec!["depth", "--hidden", "64,64"], 2, "depth tries layers of its own"),
     ] {
         let output = demo(&args, folder.path());
         assert_eq!(output.status.code(), Some(code), "{args:?}: {}", stderr(&output));
@@ -96,7 +99,10 @@ fn where_nothing_can_be_learnt_nothing_is_claimed() {
 fn a_demonstration_leaves_figure_numbers_and_page() {
     let folder = tempfile::tempdir().expect("a folder");
     let output = demo(
-        &["paper", "--seeds", "2", "--json", "--quiet", "--lang", "zh", "--device", "cpu"],
+        &[
+            "paper", "--seeds", "2", "--hidden", "20,10", "--json", "--quiet", "--lang", "zh", "--device",
+            "cpu",
+        ],
         folder.path(),
     );
     assert!(output.status.success(), "{}", stderr(&output));
@@ -116,5 +122,9 @@ fn a_demonstration_leaves_figure_numbers_and_page() {
     assert!(svg.contains("步数") && !svg.contains("NaN"), "{svg:.300}");
     assert!(String::from_utf8_lossy(&read("paper.en.svg")).contains("steps"));
     let sentence = printed["sentence"].as_str().expect("a sentence");
-    assert!(page.contains(sentence) && page.contains("bngpu demo paper --device cpu --seeds 2 --lang zh"));
+    assert!(
+        page.contains(sentence)
+            && page.contains("bngpu demo paper --device cpu --seeds 2 --hidden 20,10 --lang zh")
+    );
+    assert!(page.contains("隐藏层依次有 20、10 个 sigmoid 单元"), "{page:.300}");
 }

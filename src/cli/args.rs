@@ -203,6 +203,10 @@ pub struct DemoArgs {
     /// The first of them
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
+    /// Hidden units of each layer of its networks, as for `train`; depth has layers of its own, and grid-or-random takes how
+    /// many there are [default: 100x3]
+    #[arg(long, value_name = "UNITS")]
+    pub hidden: Option<Hidden>,
     /// Language of figures, pages and verdicts
     #[arg(long, value_name = "LANG", value_enum, default_value_t)]
     pub lang: Lang,

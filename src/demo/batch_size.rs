@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::networks::{ADAM, BOTH, colour, name, paper, steps_of, with_activation};
+use super::networks::{ADAM, BOTH, colour, name, steps_of, with_activation};
 use super::statistics::{all_above_zero, difference, mean, percent_pm, points_pm};
 use super::{Course, Demo, Finding, Lab, LabError, Plan, Verdict};
 use crate::report::figure::{Axis, Figure, Panel, Shape};
@@ -49,7 +49,7 @@ impl Demo for BatchSize {
         for bn in BOTH {
             for &size in &sizes {
                 for &seed in &seeds {
-                    let base = with_activation(paper(bn, LR, seed), Activation::Relu);
+                    let base = with_activation(lab.training(bn, LR, seed), Activation::Relu);
                     let training = Training { optimizer: ADAM, batch_size: size, ..base };
                     plan.members.push((training, vec![steps_of(epochs, rows, size)]));
                 }
@@ -108,10 +108,11 @@ impl Demo for BatchSize {
         };
         let sentence = sentence + rest;
         let n = seeds.len();
-        let caption = text!(
-            "Three hidden layers of 100 ReLU units, Adam with α = {LR}, {epochs} epochs at every batch size, so that all see the same number of rows; {n} seeds: mean, and from the least to the best.",
-            "三个隐藏层，每层 100 个 ReLU 单元，α = {LR} 的 Adam，每种批大小都训练 {epochs} 轮，所见行数相同；{n} 个种子：平均值及最差到最好的范围。"
-        );
+        let caption = lab.layers()
+            + text!(
+                " ReLU units, Adam with α = {LR}, {epochs} epochs at every batch size, so that all see the same number of rows; {n} seeds: mean, and from the least to the best.",
+                " ReLU 单元，α = {LR} 的 Adam，每种批大小都训练 {epochs} 轮，所见行数相同；{n} 个种子：平均值及最差到最好的范围。"
+            );
         Ok(Finding {
             figure: Figure { panels: vec![panel], columns: 1 },
             caption,

@@ -2,7 +2,6 @@
 
 use serde_json::json;
 
-use super::networks::paper;
 use super::statistics::{difference, mean, number_pm, points_pm};
 use super::{Course, Demo, Finding, Lab, LabError, Outcome, Plan, Verdict, log_spaced};
 use crate::report::figure::{Axis, Colour, Figure, Panel, Shape};
@@ -39,8 +38,11 @@ impl Demo for Beta {
         let (steps, seeds) = (lab.pick(2_000, 10_000), lab.seeds(lab.pick(5, 3)));
         let looks = log_spaced(steps, 8);
         let betas = PAIRS.as_flattened();
-        let each = |by: fn(f64, u64) -> Training| {
-            betas.iter().flat_map(|&beta| seeds.iter().map(move |&seed| by(beta, seed))).collect::<Vec<_>>()
+        let each = |by: fn(&Lab, f64, u64) -> Training| {
+            betas
+                .iter()
+                .flat_map(|&beta| seeds.iter().map(move |&seed| by(lab, beta, seed)))
+                .collect::<Vec<_>>()
         };
         let trainings = [each(along_the_average), each(by_adam)].concat();
         let courses = lab.train(problem, &Plan::new(trainings, &looks), self.name())?;
@@ -100,10 +102,15 @@ impl Demo for Beta {
             table.push(vec![Text::same(beta.to_string()), Text::same(number(memory(beta))), along, adam]);
         }
         let (n, steps_text) = (seeds.len(), count(steps));
-        let caption = text!(
-            "(a) The exponentially weighted average v ← β v + (1 - β) θ of a θ that jumps from 0 to 1: after 1/(1 - β) steps it has gone 63 % of the way. (b), (c) Three hidden layers of 100 sigmoid units with BN, batches of 60, {steps_text} steps, {n} seeds: means, and their range over the seeds. (b) W ← W - α v, where v is the average of the gradients and α = {LR}; (c) Adam with α = {ADAM_LR} and β₂ = 0.999. The mean over the training is that of looks at even distances of the logarithm of the steps.",
-            "(a) 指数加权平均 v ← β v + (1 - β) θ，θ 由 0 跳到 1：1/(1 - β) 步后走完 63 %。(b)、(c) 三个隐藏层，每层 100 个 sigmoid 单元，有 BN，批大小 60，{steps_text} 步，{n} 个种子：均值及各种子的范围。(b) W ← W - α v，v 为梯度的移动平均，α = {LR}；(c) Adam，α = {ADAM_LR}，β₂ = 0.999。训练全程的平均取自步数对数等间隔的各次测量。"
+        let average = text!(
+            "(a) The exponentially weighted average v ← β v + (1 - β) θ of a θ that jumps from 0 to 1: after 1/(1 - β) steps it has gone 63 % of the way. (b), (c) ",
+            "(a) 指数加权平均 v ← β v + (1 - β) θ，θ 由 0 跳到 1：1/(1 - β) 步后走完 63 %。(b)、(c) "
         );
+        let networks = text!(
+            " sigmoid units with BN, batches of 60, {steps_text} steps, {n} seeds: means, and their range over the seeds. (b) W ← W - α v, where v is the average of the gradients and α = {LR}; (c) Adam with α = {ADAM_LR} and β₂ = 0.999. The mean over the training is that of looks at even distances of the logarithm of the steps.",
+            " sigmoid 单元，有 BN，批大小 60，{steps_text} 步，{n} 个种子：均值及各种子的范围。(b) W ← W - α v，v 为梯度的移动平均，α = {LR}；(c) Adam，α = {ADAM_LR}，β₂ = 0.999。训练全程的平均取自步数对数等间隔的各次测量。"
+        );
+        let caption = average + lab.layers() + networks;
         let scores = |of: &&[Course]| of.iter().map(Course::scores).collect::<Vec<_>>();
         Ok(Finding {
             figure: Figure { panels, columns: 3 },
@@ -125,13 +132,16 @@ impl Demo for Beta {
 }
 
 /// W ← W - α v with v ← β v + (1 - β) dW: the engine's momentum, m ← β m + dW, is v/(1 - β).
-fn along_the_average(beta: f64, seed: u64) -> Training {
+fn along_the_average(lab: &Lab, beta: f64, seed: u64) -> Training {
     let optimizer = Optimizer::Sgd { momentum: beta, nesterov: false };
-    Training { optimizer, ..paper(true, LR * (1.0 - beta), seed) }
+    Training { optimizer, ..lab.training(true, LR * (1.0 - beta), seed) }
 }
 
-fn by_adam(beta1: f64, seed: u64) -> Training {
-    Training { optimizer: Optimizer::Adam { beta1, beta2: 0.999, eps: 1e-8 }, ..paper(true, ADAM_LR, seed) }
+fn by_adam(lab: &Lab, beta1: f64, seed: u64) -> Training {
+    Training {
+        optimizer: Optimizer::Adam { beta1, beta2: 0.999, eps: 1e-8 },
+        ..lab.training(true, ADAM_LR, seed)
+    }
 }
 
 /// A panel with a band and a curve for each β.

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::networks::{BOTH, by_sgd, colour, name, paper, with_activation};
+use super::networks::{BOTH, by_sgd, colour, name, training, with_activation};
 use super::statistics::{mean, percent_pm};
 use super::{Course, Demo, Finding, Lab, LabError, Outcome, Plan, Verdict};
 use crate::report::figure::{Axis, Figure, Panel, Shape};
@@ -31,9 +31,7 @@ const ANYTHING: f64 = 0.05;
 const TRAINS: f64 = 0.9;
 
 fn network(activation: Activation, depth: usize, bn: bool, lr: f64, seed: u64) -> Training {
-    let mut training = with_activation(paper(bn, lr, seed), activation);
-    training.network.hidden = vec![UNITS; depth];
-    by_sgd(training, lr, None)
+    by_sgd(with_activation(training(&vec![UNITS; depth], bn, lr, seed), activation), lr, None)
 }
 
 /// What points stand for, in the upper panels and in the lower ones.
@@ -64,6 +62,10 @@ impl Demo for Depth {
             "BN makes deep networks trainable: without it the gradients of sigmoid layers vanish on their way back",
             "BN 使深层网络可以训练：没有它，sigmoid 层的梯度在反向传播中消失"
         )
+    }
+
+    fn fewest_layers(&self) -> Option<usize> {
+        None
     }
 
     fn run(&self, lab: &Lab) -> Result<Finding, LabError> {

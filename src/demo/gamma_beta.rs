@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::networks::{colour, name, paper};
+use super::networks::{colour, name};
 use super::statistics::{difference, final_scores, mean, number_pm, percent_pm, points_pm};
 use super::{Course, Demo, Finding, Lab, LabError, Outcome, Plan, Verdict, log_spaced};
 use crate::report::figure::{Axis, Colour, Figure, Panel, Shape};
@@ -42,7 +42,7 @@ impl Demo for GammaBeta {
         for activation in ACTIVATIONS {
             for affine in NETWORKS {
                 plan.members.extend(seeds.iter().map(|&seed| {
-                    let mut training = paper(false, LR, seed);
+                    let mut training = lab.training(false, LR, seed);
                     training.network.activation = activation;
                     training.network.init = if activation.is_relu_like() { Init::He } else { Init::Xavier };
                     training.network.batch_norm =
@@ -117,10 +117,11 @@ impl Demo for GammaBeta {
             ]);
         }
         let n = seeds.len();
-        let caption = text!(
-            "Three hidden layers of 100 units, batches of 60, gradient descent with α = {LR}, {all} steps, {n} seeds each; means over them. Without γ and β they stay at 1 and 0 (bngpu train --no-bn-affine). (a) and (b) score over training with sigmoids and with ReLUs; (c) {{15, 50, 85}}th percentiles of the inputs of the last hidden layer's sigmoids: between -1 and 1 a sigmoid is nearly linear.",
-            "三个隐藏层，每层 100 个单元，批大小 60，α = {LR} 的梯度下降，{all} 步，各 {n} 个种子的均值。没有 γ、β 即它们保持为 1 和 0（bngpu train --no-bn-affine）。(a)、(b) sigmoid 与 ReLU 网络训练过程中的得分；(c) 最后隐藏层 sigmoid 输入的第 {{15, 50, 85}} 百分位：在 -1 与 1 之间 sigmoid 近似线性。"
-        );
+        let caption = lab.layers()
+            + text!(
+                " units, batches of 60, gradient descent with α = {LR}, {all} steps, {n} seeds each; means over them. Without γ and β they stay at 1 and 0 (bngpu train --no-bn-affine). (a) and (b) score over training with sigmoids and with ReLUs; (c) {{15, 50, 85}}th percentiles of the inputs of the last hidden layer's sigmoids: between -1 and 1 a sigmoid is nearly linear.",
+                "单元，批大小 60，α = {LR} 的梯度下降，{all} 步，各 {n} 个种子的均值。没有 γ、β 即它们保持为 1 和 0（bngpu train --no-bn-affine）。(a)、(b) sigmoid 与 ReLU 网络训练过程中的得分；(c) 最后隐藏层 sigmoid 输入的第 {{15, 50, 85}} 百分位：在 -1 与 1 之间 sigmoid 近似线性。"
+            );
         let curves = |groups: &[&[Course]]| -> Vec<Vec<Vec<(f64, f64)>>> {
             groups.iter().map(|courses| courses.iter().map(Course::scores).collect()).collect()
         };

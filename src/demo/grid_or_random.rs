@@ -5,6 +5,7 @@ use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use serde_json::json;
 
+use super::networks::layers;
 use super::statistics::{all_above_zero, difference, mean, percent_pm, points_pm};
 use super::{Course, Demo, Finding, Lab, LabError, Plan, Verdict};
 use crate::report::figure::{Axis, Colour, Figure, Panel, Shape};
@@ -64,7 +65,7 @@ impl Demo for GridOrRandom {
         let studies: Vec<Vec<Point>> = seeds.iter().map(|&seed| settings(seed)).collect();
         let members = studies.iter().zip(&seeds);
         let trainings =
-            members.flat_map(|(points, &seed)| points.iter().map(move |point| training(point, seed)));
+            members.flat_map(|(points, &seed)| points.iter().map(move |point| training(lab, point, seed)));
         let plan = Plan { val_score: true, ..Plan::new(trainings, &looks) };
         let courses = lab.train(problem, &plan, self.name())?;
         let trials: Vec<Trial> = courses.iter().map(Trial::of).collect();
@@ -173,10 +174,11 @@ impl Demo for GridOrRandom {
         let (full, tries, eta) = (count(FULL * unit), POOL, HALVING.eta);
         let [(a0, a1), (u0, u1), (b0, b1)] = RANGES;
         let (b0, b1) = (1.0 - b0, 1.0 - b1);
-        let caption = text!(
-            "Three hidden layers of {u0} to {u1} sigmoid units without BN, which would forgive many an α, batches of 32, Adam with α from {a0} to {a1} and β₁ from {b1} to {b0}, a full training is {full} steps. {n} studies, each with {tries} random settings of its own, drawn in {ORDERS} orders, and grids whose place is random. The setting with the least validation loss is chosen, and the test score of its training is shown: (a) by the budget, means over the studies; halving goes on with 1 of {eta} at 1/9 and 1/3 of a training. (b) Every random setting. (c) The first study, seen along β₁: a grid tries few values of each setting.",
-            "三个隐藏层，每层 {u0} 至 {u1} 个 sigmoid 单元，无 BN（有 BN 时对 α 不敏感），批大小 32，Adam，α 为 {a0} 至 {a1}，β₁ 为 {b1} 至 {b0}，完整训练为 {full} 步。{n} 次重复实验，各有自己的 {tries} 组随机设置（以 {ORDERS} 种次序抽取）和位置随机的网格。按验证损失选出设置，给出其测试得分：(a) 随预算的变化，各研究的均值；逐次减半在训练的 1/9 与 1/3 处保留 1/{eta}。(b) 全部随机设置。(c) 第一次重复实验，沿 β₁ 方向看：网格对每个设置只试少数几个值。"
-        );
+        let caption = layers(lab.depth())
+            + text!(
+                " of {u0} to {u1} sigmoid units without BN, which would forgive many an α, batches of 32, Adam with α from {a0} to {a1} and β₁ from {b1} to {b0}, a full training is {full} steps. {n} studies, each with {tries} random settings of its own, drawn in {ORDERS} orders, and grids whose place is random. The setting with the least validation loss is chosen, and the test score of its training is shown: (a) by the budget, means over the studies; halving goes on with 1 of {eta} at 1/9 and 1/3 of a training. (b) Every random setting. (c) The first study, seen along β₁: a grid tries few values of each setting.",
+                "，每层 {u0} 至 {u1} 个 sigmoid 单元，无 BN（有 BN 时对 α 不敏感），批大小 32，Adam，α 为 {a0} 至 {a1}，β₁ 为 {b1} 至 {b0}，完整训练为 {full} 步。{n} 次重复实验，各有自己的 {tries} 组随机设置（以 {ORDERS} 种次序抽取）和位置随机的网格。按验证损失选出设置，给出其测试得分：(a) 随预算的变化，各研究的均值；逐次减半在训练的 1/9 与 1/3 处保留 1/{eta}。(b) 全部随机设置。(c) 第一次重复实验，沿 β₁ 方向看：网格对每个设置只试少数几个值。"
+            );
         Ok(Finding {
             figure: Figure { panels: vec![found, every, places], columns: 3 },
             caption,
@@ -236,10 +238,10 @@ fn settings(seed: u64) -> Vec<Point> {
     logarithmic.chain(random[..LINEAR].iter().map(linear)).chain(grids).collect()
 }
 
-fn training(&[lr, units, rest]: &Point, seed: u64) -> Training {
+fn training(lab: &Lab, &[lr, units, rest]: &Point, seed: u64) -> Training {
     Training {
         network: Network {
-            hidden: vec![units.round() as usize; 3],
+            hidden: vec![units.round() as usize; lab.depth()],
             activation: Activation::Sigmoid,
             batch_norm: None,
             dropout: 0.0,
@@ -247,7 +249,7 @@ fn training(&[lr, units, rest]: &Point, seed: u64) -> Training {
         },
         optimizer: Optimizer::Adam { beta1: 1.0 - rest, beta2: 0.999, eps: 1e-8 },
         batch_size: 32,
-        ..super::networks::paper(false, lr, seed)
+        ..lab.training(false, lr, seed)
     }
 }
 

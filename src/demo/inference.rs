@@ -2,7 +2,6 @@
 
 use serde_json::json;
 
-use super::networks::paper;
 use super::statistics::{difference, mean, percent_pm, points_pm};
 use super::{Course, Demo, Finding, Lab, LabError, Outcome, Plan, Point, Scored, Verdict, log_spaced};
 use crate::report::figure::{Axis, Colour, Figure, Panel, Shape};
@@ -51,7 +50,7 @@ impl Demo for Inference {
         let last = lab.pick(2_000, 10_000);
         let looks = log_spaced(last, 6);
         let one = |momentum: f64, seed: u64| {
-            let mut training = paper(true, LR, seed);
+            let mut training = lab.training(true, LR, seed);
             training.network.batch_norm = Some(BatchNorm { momentum, ..BatchNorm::default() });
             training
         };
@@ -122,10 +121,11 @@ impl Demo for Inference {
             "动量为通常的 0.1 时，滑动统计量最终与 {batch} 行测试批次自身统计量的得分相差 {gap} 个百分点（允许一个百分点）；{early_steps} 步后为 {usual}，而动量为 0.001 时几乎还停留在初值，只有 {slow}。"
         );
         let (n, steps) = (seeds.len(), count(last));
-        let caption = text!(
-            "Three hidden layers of 100 sigmoid units with BN, batches of 60, gradient descent with α = {LR}, {steps} steps, means of {n} seeds. Momentum is the weight of the new batch. The test batch's own statistics are no statistics of one row: a model that serves single rows needs the running ones.",
-            "三个隐藏层，每层 100 个有 BN 的 sigmoid 单元，批大小 60，α = {LR} 的梯度下降，{steps} 步，{n} 个种子的平均。动量为新批次的权重。单行数据没有自己的统计量：要为单行预测，就需要滑动统计量。"
-        );
+        let caption = lab.layers()
+            + text!(
+                " sigmoid units with BN, batches of 60, gradient descent with α = {LR}, {steps} steps, means of {n} seeds. Momentum is the weight of the new batch. The test batch's own statistics are no statistics of one row: a model that serves single rows needs the running ones.",
+                "有 BN 的 sigmoid 单元，批大小 60，α = {LR} 的梯度下降，{steps} 步，{n} 个种子的平均。动量为新批次的权重。单行数据没有自己的统计量：要为单行预测，就需要滑动统计量。"
+            );
         Ok(Finding {
             figure: Figure { panels: vec![momenta, kinds], columns: 2 },
             caption,

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::networks::{BOTH, by_sgd, colour, name, paper, with_activation};
+use super::networks::{BOTH, by_sgd, colour, name, with_activation};
 use super::statistics::{all_above_zero, decades, mean, number_pm, spaced, usable};
 use super::{Course, Demo, Finding, Lab, LabError, Plan, Verdict};
 use crate::report::figure::{Axis, Figure, Panel, Shape};
@@ -42,7 +42,7 @@ impl Demo for InitialWeights {
             let (scales, seeds) = (&scales, &seeds);
             BOTH.into_iter().flat_map(move |bn| {
                 seeds.iter().flat_map(move |&seed| {
-                    let base = with_activation(paper(bn, lr, seed), activation);
+                    let base = with_activation(lab.training(bn, lr, seed), activation);
                     scales.iter().map(move |&std| by_sgd(base.clone(), lr, Some(std)))
                 })
             })
@@ -97,10 +97,11 @@ impl Demo for InitialWeights {
         );
         let (n, steps) = (seeds.len(), count(last));
         let (from, to) = (number(FROM), number(TO));
-        let caption = text!(
-            "Three hidden layers of 100 units, batches of 60, gradient descent, {steps} steps, means of {n} seeds; all weights from N(0, σ²). A scale counts if the score comes nine tenths of the way from chance to the best of all. From {from} to {to} was tried: a range that ends there may be wider.",
-            "三个隐藏层，每层 100 个单元，批大小 60，梯度下降，{steps} 步，{n} 个种子的平均；全部权重取自 N(0, σ²)。得分达到从随机水平到全体最好得分的九成，即为可训练。只尝试了 {from} 到 {to}：在两端截止的范围可能更宽。"
-        );
+        let caption = lab.layers()
+            + text!(
+                " units, batches of 60, gradient descent, {steps} steps, means of {n} seeds; all weights from N(0, σ²). A scale counts if the score comes nine tenths of the way from chance to the best of all. From {from} to {to} was tried: a range that ends there may be wider.",
+                "单元，批大小 60，梯度下降，{steps} 步，{n} 个种子的平均；全部权重取自 N(0, σ²)。得分达到从随机水平到全体最好得分的九成，即为可训练。只尝试了 {from} 到 {to}：在两端截止的范围可能更宽。"
+            );
         Ok(Finding {
             figure: Figure { panels, columns: 2 },
             caption,

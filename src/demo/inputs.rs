@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::networks::{BOTH, by_sgd, colour, name, paper, with_activation};
+use super::networks::{BOTH, by_sgd, colour, name, with_activation};
 use super::statistics::{all_above_zero, decades, mean, number_pm, percent_pm, spaced, usable};
 use super::{Course, Demo, Finding, Lab, LabError, Plan, Verdict};
 use crate::report::figure::{Axis, Figure, Panel, Shape};
@@ -39,7 +39,7 @@ impl Demo for Inputs {
         let trainings = BOTH.into_iter().flat_map(|bn| {
             let (rates, seeds) = (&rates, &seeds);
             seeds.iter().flat_map(move |&seed| {
-                let base = with_activation(paper(bn, 0.1, seed), Activation::Relu);
+                let base = with_activation(lab.training(bn, 0.1, seed), Activation::Relu);
                 rates.iter().map(move |&lr| by_sgd(base.clone(), lr, None))
             })
         });
@@ -105,10 +105,11 @@ impl Demo for Inputs {
         );
         let (n, steps) = (seeds.len(), count(last));
         let (from, to) = (number(FROM), number(TO));
-        let caption = text!(
-            "Three hidden layers of 100 ReLU units, batches of 60, gradient descent with {RATES} rates, {steps} steps, means of {n} seeds. A rate is usable if the score comes nine tenths of the way from chance to the best of all. A network that became infinite counts as 0. From {from} to {to} was tried: a range that ends there may be wider.",
-            "三个隐藏层，每层 100 个 ReLU 单元，批大小 60，{RATES} 个学习率的梯度下降，{steps} 步，{n} 个种子的平均。得分达到从随机水平到全体最好得分的九成的学习率为可用。发散的网络计为 0。只尝试了 {from} 到 {to}：在两端截止的范围可能更宽。"
-        );
+        let caption = lab.layers()
+            + text!(
+                " ReLU units, batches of 60, gradient descent with {RATES} rates, {steps} steps, means of {n} seeds. A rate is usable if the score comes nine tenths of the way from chance to the best of all. A network that became infinite counts as 0. From {from} to {to} was tried: a range that ends there may be wider.",
+                " ReLU 单元，批大小 60，{RATES} 个学习率的梯度下降，{steps} 步，{n} 个种子的平均。得分达到从随机水平到全体最好得分的九成的学习率为可用。发散的网络计为 0。只尝试了 {from} 到 {to}：在两端截止的范围可能更宽。"
+            );
         Ok(Finding {
             figure: Figure { panels, columns: 2 },
             caption,

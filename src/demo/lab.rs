@@ -8,6 +8,7 @@ use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
 use rand::seq::SliceRandom;
 
+use super::networks;
 use crate::data::{DataError, Dataset, Features, Part, Targets};
 use crate::engine::{Engine, EngineError, EngineFactory};
 use crate::population::tables::{Record, StepRow};
@@ -73,17 +74,32 @@ pub struct Tally {
     pub best: Option<f64>,
 }
 
+/// What whoever asks for a demonstration may choose.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Whether the long form is wanted.
+    pub full: bool,
+    /// The first seed.
+    pub seed: u64,
+    /// How many seeds; none is what the demonstration thinks best.
+    pub seeds: Option<u32>,
+    /// Units of each hidden layer.
+    pub hidden: Vec<usize>,
+}
+
+impl Default for Settings {
+    /// The network of Ioffe & Szegedy 2015, section 4.1: three layers of 100 units.
+    fn default() -> Settings {
+        Settings { full: false, seed: 0, seeds: None, hidden: vec![100; 3] }
+    }
+}
+
 /// What a demonstration works with.
 pub struct Lab<'a> {
     factory: &'a dyn EngineFactory,
     load: &'a dyn Fn(&Ask) -> Result<Dataset, LabError>,
     problems: [OnceCell<Problem>; 3],
-    /// Whether the long form is asked for.
-    pub full: bool,
-    /// The first seed.
-    pub seed: u64,
-    /// How many seeds; none is what the demonstration thinks best.
-    seeds: Option<u32>,
+    settings: Settings,
     stop: &'a Stop,
     progress: &'a dyn Fn(f64, &str),
     tally: Cell<Tally>,
@@ -193,33 +209,49 @@ impl<'a> Lab<'a> {
     pub fn new(
         factory: &'a dyn EngineFactory,
         load: &'a dyn Fn(&Ask) -> Result<Dataset, LabError>,
-        full: bool,
-        seed: u64,
-        seeds: Option<u32>,
+        settings: Settings,
         stop: &'a Stop,
         progress: &'a dyn Fn(f64, &str),
     ) -> Lab<'a> {
-        Lab {
-            factory,
-            load,
-            problems: Default::default(),
-            full,
-            seed,
-            seeds,
-            stop,
-            progress,
-            tally: Cell::default(),
-        }
+        Lab { factory, load, problems: Default::default(), settings, stop, progress, tally: Cell::default() }
     }
 
     /// `usual` without, `long` with `--full`.
     pub fn pick<T>(&self, usual: T, long: T) -> T {
-        if self.full { long } else { usual }
+        if self.settings.full { long } else { usual }
     }
 
     /// The seeds to train with: as many as were asked for, else `usual`.
     pub fn seeds(&self, usual: u32) -> Vec<u64> {
-        (0..u64::from(self.seeds.unwrap_or(usual))).map(|at| self.seed.wrapping_add(at)).collect()
+        let Settings { seed, seeds, .. } = self.settings;
+        (0..u64::from(seeds.unwrap_or(usual))).map(|at| seed.wrapping_add(at)).collect()
+    }
+
+    /// A training of a network with the hidden layers that were asked for, of sigmoid units, mini-batches of 60; by plain
+    /// gradient descent, as in Ioffe & Szegedy 2015, section 4.1.
+    pub fn training(&self, batch_norm: bool, lr: f64, seed: u64) -> Training {
+        networks::training(&self.settings.hidden, batch_norm, lr, seed)
+    }
+
+    /// How many hidden layers that network has.
+    pub fn depth(&self) -> usize {
+        self.settings.hidden.len()
+    }
+
+    /// Those layers in words, without what their units are.
+    pub fn layers(&self) -> Text {
+        let hidden = &self.settings.hidden;
+        match hidden[..] {
+            [units, ..] if hidden.iter().all(|&other| other == units) => {
+                networks::layers(hidden.len()) + text!(" of {units}", "，每层 {units} 个")
+            }
+            _ => {
+                let units =
+                    |separator| hidden.iter().map(usize::to_string).collect::<Vec<_>>().join(separator);
+                let (en, zh) = (units(", "), units("、"));
+                Text { en: format!("Hidden layers of {en}"), zh: format!("隐藏层依次有 {zh} 个") }
+            }
+        }
     }
 
     /// The data, each feature scaled to mean 0 and variance 1, without validation rows.

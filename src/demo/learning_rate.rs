@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::networks::{BOTH, by_sgd, colour, name, paper};
+use super::networks::{BOTH, by_sgd, colour, name};
 use super::statistics::{all_above_zero, decades, mean, number_pm, spaced, times_pm, usable};
 use super::{Course, Demo, Finding, Lab, LabError, Plan, Verdict};
 use crate::report::figure::{Axis, Colour, Figure, Panel, Shape};
@@ -44,9 +44,9 @@ impl Demo for LearningRate {
         let last = lab.pick(400, 2_000);
         let trainings = BOTH.into_iter().flat_map(|bn| {
             let (rates, seeds) = (&rates, &seeds);
-            seeds
-                .iter()
-                .flat_map(move |&seed| rates.iter().map(move |&lr| by_sgd(paper(bn, lr, seed), lr, None)))
+            seeds.iter().flat_map(move |&seed| {
+                rates.iter().map(move |&lr| by_sgd(lab.training(bn, lr, seed), lr, None))
+            })
         });
         let courses = lab.train(problem, &Plan::new(trainings, &[last]), self.name())?;
         let scores: Vec<f64> = courses.iter().map(Course::final_score).collect();
@@ -111,10 +111,11 @@ impl Demo for LearningRate {
         );
         let (n, steps) = (seeds.len(), count(last));
         let (from, to) = (number(FROM), number(TO));
-        let caption = text!(
-            "Three hidden layers of 100 sigmoid units, batches of 60, gradient descent with {RATES} rates, {steps} steps, {n} seeds each: mean, and from the least to the best. A rate is usable if the score comes at least half of the way from chance to the best of all, together with all rates between it and the network's best. A network that became infinite counts as 0; the largest rates are compared where both networks have one. From {from} to {to} was tried: a range that ends there may be wider.",
-            "三个隐藏层，每层 100 个 sigmoid 单元，批大小 60，{RATES} 个学习率的梯度下降，{steps} 步，各 {n} 个种子：平均值及最差到最好的范围。若得分达到从随机水平到全体最好得分的一半以上，且到该网络最好学习率之间的学习率都如此，则为可用。发散的网络计为 0；只在两个网络都有可用学习率时比较最大值。只尝试了 {from} 到 {to}：在两端截止的范围可能更宽。"
-        );
+        let caption = lab.layers()
+            + text!(
+                " sigmoid units, batches of 60, gradient descent with {RATES} rates, {steps} steps, {n} seeds each: mean, and from the least to the best. A rate is usable if the score comes at least half of the way from chance to the best of all, together with all rates between it and the network's best. A network that became infinite counts as 0; the largest rates are compared where both networks have one. From {from} to {to} was tried: a range that ends there may be wider.",
+                " sigmoid 单元，批大小 60，{RATES} 个学习率的梯度下降，{steps} 步，各 {n} 个种子：平均值及最差到最好的范围。若得分达到从随机水平到全体最好得分的一半以上，且到该网络最好学习率之间的学习率都如此，则为可用。发散的网络计为 0；只在两个网络都有可用学习率时比较最大值。只尝试了 {from} 到 {to}：在两端截止的范围可能更宽。"
+            );
         Ok(Finding {
             figure: Figure { panels: vec![panel], columns: 1 },
             caption,

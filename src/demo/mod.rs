@@ -25,7 +25,7 @@ mod steps;
 mod tests;
 
 pub use files::{Files, result, write};
-pub use lab::{Ask, Course, Lab, LabError, Plan, Point, Scored, Tally, log_spaced};
+pub use lab::{Ask, Course, Lab, LabError, Plan, Point, Scored, Settings, Tally, log_spaced};
 
 use serde_json::Value;
 
@@ -58,6 +58,11 @@ pub trait Demo: Sync {
 
     /// The claim, one sentence.
     fn claim(&self) -> Text;
+
+    /// Hidden layers that its networks have at least; none if they have layers of their own whatever was asked for.
+    fn fewest_layers(&self) -> Option<usize> {
+        Some(1)
+    }
 
     /// Measures it.
     ///

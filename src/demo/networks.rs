@@ -10,11 +10,11 @@ pub const SGD: Optimizer = Optimizer::Sgd { momentum: 0.0, nesterov: false };
 /// Adam with its authors' constants.
 pub const ADAM: Optimizer = Optimizer::Adam { beta1: 0.9, beta2: 0.999, eps: 1e-8 };
 
-/// The network of Ioffe & Szegedy 2015, section 4.1: three layers of 100 sigmoid units, mini-batches of 60; by SGD.
-pub fn paper(batch_norm: bool, lr: f64, seed: u64) -> Training {
+/// What [`super::Lab::training`] is, with these hidden layers.
+pub fn training(hidden: &[usize], batch_norm: bool, lr: f64, seed: u64) -> Training {
     Training {
         network: Network {
-            hidden: vec![100; 3],
+            hidden: hidden.to_vec(),
             activation: Activation::Sigmoid,
             batch_norm: batch_norm.then(BatchNorm::default),
             dropout: 0.0,
@@ -33,6 +33,16 @@ pub fn paper(batch_norm: bool, lr: f64, seed: u64) -> Training {
         patience: None,
         max_time: None,
         seed,
+    }
+}
+
+/// So many hidden layers, in words.
+pub fn layers(n: usize) -> Text {
+    match n {
+        1 => text!("One hidden layer", "一个隐藏层"),
+        2 => text!("Two hidden layers", "两个隐藏层"),
+        3 => text!("Three hidden layers", "三个隐藏层"),
+        _ => text!("{n} hidden layers", "{n} 个隐藏层"),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::networks::{ADAM, paper, steps_of, with_activation};
+use super::networks::{ADAM, steps_of, with_activation};
 use super::statistics::{all_above_zero, difference, estimate_pm, mean, number_pm, percent_pm};
 use super::{Course, Demo, Finding, Lab, LabError, Plan, Verdict};
 use crate::data::Split;
@@ -77,7 +77,7 @@ impl Demo for Regulariser {
         for (_, _, change) in &kinds {
             for size in SIZES {
                 for &seed in &seeds {
-                    let base = with_activation(paper(true, LR, seed), Activation::Relu);
+                    let base = with_activation(lab.training(true, LR, seed), Activation::Relu);
                     let training = change(Training { optimizer: ADAM, batch_size: size, ..base });
                     plan.members.push((training, vec![steps_of(epochs, train, size)]));
                 }
@@ -145,10 +145,11 @@ impl Demo for Regulariser {
             "BN 使测试损失与训练损失的差距改变：批大小 8 时 {small}，批大小 128 时 {large}，两者相差 {beyond}。"
         );
         let (n, rows) = (seeds.len(), count(train as u64));
-        let caption = text!(
-            "Three hidden layers of 100 ReLU units on {rows} training rows, Adam with α = {LR}, {epochs} epochs, means of {n} seeds. Left: how much larger the loss of the test rows is than that of the training rows, by running statistics and without dropout.",
-            "三个隐藏层，每层 100 个 ReLU 单元，{rows} 行训练数据，α = {LR} 的 Adam，{epochs} 轮，{n} 个种子的平均。左：测试损失比训练损失大多少（用滑动统计量，不用 dropout）。"
-        );
+        let caption = lab.layers()
+            + text!(
+                " ReLU units on {rows} training rows, Adam with α = {LR}, {epochs} epochs, means of {n} seeds. Left: how much larger the loss of the test rows is than that of the training rows, by running statistics and without dropout.",
+                " ReLU 单元，{rows} 行训练数据，α = {LR} 的 Adam，{epochs} 轮，{n} 个种子的平均。左：测试损失比训练损失大多少（用滑动统计量，不用 dropout）。"
+            );
         Ok(Finding {
             figure: Figure { panels: vec![loss, score], columns: 2 },
             caption,

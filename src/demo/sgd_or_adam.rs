@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::networks::{ADAM, SGD, paper};
+use super::networks::{ADAM, SGD};
 use super::statistics::{difference, mean, number_pm, percent_pm, points_pm};
 use super::{Course, Demo, Finding, Lab, LabError, Outcome, Plan, Verdict, log_spaced};
 use crate::report::figure::{Axis, Colour, Figure, Panel, Shape};
@@ -64,7 +64,7 @@ impl Demo for SgdOrAdam {
         let with_eps = |&eps: &f64| (Optimizer::Adam { beta1: 0.9, beta2: 0.999, eps }, EPS_LR);
         let settings: Vec<(Optimizer, f64)> = of_methods.chain(eps.iter().map(with_eps)).collect();
         let trainings = settings.iter().flat_map(|&(optimizer, lr)| {
-            seeds.iter().map(move |&seed| Training { optimizer, ..paper(true, lr, seed) })
+            seeds.iter().map(move |&seed| Training { optimizer, ..lab.training(true, lr, seed) })
         });
         let plan = Plan { val_score: true, keep_weights: true, ..Plan::new(trainings, &looks) };
         let courses = lab.train(problem, &plan, self.name())?;
@@ -153,10 +153,11 @@ impl Demo for SgdOrAdam {
             table.push(vec![name.clone(), Text::same(settings[at].1.to_string()), score, gamma, beta]);
         }
         let steps_text = count(steps);
-        let caption = text!(
-            "Three hidden layers of 100 sigmoid units with BN, batches of 60, {steps_text} steps, {n} seeds; each method at the one of {rates} rates with the least validation loss. (a) Means over the seeds. (b), (c) γ and β of all hidden units of all seeds, sorted; they start at 1 and 0. (d) The score at the end by Adam with α = {EPS_LR} and ε from {first_eps} to 1, means over the seeds.",
-            "三个隐藏层，每层 100 个 sigmoid 单元，有 BN，批大小 60，{steps_text} 步，{n} 个种子；每种方法从 {rates} 个学习率中取验证损失最小者。(a) 各种子的均值。(b)、(c) 所有种子、所有隐藏单元的 γ 与 β（排序后），初值为 1 与 0。(d) Adam，α = {EPS_LR}，ε 从 {first_eps} 到 1 的最终得分，各种子的均值。"
-        );
+        let caption = lab.layers()
+            + text!(
+                " sigmoid units with BN, batches of 60, {steps_text} steps, {n} seeds; each method at the one of {rates} rates with the least validation loss. (a) Means over the seeds. (b), (c) γ and β of all hidden units of all seeds, sorted; they start at 1 and 0. (d) The score at the end by Adam with α = {EPS_LR} and ε from {first_eps} to 1, means over the seeds.",
+                " sigmoid 单元，有 BN，批大小 60，{steps_text} 步，{n} 个种子；每种方法从 {rates} 个学习率中取验证损失最小者。(a) 各种子的均值。(b)、(c) 所有种子、所有隐藏单元的 γ 与 β（排序后），初值为 1 与 0。(d) Adam，α = {EPS_LR}，ε 从 {first_eps} 到 1 的最终得分，各种子的均值。"
+            );
         let method = |((name, _, _), (&at, found)): (&(&str, _, _), (&usize, &Found))| {
             json!({
                 "method": name, "lr": settings[at].1, "scores": finals(tried[at]),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::networks::{BOTH, colour, name, paper};
+use super::networks::{BOTH, colour, name};
 use super::statistics::{all_above_zero, difference, mean, number_pm, percent_pm};
 use super::{Course, Demo, Finding, Lab, LabError, Plan, Verdict, log_spaced};
 use crate::data::Part;
@@ -74,6 +74,11 @@ impl Demo for Shift {
         )
     }
 
+    fn fewest_layers(&self) -> Option<usize> {
+        // The inputs of the first one do not move.
+        Some(2)
+    }
+
     fn run(&self, lab: &Lab) -> Result<Finding, LabError> {
         let changes: Vec<(f32, f32)> = SHIFTS
             .iter()
@@ -86,11 +91,12 @@ impl Demo for Shift {
         let looks = log_spaced(last, 8);
         let (all, test) = (problem.split.range(Part::All), problem.split.test);
         let rows = (0..changes.len()).map(|at| all.end + at * test..all.end + (at + 1) * test).collect();
-        let trainings = BOTH.into_iter().flat_map(|bn| seeds.iter().map(move |&seed| paper(bn, LR, seed)));
+        let trainings =
+            BOTH.into_iter().flat_map(|bn| seeds.iter().map(move |&seed| lab.training(bn, LR, seed)));
         let plan = Plan { watch: true, rows, ..Plan::new(trainings, &looks) };
         let courses = lab.train(&problem, &plan, self.name())?;
         let (plain, normalized) = courses.split_at(seeds.len());
-        let layers = 3;
+        let layers = lab.depth();
         let moved = |courses: &[Course], layer: usize| -> Vec<f64> {
             courses.iter().map(|course| movement(course, layer)).collect()
         };
@@ -152,14 +158,15 @@ impl Demo for Shift {
         let (plain_text, bn_text) = (number_pm(&plain_moved), number_pm(&bn_moved));
         let (plain_shifted, bn_shifted) = (at(plain, 3), at(normalized, 3));
         let sentence = text!(
-            "The median input of the second and third layer's sigmoids moves over {bn_text} spreads with BN and {plain_text} without; when the test inputs are shifted by one standard deviation the score is {bn_shifted} with and {plain_shifted} without: running statistics are those of the training rows, and do not follow.",
-            "第二、三层 sigmoid 输入的中位数移动：有 BN 时 {bn_text} 个分布宽度，无 BN 时 {plain_text}；测试输入平移一个标准差时，得分有 BN 为 {bn_shifted}，无 BN 为 {plain_shifted}：滑动统计量来自训练数据，不会随之改变。"
+            "The median input of the sigmoids behind the first layer moves over {bn_text} spreads with BN and {plain_text} without; when the test inputs are shifted by one standard deviation the score is {bn_shifted} with and {plain_shifted} without: running statistics are those of the training rows, and do not follow.",
+            "第一层之后各层 sigmoid 输入的中位数移动：有 BN 时 {bn_text} 个分布宽度，无 BN 时 {plain_text}；测试输入平移一个标准差时，得分有 BN 为 {bn_shifted}，无 BN 为 {plain_shifted}：滑动统计量来自训练数据，不会随之改变。"
         );
         let (n, steps) = (seeds.len(), count(last));
-        let caption = text!(
-            "Three hidden layers of 100 sigmoid units, batches of 60, gradient descent with α = {LR}, {steps} steps, means of {n} seeds. Left: how far the median of one unit's input moves over training, in mean distances of the 15th and the 85th percentile. Middle and right: the score when all standardised inputs of the test rows are shifted or scaled alike.",
-            "三个隐藏层，每层 100 个 sigmoid 单元，批大小 60，α = {LR} 的梯度下降，{steps} 步，{n} 个种子的平均。左：训练中某单元输入的中位数移动了多远，以第 15 与第 85 百分位的平均间距为单位。中、右：测试数据的全部标准化输入一同平移或缩放时的得分。"
-        );
+        let caption = lab.layers()
+            + text!(
+                " sigmoid units, batches of 60, gradient descent with α = {LR}, {steps} steps, means of {n} seeds. Left: how far the median of one unit's input moves over training, in mean distances of the 15th and the 85th percentile. Middle and right: the score when all standardised inputs of the test rows are shifted or scaled alike.",
+                " sigmoid 单元，批大小 60，α = {LR} 的梯度下降，{steps} 步，{n} 个种子的平均。左：训练中某单元输入的中位数移动了多远，以第 15 与第 85 百分位的平均间距为单位。中、右：测试数据的全部标准化输入一同平移或缩放时的得分。"
+            );
         Ok(Finding {
             figure: Figure { panels: vec![movements, shifted, scaled], columns: 3 },
             caption,

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::networks::{ADAM, BOTH, by_sgd, colour, name, paper};
+use super::networks::{ADAM, BOTH, by_sgd, colour, name};
 use super::statistics::{first_reaches, mean, percent_pm, times_pm};
 use super::{Course, Demo, Finding, Lab, LabError, Outcome, Plan, Verdict, log_spaced};
 use crate::report::figure::{Axis, Colour, Figure, Panel, Shape};
@@ -78,7 +78,8 @@ impl Demo for Steps {
         ];
         let trainings = settings.iter().flat_map(|(_, change)| {
             let seeds = &seeds;
-            BOTH.into_iter().flat_map(move |bn| seeds.iter().map(move |&seed| change(paper(bn, 0.1, seed))))
+            BOTH.into_iter()
+                .flat_map(move |bn| seeds.iter().map(move |&seed| change(lab.training(bn, 0.1, seed))))
         });
         let courses = lab.train(problem, &Plan::new(trainings, &looks), self.name())?;
         let learnt = lab.learnt()?;
@@ -132,10 +133,11 @@ impl Demo for Steps {
             "有 BN 时，达到与无 BN 网络最好得分相差一个百分点以内所需步数减少的倍数为：α = 0.1 的 SGD {slow}，α = 1 且初始权重很小时 {small}，α = 3 时 {tuned}，Adam {adam}（论文在一个 ImageNet 网络上为 14）。"
         );
         let (n, steps) = (seeds.len(), count(last));
-        let caption = text!(
-            "Three hidden layers of 100 sigmoid units, batches of 60, {steps} steps; means of {n} seeds. Grey: one point below the mean of the best scores without BN. Times fewer: geometric mean over the seeds, with its 95 % interval; a network that does not get there within the {steps} steps counts as if it did at their end.",
-            "三个隐藏层，每层 100 个 sigmoid 单元，批大小 60，{steps} 步；{n} 个种子的平均。灰线：无 BN 时最好得分的平均减一个百分点。倍数为各种子的几何平均及其 95 % 区间；在 {steps} 步内未达到的按最后一步计。"
-        );
+        let caption = lab.layers()
+            + text!(
+                " sigmoid units, batches of 60, {steps} steps; means of {n} seeds. Grey: one point below the mean of the best scores without BN. Times fewer: geometric mean over the seeds, with its 95 % interval; a network that does not get there within the {steps} steps counts as if it did at their end.",
+                " sigmoid 单元，批大小 60，{steps} 步；{n} 个种子的平均。灰线：无 BN 时最好得分的平均减一个百分点。倍数为各种子的几何平均及其 95 % 区间；在 {steps} 步内未达到的按最后一步计。"
+            );
         Ok(Finding {
             figure: Figure { panels, columns: 2 },
             caption,

@@ -1,4 +1,4 @@
-use super::networks::{ADAM, paper};
+use super::networks::{ADAM, training};
 use super::*;
 use crate::data::{Dataset, LoadRequest, Part, load};
 use crate::engine::CpuFactory;
@@ -23,13 +23,11 @@ fn digits(ask: &Ask) -> Result<Dataset, LabError> {
 /// Runs `f` in a lab on the digits.
 fn in_lab<T>(f: impl FnOnce(&Lab) -> T) -> T {
     let (factory, stop) = (CpuFactory::default(), Stop::default());
-    f(&Lab::new(&factory, &digits, false, 0, None, &stop, &|_, _| ()))
+    f(&Lab::new(&factory, &digits, Settings::default(), &stop, &|_, _| ()))
 }
 
 fn small(bn: bool, seed: u64) -> Training {
-    let mut training = Training { optimizer: ADAM, ..paper(bn, 0.01, seed) };
-    training.network.hidden = vec![16, 16];
-    training
+    Training { optimizer: ADAM, ..training(&[16, 16], bn, 0.01, seed) }
 }
 
 #[test]
@@ -99,7 +97,7 @@ fn a_member_that_diverges_leaves_gaps_and_the_others_alone() {
 fn stopping_is_an_error_of_its_own() {
     let (factory, stop) = (CpuFactory::default(), Stop::default());
     stop.ask();
-    let lab = Lab::new(&factory, &digits, false, 0, None, &stop, &|_, _| ());
+    let lab = Lab::new(&factory, &digits, Settings::default(), &stop, &|_, _| ());
     let plan = Plan::new([small(true, 0)], &[10]);
     assert!(matches!(lab.train(lab.problem().unwrap(), &plan, ""), Err(LabError::Interrupted)));
 }
@@ -146,5 +144,21 @@ fn a_page_shows_figure_verdict_and_command_and_nothing_from_elsewhere() {
             !page.contains("<b>") && !page.contains("<script") && page.contains("default-src 'none'"),
             "{page}"
         );
+    }
+}
+
+#[test]
+fn hidden_layers_are_those_that_were_asked_for() {
+    let (factory, stop) = (CpuFactory::default(), Stop::default());
+    for (hidden, en, zh) in [
+        (vec![100; 3], "Three hidden layers of 100", "三个隐藏层，每层 100 个"),
+        (vec![7], "One hidden layer of 7", "一个隐藏层，每层 7 个"),
+        (vec![8; 12], "12 hidden layers of 8", "12 个隐藏层，每层 8 个"),
+        (vec![64, 32], "Hidden layers of 64, 32", "隐藏层依次有 64、32 个"),
+    ] {
+        let settings = Settings { hidden: hidden.clone(), ..Settings::default() };
+        let lab = Lab::new(&factory, &digits, settings, &stop, &|_, _| ());
+        assert_eq!(lab.training(true, 0.1, 0).network.hidden, hidden);
+        assert_eq!((lab.layers().of(Lang::En), lab.layers().of(Lang::Zh)), (en, zh));
     }
 }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::cli::{DemoArgs, Exit};
 use crate::data::{Dataset, LoadRequest, Part, load};
-use crate::demo::{self, Ask, Demo, Finding, Lab, LabError};
+use crate::demo::{self, Ask, Demo, Finding, Lab, LabError, Settings};
 use crate::engine::{DeviceRequest, choose};
 use crate::report::language::{Lang, Text};
 use crate::report::text::{Align, columns, count, counted, duration};
@@ -43,6 +43,11 @@ pub fn run(args: DemoArgs) -> Result<Exit, Failure> {
             )));
         }
     };
+    let left_out: Vec<String> = demos.iter().filter_map(|demo| unfit(*demo, &args)).collect();
+    let demos: Vec<&dyn Demo> = demos.into_iter().filter(|demo| unfit(*demo, &args).is_none()).collect();
+    if demos.is_empty() {
+        return Err(Failure::Usage(left_out.join("; ")));
+    }
     let factory = choose(&DeviceRequest { device: &args.device, using: DeviceUse::default() })?;
     tell("device", factory.why());
     let usual = Ask { standardize: true, val_split: 0.0 };
@@ -59,6 +64,7 @@ pub fn run(args: DemoArgs) -> Result<Exit, Failure> {
     let unwritable = |error| RunError::io("write into the folder", &folder, error);
     fs::create_dir_all(&folder).map_err(unwritable)?;
     tempfile::tempfile_in(&folder).map_err(unwritable)?;
+    left_out.iter().for_each(|why| warn(format!("{why}; left out")));
     let first = RefCell::new(Some(dataset));
     // What is read for the lines above need not be read twice.
     let load = |ask: &Ask| match first.borrow_mut().take_if(|_| *ask == usual) {
@@ -71,7 +77,14 @@ pub fn run(args: DemoArgs) -> Result<Exit, Failure> {
         bar.set_message(what.to_owned());
         bar.set_position((1000.0 * share) as u64);
     };
-    let lab = Lab::new(factory.as_ref(), &load, args.full, args.seed, args.seeds, &stop, &progress);
+    let unasked = Settings::default();
+    let settings = Settings {
+        full: args.full,
+        seed: args.seed,
+        seeds: args.seeds,
+        hidden: args.hidden.as_ref().map_or(unasked.hidden, |hidden| hidden.0.clone()),
+    };
+    let lab = Lab::new(factory.as_ref(), &load, settings, &stop, &progress);
     let mut findings: Vec<(&dyn Demo, Finding)> = Vec::new();
     let mut about = json!({
         "data": described.of(args.lang),
@@ -139,6 +152,19 @@ fn list(lang: Lang, as_json: bool) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
+/// Why a demonstration cannot be had with the hidden layers that are asked for, if it cannot.
+fn unfit(demo: &dyn Demo, args: &DemoArgs) -> Option<String> {
+    let (name, layers) = (demo.name(), args.hidden.as_ref()?.0.len());
+    match demo.fewest_layers() {
+        None => Some(format!("{name} tries layers of its own, without --hidden")),
+        Some(fewest) if layers < fewest => Some(format!(
+            "--hidden has {}, and {name} needs {fewest} at least",
+            counted(layers as u64, "layer")
+        )),
+        Some(_) => None,
+    }
+}
+
 /// Loads the data of a demonstration.
 fn data(args: &DemoArgs, ask: &Ask) -> Result<Dataset, LabError> {
     let test_split = PartialConfig::defaults().test_split.map_or(0.1, |share| share.0);
@@ -181,6 +207,12 @@ fn command(args: &DemoArgs, name: &str) -> String {
     flag("--device", (args.device != "auto").then(|| shell_word(&args.device)));
     flag("--seeds", args.seeds.map(|n| n.to_string()));
     flag("--seed", (args.seed != 0).then(|| args.seed.to_string()));
+    flag(
+        "--hidden",
+        args.hidden
+            .as_ref()
+            .map(|hidden| hidden.0.iter().map(usize::to_string).collect::<Vec<_>>().join(",")),
+    );
     flag("--lang", (args.lang == Lang::Zh).then(|| "zh".into()));
     if args.full {
         words.push("--full".into());
