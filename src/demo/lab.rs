@@ -162,7 +162,7 @@ pub struct Point {
     /// Of test rows by the statistics of their own batches, and of the same rows by running statistics, where that was
     /// asked for.
     pub by_batch: Option<[Scored; 2]>,
-    /// Each layer in the step that comes next, where that was asked for.
+    /// Each layer on the rows of the first mini-batch, where that was asked for.
     pub layers: Vec<LayerWatch>,
 }
 
@@ -515,8 +515,8 @@ impl Bench<'_> {
             let mut rows = vec![StepRow::IDLE; self.population.len()];
             for &at in due {
                 let member = &self.population.members[at];
-                rows[at] =
-                    training_step(&member.training, &member.walk, self.steps[at], member.total_steps());
+                // The same rows at every look: what moves is the network.
+                rows[at] = training_step(&member.training, &member.walk, 0, member.total_steps());
             }
             let found = self.engine.watch(&rows)?;
             layers.iter_mut().zip(found).for_each(|(to, found)| *to = found.unwrap_or_default());

@@ -148,6 +148,19 @@ fn a_page_shows_figure_verdict_and_command_and_nothing_from_elsewhere() {
 }
 
 #[test]
+fn what_does_not_learn_does_not_move() {
+    in_lab(|lab| {
+        let problem = lab.problem().unwrap();
+        let still = Training { lr: 1e-30, ..small(true, 1) };
+        let plan = Plan { watch: true, ..Plan::new([still, small(true, 1)], &[0, 40]) };
+        let courses = lab.train(problem, &plan, "").unwrap();
+        let moves =
+            |course: &Course| course.points[0].layers[1].unit_after != course.points[1].layers[1].unit_after;
+        assert_eq!(courses.iter().map(moves).collect::<Vec<_>>(), [false, true]);
+    });
+}
+
+#[test]
 fn hidden_layers_are_those_that_were_asked_for() {
     let (factory, stop) = (CpuFactory::default(), Stop::default());
     for (hidden, en, zh) in [
