@@ -128,7 +128,7 @@ impl Demo for Shift {
         );
         let mut table = vec![vec![
             Text::default(),
-            text!("movement of layers 2 and 3", "第 2、3 层的移动"),
+            text!("movement behind layer 1", "第一层之后各层的移动"),
             text!("score as it is", "原测试集得分"),
             text!("shifted by 1", "平移 1"),
             text!("halved", "缩小一半"),
