@@ -1,8 +1,10 @@
 //! Where batch normalisation breaks: small batches, whose statistics say little.
 
+use std::ops::Neg;
+
 use serde_json::json;
 
-use super::networks::{ADAM, BOTH, colour, name, steps_of, with_activation};
+use super::networks::{ADAM, BOTH, colour, dots, name, steps_of, with_activation};
 use super::statistics::{all_above_zero, difference, mean, percent_pm, points_pm};
 use super::{Course, Demo, Finding, Lab, LabError, Plan, Verdict};
 use crate::report::figure::{Axis, Figure, Panel, Shape};
@@ -84,15 +86,11 @@ impl Demo for BatchSize {
                 (n as f64, low, high)
             });
             panel = panel.with(Text::default(), colour(bn), Shape::Band(band.collect()));
-            panel = panel.with(
-                name(bn),
-                colour(bn),
-                if bn { Shape::Dots(points) } else { Shape::Circles(points) },
-            );
+            panel = panel.with(name(bn), colour(bn), dots(bn, points));
             let row = scores.iter().map(|y| Text::same(percent_pm(y)));
             table.push([name(bn)].into_iter().chain(row).collect::<Vec<Text>>());
         }
-        let outcome = all_above_zero(&[difference(&normalized[0], &plain[0])]);
+        let outcome = all_above_zero(&[behind[0].map(Estimate::neg)]);
         let two = behind[0].as_ref().map_or("-".into(), points_pm);
         let usual = behind.get(USUAL).and_then(Option::as_ref).map_or("-".into(), points_pm);
         let sentence = text!(

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::networks::{BOTH, by_sgd, colour, name, training, with_activation};
+use super::networks::{BOTH, by_sgd, colour, dots, name, training, with_activation};
 use super::statistics::{mean, percent_pm};
 use super::{Course, Demo, Finding, Lab, LabError, Outcome, Plan, Verdict};
 use crate::report::figure::{Axis, Figure, Panel, Shape};
@@ -128,11 +128,7 @@ impl Demo for Depth {
             );
             for bn in BOTH {
                 let (start, end) = (norms(activation, bn, 0), norms(activation, bn, 1));
-                panel = panel.with(
-                    with_points(bn),
-                    colour(bn),
-                    if bn { Shape::Dots(start) } else { Shape::Circles(start) },
-                );
+                panel = panel.with(with_points(bn), colour(bn), dots(bn, start));
                 let after = count(later);
                 let later_name = name(bn) + text!(", after {after} steps", "，{after} 步后");
                 panel = panel.with(
@@ -167,11 +163,7 @@ impl Demo for Depth {
                 let row = all.each_ref().map(|scores| Text::same(percent_pm(scores)));
                 table.push([text!("{title} ", "{title} ") + name(bn)].into_iter().chain(row).collect());
                 scores.push(json!({ "activation": title, "bn": bn, "depths": DEPTHS, "best": all }));
-                panel = panel.with(
-                    with_points(bn),
-                    colour(bn),
-                    if bn { Shape::Dots(points) } else { Shape::Circles(points) },
-                );
+                panel = panel.with(with_points(bn), colour(bn), dots(bn, points));
             }
             panels.push(panel);
         }

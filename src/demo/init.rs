@@ -2,10 +2,10 @@
 
 use serde_json::json;
 
-use super::networks::{BOTH, by_sgd, colour, name, with_activation};
-use super::statistics::{all_above_zero, decades, mean, number_pm, spaced, usable};
+use super::networks::{BOTH, by_sgd, colour, dots, name, with_activation};
+use super::statistics::{all_above_zero, decades, mean, number_pm, scores_at, spaced, usable};
 use super::{Course, Demo, Finding, Lab, LabError, Plan, Verdict};
-use crate::report::figure::{Axis, Figure, Panel, Shape};
+use crate::report::figure::{Axis, Figure, Panel};
 use crate::report::language::Text;
 use crate::report::text::{count, number};
 use crate::spec::Activation;
@@ -52,8 +52,7 @@ impl Demo for InitialWeights {
         let chance = lab.chance()?;
         let best = scores.iter().copied().filter(|y| y.is_finite()).fold(chance, f64::max);
         let level = chance + TRAINED * (best - chance);
-        let width =
-            |scores: &[f64]| usable(&scales, scores, level).map_or(0.0, |range| decades(&scales, range));
+        let width = |scores: &[f64]| decades(&scales, usable(&scales, scores, level));
         let mut panels = Vec::new();
         let mut table = vec![vec![
             Text::default(),
@@ -70,15 +69,9 @@ impl Demo for InitialWeights {
             );
             let mut widths = Vec::new();
             for (bn, scores) in BOTH.into_iter().zip(scores.chunks_exact(seeds.len() * SCALES)) {
-                let at = |scale: usize| scores.iter().skip(scale).step_by(SCALES);
-                let value = |&y: &f64| if y.is_finite() { y } else { 0.0 };
-                let points = scales.iter().enumerate().map(|(s, &std)| (std, mean(at(s).map(value))));
-                let points: Vec<(f64, f64)> = points.collect();
-                panel = panel.with(
-                    name(bn),
-                    colour(bn),
-                    if bn { Shape::Dots(points) } else { Shape::Circles(points) },
-                );
+                let mean_at = |(at, &std)| (std, mean(scores_at(scores, SCALES, at)));
+                let points = scales.iter().enumerate().map(mean_at).collect();
+                panel = panel.with(name(bn), colour(bn), dots(bn, points));
                 let own: Vec<f64> = scores.chunks_exact(SCALES).map(width).collect();
                 let bn = name(bn);
                 let title = text!("{activation} ", "{activation} ") + bn;

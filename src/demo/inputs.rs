@@ -2,10 +2,10 @@
 
 use serde_json::json;
 
-use super::networks::{BOTH, by_sgd, colour, name, with_activation};
-use super::statistics::{all_above_zero, decades, mean, number_pm, percent_pm, spaced, usable};
+use super::networks::{BOTH, by_sgd, colour, dots, name, with_activation};
+use super::statistics::{all_above_zero, decades, mean, number_pm, percent_pm, scores_at, spaced, usable};
 use super::{Course, Demo, Finding, Lab, LabError, Plan, Verdict};
-use crate::report::figure::{Axis, Figure, Panel, Shape};
+use crate::report::figure::{Axis, Figure, Panel};
 use crate::report::language::Text;
 use crate::report::text::{count, number};
 use crate::spec::Activation;
@@ -52,8 +52,7 @@ impl Demo for Inputs {
         let finite = raw.iter().chain(&standardized).copied().filter(|y| y.is_finite());
         let best = finite.fold(chance, f64::max);
         let level = chance + TRAINED * (best - chance);
-        let width =
-            |scores: &[f64]| usable(&rates, scores, level).map_or(0.0, |range| decades(&rates, range));
+        let width = |scores: &[f64]| decades(&rates, usable(&rates, scores, level));
         let half = seeds.len() * RATES;
         let widths = |scores: &[f64]| -> Vec<f64> { scores.chunks_exact(RATES).map(width).collect() };
         let mut panels = Vec::new();
@@ -71,16 +70,9 @@ impl Demo for Inputs {
                 lab.score_axis()?.within(0.0, 1.0),
             );
             for (bn, scores) in BOTH.into_iter().zip(scores.chunks_exact(half)) {
-                let at = |rate: usize| {
-                    scores.iter().skip(rate).step_by(RATES).map(|&y| if y.is_finite() { y } else { 0.0 })
-                };
-                let points: Vec<(f64, f64)> =
-                    rates.iter().enumerate().map(|(r, &lr)| (lr, mean(at(r)))).collect();
-                panel = panel.with(
-                    name(bn),
-                    colour(bn),
-                    if bn { Shape::Dots(points) } else { Shape::Circles(points) },
-                );
+                let mean_at = |(at, &lr)| (lr, mean(scores_at(scores, RATES, at)));
+                let points = rates.iter().enumerate().map(mean_at).collect();
+                panel = panel.with(name(bn), colour(bn), dots(bn, points));
                 let own = widths(scores);
                 let best = scores.chunks_exact(RATES).map(|s| s.iter().copied().fold(f64::NAN, f64::max));
                 let cells = [number_pm(&own), percent_pm(&best.collect::<Vec<f64>>())];

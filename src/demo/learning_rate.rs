@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use super::networks::{BOTH, by_sgd, colour, name};
-use super::statistics::{all_above_zero, decades, mean, number_pm, spaced, times_pm, usable};
+use super::networks::{BOTH, by_sgd, colour, dots, name};
+use super::statistics::{all_above_zero, decades, mean, number_pm, scores_at, spaced, times_pm, usable};
 use super::{Course, Demo, Finding, Lab, LabError, Plan, Verdict};
 use crate::report::figure::{Axis, Colour, Figure, Panel, Shape};
 use crate::report::language::Text;
@@ -20,9 +20,8 @@ const TO: f64 = 1e3;
 /// What one seed shows: decimal logarithms of how much wider the range with BN is, and how much higher it reaches, where both
 /// networks train at some of the `rates`.
 fn wider(rates: &[f64], plain: Option<(f64, f64)>, normalized: Option<(f64, f64)>) -> (f64, Option<f64>) {
-    let width = |range: Option<(f64, f64)>| range.map_or(0.0, |range| decades(rates, range));
-    let higher = plain.zip(normalized).map(|(plain, normalized)| decades(rates, (plain.1, normalized.1)));
-    (width(normalized) - width(plain), higher)
+    let higher = plain.zip(normalized).map(|(plain, bn)| decades(rates, Some((plain.1, bn.1))));
+    (decades(rates, normalized) - decades(rates, plain), higher)
 }
 
 impl Demo for LearningRate {
@@ -80,20 +79,13 @@ impl Demo for LearningRate {
             text!("powers of ten", "跨越的数量级"),
         ]];
         for (bn, scores, ranges) in [(false, plain, &plain_ranges), (true, normalized, &bn_ranges)] {
-            let at = |rate: usize| {
-                scores.iter().skip(rate).step_by(RATES).map(|&y| if y.is_finite() { y } else { 0.0 })
-            };
-            let points: Vec<(f64, f64)> =
-                rates.iter().enumerate().map(|(r, &lr)| (lr, mean(at(r)))).collect();
+            let at = |rate: usize| scores_at(scores, RATES, rate);
+            let points = rates.iter().enumerate().map(|(r, &lr)| (lr, mean(at(r)))).collect();
             let band = rates.iter().enumerate().map(|(r, &lr)| {
                 (lr, at(r).fold(f64::INFINITY, f64::min), at(r).fold(f64::NEG_INFINITY, f64::max))
             });
             panel = panel.with(Text::default(), colour(bn), Shape::Band(band.collect()));
-            panel = panel.with(
-                name(bn),
-                colour(bn),
-                if bn { Shape::Dots(points) } else { Shape::Circles(points) },
-            );
+            panel = panel.with(name(bn), colour(bn), dots(bn, points));
             let logs = |of: fn((f64, f64)) -> f64| -> Vec<f64> {
                 ranges.iter().flatten().map(|&range| of(range)).collect()
             };

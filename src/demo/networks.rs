@@ -1,6 +1,6 @@
 //! What most demonstrations train: a training to change by struct update, in pairs with and without batch normalisation.
 
-use crate::report::figure::Colour;
+use crate::report::figure::{Colour, Shape};
 use crate::report::language::Text;
 use crate::spec::{Activation, BatchNorm, Init, Length, Network, Optimizer, Schedule, Training};
 use crate::text;
@@ -54,6 +54,11 @@ pub fn name(batch_norm: bool) -> Text {
 /// And its colour.
 pub fn colour(batch_norm: bool) -> Colour {
     if batch_norm { Colour::Blue } else { Colour::Vermillion }
+}
+
+/// And its points: filled with it, hollow without.
+pub fn dots(batch_norm: bool, points: Vec<(f64, f64)>) -> Shape {
+    if batch_norm { Shape::Dots(points) } else { Shape::Circles(points) }
 }
 
 /// Both networks, without batch normalisation first.

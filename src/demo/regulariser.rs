@@ -1,12 +1,14 @@
 //! The mild regularisation that batch normalisation brings, beside dropout and λ.
 
+use std::ops::Neg;
+
 use serde_json::json;
 
-use super::networks::{ADAM, steps_of, with_activation};
+use super::networks::{ADAM, dots, steps_of, with_activation};
 use super::statistics::{all_above_zero, difference, estimate_pm, mean, number_pm, percent_pm};
 use super::{Course, Demo, Finding, Lab, LabError, Plan, Verdict};
 use crate::data::Split;
-use crate::report::figure::{Axis, Colour, Figure, Panel, Shape};
+use crate::report::figure::{Axis, Colour, Figure, Panel};
 use crate::report::language::Text;
 use crate::report::text::count;
 use crate::spec::{Activation, Training};
@@ -92,13 +94,12 @@ impl Demo for Regulariser {
         let scores: Vec<Vec<f64>> =
             groups.iter().map(|courses| courses.iter().map(Course::final_score).collect()).collect();
         let of = |kind: usize, size: usize| kind * SIZES.len() + size;
-        let less = |size: usize| difference(&gaps[of(0, size)], &gaps[of(1, size)]);
-        let last_size = SIZES.len() - 1;
-        let (small, large) = (less(0), less(last_size));
-        let by_seed = |size: usize| -> Vec<f64> {
+        let by_bn = |size: usize| -> Vec<f64> {
             gaps[of(1, size)].iter().zip(&gaps[of(0, size)]).map(|(bn, plain)| bn - plain).collect()
         };
-        let beyond_large = difference(&by_seed(last_size), &by_seed(0));
+        let [small, large] = [0, SIZES.len() - 1].map(by_bn);
+        let beyond = difference(&large, &small);
+        let [small, large] = [small, large].map(|changes| Estimate::of(&changes));
 
         let axis = || Axis::log(text!("rows of a batch", "批大小（行）"));
         let mut loss = Panel::new(
@@ -122,9 +123,8 @@ impl Demo for Regulariser {
                 SIZES.iter().enumerate().map(at).collect()
             };
             let bn = plan.members[kind * SIZES.len() * seeds.len()].0.network.batch_norm.is_some();
-            let shape = |points| if bn { Shape::Dots(points) } else { Shape::Circles(points) };
-            loss = loss.with(name.clone(), *colour, shape(points(&gaps)));
-            score = score.with(name.clone(), *colour, shape(points(&scores)));
+            loss = loss.with(name.clone(), *colour, dots(bn, points(&gaps)));
+            score = score.with(name.clone(), *colour, dots(bn, points(&scores)));
             let (first, last) = (of(kind, 0), of(kind, SIZES.len() - 1));
             let row = [
                 number_pm(&gaps[first]),
@@ -134,12 +134,9 @@ impl Demo for Regulariser {
             ];
             table.push([name.clone()].into_iter().chain(row.map(Text::same)).collect());
         }
-        let outcome = all_above_zero(&[
-            difference(&gaps[of(1, 0)], &gaps[of(0, 0)]),
-            difference(&by_seed(0), &by_seed(last_size)),
-        ]);
+        let outcome = all_above_zero(&[small.map(Estimate::neg), beyond.map(Estimate::neg)]);
         let told = |estimate: Option<Estimate>| estimate.as_ref().map_or("-".into(), estimate_pm);
-        let [small, large, beyond] = [small, large, beyond_large].map(told);
+        let [small, large, beyond] = [small, large, beyond].map(told);
         let sentence = text!(
             "BN changes the gap between test and training loss by {small} in batches of 8 and by {large} in batches of 128, a difference of {beyond}.",
             "BN 使测试损失与训练损失的差距改变：批大小 8 时 {small}，批大小 128 时 {large}，两者相差 {beyond}。"

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::networks::{BOTH, colour, name};
+use super::networks::{BOTH, colour, dots, name};
 use super::statistics::{all_above_zero, difference, mean, number_pm, percent_pm};
 use super::{Course, Demo, Finding, Lab, LabError, Plan, Verdict, log_spaced};
 use crate::data::Part;
-use crate::report::figure::{Axis, Figure, Panel, Shape};
+use crate::report::figure::{Axis, Figure, Panel};
 use crate::report::language::Text;
 use crate::report::text::count;
 use crate::step::memory::{Table, Values};
@@ -134,16 +134,15 @@ impl Demo for Shift {
             text!("halved", "缩小一半"),
         ]];
         for (bn, courses, moved_later) in [(false, plain, &plain_moved), (true, normalized, &bn_moved)] {
-            let shape = |points| if bn { Shape::Dots(points) } else { Shape::Circles(points) };
             let by_layer = (0..layers).map(|l| (l as f64, mean(moved(courses, l)))).collect();
-            movements = movements.with(name(bn), colour(bn), shape(by_layer));
+            movements = movements.with(name(bn), colour(bn), dots(bn, by_layer));
             let scores =
                 |at: usize| -> Vec<f64> { courses.iter().map(|course| course.rows[at].score).collect() };
             let points = |first: usize, places: &[f32]| -> Vec<(f64, f64)> {
                 places.iter().enumerate().map(|(at, &x)| (f64::from(x), mean(scores(first + at)))).collect()
             };
-            shifted = shifted.with(name(bn), colour(bn), shape(points(0, &SHIFTS)));
-            scaled = scaled.with(name(bn), colour(bn), shape(points(SHIFTS.len(), &SCALES)));
+            shifted = shifted.with(name(bn), colour(bn), dots(bn, points(0, &SHIFTS)));
+            scaled = scaled.with(name(bn), colour(bn), dots(bn, points(SHIFTS.len(), &SCALES)));
             let row = [
                 number_pm(moved_later),
                 percent_pm(&scores(0)),

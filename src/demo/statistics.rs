@@ -16,6 +16,11 @@ pub fn final_scores(courses: &[Course], chance: f64) -> Vec<f64> {
     courses.iter().map(of).collect()
 }
 
+/// Of every seed's scores at `width` values, one seed after the other, those at one value; what has diverged counts as 0.
+pub fn scores_at(scores: &[f64], width: usize, at: usize) -> impl Iterator<Item = f64> {
+    scores.iter().skip(at).step_by(width).map(|&score| if score.is_finite() { score } else { 0.0 })
+}
+
 /// The mean of `b - a`, pair by pair, with its 95 % interval.
 pub fn difference(a: &[f64], b: &[f64]) -> Option<Estimate> {
     let differences: Vec<f64> = a.iter().zip(b).map(|(a, b)| b - a).collect();
@@ -85,9 +90,10 @@ pub fn times_pm(logs: &[f64]) -> String {
     }
 }
 
-/// Powers of ten from `low` to `high`, two of the `values`, which are [`spaced`]: counted, so that ranges of equally many
-/// are exactly equal.
-pub fn decades(values: &[f64], (low, high): (f64, f64)) -> f64 {
+/// Powers of ten from one of the `values`, which are [`spaced`], to another, 0 without [`usable`] ones: counted, so that ranges
+/// of equally many are exactly equal.
+pub fn decades(values: &[f64], range: Option<(f64, f64)>) -> f64 {
+    let Some((low, high)) = range else { return 0.0 };
     let step = (values[values.len() - 1] / values[0]).log10() / (values.len() - 1) as f64;
     ((high / low).log10() / step).round() * step
 }
@@ -110,6 +116,13 @@ mod tests {
     fn means_leave_out_what_is_not_finite() {
         assert_eq!(mean([1.0, f64::NAN, 3.0]), 2.0);
         assert!(mean([]).is_nan());
+    }
+
+    #[test]
+    fn a_value_has_a_score_of_each_seed() {
+        let scores = [0.1, 0.2, 0.3, 0.4, f64::NAN, 0.6];
+        assert_eq!(scores_at(&scores, 3, 1).collect::<Vec<f64>>(), [0.2, 0.0]);
+        assert_eq!(scores_at(&scores, 3, 2).collect::<Vec<f64>>(), [0.3, 0.6]);
     }
 
     #[test]
@@ -136,10 +149,11 @@ mod tests {
     #[test]
     fn equally_many_values_are_equally_many_decades() {
         let values = spaced(1e-4, 1e3, 40);
-        let of = |low: usize, high: usize| decades(&values, (values[low], values[high]));
+        let of = |low: usize, high: usize| decades(&values, Some((values[low], values[high])));
         assert_eq!(of(3, 20), of(22, 39));
         assert!((of(0, 39) - 7.0).abs() < 1e-12);
         assert_eq!(of(5, 5), 0.0);
+        assert_eq!(decades(&values, None), 0.0);
     }
 
     #[test]

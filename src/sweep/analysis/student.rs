@@ -1,6 +1,7 @@
 //! Means with Student's interval, alone and of paired differences.
 
 use std::cmp::Ordering;
+use std::ops::Neg;
 
 use serde::Serialize;
 use statrs::distribution::{ContinuousCDF, StudentsT};
@@ -39,6 +40,15 @@ impl Estimate {
     /// Whether the whole interval is below 0.
     pub fn is_below_zero(&self) -> bool {
         self.mean < 0.0 && !self.may_be_zero()
+    }
+}
+
+/// What is estimated, with its sign turned.
+impl Neg for Estimate {
+    type Output = Estimate;
+
+    fn neg(self) -> Estimate {
+        Estimate { mean: -self.mean, ..self }
     }
 }
 
