@@ -48,6 +48,8 @@ fn what_cannot_be_shown_is_told() {
     let table = folder.path().join("few.csv");
     std::fs::write(&table, "x,y\n1,a\n2,b\n").expect("writes");
     let table = table.to_str().expect("a path");
+    std::fs::create_dir(folder.path().join("run")).expect("a folder");
+    std::fs::write(folder.path().join("run/config.toml"), "").expect("writes");
     let rows: String = (0..60).map(|row| format!("{},{}\n", row % 7, ["a", "b"][row % 2])).collect();
     let sixty = folder.path().join("sixty.csv");
     std::fs::write(&sixty, format!("x,y\n{rows}")).expect("writes");
@@ -61,8 +63,10 @@ fn what_cannot_be_shown_is_told() {
         (vec!["paper", "--data", table], 1, "stratified split"),
         (vec!["paper", "--device", "no-such-device"], 5, "no-such-device"),
         // Of these rows 6 are for the test: nothing can be told by them.
-        (vec!["paper", "--data", sixty], 2, "at least 20 are needed"),
+        (vec!["paper", "--data", sixty], 1, "at least 20 are needed"),
         (vec!["paper", "--output", "few.csv/x"], 1, "few.csv/x"),
+        // A run's report stays what it is.
+        (vec!["paper", "--output", "run"], 1, "run holds a run already (config.toml)"),
         (vec!["paper", "--hidden", "none"], 2, "paper needs 1 at least"),
         (vec!["shift", "--hidden", "64"], 2, "--hidden has 1 layer, and shift needs 2 at least"),
         (vec!["depth", "--hidden", "64,64"], 2, "depth tries layers of its own"),
@@ -78,6 +82,8 @@ fn what_cannot_be_shown_is_told() {
 fn where_nothing_can_be_learnt_nothing_is_claimed() {
     let folder = tempfile::tempdir().expect("a folder");
     // A class that no feature tells: the parity of a number of which only the half is given.
+    std::fs::create_dir(folder.path().join("run")).expect("a folder");
+    std::fs::write(folder.path().join("run/config.toml"), "").expect("writes");
     let rows: String =
         (0..600).map(|row| format!("{},{}\n", row / 2 * 37 % 101, ["a", "b"][row % 2])).collect();
     std::fs::write(folder.path().join("noise;$(id).csv"), format!("x,y\n{rows}")).expect("writes");
@@ -98,13 +104,11 @@ fn where_nothing_can_be_learnt_nothing_is_claimed() {
 #[test]
 fn a_demonstration_leaves_figure_numbers_and_page() {
     let folder = tempfile::tempdir().expect("a folder");
-    let output = demo(
-        &[
-            "paper", "--seeds", "2", "--hidden", "20,10", "--json", "--quiet", "--lang", "zh", "--device",
-            "cpu",
-        ],
-        folder.path(),
-    );
+    let args = [
+        "paper", "--seeds", "2", "--hidden", "20,10", "--json", "--quiet", "--lang", "zh", "--device", "cpu",
+    ];
+    // Done again, it takes the same folder.
+    let [_, output] = [0, 1].map(|_| demo(&args, folder.path()));
     assert!(output.status.success(), "{}", stderr(&output));
     let printed: Value = serde_json::from_slice(&output.stdout).expect("one object");
     let place = folder.path().join("demos/paper-digits");

@@ -5,8 +5,8 @@ use std::ops::Neg;
 use serde_json::json;
 
 use super::networks::{ADAM, BOTH, colour, dots, name, steps_of, with_activation};
-use super::statistics::{all_above_zero, difference, mean, percent_pm, points_pm};
-use super::{Course, Demo, Finding, Lab, LabError, Plan, Verdict};
+use super::statistics::{all_above_zero, difference_of_rounded, mean, percent_pm, points_pm};
+use super::{Course, Demo, Finding, Lab, LabError, Outcome, Plan, Verdict};
 use crate::report::figure::{Axis, Figure, Panel, Shape};
 use crate::report::language::Text;
 use crate::report::text::count;
@@ -21,11 +21,11 @@ const SIZES: [usize; 10] = [2, 4, 8, 16, 32, 64, 128, 256, 512, 1024];
 const USUAL: usize = 5;
 const LR: f64 = 1e-3;
 
-/// The smallest size from which on BN is nowhere clearly behind.
-fn recovers(behind: &[Option<Estimate>]) -> Option<usize> {
+/// The smallest of `sizes` from which on BN is nowhere clearly behind.
+fn recovers(sizes: &[usize], behind: &[Option<Estimate>]) -> Option<usize> {
     let is_behind = |e: &Option<Estimate>| e.is_some_and(|e| e.is_below_zero());
     let first = behind.iter().rposition(is_behind).map_or(0, |last| last + 1);
-    SIZES.get(first).copied()
+    sizes.get(first).copied()
 }
 
 impl Demo for BatchSize {
@@ -47,7 +47,7 @@ impl Demo for BatchSize {
         let rows = problem.split.train;
         // A batch has no more rows than there are.
         let sizes: Vec<usize> = SIZES.into_iter().filter(|&size| size <= rows).collect();
-        let mut plan = Plan { train_score: true, ..Plan::default() };
+        let mut plan = Plan::default();
         for bn in BOTH {
             for &size in &sizes {
                 for &seed in &seeds {
@@ -63,8 +63,9 @@ impl Demo for BatchSize {
             .map(|courses| courses.iter().map(Course::final_score).collect())
             .collect();
         let (plain, normalized) = scores.split_at(sizes.len());
+        let step = lab.score_step()?;
         let behind: Vec<Option<Estimate>> =
-            plain.iter().zip(normalized).map(|(plain, bn)| difference(plain, bn)).collect();
+            plain.iter().zip(normalized).map(|(plain, bn)| difference_of_rounded(plain, bn, step)).collect();
 
         let mut panel = Panel::new(
             text!("score by batch size", "不同批大小的得分"),
@@ -97,8 +98,9 @@ impl Demo for BatchSize {
             "In batches of 2 rows BN changes the score by {two} points, in batches of 64 by {usual}",
             "批大小为 2 时 BN 使得分变化 {two} 个百分点，为 64 时 {usual}"
         );
-        let told = behind.iter().flatten().all(|e| e.ci95.is_some_and(f64::is_finite));
-        let rest = match recovers(&behind).filter(|_| told) {
+        // Where small batches do not tell, not clearly behind says nothing.
+        let told = outcome != Outcome::Unclear;
+        let rest = match recovers(&sizes, &behind).filter(|_| told) {
             Some(n) => {
                 text!("; from {n} rows on it is nowhere clearly behind.", "；从 {n} 行起不再明显落后。")
             }
@@ -128,8 +130,9 @@ mod tests {
     #[test]
     fn it_recovers_behind_the_last_size_that_is_behind() {
         let sure = |mean: f64| Some(Estimate { mean, ci95: Some(0.01) });
-        assert_eq!(recovers(&[sure(-0.2), sure(-0.1), sure(0.0), sure(0.1)]), Some(8));
-        assert_eq!(recovers(&[sure(0.2)]), Some(2));
-        assert_eq!(recovers(&[sure(-0.2); 10]), None);
+        assert_eq!(recovers(&SIZES, &[sure(-0.2), sure(-0.1), sure(0.0), sure(0.1)]), Some(8));
+        assert_eq!(recovers(&SIZES, &[sure(0.2)]), Some(2));
+        assert_eq!(recovers(&SIZES, &[sure(-0.2); 10]), None);
+        assert_eq!(recovers(&SIZES[..2], &[sure(0.1), sure(-0.2)]), None, "no larger one was tried");
     }
 }

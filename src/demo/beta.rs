@@ -57,9 +57,11 @@ impl Demo for Beta {
         let outcome = judge(change(0, 0).as_ref(), change(0, 1).as_ref());
         let [near, far, adam] = [(0, 0), (0, 1), (1, 1)]
             .map(|(way, pair)| change(way, pair).as_ref().map_or("-".into(), points_pm));
+        let [[a, b], [c, d]] = PAIRS;
+        let [of_a, of_b, of_c, of_d] = [a, b, c, d].map(|beta| number(memory(beta)));
         let sentence = text!(
-            "From 0.9 to 0.9005 the average remembers 10.05 steps instead of 10, and the score, averaged over the training, changes by {near} points; from 0.999 to 0.9995 it remembers 2,000 instead of 1,000, and the change is {far} points ({adam} with Adam, which corrects the start of its averages).",
-            "β 从 0.9 到 0.9005，平均所记住的步数由 10 变为 10.05，训练全程的平均得分变化 {near} 个百分点；从 0.999 到 0.9995，由 1,000 步变为 2,000 步，变化 {far} 个百分点（Adam 会修正平均的起始偏差，变化为 {adam}）。"
+            "From {a} to {b} the average remembers {of_b} steps instead of {of_a}, and the score, averaged over the training, changes by {near} points; from {c} to {d} it remembers {of_d} instead of {of_c}, and the change is {far} points ({adam} with Adam, which corrects the start of its averages).",
+            "β 从 {a} 到 {b}，平均所记住的步数由 {of_a} 变为 {of_b}，训练全程的平均得分变化 {near} 个百分点；从 {c} 到 {d}，由 {of_c} 步变为 {of_d} 步，变化 {far} 个百分点（Adam 会修正平均的起始偏差，变化为 {adam}）。"
         );
 
         let last = 10_000;
@@ -189,8 +191,8 @@ fn judge(near: Option<&Estimate>, far: Option<&Estimate>) -> Outcome {
         most.is_finite().then_some((least, most))
     };
     match (bounds(near), bounds(far)) {
-        (Some((_, near)), Some((far, _))) if far > near => Outcome::Holds,
-        (Some((near, _)), Some((_, far))) if near >= far || far < UNSEEN => Outcome::Fails,
+        (Some((near, _)), Some((_, far))) if near >= far.min(UNSEEN) || far < UNSEEN => Outcome::Fails,
+        (Some((_, near)), Some((far, _))) if far > near && near < UNSEEN => Outcome::Holds,
         _ => Outcome::Unclear,
     }
 }
@@ -215,6 +217,8 @@ mod tests {
         assert_eq!(judged(change(0.001, 0.002), change(-0.05, 0.02)), Outcome::Holds);
         assert_eq!(judged(change(0.001, 0.002), change(-0.05, 0.048)), Outcome::Unclear);
         assert_eq!(judged(change(0.000, 0.001), change(0.001, 0.002)), Outcome::Fails, "none is seen");
+        assert_eq!(judged(change(0.0001, 0.0001), change(0.0005, 0.0002)), Outcome::Fails, "none matters");
+        assert_eq!(judged(change(0.05, 0.01), change(0.10, 0.01)), Outcome::Fails, "both are seen");
         assert_eq!(judged(change(0.090, 0.010), change(-0.03, 0.02)), Outcome::Fails, "the wrong one");
         assert_eq!(judged(None, change(0.05, 0.01)), Outcome::Unclear);
         assert_eq!(judged(change(f64::NAN, f64::NAN), change(0.05, 0.01)), Outcome::Unclear);

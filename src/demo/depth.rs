@@ -3,12 +3,13 @@
 use serde_json::{Value, json};
 
 use super::networks::{BOTH, by_sgd, colour, dots, name, training, with_activation};
-use super::statistics::{mean, percent_pm};
+use super::statistics::{difference, mean, percent_pm};
 use super::{Course, Demo, Finding, Lab, LabError, Outcome, Plan, Verdict};
 use crate::report::figure::{Axis, Figure, Panel, Shape};
 use crate::report::language::Text;
 use crate::report::text::{count, number};
 use crate::spec::{Activation, Training};
+use crate::sweep::analysis::Estimate;
 use crate::text;
 
 pub struct Depth;
@@ -39,13 +40,16 @@ fn with_points(bn: bool) -> Text {
     name(bn) + text!(" (above: at the start; below: best rate)", "（上：开始时；下：最好的学习率）")
 }
 
-/// Whether ten sigmoid layers train with BN, in every seed, and without it at no rate and in no seed.
-fn judge(plain: &[f64], normalized: &[f64], chance: f64, best: f64) -> Outcome {
+/// Whether ten sigmoid layers train with BN, in every seed, and without it at no rate and in no seed; and whether it is without BN
+/// that gradients vanish, from decimal logarithms: that of the first weights' gradient over the last one's with BN, less the same
+/// without.
+fn judge(plain: &[f64], normalized: &[f64], chance: f64, best: f64, vanishes: Option<Estimate>) -> Outcome {
     let level = |share: f64| chance + share * (best - chance);
     let learnt = |scores: &[f64]| scores.iter().filter(|&&score| score > level(ANYTHING)).count();
     let trains = normalized.iter().all(|&score| score >= level(TRAINS));
     match (learnt(plain), trains) {
-        (0, true) => Outcome::Holds,
+        _ if vanishes.is_some_and(|by| by.is_below_zero()) => Outcome::Fails,
+        (0, true) if vanishes.is_some_and(|by| by.is_above_zero()) => Outcome::Holds,
         (n, _) if n == plain.len() => Outcome::Fails,
         (0, false) if learnt(normalized) == 0 => Outcome::Fails,
         _ => Outcome::Unclear,
@@ -105,17 +109,17 @@ impl Demo for Depth {
             };
             seeds.iter().map(|&seed| score(seed)).collect()
         };
-        // Mean over the seeds of the norm of each layer's gradient.
-        let norms = |activation: Activation, bn: bool, look: usize| -> Vec<(f64, f64)> {
-            let own: Vec<&Course> =
-                of(activation, SHOWN, bn).filter(|(key, _)| key.3 == RATE).map(|(_, c)| c).collect();
-            let norm = |course: &&Course, layer: usize| {
-                course.points[look]
-                    .layers
-                    .get(layer)
-                    .map_or(f64::NAN, |layer| f64::from(layer.weight_grad_norm))
+        // Of each seed the norm of a layer's gradient.
+        let norm = |activation: Activation, bn: bool, look: usize, layer: usize| -> Vec<f64> {
+            let norm = |course: &Course| {
+                let layer = course.points[look].layers.get(layer);
+                layer.map_or(f64::NAN, |layer| f64::from(layer.weight_grad_norm))
             };
-            (0..=SHOWN).map(|layer| (layer as f64 + 1.0, mean(own.iter().map(|c| norm(c, layer))))).collect()
+            of(activation, SHOWN, bn).filter(|(key, _)| key.3 == RATE).map(|(_, c)| norm(c)).collect()
+        };
+        let norms = |activation: Activation, bn: bool, look: usize| -> Vec<(f64, f64)> {
+            let at = |layer: usize| (layer as f64 + 1.0, mean(norm(activation, bn, look, layer)));
+            (0..=SHOWN).map(at).collect()
         };
         let chance = lab.chance()?;
         let mut panels = Vec::new();
@@ -175,7 +179,12 @@ impl Demo for Depth {
         };
         let best_of_all =
             courses.iter().map(Course::final_score).filter(|y| y.is_finite()).fold(chance, f64::max);
-        let outcome = judge(&plain, &normalized, chance, best_of_all);
+        let log_ratios = |bn: bool| -> Vec<f64> {
+            let [first, last] = [0, SHOWN].map(|layer| norm(Activation::Sigmoid, bn, 0, layer));
+            first.iter().zip(&last).map(|(first, last)| (first / last).log10()).collect()
+        };
+        let vanishes = difference(&log_ratios(false), &log_ratios(true));
+        let outcome = judge(&plain, &normalized, chance, best_of_all, vanishes);
         let (plain_best, bn_best) = (percent_pm(&plain), percent_pm(&normalized));
         let (plain_ratio, bn_ratio) = (number(ratio(false)), number(ratio(true)));
         let (n, chance_text) = (MANY_RATES.len(), percent_pm(&[chance]));
@@ -209,9 +218,15 @@ mod tests {
 
     #[test]
     fn only_what_never_trains_without_and_always_with_holds() {
-        assert_eq!(judge(&[0.11, 0.11, 0.10], &[0.95, 0.96, 0.94], 0.11, 0.98), Outcome::Holds);
-        assert_eq!(judge(&[0.9, 0.91, 0.9], &[0.95, 0.96, 0.94], 0.11, 0.98), Outcome::Fails);
-        assert_eq!(judge(&[0.11, 0.91, 0.10], &[0.95, 0.96, 0.94], 0.11, 0.98), Outcome::Unclear);
-        assert_eq!(judge(&[0.11, 0.11, 0.10], &[0.11, 0.11, 0.10], 0.11, 0.98), Outcome::Fails);
+        let sure = |mean: f64| Some(Estimate { mean, ci95: Some(0.1) });
+        assert_eq!(judge(&[0.11, 0.11, 0.10], &[0.95, 0.96, 0.94], 0.11, 0.98, sure(4.0)), Outcome::Holds);
+        assert_eq!(judge(&[0.9, 0.91, 0.9], &[0.95, 0.96, 0.94], 0.11, 0.98, sure(4.0)), Outcome::Fails);
+        assert_eq!(judge(&[0.11, 0.91, 0.10], &[0.95, 0.96, 0.94], 0.11, 0.98, sure(4.0)), Outcome::Unclear);
+        assert_eq!(judge(&[0.11, 0.11, 0.10], &[0.11, 0.11, 0.10], 0.11, 0.98, sure(4.0)), Outcome::Fails);
+        // Gradients that vanish with BN as well, or of one seed alone.
+        let judged = |vanishes| judge(&[0.11, 0.11], &[0.95, 0.96], 0.11, 0.98, vanishes);
+        assert_eq!(judged(sure(0.05)), Outcome::Unclear);
+        assert_eq!(judged(sure(-1.0)), Outcome::Fails);
+        assert_eq!(judged(Some(Estimate { mean: 4.0, ci95: None })), Outcome::Unclear);
     }
 }

@@ -3,7 +3,9 @@
 use serde_json::json;
 
 use super::networks::{colour, name};
-use super::statistics::{difference, final_scores, mean, number_pm, percent_pm, points_pm};
+use super::statistics::{
+    difference, difference_of_rounded, final_scores, mean, number_pm, percent_pm, points_pm,
+};
 use super::{Course, Demo, Finding, Lab, LabError, Outcome, Plan, Verdict, log_spaced};
 use crate::report::figure::{Axis, Colour, Figure, Panel, Shape};
 use crate::report::language::Text;
@@ -55,7 +57,10 @@ impl Demo for GammaBeta {
         let groups: Vec<&[Course]> = courses.chunks(seeds.len()).collect();
         let (sigmoid, relu) = groups.split_at(NETWORKS.len());
         let chance = lab.chance()?;
-        let gain = |of: &[&[Course]]| difference(&final_scores(of[1], chance), &final_scores(of[0], chance));
+        let step = lab.score_step()?;
+        let gain = |of: &[&[Course]]| {
+            difference_of_rounded(&final_scores(of[1], chance), &final_scores(of[0], chance), step)
+        };
         let (gain_sigmoid, gain_relu) = (gain(sigmoid), gain(relu));
         let widths: Vec<Vec<f64>> =
             sigmoid.iter().map(|courses| courses.iter().map(width).collect()).collect();
@@ -173,12 +178,10 @@ fn width(course: &Course) -> f64 {
 
 /// From what γ and β bring to the score of the network of sigmoids, and to the width of their inputs.
 fn judge(gain: &Estimate, wider: &Estimate) -> Outcome {
-    let above = |e: &Estimate| e.mean > 0.0 && !e.may_be_zero();
     let no_better = gain.ci95.is_some_and(|half| gain.mean + half < NO_BETTER);
-    let no_wider = wider.mean < 0.0 && !wider.may_be_zero();
     match () {
-        () if above(gain) && above(wider) => Outcome::Holds,
-        () if no_better || no_wider => Outcome::Fails,
+        () if no_better || wider.is_below_zero() => Outcome::Fails,
+        () if gain.is_above_zero() && wider.is_above_zero() => Outcome::Holds,
         () => Outcome::Unclear,
     }
 }
@@ -191,7 +194,8 @@ mod tests {
     fn both_halves_of_the_claim_are_needed() {
         let of = |mean: f64, half: f64| Estimate { mean, ci95: Some(half) };
         assert_eq!(judge(&of(0.02, 0.01), &of(1.0, 0.1)), Outcome::Holds);
-        // Wider inputs that bring nothing; narrower ones.
+        // Wider inputs that bring next to nothing, however surely; narrower ones.
+        assert_eq!(judge(&of(0.002, 0.001), &of(1.0, 0.1)), Outcome::Fails);
         assert_eq!(judge(&of(0.002, 0.004), &of(1.0, 0.1)), Outcome::Fails);
         assert_eq!(judge(&of(0.02, 0.01), &of(-1.0, 0.1)), Outcome::Fails);
         assert_eq!(judge(&of(0.02, 0.03), &of(1.0, 0.1)), Outcome::Unclear);

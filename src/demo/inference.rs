@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::statistics::{difference, mean, percent_pm, points_pm};
+use super::statistics::{difference_of_rounded, mean, percent_pm, points_pm};
 use super::{Course, Demo, Finding, Lab, LabError, Outcome, Plan, Point, Scored, Verdict, log_spaced};
 use crate::report::figure::{Axis, Colour, Figure, Panel, Shape};
 use crate::report::language::Text;
@@ -22,7 +22,7 @@ const BATCH: usize = 60;
 const SAME: f64 = 0.01;
 const LR: f64 = 0.3;
 
-/// Running statistics serve if they are not clearly more than a point worse at the end.
+/// Running statistics serve if they are clearly not more than a point worse at the end.
 fn judge(running_less_batch: Option<Estimate>) -> Outcome {
     match running_less_batch {
         Some(Estimate { mean, ci95: Some(half) }) if mean - half > -SAME => Outcome::Holds,
@@ -99,12 +99,13 @@ impl Demo for Inference {
             courses.iter().filter_map(|c| Some(of(&c.points[look])?.score)).collect()
         };
         let end = looks.len() - 1;
+        let step = lab.score_step()?;
         let mut differences = Vec::new();
         for (number, (momentum, courses)) in MOMENTA.iter().zip(&groups).enumerate() {
             let name = text!("running statistics, momentum {momentum}", "滑动统计量，动量 {momentum}");
             momenta = momenta.with(name, Colour::nth(number), Shape::Line(curve(courses, &running)));
             let (own, its) = (at(courses, end, &running), at(courses, end, &by_batch));
-            let gap = difference(&its, &own);
+            let gap = difference_of_rounded(&its, &own, step);
             let row = [percent_pm(&at(courses, early, &running)), percent_pm(&own), percent_pm(&its)];
             let gap_text = gap.as_ref().map_or("-".into(), points_pm);
             let cells = [momentum.to_string()].into_iter().chain(row).chain([gap_text]);
@@ -117,8 +118,8 @@ impl Demo for Inference {
         let usual = percent_pm(&at(groups[USUAL], early, &running));
         let early_steps = count(looks[early]);
         let sentence = text!(
-            "With the usual momentum of 0.1 the score by running statistics differs by {gap} points from that by the statistics of test batches of {batch} rows (one point is allowed); after {early_steps} steps they give {usual}, and with a momentum of 0.001, which has hardly left its start then, {slow}.",
-            "动量为通常的 0.1 时，滑动统计量最终与 {batch} 行测试批次自身统计量的得分相差 {gap} 个百分点（允许一个百分点）；{early_steps} 步后为 {usual}，而动量为 0.001 时几乎还停留在初值，只有 {slow}。"
+            "With the usual momentum of 0.1 the score by running statistics differs by {gap} points from that by the statistics of test batches of {batch} rows (one point less is allowed); after {early_steps} steps they give {usual}, and with a momentum of 0.001, which has hardly left its start then, {slow}.",
+            "动量为通常的 0.1 时，滑动统计量最终与 {batch} 行测试批次自身统计量的得分相差 {gap} 个百分点（允许低一个百分点）；{early_steps} 步后为 {usual}，而动量为 0.001 时几乎还停留在初值，只有 {slow}。"
         );
         let (n, steps) = (seeds.len(), count(last));
         let caption = lab.layers()

@@ -3,7 +3,9 @@
 use serde_json::json;
 
 use super::networks::{BOTH, by_sgd, colour, dots, name, with_activation};
-use super::statistics::{all_above_zero, decades, mean, number_pm, scores_at, spaced, usable};
+use super::statistics::{
+    all_above_zero, decades, decades_step, estimate_pm, mean, number_pm, scores_at, spaced, usable,
+};
 use super::{Course, Demo, Finding, Lab, LabError, Plan, Verdict};
 use crate::report::figure::{Axis, Figure, Panel};
 use crate::report::language::Text;
@@ -81,8 +83,9 @@ impl Demo for InitialWeights {
             all.push(widths[0].iter().zip(&widths[1]).map(|(plain, bn)| bn - plain).collect::<Vec<f64>>());
             panels.push(panel);
         }
-        let outcome = all_above_zero(&[Estimate::of(&all[0]), Estimate::of(&all[1])]);
-        let [sigmoid, relu] = [0, 1].map(|at| number_pm(&all[at]));
+        let wider = [0, 1].map(|at| Estimate::of_rounded(&all[at], decades_step(&scales)));
+        let outcome = all_above_zero(&wider);
+        let [sigmoid, relu] = wider.map(|wider| wider.as_ref().map_or("-".into(), estimate_pm));
         let reached = number(100.0 * level);
         let sentence = text!(
             "With BN the initial weights at which the network comes to {reached} % span {sigmoid} more powers of ten with sigmoid units, {relu} more with ReLU.",

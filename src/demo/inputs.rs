@@ -3,13 +3,15 @@
 use serde_json::json;
 
 use super::networks::{BOTH, by_sgd, colour, dots, name, with_activation};
-use super::statistics::{all_above_zero, decades, mean, number_pm, percent_pm, scores_at, spaced, usable};
+use super::statistics::{
+    all_above_zero, decades, decades_step, difference_of_rounded, estimate_pm, mean, number_pm, percent_pm,
+    scores_at, spaced, usable,
+};
 use super::{Course, Demo, Finding, Lab, LabError, Plan, Verdict};
 use crate::report::figure::{Axis, Figure, Panel};
 use crate::report::language::Text;
 use crate::report::text::{count, number};
 use crate::spec::Activation;
-use crate::sweep::analysis::Estimate;
 use crate::text;
 
 pub struct Inputs;
@@ -83,12 +85,12 @@ impl Demo for Inputs {
             }
             panels.push(panel);
         }
-        let less = |a: &[f64], b: &[f64]| -> Vec<f64> { a.iter().zip(b).map(|(a, b)| b - a).collect() };
-        let (plain_wider, bn_wider) = (less(&all[0], &all[2]), less(&all[1], &all[3]));
-        let by_bn = less(&all[2], &all[3]);
-        let outcome = all_above_zero(&[Estimate::of(&plain_wider), Estimate::of(&by_bn)]);
-        let by_bn = number_pm(&by_bn);
-        let (plain, bn) = (number_pm(&plain_wider), number_pm(&bn_wider));
+        let wider =
+            |from: usize, to: usize| difference_of_rounded(&all[from], &all[to], decades_step(&rates));
+        let (plain, bn, by_bn) = (wider(0, 2), wider(1, 3), wider(2, 3));
+        let outcome = all_above_zero(&[plain, by_bn]);
+        let [plain, bn, by_bn] =
+            [plain, bn, by_bn].map(|wider| wider.as_ref().map_or("-".into(), estimate_pm));
         let raw_bn = number_pm(&all[1]);
         let raw_plain = number_pm(&all[0]);
         let sentence = text!(

@@ -328,6 +328,15 @@ impl<'a> Lab<'a> {
         Ok(f64::from(counts.into_iter().max().unwrap_or(0)) / classes.len() as f64)
     }
 
+    /// What scores on the test rows are multiples of: one row's share. 0 for R².
+    ///
+    /// # Errors
+    /// As [`Lab::problem`].
+    pub fn score_step(&self) -> Result<f64, LabError> {
+        let problem = self.problem()?;
+        Ok(if problem.is_regression() { 0.0 } else { 1.0 / problem.split.test as f64 })
+    }
+
     /// What became of all networks since this was asked last.
     pub fn take_tally(&self) -> Tally {
         self.tally.take()

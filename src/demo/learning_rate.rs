@@ -3,7 +3,9 @@
 use serde_json::json;
 
 use super::networks::{BOTH, by_sgd, colour, dots, name};
-use super::statistics::{all_above_zero, decades, mean, number_pm, scores_at, spaced, times_pm, usable};
+use super::statistics::{
+    all_above_zero, decades, decades_step, estimate_pm, mean, number_pm, scores_at, spaced, times_pm, usable,
+};
 use super::{Course, Demo, Finding, Lab, LabError, Plan, Verdict};
 use crate::report::figure::{Axis, Colour, Figure, Panel, Shape};
 use crate::report::language::Text;
@@ -60,7 +62,8 @@ impl Demo for LearningRate {
         let (wider, higher): (Vec<f64>, Vec<Option<f64>>) =
             plain_ranges.iter().zip(&bn_ranges).map(|(plain, bn)| wider(&rates, *plain, *bn)).unzip();
         let higher: Vec<f64> = higher.into_iter().flatten().collect();
-        let outcome = all_above_zero(&[Estimate::of(&wider), Estimate::of(&higher)]);
+        let [wide, high] = [&wider, &higher].map(|values| Estimate::of_rounded(values, decades_step(&rates)));
+        let outcome = all_above_zero(&[wide, high]);
 
         let mut panel = Panel::new(
             text!("score by learning rate", "不同学习率的得分"),
@@ -96,7 +99,7 @@ impl Demo for LearningRate {
             ];
             table.push([name(bn)].into_iter().chain(row.map(Text::same)).collect());
         }
-        let (wide, high) = (number_pm(&wider), times_pm(&higher));
+        let (wide, high) = (wide.as_ref().map_or("-".into(), estimate_pm), times_pm(&higher));
         let sentence = text!(
             "With BN the usable range of α is {wide} powers of ten wider, and its largest rate {high} times that without.",
             "有 BN 时，α 的可用范围宽了 {wide} 个数量级，其最大值是无 BN 时的 {high} 倍。"

@@ -138,8 +138,8 @@ pub fn measure(demo: &dyn Demo, lab: &Lab) -> Result<Finding, LabError> {
     if diverged > 0 {
         finding.caption = finding.caption
             + text!(
-                " {diverged} of the {trained} networks diverged; means of scores are those of the others.",
-                "{trained} 个网络中有 {diverged} 个发散；得分的平均只计其余网络。"
+                " {diverged} of the {trained} networks diverged: they became infinite.",
+                "{trained} 个网络中有 {diverged} 个发散（变为无穷大）。"
             );
     }
     if lab.problem()?.is_regression() {

@@ -3,7 +3,9 @@
 use serde_json::json;
 
 use super::networks::{colour, name};
-use super::statistics::{all_above_zero, difference, mean, number_pm, percent_pm, points_pm};
+use super::statistics::{
+    all_above_zero, difference, difference_of_rounded, mean, number_pm, percent_pm, points_pm,
+};
 use super::{Course, Demo, Finding, Lab, LabError, Plan, Verdict, log_spaced};
 use crate::report::figure::{Axis, Colour, Figure, Panel, Shape};
 use crate::report::language::Text;
@@ -66,7 +68,8 @@ impl Demo for Paper {
             courses.iter().map(of).collect()
         };
         let drifts = [plain, normalized].map(|courses| courses.iter().map(drift).collect::<Vec<f64>>());
-        let ahead = COMPARED.map(|at| difference(&score(plain, at), &score(normalized, at)));
+        let step = lab.score_step()?;
+        let ahead = COMPARED.map(|at| difference_of_rounded(&score(plain, at), &score(normalized, at), step));
         let wanders = difference(&drifts[1], &drifts[0]);
         let outcome = all_above_zero(&[ahead[0], ahead[1], wanders]);
         let [early, late] = ahead.map(|ahead| ahead.as_ref().map_or("-".into(), points_pm));

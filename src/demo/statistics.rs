@@ -23,8 +23,13 @@ pub fn scores_at(scores: &[f64], width: usize, at: usize) -> impl Iterator<Item 
 
 /// The mean of `b - a`, pair by pair, with its 95 % interval.
 pub fn difference(a: &[f64], b: &[f64]) -> Option<Estimate> {
+    difference_of_rounded(a, b, 0.0)
+}
+
+/// The same of multiples of `step`, as scores are ([`super::Lab::score_step`]) and [`decades`].
+pub fn difference_of_rounded(a: &[f64], b: &[f64], step: f64) -> Option<Estimate> {
     let differences: Vec<f64> = a.iter().zip(b).map(|(a, b)| b - a).collect();
-    Estimate::of(&differences)
+    Estimate::of_rounded(&differences, step)
 }
 
 /// What holds if all of these are above 0: it does if each interval is, and does not if one is below.
@@ -36,9 +41,9 @@ pub fn all_above_zero(estimates: &[Option<Estimate>]) -> Outcome {
     }
 }
 
-/// "97.53 ± 0.08 %" of shares of 1.
+/// "97.53 ± 0.08 %" of shares of 1; "-" of what has diverged, here and below.
 pub fn percent_pm(values: &[f64]) -> String {
-    match Estimate::of(values) {
+    match Estimate::of(values).filter(|estimate| estimate.mean.is_finite()) {
         Some(Estimate { mean, ci95: Some(half) }) => format!("{:.2} ± {:.2} %", 100.0 * mean, 100.0 * half),
         Some(Estimate { mean, ci95: None }) => format!("{:.2} %", 100.0 * mean),
         None => "-".into(),
@@ -47,6 +52,9 @@ pub fn percent_pm(values: &[f64]) -> String {
 
 /// "+1.23 ± 0.08" percentage points of a difference of shares.
 pub fn points_pm(difference: &Estimate) -> String {
+    if !difference.mean.is_finite() {
+        return "-".into();
+    }
     let half = difference.ci95.map_or_else(String::new, |half| format!(" ± {:.2}", 100.0 * half));
     format!("{:+.2}{half}", 100.0 * difference.mean)
 }
@@ -58,6 +66,9 @@ pub fn number_pm(values: &[f64]) -> String {
 
 /// The same of an estimate.
 pub fn estimate_pm(estimate: &Estimate) -> String {
+    if !estimate.mean.is_finite() {
+        return "-".into();
+    }
     let half = estimate.ci95.map_or_else(String::new, |half| format!(" ± {}", number(half)));
     format!("{}{half}", number(estimate.mean))
 }
@@ -81,7 +92,7 @@ pub fn spaced(low: f64, high: f64, n: usize) -> Vec<f64> {
 /// 10 to the mean of some decimal logarithms, with its 95 % interval: "3.2 (2.9–3.5)".
 pub fn times_pm(logs: &[f64]) -> String {
     let times = |log: f64| number(10f64.powf(log));
-    match Estimate::of(logs) {
+    match Estimate::of(logs).filter(|estimate| estimate.mean.is_finite()) {
         Some(Estimate { mean, ci95: Some(half) }) => {
             format!("{} ({}–{})", times(mean), times(mean - half), times(mean + half))
         }
@@ -96,6 +107,11 @@ pub fn decades(values: &[f64], range: Option<(f64, f64)>) -> f64 {
     let Some((low, high)) = range else { return 0.0 };
     let step = (values[values.len() - 1] / values[0]).log10() / (values.len() - 1) as f64;
     ((high / low).log10() / step).round() * step
+}
+
+/// Powers of ten from one of the values to the next: what [`decades`] are multiples of.
+pub fn decades_step(values: &[f64]) -> f64 {
+    decades(values, Some((values[0], values[1])))
 }
 
 /// The ends of the unbroken run of values around the best score whose scores reach `level`; none if the best does not.
@@ -132,6 +148,9 @@ mod tests {
         assert!((found.mean - 0.02).abs() < 1e-12 && (found.ci95.unwrap() - 0.024_841_4).abs() < 1e-6);
         assert_eq!(points_pm(&found), "+2.00 ± 2.48");
         assert_eq!(percent_pm(&[0.975]), "97.50 %");
+        let diverged = difference(&[0.9, 0.9], &[f64::NAN, 0.9]).unwrap();
+        let told = [points_pm(&diverged), estimate_pm(&diverged), percent_pm(&[0.9, f64::NAN])];
+        assert_eq!(told, ["-"; 3]);
     }
 
     #[test]

@@ -117,7 +117,18 @@ impl RunDir {
     ///
     /// Errors: [`RunError::Occupied`] if it holds a run.
     pub fn check_free(path: &Path) -> Result<(), RunError> {
-        let taken = RunFile::ALL.map(RunFile::name).into_iter().chain(["trials.jsonl", "study.journal"]);
+        Self::check_none_of(path, RunFile::ALL)
+    }
+
+    /// The same for what is no run, and may have left a page there before.
+    ///
+    /// Errors: [`RunError::Occupied`] if the folder holds a run.
+    pub fn check_no_run(path: &Path) -> Result<(), RunError> {
+        Self::check_none_of(path, RunFile::ALL.into_iter().filter(|file| *file != RunFile::Report))
+    }
+
+    fn check_none_of(path: &Path, files: impl IntoIterator<Item = RunFile>) -> Result<(), RunError> {
+        let taken = files.into_iter().map(RunFile::name).chain(["trials.jsonl", "study.journal"]);
         match taken.into_iter().find(|name| path.join(name).exists()) {
             Some(found) => Err(RunError::Occupied { path: path.to_owned(), found }),
             None => Ok(()),

@@ -15,7 +15,7 @@ use crate::engine::{DeviceRequest, choose};
 use crate::report::language::{Lang, Text};
 use crate::report::text::{Align, columns, count, counted, duration};
 use crate::report::{shell_word, stdout};
-use crate::run::RunError;
+use crate::run::{RunDir, RunError};
 use crate::spec::{DeviceUse, PartialConfig};
 use crate::text;
 use crate::train::Stop;
@@ -60,7 +60,8 @@ pub fn run(args: DemoArgs) -> Result<Exit, Failure> {
         let target = args.target.iter().map(|target| format!("-{}", plain(target)));
         PathBuf::from("demos").join(format!("{name}-{}{}", dataset.name, target.collect::<String>()))
     });
-    // Nobody wants to hear of this after all has been measured.
+    // Nobody wants to hear of this after all has been measured. A run has a report of its own there.
+    RunDir::check_no_run(&folder)?;
     let unwritable = |error| RunError::io("write into the folder", &folder, error);
     fs::create_dir_all(&folder).map_err(unwritable)?;
     tempfile::tempfile_in(&folder).map_err(unwritable)?;

@@ -44,6 +44,9 @@ pub enum Failure {
     /// Something that was asked for cannot be done, for a reason that only the data or the device told.
     #[error("{0}")]
     Usage(String),
+    /// The data do not allow a demonstration.
+    #[error(transparent)]
+    Demo(Box<LabError>),
     #[error("cannot write the result to stdout: {0}")]
     Stdout(#[source] io::Error),
 }
@@ -79,7 +82,7 @@ impl From<LabError> for Failure {
             LabError::Engine(error) => error.into(),
             LabError::Source(error) => error.into(),
             // Who interrupts is told by the exit code.
-            LabError::Data(_) | LabError::Interrupted => Failure::Usage(error.to_string()),
+            LabError::Data(_) | LabError::Interrupted => Failure::Demo(Box::new(error)),
         }
     }
 }

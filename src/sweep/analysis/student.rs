@@ -17,13 +17,22 @@ pub struct Estimate {
 impl Estimate {
     /// The mean of `values` ± t(0.975, n - 1)·s/√n, with s² = Σ(x - mean)²/(n - 1). None without values.
     pub fn of(values: &[f64]) -> Option<Estimate> {
+        Estimate::of_rounded(values, 0.0)
+    }
+
+    /// The same of values that are multiples of `step`. Few of them may coincide by chance and are none the surer for it, so s² is
+    /// at least the variance of a rounding error, step²/12 (Sheppard 1898).
+    pub fn of_rounded(values: &[f64], step: f64) -> Option<Estimate> {
         let n = values.len() as f64;
         let mean = values.iter().sum::<f64>() / n;
         let squares: f64 = values.iter().map(|x| (x - mean).powi(2)).sum();
         match values.len() {
             0 => None,
             1 => Some(Estimate { mean, ci95: None }),
-            _ => Some(Estimate { mean, ci95: Some(t95(n - 1.0) * (squares / (n - 1.0) / n).sqrt()) }),
+            _ => {
+                let variance = (squares / (n - 1.0)).max(step * step / 12.0);
+                Some(Estimate { mean, ci95: Some(t95(n - 1.0) * (variance / n).sqrt()) })
+            }
         }
     }
 
@@ -101,6 +110,17 @@ mod tests {
         assert!((found.ci95.unwrap() - 0.04184846304274398).abs() < 1e-8, "{found:?}");
         assert_eq!(Estimate::of(&[]), None);
         assert_eq!(Estimate::of(&[2.0]), Some(Estimate { mean: 2.0, ci95: None }));
+    }
+
+    #[test]
+    fn coinciding_values_are_as_sure_as_their_rounding() {
+        // t(0.975, 2) √(0.1²/12/3)
+        let found = Estimate::of_rounded(&[0.2, 0.2, 0.2], 0.1).unwrap();
+        assert!((found.mean - 0.2).abs() < 1e-12 && (found.ci95.unwrap() - 0.071_710_878).abs() < 1e-8);
+        let two = Estimate::of_rounded(&[0.1, 0.1], 0.1).unwrap();
+        assert!(two.may_be_zero(), "{two:?}");
+        let wide = [0.31, 0.29, 0.35, 0.30];
+        assert_eq!(Estimate::of_rounded(&wide, 0.01), Estimate::of(&wide));
     }
 
     #[test]
