@@ -82,8 +82,6 @@ fn what_cannot_be_shown_is_told() {
 fn where_nothing_can_be_learnt_nothing_is_claimed() {
     let folder = tempfile::tempdir().expect("a folder");
     // A class that no feature tells: the parity of a number of which only the half is given.
-    std::fs::create_dir(folder.path().join("run")).expect("a folder");
-    std::fs::write(folder.path().join("run/config.toml"), "").expect("writes");
     let rows: String =
         (0..600).map(|row| format!("{},{}\n", row / 2 * 37 % 101, ["a", "b"][row % 2])).collect();
     std::fs::write(folder.path().join("noise;$(id).csv"), format!("x,y\n{rows}")).expect("writes");

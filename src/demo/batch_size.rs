@@ -98,8 +98,9 @@ impl Demo for BatchSize {
             "In batches of 2 rows BN changes the score by {two} points, in batches of 64 by {usual}",
             "批大小为 2 时 BN 使得分变化 {two} 个百分点，为 64 时 {usual}"
         );
-        // Where small batches do not tell, not clearly behind says nothing.
-        let told = outcome != Outcome::Unclear;
+        // Where small batches do not tell, or a size has no interval, not clearly behind says nothing.
+        let told = outcome != Outcome::Unclear
+            && behind.iter().flatten().all(|e| e.ci95.is_some_and(f64::is_finite));
         let rest = match recovers(&sizes, &behind).filter(|_| told) {
             Some(n) => {
                 text!("; from {n} rows on it is nowhere clearly behind.", "；从 {n} 行起不再明显落后。")
