@@ -23,12 +23,14 @@ struct Block {
 
 // job = (layer, first, rows << 8 | columns, or length | VECTOR, -)
 fn block_of(job: vec4u, outputs: u32) -> Block {
+    let rows = job.z >> 8u;
+    var block = Block(job.y, outputs, rows, job.z & 0xffu, rows * outputs);
+    // One return: FXC takes a second for divergent flow, and refuses the barriers that follow (X3663).
     if (job.z & VECTOR) != 0u {
         let length = job.z & ~VECTOR;
-        return Block(job.y, SIDE, (length + SIDE - 1u) / SIDE, min(length, SIDE), length);
+        block = Block(job.y, SIDE, (length + SIDE - 1u) / SIDE, min(length, SIDE), length);
     }
-    let rows = job.z >> 8u;
-    return Block(job.y, outputs, rows, job.z & 0xffu, rows * outputs);
+    return block;
 }
 
 // Where element (r, c) stands in params.

@@ -42,7 +42,7 @@ fn normal(key: vec4u, index: u32) -> f32 {
 }
 
 fn mix_round(x: u32, k: u32, mask: u32, fold: u32) -> u32 {
-    let y = ((x + k) & mask) * (0x9e3779b1u ^ ((k >> 15u) << 1u)) & mask;
+    let y = (((x + k) & mask) * (0x9e3779b1u ^ ((k >> 15u) << 1u))) & mask;
     return y ^ (y >> fold);
 }
 

@@ -19,7 +19,7 @@ pub(crate) fn read() -> Result<Raw, DataError> {
     let cells: Vec<u8> = text
         .split([',', '\n'])
         .filter(|c| !c.is_empty())
-        .map(str::parse)
+        .map(str::parse::<u8>)
         .collect::<Result<_, _>>()
         .map_err(|_| damaged())?;
     let rows = cells.chunks_exact(PIXELS + 1);
