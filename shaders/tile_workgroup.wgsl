@@ -4,6 +4,8 @@
 // the bits are those of any other tile. A kernel says where its operands are, left_value(i) and right_value(i), and
 // along which dimension neighbours lie, LEFT_ALONG_K and RIGHT_ALONG_K.
 
+const LOADS_A: u32 = TILE_M * DEPTH / LANES; // elements that an invocation brings
+const LOADS_B: u32 = TILE_N * DEPTH / LANES;
 const PITCH_M: u32 = TILE_M + 1u; // apart from a multiple of the banks
 const PITCH_N: u32 = TILE_N + 1u;
 
@@ -27,22 +29,17 @@ fn multiply(a: Operand, b: Operand, m: u32, n: u32, k: u32, lane: u32) {
     //#end
     //#end
     for (var k0 = 0u; k0 < k; k0 += DEPTH) {
-        // Loops, and not written out: drivers that inline all functions compile the latter for minutes.
-        for (var e = lane; e < TILE_M * DEPTH; e += LANES) {
-            let at = place(e, TILE_M, DEPTH, LEFT_ALONG_K);
-            var value = 0.0;
-            if at.x < m && k0 + at.y < k {
-                value = left_value(a.base + at.x * a.side + (k0 + at.y) * a.depth);
-            }
-            tile_a[at.y * PITCH_M + at.x] = value;
+        // Loops of known length without a branch: drivers that write them out have all loads on their way at once, and one
+        // wait for memory instead of one for each. Written out here, drivers that inline all functions compile for minutes.
+        for (var i = 0u; i < LOADS_A; i++) {
+            let at = place(lane + i * LANES, TILE_M, DEPTH, LEFT_ALONG_K);
+            let value = left_value(a.base + min(at.x, m - 1u) * a.side + min(k0 + at.y, k - 1u) * a.depth);
+            tile_a[at.y * PITCH_M + at.x] = select(0.0, value, at.x < m && k0 + at.y < k);
         }
-        for (var e = lane; e < TILE_N * DEPTH; e += LANES) {
-            let at = place(e, TILE_N, DEPTH, RIGHT_ALONG_K);
-            var value = 0.0;
-            if at.x < n && k0 + at.y < k {
-                value = right_value(b.base + at.x * b.side + (k0 + at.y) * b.depth);
-            }
-            tile_b[at.y * PITCH_N + at.x] = value;
+        for (var i = 0u; i < LOADS_B; i++) {
+            let at = place(lane + i * LANES, TILE_N, DEPTH, RIGHT_ALONG_K);
+            let value = right_value(b.base + min(at.x, n - 1u) * b.side + min(k0 + at.y, k - 1u) * b.depth);
+            tile_b[at.y * PITCH_N + at.x] = select(0.0, value, at.x < n && k0 + at.y < k);
         }
         workgroupBarrier();
         for (var d = 0u; d < DEPTH; d++) {

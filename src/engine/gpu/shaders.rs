@@ -1,7 +1,9 @@
 //! The kernels: which files a shader is made of, its constants, its tile, what it binds.
 
+use sha2::{Digest, Sha256};
+
 use super::passes::Pass;
-use super::tiles::{Cooperative, Family, Shape, Tile};
+use super::tiles::{Abilities, Cooperative, Family, Shape, Tile, Ways};
 use crate::population::Buffer;
 use crate::step::{Op, Product, StepKind};
 
@@ -372,7 +374,73 @@ pub const INITIALIZE: usize = 13;
 pub const OUTPUT: usize = 17;
 pub const DESCENT: usize = 18;
 
+/// A kernel with one of the layouts that a device may take for it: one shader.
+#[derive(Clone, Copy, Debug)]
+pub struct Variant {
+    pub kernel: &'static Kernel,
+    pub tile: Option<Tile>,
+}
+
+impl Variant {
+    /// The kernel and its layout, as letters, digits and hyphens.
+    pub fn name(&self) -> String {
+        let layout = self.tile.map_or_else(String::new, |tile| format!(" {tile}"));
+        let text = format!("{}{layout}", self.kernel.name).replace(", ", " ");
+        text.replace(' ', "-")
+    }
+
+    /// Whether a GPU takes this layout until `bngpu bench --tune` finds a better one.
+    pub fn is_usual(&self) -> bool {
+        let usual = Ways::usual(&Abilities::default());
+        self.kernel.shape.is_none_or(|shape| self.tile == Some(usual.tile(shape)))
+    }
+}
+
+/// Every kernel in every layout that any device may take.
+pub fn variants() -> Vec<Variant> {
+    let subgroups = [None, Some(4), Some(8), Some(16), Some(32), Some(64)];
+    let in_f32 = subgroups.map(|subgroup| Abilities { subgroup, ..Abilities::default() });
+    let cooperative = [(8, 8), (8, 32), (16, 32), (16, 64)];
+    let in_f16 = cooperative.map(|(size, subgroup)| Abilities {
+        cooperative: Some(Cooperative { size, subgroup }),
+        ..Abilities::default()
+    });
+    let mut all = Vec::new();
+    for kernel in &KERNELS {
+        let Some(shape) = kernel.shape else {
+            all.push(Variant { kernel, tile: None });
+            continue;
+        };
+        let mut tiles = Vec::new();
+        for tile in in_f32.iter().chain(&in_f16).flat_map(|can| Tile::candidates(shape, can)) {
+            if !tiles.contains(&tile) {
+                tiles.push(tile);
+            }
+        }
+        all.extend(tiles.into_iter().map(|tile| Variant { kernel, tile: Some(tile) }));
+    }
+    all
+}
+
+/// SHA-256 of the names, constants and texts of all [`variants`]: it changes when any shader does.
+pub fn fingerprint() -> String {
+    let mut hash = Sha256::new();
+    for variant in variants() {
+        let Kernel { constants, .. } = variant.kernel;
+        hash.update(format!("{} {constants:?}\n{}", variant.name(), variant.kernel.source(variant.tile)));
+    }
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 impl Kernel {
+    /// The text of [`Kernel::source`] as the WGSL standard wants it: naga 30 knows subgroups, but refuses the directive
+    /// that enables them.
+    pub fn standard_source(&self, tile: Option<Tile>) -> String {
+        let source = self.source(tile);
+        let enable = if source.contains("subgroupBroadcast") { "enable subgroups;\n" } else { "" };
+        format!("{enable}{source}")
+    }
+
     /// The WGSL text for workgroups of `tile`, registers written out.
     pub fn source(&self, tile: Option<Tile>) -> String {
         let (bounds, family) =
@@ -443,27 +511,9 @@ fn expand(text: &str, bounds: &[(&str, u32)], out: &mut String) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tiles::Abilities;
     use super::*;
     use crate::population::tables::{LayerRow, MemberRow, Record, StepRow};
     use std::mem::{offset_of, size_of};
-
-    /// Every kernel as every tile that it could be.
-    fn variants() -> impl Iterator<Item = (&'static Kernel, String)> {
-        KERNELS.iter().flat_map(|kernel| match kernel.shape {
-            None => vec![(kernel, kernel.source(None))],
-            Some(shape) => {
-                let subgroups = [4, 8, 16, 32, 64].map(Some).into_iter().chain([None]);
-                let halves = [(8, 8), (8, 32), (16, 32), (16, 64)].into_iter();
-                let halves = halves.map(|(size, subgroup)| Some(Cooperative { size, subgroup }));
-                let all = subgroups
-                    .map(|subgroup| Abilities { subgroup, ..Abilities::default() })
-                    .chain(halves.map(|cooperative| Abilities { cooperative, ..Abilities::default() }));
-                let tiles = all.flat_map(|can| Tile::candidates(shape, &can));
-                tiles.map(|tile| (kernel, kernel.source(Some(tile)))).collect()
-            }
-        })
-    }
 
     fn parsed(name: &str, source: &str) -> naga::Module {
         naga::front::wgsl::parse_str(source)
@@ -485,7 +535,8 @@ mod tests {
 
     #[test]
     fn every_variant_of_every_kernel_is_valid_and_needs_no_more_than_it_says() {
-        for (kernel, source) in variants() {
+        for Variant { kernel, tile } in variants() {
+            let source = kernel.source(tile);
             let flags = naga::valid::ValidationFlags::all();
             let mut needs = naga::valid::Capabilities::empty();
             if source.contains("subgroupBroadcast") {
@@ -503,6 +554,15 @@ mod tests {
                 panic!("{}: {}", kernel.name, error.emit_to_string(&source));
             }
         }
+    }
+
+    #[test]
+    fn the_kernels_went_through_the_compilers_of_other_machines() {
+        let checked = include_str!("../../../docs/kernels.md");
+        assert!(
+            checked.contains(&fingerprint()),
+            "the shaders have changed since docs/kernels.md was written: run scripts/portability --write"
+        );
     }
 
     #[test]

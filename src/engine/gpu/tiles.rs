@@ -3,6 +3,8 @@
 //! Whatever the layout, a kernel gives the same bits: the order of its sums belongs to the operation. So which layout
 //! runs may be chosen by a stopwatch (`tune`). Products in half precision have bits of their own, whatever their layout.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::step::StepKind;
@@ -57,6 +59,17 @@ enum Lanes {
     Cooperative { m: u32, n: u32, cooperative: Cooperative },
 }
 
+/// A layout of lanes that share workgroup memory, in numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WorkgroupShape {
+    pub lanes: u32,
+    /// What each lane keeps in registers.
+    pub rows: u32,
+    pub columns: u32,
+    /// How much of K is in workgroup memory at once.
+    pub depth: u32,
+}
+
 /// Products of a subgroup's matrices of `size` x `size` f16, summed in f32.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Cooperative {
@@ -80,8 +93,19 @@ impl Tile {
                 workgroup(16, 16, 4, 4, 16),
                 workgroup(8, 8, 4, 4, 16),
             ],
-            Shape::Features => vec![workgroup(16, 16, 4, 1, 16)],
-            Shape::Block => vec![workgroup(8, 8, 4, 4, 16)],
+            // More of K at a time is fewer waits for memory; fewer columns are more workgroups.
+            Shape::Features => vec![
+                workgroup(16, 16, 4, 1, 16),
+                workgroup(16, 16, 4, 1, 32),
+                workgroup(16, 8, 4, 1, 32),
+                workgroup(16, 4, 4, 1, 32),
+            ],
+            Shape::Block => vec![
+                workgroup(8, 8, 4, 4, 16),
+                workgroup(8, 8, 4, 4, 32),
+                workgroup(8, 16, 4, 2, 32),
+                workgroup(8, 32, 4, 1, 32),
+            ],
         };
         let registers = |rows: u32, side: u32| {
             let size = can.subgroup.filter(|size| rows.is_multiple_of(*size))?;
@@ -129,6 +153,25 @@ impl Tile {
         (lanes * self.columns) as usize
     }
 
+    /// Its numbers where its lanes share workgroup memory.
+    pub fn workgroup_shape(self) -> Option<WorkgroupShape> {
+        match self.lanes {
+            Lanes::Workgroup { m, n, depth } => {
+                Some(WorkgroupShape { lanes: m * n, rows: self.rows, columns: self.columns, depth })
+            }
+            Lanes::Subgroup(_) | Lanes::Cooperative { .. } => None,
+        }
+    }
+
+    /// Invocations of the subgroup that its lanes are; none where they are any workgroup.
+    pub fn subgroup(self) -> Option<u32> {
+        match self.lanes {
+            Lanes::Workgroup { .. } => None,
+            Lanes::Subgroup(size) => Some(size),
+            Lanes::Cooperative { cooperative, .. } => Some(cooperative.subgroup),
+        }
+    }
+
     /// How its lanes are laid out, and how they multiply.
     pub(super) fn family(self) -> Family {
         match self.lanes {
@@ -162,6 +205,19 @@ impl Tile {
     }
 }
 
+impl fmt::Display for Tile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Tile { lanes, rows, columns } = self;
+        match lanes {
+            Lanes::Workgroup { m, n, depth } => write!(f, "{m}x{n} lanes of {rows}x{columns} depth {depth}"),
+            Lanes::Subgroup(size) => write!(f, "subgroup {size} of {rows}x{columns}"),
+            Lanes::Cooperative { m, n, cooperative: Cooperative { size, subgroup } } => {
+                write!(f, "{m}x{n} subgroups {subgroup} of {rows}x{columns} matrices {size}")
+            }
+        }
+    }
+}
+
 /// The kinds of [`Tile`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Family {
@@ -172,6 +228,9 @@ pub(super) enum Family {
 
 /// Weights of a layer, above which products decide on a processor.
 const LARGE: usize = 1 << 20;
+/// Workgroups of a dispatch that leave most of any GPU idle, and the columns of a workgroup there.
+const FEW_WORKGROUPS: usize = 16;
+const NARROW: usize = 8;
 
 /// Which way a device goes: a layout for each shape, and which operations one kernel does together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -210,16 +269,24 @@ impl Ways {
         if can.cooperative.is_some() { ways.separate() } else { ways }
     }
 
-    /// The ways for members of whose layers the largest has so many weights.
+    /// The ways for a population: `weights` are those of its largest layer, `columns` the units of all its hidden layers
+    /// that compute at the same time, the widest layer of each member.
     ///
     /// Drivers that compute on a processor compile the largest tile for seconds: it is for layers whose steps take as long.
-    pub fn for_weights(self, weights: usize, can: &Abilities) -> Ways {
-        let largest = |tile: &Tile| tile.family() == Family::Subgroup && tile.m() == 64;
-        let found = Tile::candidates(Shape::Product, can).into_iter().find(largest);
-        match found.filter(|_| can.software && weights > LARGE && self == Ways::usual(can)) {
-            Some(product) => Ways { product, ..self },
-            None => self,
+    /// A real GPU stands idle while a few workgroups wait for memory: they get fewer columns, so that there are more of them
+    /// (predicted in docs/performance.md). Ways that a stopwatch found stay.
+    pub fn for_population(self, weights: usize, columns: usize, can: &Abilities) -> Ways {
+        if self != Ways::usual(can) {
+            return self;
         }
+        if can.software {
+            let largest = |tile: &Tile| tile.family() == Family::Subgroup && tile.m() == 64;
+            let product = Tile::candidates(Shape::Product, can).into_iter().find(largest);
+            return Ways { product: product.filter(|_| weights > LARGE).unwrap_or(self.product), ..self };
+        }
+        let narrow = Tile::candidates(Shape::Features, can).into_iter().find(|tile| tile.n() == NARROW);
+        let few = columns <= FEW_WORKGROUPS * self.features.n();
+        Ways { features: narrow.filter(|_| few).unwrap_or(self.features), ..self }
     }
 
     /// Whether a device can go these ways.
@@ -248,5 +315,43 @@ impl Ways {
     /// Each operation by a kernel of its own.
     pub fn separate(self) -> Ways {
         Ways { fused_rows: 0, fused_weights: 0, ..self }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What every WebGPU adapter has.
+    const MEMORY: u32 = 16_384;
+    const INVOCATIONS: u32 = 256;
+
+    #[test]
+    fn every_layout_fits_every_adapter_and_divides_its_work() {
+        let can = Abilities::default();
+        for (shape, tile) in
+            Shape::ALL.into_iter().flat_map(|s| Tile::candidates(s, &can).into_iter().map(move |t| (s, t)))
+        {
+            let WorkgroupShape { lanes, rows, columns, depth } =
+                tile.workgroup_shape().expect("no subgroups here");
+            let (m, n) = (tile.m() as u32, tile.n() as u32);
+            assert!(lanes <= INVOCATIONS, "{tile}: {lanes} invocations");
+            let memory = 4 * depth * (m + 1 + n + 1) + 8 * lanes + 4 * n;
+            assert!(memory <= MEMORY, "{tile}: {memory} bytes");
+            assert_eq!(
+                (m * depth % lanes, n * depth % lanes),
+                (0, 0),
+                "{tile}: an element is brought by nobody"
+            );
+            let lanes_m = m / rows;
+            assert_eq!(lanes, lanes_m * (n / columns));
+            match shape {
+                Shape::Product => {}
+                Shape::Features => assert_eq!(16 % lanes_m, 0, "{tile}: 16 partial sums"),
+                Shape::Block => {
+                    assert_eq!((m, n, 8 % lanes_m), (32, 32, 0), "{tile}: 8 partial sums of 32 x 32")
+                }
+            }
+        }
     }
 }

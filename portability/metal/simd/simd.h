@@ -1,0 +1,1 @@
+// Types of simd, which metal_stdlib beside this folder has.
