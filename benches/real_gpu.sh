@@ -5,7 +5,8 @@
 #   benches/real_gpu.sh [DEVICE] [FOLDER]      DEVICE: gpu, or a part of a name; results go to FOLDER, gpu-results
 #
 # BNGPU is a built program (target/release/bngpu), TESTS=0 leaves the tests out, SECONDS_EACH is for a measurement,
-# CASES are the networks. What fails is told at the end, and does not stop the rest.
+# CASES are the networks. LIMIT is the seconds for all of it, 720: what matters most comes first, what no longer fits is left
+# out. What failed or was left out is listed at the end, and does not stop the rest.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 device=${1:-gpu}
@@ -16,12 +17,19 @@ cases=${CASES:-a,b,c}
 python=${PYTHON:-python3}
 mkdir -p "$out"
 failed=()
+end=$((SECONDS + ${LIMIT:-720}))
 
 step() { # NAME COMMAND...
     local name=$1
     shift
+    local left=$((end - SECONDS))
+    if [ "$left" -lt 5 ]; then
+        echo "== $name: left out, the time is up"
+        failed+=("$name (left out)")
+        return
+    fi
     echo "== $name: $*"
-    if "$@" >"$out/$name.txt" 2>"$out/$name.err"; then
+    if timeout "$left" "$@" >"$out/$name.txt" 2>"$out/$name.err"; then
         case $name in *-json) ;; *) tail -n 60 "$out/$name.txt" ;; esac
     else
         failed+=("$name")
@@ -32,13 +40,17 @@ step() { # NAME COMMAND...
 [ -x "$bngpu" ] || cargo build --locked --release || exit 1
 step devices "$bngpu" devices
 step self-test "$bngpu" devices --self-test --device "$device"
+step digits "$bngpu" train --bn --lr 1e-3 --device "$device" --output "$out/digits"
 step bench "$bngpu" bench --device "$device" --case "$cases" --seconds "$seconds"
 step bench-json "$bngpu" bench --device "$device" --case "$cases" --seconds "$seconds" --json
 if "$bngpu" devices --device "$device" | grep -q -- '--precision f16 *yes'; then
     step self-test-f16 "$bngpu" devices --self-test --device "$device" --precision f16
     step bench-f16 "$bngpu" bench --device "$device" --case "$cases" --seconds "$seconds" --precision f16
 fi
-step digits "$bngpu" train --bn --lr 1e-3 --device "$device" --output "$out/digits"
+# Each layout and joining of kernels with its time (tune.err), in a cache folder of its own; then the same benchmark so.
+export BNGPU_CACHE="$out/cache"
+step tune "$bngpu" bench --tune --device "$device" --case a --models 1,64 --seconds 0.3 --log info
+unset BNGPU_CACHE
 if [ "${TESTS:-1}" = 1 ]; then
     for suite in gpu_kernels gpu_invariance gpu_training gpu_recovery; do
         step "$suite" cargo test --locked --release --test "$suite"

@@ -181,6 +181,7 @@ fn all_ways_give_the_same_bits() {
         let either = Ways { fused_rows, fused_weights, ..device.ways };
         ways.extend(tiles(Shape::Product).into_iter().map(|product| Ways { product, ..either }));
         ways.extend(tiles(Shape::Features).into_iter().map(|features| Ways { features, ..either }));
+        ways.extend(tiles(Shape::Output).into_iter().map(|output| Ways { output, ..either }));
         ways.extend(tiles(Shape::Block).into_iter().map(|block| Ways { block, ..either }));
     }
     let devices: Vec<Arc<Device>> = ways

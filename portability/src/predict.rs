@@ -63,36 +63,38 @@ const BRING: f64 = 8.0;
 /// Cycles of the two barriers of a part, and of reading what the others stored.
 const MEET: f64 = 120.0;
 
-/// Prints, for each GPU and layout of features, units in use and microseconds of a step at K = 1 and 64.
+/// Prints, for each GPU and layout, microseconds of a step of case a at K = 1 and of a model at K = 64.
 pub fn predict() {
     let usual = steps::usual();
     let can = Abilities { bindings: usual.bindings, ..Abilities::default() };
-    println!(
-        "| GPU | layout of features | of blocks | units at work, K = 1 | us a step, K = 1 | K = 64 | us a model |"
-    );
-    println!("|---|---|---|---|---|---|---|");
+    let features =
+        Tile::candidates(Shape::Features, &can).into_iter().map(|features| Ways { features, ..usual });
+    let blocks =
+        Tile::candidates(Shape::Block, &can).into_iter().skip(1).map(|block| Ways { block, ..usual });
+    let all: Vec<Ways> = features.chain(blocks).collect();
+    let heads = all.iter().map(|ways| match *ways == usual {
+        true => "as usual".to_owned(),
+        false if ways.block == usual.block => format!("features {}", ways.features),
+        false => format!("blocks {}", ways.block),
+    });
+    println!("| | {} |", heads.collect::<Vec<_>>().join(" | "));
+    println!("|---|{}", "---|".repeat(all.len()));
+    let dispatches = |members: usize| -> Vec<Vec<Dispatch>> {
+        all.iter().map(|ways| steps::dispatches("a", members, StepKind::Train, ways)).collect()
+    };
+    let (one, many) = (dispatches(1), dispatches(64));
+    let hidden = |of: &[Dispatch]| {
+        of.iter().find(|d| matches!(d.pass, Pass::Hidden { .. })).map_or(0, |d| d.workgroups)
+    };
+    let groups: Vec<String> =
+        one.iter().zip(&many).map(|(one, many)| format!("{}; {}", hidden(one), hidden(many))).collect();
+    println!("| workgroups of a hidden layer, K = 1; 64 | {} |", groups.join(" | "));
     for gpu in &GPUS {
-        let features =
-            Tile::candidates(Shape::Features, &can).into_iter().map(|features| Ways { features, ..usual });
-        let blocks = Tile::candidates(Shape::Block, &can).into_iter().map(|block| Ways { block, ..usual });
-        let mut all: Vec<Ways> = features.chain(blocks).collect();
-        all.dedup();
-        for ways in all {
-            let one = steps::dispatches("a", 1, StepKind::Train, &ways);
-            let many = steps::dispatches("a", 64, StepKind::Train, &ways);
-            let hidden =
-                one.iter().find(|d| matches!(d.pass, Pass::Hidden { .. })).map_or(0, |d| d.workgroups);
-            let (t1, t64) = (step_us(gpu, &one, &ways), step_us(gpu, &many, &ways));
-            println!(
-                "| {} | {} | {} | {} of {} | {t1:.0} | {t64:.0} | {:.1} |",
-                gpu.name,
-                ways.features,
-                ways.block,
-                (hidden as f64).min(gpu.units),
-                gpu.units,
-                t64 / 64.0
-            );
-        }
+        let times = all.iter().enumerate().map(|(at, ways)| {
+            let (t1, t64) = (step_us(gpu, &one[at], ways), step_us(gpu, &many[at], ways) / 64.0);
+            format!("{t1:.0}; {t64:.1}")
+        });
+        println!("| {} ({} units) | {} |", gpu.name, gpu.units, times.collect::<Vec<_>>().join(" | "));
     }
 }
 
@@ -110,9 +112,10 @@ fn dispatch_cycles(gpu: &Gpu, dispatch: &Dispatch, ways: &Ways) -> f64 {
     let (tile, depth, passes) = match dispatch.pass {
         Pass::Hidden { layer, .. } => (ways.features, WIDTHS[layer], 4.0),
         Pass::HiddenBackward { layer } => (ways.features, WIDTHS[layer + 2], 3.0),
-        Pass::Output => (ways.features, WIDTHS[3], 4.0),
+        Pass::Output => (ways.output, WIDTHS[3], 4.0),
         Pass::Descent => (ways.block, ROWS, 2.0),
         Pass::One(Op::Matmul { product: Product::BackwardWeight, .. }) => (ways.product, ROWS, 1.0),
+        Pass::One(Op::Matmul { .. }) => (ways.product, WIDTHS[3], 1.0),
         // Gather and record: a few loads.
         Pass::One(_) => return rounds(groups, gpu.units * 8.0) * 2.0 * (gpu.wait + MEET),
     };

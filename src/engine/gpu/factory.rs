@@ -93,7 +93,7 @@ impl EngineFactory for GpuFactory {
             reason: error.to_string(),
         })?;
         let place = kept.map_or_else(String::new, |path| format!(", kept in {}", path.display()));
-        Ok(Some(format!("{best:?}{place}")))
+        Ok(Some(format!("{best}{place}")))
     }
 
     fn soften(&self) {

@@ -111,8 +111,11 @@ impl GpuEngine {
 
         let weights = |l: &LayerRow| l.inputs as usize * l.outputs as usize;
         let largest = population.members.iter().flat_map(|member| &member.layers).map(weights).max();
-        let widest = |m: &Member| m.layers.iter().filter(|l| l.is_hidden()).map(|l| l.outputs as usize).max();
-        let columns = population.members.iter().filter_map(widest).sum();
+        let hidden = |member: &Member| {
+            let layers = member.layers.iter().filter(|layer| layer.is_hidden());
+            layers.map(|layer| layer.outputs as usize).max().unwrap_or(0)
+        };
+        let columns = population.members.iter().map(|member| hidden(member)).sum();
         let ways = device.ways.for_population(largest.unwrap_or(0), columns, &device.can);
         let plans = StepKind::ALL.map(|kind| passes(&plan(&population, kind)));
         let kinds = StepKind::ALL.into_iter().zip(&plans);

@@ -295,6 +295,7 @@ pub const KERNELS: [Kernel; 22] = [
         name: "output",
         file: "output.wgsl",
         parts: &[ACTIVATION, LINEAR, shader!("row_loss"), shader!("output")],
+        shape: Some(Shape::Output),
         constants: &[],
         bindings: &[
             Layers,

@@ -16,13 +16,15 @@ pub enum Shape {
     Product,
     /// All rows of some features.
     Features,
+    /// All rows of all outputs.
+    Output,
     /// A [`crate::population::Block`].
     Block,
 }
 
 impl Shape {
     /// Every shape.
-    pub const ALL: [Shape; 3] = [Shape::Product, Shape::Features, Shape::Block];
+    pub const ALL: [Shape; 4] = [Shape::Product, Shape::Features, Shape::Output, Shape::Block];
 }
 
 /// What a device has that layouts depend on.
@@ -100,12 +102,8 @@ impl Tile {
                 workgroup(16, 8, 4, 1, 32),
                 workgroup(16, 4, 4, 1, 32),
             ],
-            Shape::Block => vec![
-                workgroup(8, 8, 4, 4, 16),
-                workgroup(8, 8, 4, 4, 32),
-                workgroup(8, 16, 4, 2, 32),
-                workgroup(8, 32, 4, 1, 32),
-            ],
+            Shape::Output => vec![workgroup(16, 16, 4, 1, 16), workgroup(16, 16, 4, 1, 32)],
+            Shape::Block => vec![workgroup(8, 8, 4, 4, 16), workgroup(8, 8, 4, 4, 32)],
         };
         let registers = |rows: u32, side: u32| {
             let size = can.subgroup.filter(|size| rows.is_multiple_of(*size))?;
@@ -114,7 +112,7 @@ impl Tile {
         tiles.extend(
             match shape {
                 Shape::Product => [registers(32, 32), registers(16, 16), registers(64, 64)],
-                Shape::Features => [registers(64, 16), registers(32, 16), None],
+                Shape::Features | Shape::Output => [registers(64, 16), registers(32, 16), None],
                 // A block has a side of its own.
                 Shape::Block => [registers(32, 32).filter(|tile| tile.n() == 32), None, None],
             }
@@ -237,6 +235,7 @@ const NARROW: usize = 8;
 pub struct Ways {
     pub product: Tile,
     pub features: Tile,
+    pub output: Tile,
     pub block: Tile,
     /// Rows of a batch up to which a layer's product and batch norm are one kernel.
     pub fused_rows: usize,
@@ -244,6 +243,15 @@ pub struct Ways {
     pub fused_weights: usize,
     /// Storage buffers that a kernel may bind.
     pub bindings: usize,
+}
+
+impl fmt::Display for Ways {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Ways { product, features, output, block, fused_rows, fused_weights, bindings: _ } = self;
+        let most = |n: &usize| if *n == usize::MAX { "any".into() } else { n.to_string() };
+        write!(f, "products {product}, features {features}, output {output}, blocks {block}, ")?;
+        write!(f, "joined up to {} rows and {} weights", most(fused_rows), most(fused_weights))
+    }
 }
 
 impl Ways {
@@ -261,6 +269,7 @@ impl Ways {
         let ways = Ways {
             product: tile(Shape::Product),
             features: tile(Shape::Features),
+            output: tile(Shape::Output),
             block: tile(Shape::Block),
             fused_rows: if can.software { 128 } else { 256 },
             fused_weights: if can.software { LARGE } else { 1 << 19 },
@@ -303,6 +312,7 @@ impl Ways {
         match shape {
             Shape::Product => self.product,
             Shape::Features => self.features,
+            Shape::Output => self.output,
             Shape::Block => self.block,
         }
     }
@@ -347,11 +357,26 @@ mod tests {
             assert_eq!(lanes, lanes_m * (n / columns));
             match shape {
                 Shape::Product => {}
-                Shape::Features => assert_eq!(16 % lanes_m, 0, "{tile}: 16 partial sums"),
+                Shape::Features | Shape::Output => assert_eq!(16 % lanes_m, 0, "{tile}: 16 partial sums"),
                 Shape::Block => {
                     assert_eq!((m, n, 8 % lanes_m), (32, 32, 0), "{tile}: 8 partial sums of 32 x 32")
                 }
             }
         }
+    }
+
+    #[test]
+    fn few_workgroups_get_fewer_columns_on_real_gpus_alone() {
+        let gpu = Abilities { bindings: 16, ..Abilities::default() };
+        let usual = Ways::usual(&gpu);
+        let few = usual.for_population(78_400, 100, &gpu);
+        assert_eq!((few.features.n(), Ways { features: usual.features, ..few }), (NARROW, usual));
+        assert_eq!(usual.for_population(78_400, 64 * 100, &gpu), usual);
+        let tuned = usual.separate();
+        assert_eq!(tuned.for_population(78_400, 100, &gpu), tuned);
+        let software = Abilities { software: true, subgroup: Some(8), ..gpu };
+        let usual = Ways::usual(&software);
+        assert_eq!(usual.for_population(78_400, 100, &software), usual);
+        assert_eq!(usual.for_population(LARGE + 1, 100, &software).product.m(), 64);
     }
 }

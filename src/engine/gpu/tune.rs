@@ -87,11 +87,13 @@ pub(super) fn search(
 ) -> Result<Ways, EngineError> {
     let mut best = Ways::usual(can);
     let mut seconds = measure(best)?;
-    let choices: [Choice; 5] = [
+    log::info!("{seconds:.4} ms by {best}");
+    let choices: [Choice; 6] = [
         |w, c| Tile::candidates(Shape::Product, c).into_iter().map(|product| Ways { product, ..w }).collect(),
         |w, c| {
             Tile::candidates(Shape::Features, c).into_iter().map(|features| Ways { features, ..w }).collect()
         },
+        |w, c| Tile::candidates(Shape::Output, c).into_iter().map(|output| Ways { output, ..w }).collect(),
         |w, c| Tile::candidates(Shape::Block, c).into_iter().map(|block| Ways { block, ..w }).collect(),
         |w, _| [0, 64, 128, 256, 1024].map(|fused_rows| Ways { fused_rows, ..w }).to_vec(),
         |w, _| [0, 1 << 16, 1 << 19, usize::MAX].map(|fused_weights| Ways { fused_weights, ..w }).to_vec(),
@@ -101,10 +103,14 @@ pub(super) fn search(
             if ways == best {
                 continue;
             }
-            match measure(ways) {
+            let took = measure(ways);
+            if let Ok(took) = took {
+                log::info!("{took:.4} ms by {ways}");
+            }
+            match took {
                 Ok(took) if took < BETTER * seconds => (best, seconds) = (ways, took),
                 Ok(_) => {}
-                Err(error) => log::info!("{ways:?}: {error}"),
+                Err(error) => log::info!("{ways}: {error}"),
             }
         }
     }

@@ -35,7 +35,7 @@ impl Way<'_> {
         let hidden = self.member.layers[layer].is_hidden();
         let output = || {
             let binds = KERNELS[OUTPUT].bindings.len();
-            self.member.outputs() <= self.ways.features.n() && binds <= self.ways.bindings
+            self.member.outputs() <= self.ways.output.n() && binds <= self.ways.bindings
         };
         self.member.walk.batch <= self.ways.fused_rows && (hidden || output())
     }
