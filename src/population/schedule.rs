@@ -52,14 +52,14 @@ impl Walk {
 /// Learning rate of step `step` (from 0) of `total`.
 pub fn learning_rate(training: &Training, step: u64, total: u64) -> f64 {
     let at = step as f64 / total.max(1) as f64;
-    let cosine = |from: f64, to: f64, x: f64| to + (from - to) * (1.0 + (PI * x).cos()) / 2.0;
+    let cosine = |from: f64, to: f64, x: f64| to + (from - to) * (1.0 + libm::cos(PI * x)) / 2.0;
     let scheduled = training.lr
         * match training.schedule {
             Schedule::Constant => 1.0,
             Schedule::Step if at < 0.5 => 1.0,
             Schedule::Step if at < 0.75 => 0.1,
             Schedule::Step => 0.01,
-            Schedule::Exponential => 0.01f64.powf(at),
+            Schedule::Exponential => libm::pow(0.01, at),
             Schedule::Cosine => cosine(1.0, 0.0, at),
             Schedule::OneCycle if at < 0.3 => cosine(1.0 / 25.0, 1.0, at / 0.3),
             Schedule::OneCycle => cosine(1.0, 1.0 / 250_000.0, (at - 0.3) / 0.7),
@@ -73,7 +73,7 @@ pub fn training_step(training: &Training, walk: &Walk, step: u64, total: u64) ->
     let lr = learning_rate(training, step, total);
     let t = (step + 1) as f64;
     // -expm1(t ln β) = 1 - β^t without cancellation at β near 1.
-    let correction = |beta: f64| if beta == 0.0 { 1.0 } else { -1.0 / (t * beta.ln()).exp_m1() };
+    let correction = |beta: f64| if beta == 0.0 { 1.0 } else { -1.0 / libm::expm1(t * libm::log(beta)) };
     let (c1, c2) = match training.optimizer {
         Optimizer::Adam { beta1, beta2, .. } => (correction(beta1), correction(beta2)),
         Optimizer::Sgd { .. } | Optimizer::RmsProp { .. } => (1.0, 1.0),

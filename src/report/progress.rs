@@ -46,7 +46,7 @@ impl Progress {
         width: fn() -> usize,
     ) -> Progress {
         let variable = |name: &str| std::env::var(name).unwrap_or_default();
-        let dumb = variable("TERM") == "dumb";
+        let dumb = variable("TERM") == "dumb" || !takes_escapes();
         let ci = !matches!(variable("CI").as_str(), "" | "0" | "false");
         let view = if quiet {
             View::Hidden
@@ -148,6 +148,14 @@ impl Drop for Progress {
     fn drop(&mut self) {
         self.finish();
     }
+}
+
+/// Whether terminals take escape sequences. Windows' console takes them after it was asked to.
+fn takes_escapes() -> bool {
+    #[cfg(windows)]
+    return ratatui::crossterm::ansi_support::supports_ansi();
+    #[cfg(not(windows))]
+    true
 }
 
 fn loss_text(loss: &str) -> String {

@@ -4,6 +4,8 @@ use std::ffi::OsString;
 use std::fs;
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use super::RunError;
 
@@ -12,6 +14,9 @@ pub(super) const TEMPORARY_SUFFIX: &str = ".bngpu-tmp";
 
 /// Most links that are followed, as many as Linux follows.
 const MOST_LINKS: usize = 40;
+
+/// Milliseconds between the attempts of [`patiently`].
+const WAITS: [u64; 8] = [5, 10, 20, 40, 80, 160, 320, 640];
 
 /// Writes `bytes` to `path` as a whole: temporary file in the same folder, flush to disk, rename, flush of the
 /// folder. If it is interrupted at any moment, `path` holds the old content or the new one.
@@ -70,22 +75,58 @@ fn replace(path: &Path, bytes: &[u8], permissions: Option<fs::Permissions>) -> i
         prefix.push(".");
     }
 
+    // The mode of a new file, not a private one as tempfile's own: a result is as readable as the umask says.
     let mut builder = tempfile::Builder::new();
-    builder.prefix(&prefix).suffix(TEMPORARY_SUFFIX);
-    #[cfg(unix)]
-    {
-        // A temporary file is private by default; a result is as readable as the user's umask says.
-        use std::os::unix::fs::PermissionsExt;
-        builder.permissions(std::fs::Permissions::from_mode(0o666));
-    }
-    let mut file = builder.tempfile_in(folder)?;
+    let builder = builder.prefix(&prefix).suffix(TEMPORARY_SUFFIX);
+    let mut file = builder.make_in(folder, |path| fs::File::create_new(path))?;
     if let Some(permissions) = permissions {
-        file.as_file().set_permissions(permissions)?;
+        keep_permissions(file.as_file(), permissions)?;
     }
     file.write_all(bytes)?;
     file.as_file().sync_all()?;
-    file.persist(path).map_err(|refused| refused.error)?;
+    let (_, mut temporary) = file.into_parts();
+    // Not tempfile's `persist`: on Windows, `rename` takes longer paths, and replaces files that are open elsewhere.
+    patiently(|| fs::rename(&temporary, path))?;
+    temporary.disable_cleanup(true);
     sync_folder(folder)
+}
+
+/// Gives the file that replaces another the permissions of that one.
+#[cfg(not(windows))]
+fn keep_permissions(file: &fs::File, permissions: fs::Permissions) -> io::Result<()> {
+    file.set_permissions(permissions)
+}
+
+/// Windows refuses to replace a read-only file. Refusing it here leaves no read-only temporary file behind.
+#[cfg(windows)]
+fn keep_permissions(_: &fs::File, permissions: fs::Permissions) -> io::Result<()> {
+    if permissions.readonly() { Err(ErrorKind::PermissionDenied.into()) } else { Ok(()) }
+}
+
+/// Repeats `action` for up to 1.3 s while another program holds the file. On Windows, virus scanners, indexers and
+/// backups open new files for a moment, and such a file can be neither replaced nor removed.
+pub(crate) fn patiently<T>(action: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    repeated(action, is_held)
+}
+
+fn repeated<T>(
+    mut action: impl FnMut() -> io::Result<T>,
+    is_held: impl Fn(&io::Error) -> bool,
+) -> io::Result<T> {
+    for wait in WAITS {
+        match action() {
+            Err(error) if is_held(&error) => thread::sleep(Duration::from_millis(wait)),
+            result => return result,
+        }
+    }
+    action()
+}
+
+/// Whether the error may mean that another program has the file open. Windows only: other systems replace and
+/// remove open files.
+pub(crate) fn is_held(error: &io::Error) -> bool {
+    // Access denied, sharing violation, lock violation, folder not empty, delete pending, file mapped.
+    cfg!(windows) && matches!(error.raw_os_error(), Some(5 | 32 | 33 | 145 | 303 | 1224))
 }
 
 /// Makes a rename in `folder` last through a power cut.
@@ -187,6 +228,94 @@ mod tests {
         assert_eq!(fs::metadata(at("sub/old")).unwrap().permissions().mode() & 0o777, 0o600);
         let text = write_whole(&at("round"), b"x").unwrap_err().to_string();
         assert!(text.contains("too many links"), "{text}");
+    }
+
+    #[test]
+    fn a_file_that_is_held_for_a_moment_is_tried_again() {
+        let held = || io::Error::from_raw_os_error(32);
+        let is_held = |error: &io::Error| error.raw_os_error() == Some(32);
+        let mut left = 3;
+        let mut action = || {
+            left -= 1;
+            if left > 0 { Err(held()) } else { Ok(left) }
+        };
+        assert_eq!(repeated(&mut action, is_held).unwrap(), 0);
+
+        let mut attempts = 0;
+        let other = repeated::<()>(
+            || {
+                attempts += 1;
+                Err(ErrorKind::NotFound.into())
+            },
+            is_held,
+        );
+        assert_eq!((other.unwrap_err().kind(), attempts), (ErrorKind::NotFound, 1));
+
+        let mut attempts = 0;
+        let always = repeated::<()>(
+            || {
+                attempts += 1;
+                Err(held())
+            },
+            is_held,
+        );
+        assert_eq!((always.unwrap_err().raw_os_error(), attempts), (Some(32), WAITS.len() + 1));
+    }
+
+    #[test]
+    fn a_reader_of_the_old_file_keeps_it() {
+        use std::io::Read;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.txt");
+        write_whole(&path, b"old").unwrap();
+        let mut reader = fs::File::open(&path).unwrap();
+        write_whole(&path, b"new").unwrap();
+        let mut text = String::new();
+        reader.read_to_string(&mut text).unwrap();
+        assert_eq!((text.as_str(), fs::read(&path).unwrap().as_slice()), ("old", b"new".as_slice()));
+    }
+
+    #[cfg(windows)]
+    #[test]
+    fn a_file_that_another_program_holds_is_waited_for_and_then_named() {
+        use std::os::windows::fs::OpenOptionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.txt");
+        write_whole(&path, b"old").unwrap();
+        // As a spreadsheet opens a table: others may read it, no more.
+        let hold = || fs::File::options().read(true).share_mode(1).open(&path).unwrap();
+        let held = hold();
+        let waiter = thread::spawn(move || {
+            thread::sleep(Duration::from_millis(100));
+            drop(held);
+        });
+        write_whole(&path, b"new").unwrap();
+        waiter.join().unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+
+        let held = hold();
+        let text = write_whole(&path, b"newer").unwrap_err().to_string();
+        assert!(text.contains("another program"), "{text}");
+        drop(held);
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[cfg(windows)]
+    #[test]
+    fn a_read_only_file_stays_and_nothing_is_left_beside_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.txt");
+        write_whole(&path, b"old").unwrap();
+        let mut permissions = fs::metadata(&path).unwrap().permissions();
+        permissions.set_readonly(true);
+        fs::set_permissions(&path, permissions.clone()).unwrap();
+        assert!(write_whole(&path, b"new").unwrap_err().to_string().contains("check the permissions"));
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+        #[expect(clippy::permissions_set_readonly_false)]
+        permissions.set_readonly(false);
+        fs::set_permissions(&path, permissions).unwrap();
     }
 
     #[test]

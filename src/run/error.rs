@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use super::atomic::is_held;
+
 /// A file or folder of a run that cannot be read, written or trusted.
 #[derive(Debug, Error)]
 pub enum RunError {
@@ -61,6 +63,9 @@ fn io_remedy(cause: &io::Error) -> &'static str {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
             "; free some space, or use another disk (--output)"
         }
+        ErrorKind::PermissionDenied if cfg!(windows) => {
+            "; check the permissions of the file and its folder, and whether another program has it open"
+        }
         ErrorKind::PermissionDenied => "; check the permissions of the file and its folder",
         ErrorKind::ReadOnlyFilesystem => "; use a folder that can be written to (--output)",
         ErrorKind::NotFound => "; check the path",
@@ -68,6 +73,7 @@ fn io_remedy(cause: &io::Error) -> &'static str {
         ErrorKind::AlreadyExists => "; a file of that name is in the way: give another name (--output)",
         ErrorKind::NotADirectory => "; a part of the path is a file, not a folder",
         ErrorKind::IsADirectory => "; it is a folder, not a file",
+        _ if is_held(cause) => "; another program has it open: close it there",
         _ => "",
     }
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
+use super::atomic::is_held;
 use super::{RunError, write_whole};
 use crate::spec::Watched;
 use crate::step::watch::{LayerWatch, Percentiles};
@@ -228,7 +229,14 @@ pub fn write_metrics(
     looks: &[Look],
 ) -> Result<(), RunError> {
     write_whole(jsonl, metrics_jsonl(epochs, looks).as_bytes())?;
-    write_whole(csv, metrics_csv(epochs).as_bytes())
+    match write_whole(csv, metrics_csv(epochs).as_bytes()) {
+        // The table repeats the record. A spreadsheet that has it open must not end the training.
+        Err(RunError::Io { cause, .. }) if is_held(&cause) => {
+            log::warn!("{}: not updated, another program has it open", csv.display());
+            Ok(())
+        }
+        result => result,
+    }
 }
 
 /// Reads `metrics.jsonl`, the epochs and what was watched; without the file, there was no epoch yet.

@@ -14,6 +14,7 @@ mod seal;
 mod tensors;
 
 pub use architecture::Architecture;
+pub(crate) use atomic::patiently;
 pub use atomic::write_whole;
 pub use dir::{RunDir, RunFile};
 pub use env::Environment;

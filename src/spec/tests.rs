@@ -151,6 +151,17 @@ fn a_bad_file_is_told_with_file_line_and_key() {
 }
 
 #[test]
+fn a_file_of_a_windows_editor_is_read_as_any_other() {
+    let plain = PartialConfig::from_toml("epochs = 3\nlr = 0.5\n", Path::new("c.toml")).unwrap();
+    let windows = "\u{feff}epochs = 3\r\nlr = 0.5\r\n";
+    let config = PartialConfig::from_toml(windows, Path::new("c.toml")).unwrap();
+    assert_eq!(format!("{config:?}"), format!("{plain:?}"));
+    let bad = windows.replace("lr", "lrr");
+    let message = PartialConfig::from_toml(&bad, Path::new("c.toml")).unwrap_err().to_string();
+    assert_words(&message, &["c.toml, line 2", "lrr"]);
+}
+
+#[test]
 fn a_file_that_cannot_be_read_is_named() {
     let message = PartialConfig::from_file(Path::new("no/such.toml")).unwrap_err().to_string();
     assert_words(&message, &["no/such.toml", "--config"]);

@@ -77,7 +77,7 @@ pub trait Real:
 }
 
 macro_rules! real {
-    ($t:ident, $exp:expr, $erfc:path) => {
+    ($t:ident, $exp:expr, $exp_m1:path, $ln:path, $tanh:path, $erfc:path) => {
         impl Real for $t {
             const ZERO: Self = 0.0;
             const ONE: Self = 1.0;
@@ -103,11 +103,11 @@ macro_rules! real {
             }
             #[inline(always)]
             fn exp_m1(self) -> Self {
-                <$t>::exp_m1(self)
+                $exp_m1(self)
             }
             #[inline(always)]
             fn ln(self) -> Self {
-                <$t>::ln(self)
+                $ln(self)
             }
             #[inline(always)]
             fn sqrt(self) -> Self {
@@ -115,7 +115,7 @@ macro_rules! real {
             }
             #[inline(always)]
             fn tanh(self) -> Self {
-                <$t>::tanh(self)
+                $tanh(self)
             }
             #[inline(always)]
             fn erfc(self) -> Self {
@@ -168,8 +168,9 @@ macro_rules! real {
     };
 }
 
-real!(f32, exp_f32, libm::erfcf);
-real!(f64, f64::exp, libm::erfc);
+// f32 is what trains: libm, not the system's C library, so that every system gives the same bits.
+real!(f32, exp_f32, libm::expm1f, libm::logf, libm::tanhf, libm::erfcf);
+real!(f64, f64::exp, f64::exp_m1, f64::ln, f64::tanh, libm::erfc);
 
 /// e^x in f32 without a branch or a call, so that loops over it become vector instructions; within 2 units in
 /// the last place. Range reduction by Cody & Waite, polynomial of degree 6 (Cephes `expf`).

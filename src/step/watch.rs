@@ -42,7 +42,7 @@ pub fn next_look(from: u64, total: u64) -> u64 {
     if from == 0 {
         return 0;
     }
-    let mut spaced = (0..).map(|nth| 10f64.powf(f64::from(nth) / LOOKS).round() as u64);
+    let mut spaced = (0..).map(|nth| libm::pow(10.0, f64::from(nth) / LOOKS).round() as u64);
     let next = spaced.find(|&step| step >= from).unwrap_or(u64::MAX);
     next.min(from.max(total.saturating_sub(1)))
 }

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use crate::data::Preprocessing;
 use crate::population::Member;
-use crate::run::{Architecture, Environment, RunDir, RunError, RunFile, write_whole};
+use crate::run::{Architecture, Environment, RunDir, RunError, RunFile, patiently, write_whole};
 use crate::spec::{Objective, RunRequest, SweepRequest};
 use crate::train::{MemberCheckpoint, MemberState, Origin, RunFiles, Stored};
 
@@ -101,8 +101,8 @@ impl SweepFiles {
             let path = path.to_owned();
             move |error| RunError::io(what, &path, error)
         };
-        let mut trials = File::options().create(true).append(true).open(&path).map_err(io("open", &path))?;
-        mend(&path, &mut trials).map_err(io("write", &path))?;
+        let trials = File::options().create(true).append(true).open(&path).map_err(io("open", &path))?;
+        mend(&path).map_err(io("write", &path))?;
         let records = read_trials(&path)?;
         let mut files = SweepFiles {
             request: request.clone(),
@@ -240,7 +240,7 @@ impl SweepFiles {
         dir.write_env(&self.env)?;
         RunFiles::new(dir, self.origin(request, member)).write_model(state)?;
         remove(&path)?;
-        fs::rename(&half, &path).map_err(|error| RunError::io("write", &path, error))
+        patiently(|| fs::rename(&half, &path)).map_err(|error| RunError::io("write", &path, error))
     }
 
     /// Adds a trial to the journal when the last of its trainings has ended.
@@ -327,12 +327,14 @@ impl Sink for SweepFiles {
 }
 
 /// Cuts off a last line that was not written whole.
-fn mend(path: &Path, trials: &mut File) -> std::io::Result<()> {
+fn mend(path: &Path) -> std::io::Result<()> {
     let text = fs::read(path)?;
     let whole = text.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
     if whole < text.len() {
-        trials.set_len(whole as u64)?;
-        trials.sync_data()?;
+        // Windows cuts no file that is open for appending only.
+        let file = File::options().write(true).open(path)?;
+        file.set_len(whole as u64)?;
+        file.sync_data()?;
     }
     Ok(())
 }
@@ -353,10 +355,26 @@ fn parse(name: &str) -> Option<TrainingId> {
 
 /// Removes a folder that may not be there.
 fn remove(folder: &Path) -> Result<(), RunError> {
-    match fs::remove_dir_all(folder) {
+    match patiently(|| fs::remove_dir_all(folder)) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             Err(RunError::io("remove", folder, error))
         }
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_torn_last_line_is_cut_off_while_the_record_is_open_to_append() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(TRIALS);
+        fs::write(&path, "{}\n{\"trial\":").unwrap();
+        let mut trials = File::options().append(true).open(&path).unwrap();
+        mend(&path).unwrap();
+        trials.write_all(b"[]\n").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "{}\n[]\n");
     }
 }

@@ -29,6 +29,8 @@ impl Stop {
         if let Err(error) = ctrlc::set_handler(handler) {
             log::warn!("Ctrl-C will end the program without a checkpoint: {error}");
         }
+        #[cfg(windows)]
+        closing::delay_for(&stop);
         stop
     }
 
@@ -40,5 +42,67 @@ impl Stop {
     /// Whether it was asked for.
     pub fn asked(&self) -> bool {
         self.0.load(Ordering::SeqCst) > 0
+    }
+}
+
+/// Windows ends a process as soon as its handler of a closing console returns, and after 5 s in any case. ctrlc's
+/// handler returns at once, so a handler in front of it waits: the process ends by itself, after its checkpoint.
+#[cfg(windows)]
+mod closing {
+    use std::sync::OnceLock;
+    use std::thread;
+
+    use super::Stop;
+
+    #[link(name = "kernel32")]
+    unsafe extern "system" {
+        fn SetConsoleCtrlHandler(handler: Option<unsafe extern "system" fn(u32) -> i32>, add: i32) -> i32;
+    }
+
+    static STOP: OnceLock<Stop> = OnceLock::new();
+
+    /// `CTRL_CLOSE_EVENT`, `CTRL_LOGOFF_EVENT`, `CTRL_SHUTDOWN_EVENT`.
+    const LAST_WARNINGS: [u32; 3] = [2, 5, 6];
+
+    unsafe extern "system" fn handle(event: u32) -> i32 {
+        match STOP.get() {
+            Some(stop) if LAST_WARNINGS.contains(&event) => {
+                stop.ask();
+                loop {
+                    thread::park();
+                }
+            }
+            // Ctrl-C and Ctrl-Break go on to ctrlc's handler.
+            _ => 0,
+        }
+    }
+
+    pub(super) fn delay_for(stop: &Stop) {
+        // SAFETY: the handler is a function of the signature that Windows calls, on a thread of its own.
+        if STOP.set(stop.clone()).is_ok() && unsafe { SetConsoleCtrlHandler(Some(handle), 1) } == 0 {
+            log::warn!("closing the console will end the program without a checkpoint");
+        }
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use std::time::Duration;
+
+        use super::*;
+
+        #[test]
+        fn closing_the_console_asks_to_stop_and_waits_for_the_end_of_the_process() {
+            let stop = STOP.get_or_init(Stop::default).clone();
+            // SAFETY: the handler may be called with any event.
+            assert_eq!(unsafe { handle(0) }, 0);
+            assert!(!stop.asked());
+            // SAFETY: as above.
+            let handler = thread::spawn(|| unsafe { handle(2) });
+            while !stop.asked() {
+                thread::yield_now();
+            }
+            thread::sleep(Duration::from_millis(100));
+            assert!(!handler.is_finished());
+        }
     }
 }

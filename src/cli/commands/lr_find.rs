@@ -117,7 +117,7 @@ pub fn run(args: LrFindArgs) -> Result<Exit, Failure> {
 
 /// `n` rates from `from` to `to`, evenly in the logarithm, with three digits.
 fn spaced(from: f64, to: f64, n: usize) -> Vec<f64> {
-    let at = |i: usize| from * (to / from).powf(i as f64 / (n - 1) as f64);
+    let at = |i: usize| from * libm::pow(to / from, i as f64 / (n - 1) as f64);
     let rounded = |x: f64| format!("{x:.2e}").parse().unwrap_or(x);
     let mut rates: Vec<f64> = (0..n).map(|i| rounded(at(i))).collect();
     rates.dedup();

@@ -94,7 +94,7 @@ fn json_lines(preprocessing: &Preprocessing, outputs: &[f32]) -> String {
 /// e^z / Σ e^z in f64, shifted by the largest z.
 fn softmax(z: &[f32]) -> Vec<f64> {
     let shift = f64::from(z[largest(z)]);
-    let e: Vec<f64> = z.iter().map(|&z| (f64::from(z) - shift).exp()).collect();
+    let e: Vec<f64> = z.iter().map(|&z| libm::exp(f64::from(z) - shift)).collect();
     let sum: f64 = e.iter().sum();
     e.into_iter().map(|e| e / sum).collect()
 }

@@ -85,7 +85,9 @@ impl Live {
         if screen.is_some() {
             *ON_SCREEN.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(&shared);
         }
-        let theme = Theme { colours: variable("NO_COLOR").is_empty(), braille: term != "linux" };
+        // Windows Terminal has braille in its fonts, the old console has not.
+        let braille = if cfg!(windows) { !variable("WT_SESSION").is_empty() } else { term != "linux" };
+        let theme = Theme { colours: variable("NO_COLOR").is_empty(), braille };
         let theirs = shared.clone();
         let thread = thread::Builder::new().name("live".into()).spawn(move || {
             let mut lines = Lines::default();

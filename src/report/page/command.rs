@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use toml::{Table, Value};
 
+use crate::report::shell_word;
 use crate::spec::{Params, PartialConfig, RunRequest, resolve, text};
 
 /// Where the run goes and how it talks are not a part of the trial; a sweep's time limit is not the trial's.
@@ -38,7 +39,7 @@ pub(super) fn train_command(config: &Table, params: &Params, seed: u64) -> Optio
         command += &match value {
             Value::Boolean(true) => format!(" --{key}"),
             Value::Boolean(false) => format!(" --no-{key}"),
-            value => format!(" --{key} {}", quoted(&flag_text(value))),
+            value => format!(" --{key} {}", shell_word(&flag_text(value))),
         };
     }
     Some(command)
@@ -78,15 +79,6 @@ fn flag_text(value: &Value) -> String {
     }
 }
 
-/// `text` as one word of a POSIX shell.
-fn quoted(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./,:=+@%".contains(c);
-    if !text.is_empty() && text.chars().all(plain) {
-        return text.to_owned();
-    }
-    format!("'{}'", text.replace('\'', "'\\''"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -108,10 +100,13 @@ mod tests {
     #[test]
     fn the_command_has_what_differs_from_the_defaults_and_nothing_of_the_sweep() {
         let found = params(serde_json::json!({ "lr": 0.0123, "hidden": "256-128", "batch-size": 32 }));
+        let data = shell_word("/data/it's a.csv");
         assert_eq!(
             train_command(&config(), &found, 3).unwrap(),
-            "bngpu train --data '/data/it'\\''s a.csv' --hidden 256,128 --bn --lr 0.0123 --beta1 0.95 \
-             --batch-size 32 --epochs 7 --seed 3"
+            format!(
+                "bngpu train --data {data} --hidden 256,128 --bn --lr 0.0123 --beta1 0.95 --batch-size 32 --epochs 7 \
+                 --seed 3"
+            )
         );
     }
 

@@ -8,8 +8,8 @@ use crate::spec::{Domain, Scale};
 pub(super) fn on_scale(x: f64, scale: Scale) -> f64 {
     match scale {
         Scale::Linear => x,
-        Scale::Log => x.ln(),
-        Scale::Ema => -(-x).ln_1p(),
+        Scale::Log => libm::log(x),
+        Scale::Ema => -libm::log1p(-x),
     }
 }
 
@@ -17,8 +17,8 @@ pub(super) fn on_scale(x: f64, scale: Scale) -> f64 {
 pub(super) fn from_scale(y: f64, scale: Scale) -> f64 {
     match scale {
         Scale::Linear => y,
-        Scale::Log => y.exp(),
-        Scale::Ema => -(-y).exp_m1(),
+        Scale::Log => libm::exp(y),
+        Scale::Ema => -libm::expm1(-y),
     }
 }
 
