@@ -85,8 +85,8 @@ const ROWS: usize = 131;
 /// Features of the data.
 const FEATURES: usize = 67;
 
-/// Four members that differ in everything, and their data.
-fn population(case: u32) -> (Arc<Population>, Arc<Table>) {
+/// Four members that differ in everything, and their data; `case` is below 6.
+pub fn population(case: u32) -> (Arc<Population>, Arc<Table>) {
     let word = |index: usize, column: u32| pcg4d([case, column, index as u32, 7])[0];
     let loss = if case % 3 == 2 { Loss::SquaredError } else { Loss::CrossEntropy { classes: 10 } };
     let values = if case.is_multiple_of(2) {

@@ -75,28 +75,12 @@ impl Sources<'_> {
     fn ready(&self, kernel: usize, place: work::Place) -> Result<Ready, EngineError> {
         let pipeline = self.device.pipeline(kernel, self.ways)?;
         let kernel = &KERNELS[kernel];
-        let (shared, data) = (self.shared, self.data);
         let entries: Vec<_> = kernel
             .bindings
             .iter()
             .enumerate()
-            .map(|(at, binding)| {
-                let resource = match binding {
-                    Binding::Layers => shared.layers.as_entire_binding(),
-                    Binding::Steps => shared.steps.as_entire_binding(),
-                    Binding::Work => wgpu::BindingResource::Buffer(wgpu::BufferBinding {
-                        buffer: self.work,
-                        offset: place.offset,
-                        size: wgpu::BufferSize::new(place.bytes()),
-                    }),
-                    Binding::Data => data.values.as_entire_binding(),
-                    Binding::Scaling => data.scaling.as_entire_binding(),
-                    Binding::Targets => data.targets.as_entire_binding(),
-                    Binding::Records => shared.records.as_entire_binding(),
-                    Binding::Read(role) | Binding::Write(role) => {
-                        self.roles[*role as usize].as_entire_binding()
-                    }
-                };
+            .map(|(at, &binding)| {
+                let resource = wgpu::BindingResource::Buffer(self.bound(binding, place));
                 wgpu::BindGroupEntry { binding: at as u32, resource }
             })
             .collect();
@@ -108,6 +92,22 @@ impl Sources<'_> {
             })
         })?;
         Ok(Ready { pipeline, bind_group })
+    }
+
+    /// The part of a buffer that a binding of a dispatch sees.
+    pub(super) fn bound(&self, binding: Binding, place: work::Place) -> wgpu::BufferBinding<'_> {
+        let (shared, data) = (self.shared, self.data);
+        let (buffer, offset, size) = match binding {
+            Binding::Layers => (&shared.layers, 0, None),
+            Binding::Steps => (&shared.steps, 0, None),
+            Binding::Work => (self.work, place.offset, wgpu::BufferSize::new(place.bytes())),
+            Binding::Data => (&data.values, 0, None),
+            Binding::Scaling => (&data.scaling, 0, None),
+            Binding::Targets => (&data.targets, 0, None),
+            Binding::Records => (&shared.records, 0, None),
+            Binding::Read(role) | Binding::Write(role) => (&self.roles[role as usize], 0, None),
+        };
+        wgpu::BufferBinding { buffer, offset, size }
     }
 }
 

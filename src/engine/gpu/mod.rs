@@ -14,6 +14,7 @@ pub mod passes;
 mod readback;
 pub mod shaders;
 pub mod tiles;
+pub mod trace;
 mod tune;
 mod window;
 pub mod work;
@@ -469,13 +470,19 @@ fn upload(device: &Device, label: &str, bytes: &[u8]) -> Result<wgpu::Buffer, En
     Ok(buffer)
 }
 
-/// The uniform that says which step of the submit a dispatch belongs to, chosen by a dynamic offset.
-fn now(device: &Device, longest: usize, stride: u32, members: u32) -> Result<wgpu::BindGroup, EngineError> {
+/// The contents of the `now` buffer.
+fn now_bytes(longest: usize, stride: u32, members: u32) -> Vec<u8> {
     let mut bytes = vec![0u8; longest * stride as usize];
     for slot in 0..longest {
         let words = [slot as u32, members, 0, 0];
         bytes[slot * stride as usize..][..16].copy_from_slice(bytemuck::bytes_of(&words));
     }
+    bytes
+}
+
+/// The uniform that says which step of the submit a dispatch belongs to, chosen by a dynamic offset.
+fn now(device: &Device, longest: usize, stride: u32, members: u32) -> Result<wgpu::BindGroup, EngineError> {
+    let bytes = now_bytes(longest, stride, members);
     device.scoped("the step counter", || {
         let buffer = device.device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("now"),
