@@ -43,6 +43,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let ways = Ways {
         product: tile(Shape::Product)?,
         features: tile(Shape::Features)?,
+        output: tile(Shape::Output)?,
         block: tile(Shape::Block)?,
         ..Ways::usual(&can)
     };
