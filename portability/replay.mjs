@@ -4,7 +4,7 @@
 //   node portability/replay.mjs TRACE [--each] [--control] [--package PATH] [--dawn OPTION]...
 //
 // --each      also shows each dispatch by itself
-// --control   also changes a byte and a constant of the trace, which must both be found
+// --control   also changes a bit of a weight, and a constant; both changes must be found
 // --package   where npm's `webgpu` package is, if it is not installed here (or BNGPU_WEBGPU)
 // --dawn      an option for Dawn, such as enable-dawn-features=dump_shaders
 //

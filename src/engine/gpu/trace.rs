@@ -13,6 +13,9 @@
 //! # A dispatch
 //! Bind group 0 has one binding: 16 bytes of the uniform buffer [`NOW`] at the dynamic offset `now`. Bind group 1 has the
 //! bindings of the dispatch, numbered from 0, of the types that its kernel lists. The entry point is `main`.
+//!
+//! Offsets follow the alignments of the recording device. Those of the default limits, 256, suit every player; a trace of
+//! a device with smaller ones needs a player that allows them.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Read, Write};
