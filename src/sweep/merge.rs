@@ -49,8 +49,9 @@ pub enum MergeError {
         first: PathBuf,
         second: PathBuf,
         training: String,
-        first_weights: String,
-        second_weights: String,
+        // Boxed: paths are larger on Windows, and clippy has a limit.
+        first_weights: Box<str>,
+        second_weights: Box<str>,
     },
     #[error(
         "{missing}; run what is missing, or merge what is there with --partial: `bngpu resume` can then train the rest"
@@ -220,7 +221,7 @@ fn join(parts: &[Part]) -> Result<BTreeMap<Key, (usize, &TrialRecord)>, MergeErr
                 continue;
             };
             if kept.weights != record.weights {
-                let weights = |record: &TrialRecord| record.weights.clone().unwrap_or("none".into());
+                let weights = |record: &TrialRecord| record.weights.as_deref().unwrap_or("none").into();
                 return Err(MergeError::Weights {
                     first: parts[earlier].path.clone(),
                     second: part.path.clone(),
