@@ -3,10 +3,10 @@
 use std::time::Instant;
 
 use super::cpu;
-use super::factory::CpuFactory;
-use super::gpu::adapters::{self, AdapterKind, AdapterSummary, Choice, ChooseError};
-use super::gpu::{GpuFactory, GpuOptions};
-use super::{DeviceRequest, EngineFactory};
+use super::factory::{AutoFactory, CpuFactory};
+use super::gpu::adapters::{self, AdapterKind, AdapterSummary, Choice, ChooseError, NoAdapter};
+use super::gpu::{GpuFactory, GpuOptions, brief};
+use super::{DeviceRequest, EngineError, EngineFactory};
 use crate::spec::{DeviceUse, Precision};
 
 /// One device, chosen, not open.
@@ -14,7 +14,9 @@ use crate::spec::{DeviceUse, Precision};
 pub struct DeviceSource {
     what: What,
     why: String,
-    using: DeviceUse,
+    options: GpuOptions,
+    /// All adapters of the machine, where `auto` chose: it chooses again if the device refuses a kernel.
+    others: Option<Vec<AdapterSummary>>,
 }
 
 #[derive(Clone, Debug)]
@@ -70,17 +72,46 @@ impl DeviceSource {
         }
     }
 
-    /// What makes its engines: of a device and a queue of its own.
+    /// What makes its engines: of a device and a queue of its own. Where `auto` chose a device that refuses a kernel, it
+    /// makes engines of the next one.
     pub fn factory(&self) -> Box<dyn EngineFactory> {
+        match self.others {
+            Some(_) => Box::new(AutoFactory::new(self.clone())),
+            None => self.factory_of_it_alone(),
+        }
+    }
+
+    /// What makes engines of this device and of no other.
+    pub fn factory_of_it_alone(&self) -> Box<dyn EngineFactory> {
         match &self.what {
             What::Cpu => Box::new(CpuFactory { why: self.why.clone() }),
             What::Adapter(adapter) => {
-                let DeviceUse { data_memory, precision } = self.using;
-                let options = GpuOptions { data_memory, precision, ..GpuOptions::default() };
-                Box::new(GpuFactory::new((**adapter).clone(), self.why.clone(), options))
+                Box::new(GpuFactory::new((**adapter).clone(), self.why.clone(), self.options))
             }
         }
     }
+
+    /// After `error`: what `auto` takes where this device cannot be used.
+    ///
+    /// # Errors
+    /// `error`, where the device did not refuse anything, was named, or nothing else multiplies as is asked for.
+    pub fn after(&self, error: EngineError) -> Result<DeviceSource, EngineError> {
+        let (Some(others), What::Adapter(refusing)) = (&self.others, &self.what) else { return Err(error) };
+        let EngineError::Refused { what, reason, .. } = &error else { return Err(error) };
+        let problem = format!("refused {what}: {}", brief(reason));
+        let mut others = others.clone();
+        for adapter in others.iter_mut().filter(|adapter| adapter.index == refusing.index) {
+            adapter.problem = Some(format!("it {problem}"));
+        }
+        let next = among(Ok(others), "auto", self.options).map_err(|_| error)?;
+        log::warn!("{} {problem}; --device auto goes on to {}", self.name(), next.why);
+        Ok(next)
+    }
+}
+
+/// How a device is opened for `using`.
+fn options(DeviceUse { data_memory, precision }: DeviceUse) -> GpuOptions {
+    GpuOptions { data_memory, precision, ..GpuOptions::default() }
 }
 
 /// The device that is asked for.
@@ -92,8 +123,7 @@ pub fn source(request: &DeviceRequest) -> Result<DeviceSource, ChooseError> {
     let start = Instant::now();
     let found =
         if request.device.trim().eq_ignore_ascii_case("cpu") { Ok(Vec::new()) } else { adapters::list() };
-    let summaries = found.as_ref().map(|found| found.iter().map(|(a, _)| a.clone()).collect::<Vec<_>>());
-    let chosen = adapters::choose(summaries.as_deref().map_err(|none| *none), request.device)?;
+    let summaries = found.map(|found| found.into_iter().map(|(summary, _)| summary).collect::<Vec<_>>());
     for adapter in summaries.iter().flatten() {
         let problem = adapter.problem.as_deref().map_or(String::new(), |p| format!(", cannot be used: {p}"));
         log::info!("adapter {}: {} ({}){problem}", adapter.index, adapter.name, adapter.kind);
@@ -101,16 +131,36 @@ pub fn source(request: &DeviceRequest) -> Result<DeviceSource, ChooseError> {
     if let Err(none) = &summaries {
         log::info!("no adapter: {none}");
     }
+    let source = among(summaries, request.device, options(request.using))?;
+    let ms = 1e3 * start.elapsed().as_secs_f64();
+    log::info!("--device {}: {} ({ms:.0} ms)", request.device, source.why);
+    Ok(source)
+}
+
+/// The device that `wanted` asks for among the adapters `found`, to be opened with `options`.
+///
+/// # Errors
+/// [`ChooseError`] if there is none.
+pub fn among(
+    found: Result<Vec<AdapterSummary>, NoAdapter>,
+    wanted: &str,
+    options: GpuOptions,
+) -> Result<DeviceSource, ChooseError> {
+    let chosen = adapters::choose(found.as_deref(), wanted)?;
     let why = format!("{}, because {}", chosen.name, chosen.reason);
-    log::info!("--device {}: {why} ({:.0} ms)", request.device, 1e3 * start.elapsed().as_secs_f64());
-    let what = match (chosen.choice, summaries) {
-        (Choice::Adapter(index), Ok(mut summaries)) => What::Adapter(Box::new(summaries.swap_remove(index))),
-        _ => What::Cpu,
+    let adapters = found.unwrap_or_default();
+    let what = match chosen.choice {
+        Choice::Cpu => What::Cpu,
+        Choice::Adapter(index) => match adapters.get(index) {
+            Some(adapter) => What::Adapter(Box::new(adapter.clone())),
+            None => What::Cpu,
+        },
     };
-    if !what.multiplies_in(request.using.precision) {
+    if !what.multiplies_in(options.precision) {
         return Err(ChooseError::NoHalves { name: chosen.name });
     }
-    Ok(DeviceSource { what, why, using: request.using })
+    let others = wanted.trim().eq_ignore_ascii_case("auto").then_some(adapters);
+    Ok(DeviceSource { what, why, options, others })
 }
 
 /// The device that a run was trained on, `name` as the run's record has it; none if this machine has it no more.
@@ -130,7 +180,7 @@ pub fn source_again(name: &str, using: DeviceUse) -> Result<Option<DeviceSource>
     };
     log::info!("{why}");
     match what.multiplies_in(using.precision) {
-        true => Ok(Some(DeviceSource { what, why, using })),
+        true => Ok(Some(DeviceSource { what, why, options: options(using), others: None })),
         false => Err(ChooseError::NoHalves { name: name.trim().into() }),
     }
 }
@@ -147,9 +197,10 @@ pub fn all_sources(using: DeviceUse) -> Result<Vec<DeviceSource>, ChooseError> {
     let hardware = usable.iter().filter(|adapter| adapter.kind != AdapterKind::Software).cloned();
     let adapters = hardware.map(|adapter| {
         let why = why(&adapter.name);
-        DeviceSource { what: What::Adapter(Box::new(adapter)), why, using }
+        DeviceSource { what: What::Adapter(Box::new(adapter)), why, options: options(using), others: None }
     });
-    let all = adapters.chain([DeviceSource { what: What::Cpu, why: why(cpu::NAME), using }]);
+    let cpu = DeviceSource { what: What::Cpu, why: why(cpu::NAME), options: options(using), others: None };
+    let all = adapters.chain([cpu]);
     let able: Vec<_> = all.filter(|source| source.what.multiplies_in(using.precision)).collect();
     let none = || ChooseError::NoHalves { name: "this machine".into() };
     if able.is_empty() { Err(none()) } else { Ok(able) }

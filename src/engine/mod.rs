@@ -42,9 +42,14 @@ pub enum EngineError {
     /// Results are not what they must be.
     #[error("{device} computes wrong results: {what}; `bngpu devices --self-test` tells which kernel")]
     Wrong { device: String, what: String },
-    /// A shader or pipeline was refused.
-    #[error("{device} refused {what}: {reason}")]
+    /// The device or its driver refused a shader, a pipeline, a buffer, or to open.
+    #[error(
+        "{device} refused {what}: {reason}; update its driver, or use another --device (cpu is always possible)"
+    )]
     Refused { device: String, what: String, reason: String },
+    /// What tuning found could not be stored.
+    #[error("the best sizes of kernels for {device} cannot be kept: {reason}")]
+    NotKept { device: String, reason: String },
 }
 
 impl EngineError {
@@ -52,7 +57,10 @@ impl EngineError {
     pub fn is_transient(&self) -> bool {
         !matches!(
             self,
-            EngineError::Unsupported { .. } | EngineError::Refused { .. } | EngineError::Wrong { .. }
+            EngineError::Unsupported { .. }
+                | EngineError::Refused { .. }
+                | EngineError::NotKept { .. }
+                | EngineError::Wrong { .. }
         )
     }
 }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{Failure, start_log, tell};
 use crate::cli::{DevicesArgs, Exit};
 use crate::engine::gpu::adapters::{self, AdapterSummary, Choice, ChooseError, Chosen, NoAdapter};
-use crate::engine::{DeviceRequest, choose, self_test};
+use crate::engine::{DeviceRequest, lanes, self_test};
 use crate::report::stdout;
 use crate::report::text::{Align, bytes, columns, count};
 use crate::spec::{DeviceUse, Precision};
@@ -32,7 +32,7 @@ pub fn run(args: DevicesArgs) -> Result<Exit, Failure> {
 /// Every kernel of the device against the CPU reference in f64.
 fn self_test(device: &str, precision: Precision, as_json: bool) -> Result<Exit, Failure> {
     let using = DeviceUse { precision, ..DeviceUse::default() };
-    let factory = choose(&DeviceRequest { device, using })?;
+    let factory = lanes::source(&DeviceRequest { device, using })?.factory_of_it_alone();
     tell("device", factory.why());
     let outcomes = self_test::self_test(&|population, table| factory.build(population, table))?;
     let failed = outcomes.iter().filter(|o| !o.passed()).count();

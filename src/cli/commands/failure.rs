@@ -57,7 +57,10 @@ impl Failure {
         match self {
             Failure::Config(_) | Failure::Usage(_) => Exit::Usage,
             Failure::Merge(error) if matches!(**error, MergeError::Config(_)) => Exit::Usage,
-            Failure::NoDevice(_) => Exit::NoDevice,
+            Failure::NoDevice(_) | Failure::Engine(EngineError::Refused { .. }) => Exit::NoDevice,
+            Failure::Train(error) if matches!(**error, TrainError::Engine(EngineError::Refused { .. })) => {
+                Exit::NoDevice
+            }
             _ => Exit::Error,
         }
     }
@@ -90,5 +93,25 @@ impl From<LabError> for Failure {
 impl From<MergeError> for Failure {
     fn from(error: MergeError) -> Self {
         Failure::Merge(Box::new(error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_that_refuses_a_kernel_counts_as_no_such_device() {
+        let refused = || EngineError::Refused {
+            device: "D".into(),
+            what: "the kernel 'loss'".into(),
+            reason: "R".into(),
+        };
+        let lost = || EngineError::Lost { device: "D".into(), reason: "R".into() };
+        assert_eq!(Failure::from(refused()).exit(), Exit::NoDevice);
+        assert_eq!(Failure::from(TrainError::from(refused())).exit(), Exit::NoDevice);
+        assert_eq!(Failure::from(LabError::Engine(refused())).exit(), Exit::NoDevice);
+        assert_eq!(Failure::from(TrainError::from(lost())).exit(), Exit::Error);
+        assert!(refused().to_string().contains("cpu is always possible"));
     }
 }

@@ -143,13 +143,19 @@ impl Search {
         let lanes = queues * sources.len();
         // Trainings per second of all lanes.
         let mut rate = 0.0;
-        for source in sources {
+        for mut source in sources {
             let wanted = request.population.map_or(plan::MOST_SLOTS, |k| k as usize);
             let most = wanted.min(trainings.div_ceil(lanes)).max(1);
-            let Some(slots) = plan::fit(&source, &all, most, queues) else {
-                return Err(Failure::Usage(no_room(&source, &all)));
+            let (slots, speed) = loop {
+                let Some(slots) = plan::fit(&source, &all, most, queues) else {
+                    return Err(Failure::Usage(no_room(&source, &all)));
+                };
+                let factory = source.factory_of_it_alone();
+                match plan::measure(factory.as_ref(), &self.problem, &members, slots.slots) {
+                    Ok(speed) => break (slots, speed),
+                    Err(error) => source = source.after(error)?,
+                }
             };
-            let speed = plan::measure(source.factory().as_ref(), &self.problem, &members, slots.slots)?;
             let mean = members.iter().map(|member| speed.seconds(member)).sum::<f64>() / members.len() as f64;
             // Lanes of the processor share its cores.
             let lanes = if source.is_processor() { 1.0 } else { queues as f64 };

@@ -12,6 +12,7 @@ use serde_json::json;
 
 use super::adapters::{self, AdapterKind};
 use super::cache::PipelineCache;
+use super::refused::Refused;
 use super::shaders::KERNELS;
 use super::tiles::{Abilities, Tile, Ways};
 use super::tune;
@@ -38,6 +39,8 @@ pub struct GpuOptions {
     pub ways: Option<Ways>,
     /// Of the operands of matrix products.
     pub precision: Precision,
+    /// Whether the device refuses a kernel, by its name, in a layout: for tests of what the engine does then.
+    pub refuse: Option<fn(&str, Option<Tile>) -> bool>,
 }
 
 impl Default for GpuOptions {
@@ -51,6 +54,7 @@ impl Default for GpuOptions {
             max_workgroups: None,
             ways: None,
             precision: Precision::F32,
+            refuse: None,
         }
     }
 }
@@ -87,6 +91,8 @@ pub struct Device {
     pub can: Abilities,
     /// How kernels are laid out, and which do several operations, unless layers are large.
     pub ways: Ways,
+    /// Kernels that its driver does not accept.
+    pub(super) refused: Refused,
     /// Compiled when first needed, kept for all engines of the device.
     pipelines: Mutex<HashMap<(usize, Option<Tile>), wgpu::ComputePipeline>>,
     /// Where the driver has one.
@@ -96,6 +102,11 @@ pub struct Device {
 /// Of a kernel in [`Device::pipelines`].
 fn key(kernel: usize, ways: &Ways) -> (usize, Option<Tile>) {
     (kernel, KERNELS[kernel].shape.map(|shape| ways.tile(shape)))
+}
+
+/// A kernel in messages.
+fn the_kernel(kernel: usize) -> String {
+    format!("the kernel '{}'", KERNELS[kernel].name)
 }
 
 /// Name and version of an adapter's driver.
@@ -207,6 +218,7 @@ impl Device {
             now_layout,
             can,
             ways,
+            refused: Refused::default(),
             pipelines,
             cache,
         };
@@ -294,7 +306,13 @@ impl Device {
         let next = AtomicUsize::new(0);
         let work = || -> Result<(), EngineError> {
             while let Some(&key) = missing.get(next.fetch_add(1, Ordering::Relaxed)) {
-                let made = self.compile(key)?;
+                let made = self.compile(key).inspect_err(|error| {
+                    if let EngineError::Refused { what, reason, .. } = error
+                        && *what == the_kernel(key.0)
+                    {
+                        self.refused.add(key.0, key.1, reason);
+                    }
+                })?;
                 self.pipelines().insert(key, made);
             }
             Ok(())
@@ -317,12 +335,17 @@ impl Device {
         self.pipelines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn compile(&self, (kernel, tile): (usize, Option<Tile>)) -> Result<wgpu::ComputePipeline, EngineError> {
-        let kernel = &KERNELS[kernel];
-        self.scoped(&format!("the kernel '{}'", kernel.name), || {
+    fn compile(&self, (at, tile): (usize, Option<Tile>)) -> Result<wgpu::ComputePipeline, EngineError> {
+        let kernel = &KERNELS[at];
+        let text = match self.options.refuse {
+            // Goes the way of a real refusal.
+            Some(refuse) if refuse(kernel.name, tile) => "no WGSL: a test has the kernel refused".into(),
+            _ => kernel.source(tile),
+        };
+        self.scoped(&the_kernel(at), || {
             let source = wgpu::ShaderModuleDescriptor {
                 label: Some(kernel.name),
-                source: wgpu::ShaderSource::Wgsl(kernel.source(tile).into()),
+                source: wgpu::ShaderSource::Wgsl(text.into()),
             };
             let checks = if self.options.checked {
                 wgpu::ShaderRuntimeChecks::checked()

@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
 use super::adapters::{self, AdapterSummary};
+use super::refused::Refused;
 use super::tiles::Ways;
 use super::{Device, GpuEngine, GpuOptions, tune};
 use crate::engine::{Engine, EngineError, EngineFactory};
@@ -19,6 +20,8 @@ pub struct GpuFactory {
     device: RefCell<Option<Arc<Device>>>,
     /// Whether a device was ever open.
     opened: Cell<bool>,
+    /// By any of its devices.
+    refused: Refused,
 }
 
 impl GpuFactory {
@@ -30,6 +33,7 @@ impl GpuFactory {
             options: Cell::new(options),
             device: RefCell::new(None),
             opened: Cell::new(false),
+            refused: Refused::default(),
         }
     }
 
@@ -51,11 +55,12 @@ impl GpuFactory {
             (&a.name, a.vendor, a.device) == (&self.adapter.name, self.adapter.vendor, self.adapter.device)
         });
         let (_, adapter) = same.next().ok_or_else(|| lost("the adapter is gone".into()))?;
-        let device = Device::open(&adapter, self.options.get()).map_err(|error| match error {
+        let mut device = Device::open(&adapter, self.options.get()).map_err(|error| match error {
             // It worked before; a driver that is still at its reset may refuse for a while.
             EngineError::Refused { reason, .. } if self.opened.get() => lost(reason),
             error => error,
         })?;
+        device.refused = self.refused.clone();
         self.opened.set(true);
         let device = Arc::new(device);
         *self.device.borrow_mut() = Some(device.clone());
@@ -84,14 +89,13 @@ impl EngineFactory for GpuFactory {
         };
         let best = tune::search(&device.can, &mut |ways| {
             go(ways);
-            measure(self)
+            let seconds = measure(self)?;
+            // The device may have refused a kernel of these ways, and gone around it.
+            Ok((self.refused.around(ways, &device.can).unwrap_or(ways), seconds))
         })?;
         go(best);
-        let kept = tune::keep(&device, best).map_err(|error| EngineError::Refused {
-            device: device.name(),
-            what: "to keep what was found".into(),
-            reason: error.to_string(),
-        })?;
+        let kept = tune::keep(&device, best)
+            .map_err(|error| EngineError::NotKept { device: device.name(), reason: error.to_string() })?;
         let place = kept.map_or_else(String::new, |path| format!(", kept in {}", path.display()));
         Ok(Some(format!("{best}{place}")))
     }

@@ -12,6 +12,7 @@ mod dispatch;
 mod factory;
 pub mod passes;
 mod readback;
+mod refused;
 pub mod shaders;
 pub mod tiles;
 pub mod trace;
@@ -26,6 +27,7 @@ use std::time::Instant;
 
 pub use device::{Device, GpuOptions};
 pub use factory::GpuFactory;
+pub(crate) use refused::brief;
 
 use super::{Engine, EngineError, EngineInfo, Pacer};
 use crate::bench::{Ceilings, quantile};
@@ -67,9 +69,17 @@ struct Shared {
     now_group: wgpu::BindGroup,
 }
 
+/// The dispatches of an engine, and the memory of their work lists.
+struct Lists {
+    work: wgpu::Buffer,
+    dispatches: HashMap<(StepKind, Pass), Dispatch>,
+    initialize: Dispatch,
+}
+
 /// See the module.
 pub struct GpuEngine {
     device: Arc<Device>,
+    info: EngineInfo,
     ways: Ways,
     population: Arc<Population>,
     roles: Vec<wgpu::Buffer>,
@@ -84,6 +94,8 @@ pub struct GpuEngine {
     /// Steps that fit into the step table.
     longest: usize,
     submits: u32,
+    /// Kernels that the device had refused when the ways were chosen.
+    refused: usize,
 }
 
 impl GpuEngine {
@@ -118,32 +130,18 @@ impl GpuEngine {
         };
         let columns = population.members.iter().map(|member| hidden(member)).sum();
         let ways = device.ways.for_population(largest.unwrap_or(0), columns, &device.can);
+        let refused = device.refused.len();
+        let ways = device.refused.around(ways, &device.can).unwrap_or(ways);
         let plans = StepKind::ALL.map(|kind| passes(&plan(&population, kind)));
-        let kinds = StepKind::ALL.into_iter().zip(&plans);
-        let all: Vec<(StepKind, Pass)> =
-            kinds.flat_map(|(kind, plan)| plan.iter().map(move |&pass| (kind, pass))).collect();
-        let capacity =
-            |&(kind, pass): &(_, Pass)| work::capacity(&population, pass, &ways.of(kind), data.features());
-        // The last list is for members that come: of their chunks, of which there are no more than of their blocks.
-        let chunks = population.sizes[Buffer::Partials as usize];
-        let capacities: Vec<usize> = all.iter().map(capacity).chain([chunks]).collect();
-        // No list that could come later is refused then.
-        capacities.iter().try_for_each(|&capacity| fold(&device, capacity.max(1)).map(drop))?;
-        let (mut places, bytes) =
-            work::places(capacities.into_iter(), device.limits.min_storage_buffer_offset_alignment as u64);
-        let work = device.storage("the work lists", bytes)?;
+        let Lists { work, dispatches, initialize } = lists(&device, &population, &plans, &data, &ways)?;
 
         let now_stride = device.limits.min_uniform_buffer_offset_alignment.max(16);
         let now_group = now(&device, longest, now_stride, k as u32)?;
         let shared = Shared { layers, steps, work, records, records_staging, roles_staging: None, now_group };
 
-        let bytes = data.is_bytes();
-        let initialize = Dispatch::new(INITIALIZE, places.pop().unwrap_or_default());
-        let made = all.iter().zip(places).filter(|(_, place)| place.capacity > 0);
-        let dispatches =
-            made.map(|(&key, place)| (key, Dispatch::new(kernel_of(key.1, bytes), place))).collect();
         let pacer = Pacer::new(device.options.submit.as_secs_f64(), longest);
         let mut engine = GpuEngine {
+            info: info(&device, &ways),
             device,
             ways,
             roles,
@@ -156,6 +154,7 @@ impl GpuEngine {
             now_stride,
             longest,
             submits: 0,
+            refused,
             population,
         };
         engine.describe(0..k)?;
@@ -179,6 +178,14 @@ impl GpuEngine {
             let offset = slot * population.layers * size_of::<DeviceLayer>();
             self.device.queue.write_buffer(&self.shared.layers, offset as u64, bytemuck::cast_slice(&rows));
         }
+        while let Err(error) = self.list() {
+            self.go_around(error)?;
+        }
+        self.device.check()
+    }
+
+    /// Writes all work lists.
+    fn list(&mut self) -> Result<(), EngineError> {
         let (population, ways) = (self.population.clone(), self.ways);
         let (sources, dispatches, _) = self.parts();
         let lists: Vec<_> = dispatches
@@ -190,7 +197,29 @@ impl GpuEngine {
         for (dispatch, jobs) in lists {
             dispatch.list(&sources, &jobs)?;
         }
-        self.device.check()
+        Ok(())
+    }
+
+    /// After `error`: other ways, without the kernels that the device refused. Memory stays, and so do the bits of all
+    /// results; work lists must be written again.
+    ///
+    /// # Errors
+    /// `error`, where it is not a refused kernel or no ways are left.
+    fn go_around(&mut self, error: EngineError) -> Result<(), EngineError> {
+        let known = self.refused;
+        self.refused = self.device.refused.len();
+        let found = self.device.refused.around(self.ways, &self.device.can);
+        let Some(ways) = found.filter(|&ways| ways != self.ways) else { return Err(error) };
+        log::warn!(
+            "{} refused {}; using instead: {}. Results stay the same bit for bit, steps may take longer",
+            self.device.name(),
+            self.device.refused.describe(known),
+            refused::difference(&self.ways, &ways)
+        );
+        let made = lists(&self.device, &self.population, &self.plans, &self.data, &ways)?;
+        (self.shared.work, self.dispatches, self.initialize) = (made.work, made.dispatches, made.initialize);
+        (self.info, self.ways) = (info(&self.device, &ways), ways);
+        Ok(())
     }
 
     /// Initialises the members in `slots`.
@@ -317,7 +346,7 @@ impl GpuEngine {
 
 impl Engine for GpuEngine {
     fn info(&self) -> &EngineInfo {
-        &self.device.info
+        &self.info
     }
 
     fn population(&self) -> &Arc<Population> {
@@ -389,12 +418,17 @@ impl Engine for GpuEngine {
     fn run_op(&mut self, op: Op, steps: &[StepRow]) -> Result<(), EngineError> {
         self.upload_steps(steps);
         // By the kernel of this operation alone, for all members.
-        let (pass, ways) = (Pass::One(op), self.ways.separate());
+        let pass = Pass::One(op);
+        let kernel = kernel_of(pass, self.data.is_bytes());
+        while let Err(error) = self.device.prepare([kernel].into_iter(), &self.ways) {
+            self.go_around(error)?;
+            self.describe(0..0)?;
+        }
         // Of whichever kind the step is.
-        let jobs = work::jobs(&self.population, StepKind::Evaluate, pass, &ways);
+        let jobs = work::jobs(&self.population, StepKind::Evaluate, pass, &self.ways.separate());
         let place = work::Place { offset: 0, capacity: jobs.len() };
         let work = self.device.storage("a work list", place.bytes())?;
-        let mut dispatch = Dispatch::new(kernel_of(pass, self.data.is_bytes()), place);
+        let mut dispatch = Dispatch::new(kernel, place);
         let (mut sources, ..) = self.parts();
         sources.work = &work;
         dispatch.list(&sources, &jobs)?;
@@ -414,6 +448,44 @@ impl Engine for GpuEngine {
     fn write_region(&mut self, buffer: Buffer, start: usize, values: &[f32]) -> Result<(), EngineError> {
         self.device.write(&self.roles[buffer as usize], 4 * start as u64, bytemuck::cast_slice(values))
     }
+}
+
+/// What an engine tells of itself: the device, and what it refused.
+fn info(device: &Device, ways: &Ways) -> EngineInfo {
+    let mut info = device.info.clone();
+    if let (Some(refused), Some(details)) = (device.refused.details(), info.details.as_object_mut()) {
+        details.insert("refused_kernels".into(), refused);
+        details.insert("ways".into(), serde_json::to_value(ways).unwrap_or_default());
+    }
+    info
+}
+
+/// The dispatches of all steps of `plans` by `ways`, with places for the longest work lists that they could have.
+fn lists(
+    device: &Device,
+    population: &Population,
+    plans: &[Vec<Pass>; StepKind::COUNT],
+    data: &DataWindow,
+    ways: &Ways,
+) -> Result<Lists, EngineError> {
+    let kinds = StepKind::ALL.into_iter().zip(plans);
+    let all: Vec<(StepKind, Pass)> =
+        kinds.flat_map(|(kind, plan)| plan.iter().map(move |&pass| (kind, pass))).collect();
+    let capacity =
+        |&(kind, pass): &(_, Pass)| work::capacity(population, pass, &ways.of(kind), data.features());
+    // The last list is for members that come: of their chunks, of which there are no more than of their blocks.
+    let chunks = population.sizes[Buffer::Partials as usize];
+    let capacities: Vec<usize> = all.iter().map(capacity).chain([chunks]).collect();
+    // No list that could come later is refused then.
+    capacities.iter().try_for_each(|&capacity| fold(device, capacity.max(1)).map(drop))?;
+    let (mut places, bytes) =
+        work::places(capacities.into_iter(), device.limits.min_storage_buffer_offset_alignment as u64);
+    let work = device.storage("the work lists", bytes)?;
+    let bytes = data.is_bytes();
+    let initialize = Dispatch::new(INITIALIZE, places.pop().unwrap_or_default());
+    let made = all.iter().zip(places).filter(|(_, place)| place.capacity > 0);
+    let dispatches = made.map(|(&key, place)| (key, Dispatch::new(kernel_of(key.1, bytes), place))).collect();
+    Ok(Lists { work, dispatches, initialize })
 }
 
 /// Whether every kernel can do a member's sizes on this device.

@@ -77,16 +77,16 @@ const BETTER: f64 = 0.97;
 /// What one choice could be otherwise.
 type Choice = fn(Ways, &Abilities) -> Vec<Ways>;
 
-/// The best ways, from the usual ones: each choice in turn, by the seconds that `measure` gives for them.
+/// The best ways, from the usual ones: each choice in turn. `measure` gives the ways that ran, which are others where the
+/// device refused a kernel, and their seconds.
 ///
 /// # Errors
 /// Those of the first measurement; ways that fail later are not taken.
 pub(super) fn search(
     can: &Abilities,
-    measure: &mut dyn FnMut(Ways) -> Result<f64, EngineError>,
+    measure: &mut dyn FnMut(Ways) -> Result<(Ways, f64), EngineError>,
 ) -> Result<Ways, EngineError> {
-    let mut best = Ways::usual(can);
-    let mut seconds = measure(best)?;
+    let (mut best, mut seconds) = measure(Ways::usual(can))?;
     log::info!("{seconds:.4} ms by {best}");
     let choices: [Choice; 6] = [
         |w, c| Tile::candidates(Shape::Product, c).into_iter().map(|product| Ways { product, ..w }).collect(),
@@ -103,12 +103,12 @@ pub(super) fn search(
             if ways == best {
                 continue;
             }
-            let took = measure(ways);
-            if let Ok(took) = took {
-                log::info!("{took:.4} ms by {ways}");
+            let measured = measure(ways);
+            if let Ok((ran, took)) = measured {
+                log::info!("{took:.4} ms by {ran}");
             }
-            match took {
-                Ok(took) if took < BETTER * seconds => (best, seconds) = (ways, took),
+            match measured {
+                Ok((ran, took)) if took < BETTER * seconds => (best, seconds) = (ran, took),
                 Ok(_) => {}
                 Err(error) => log::info!("{ways}: {error}"),
             }
@@ -164,9 +164,18 @@ mod tests {
                 });
             }
             let factor = if ways.product == product { 0.5 } else { 1.0 };
-            Ok(factor * if ways.fused_weights == 1 << 16 { 0.9 } else { 1.0 })
+            Ok((ways, factor * if ways.fused_weights == 1 << 16 { 0.9 } else { 1.0 }))
         });
         assert_eq!(found.expect("is found"), Ways { product, fused_weights: 1 << 16, ..Ways::usual(&CAN) });
         assert!(measured > 12, "{measured}");
+    }
+
+    #[test]
+    fn the_search_keeps_the_ways_that_ran_not_those_that_were_refused() {
+        let tiles = Tile::candidates(Shape::Product, &CAN);
+        // The device has no product but by the last tile.
+        let ran = |ways| Ways { product: tiles[tiles.len() - 1], ..ways };
+        let found = search(&CAN, &mut |ways| Ok((ran(ways), if ways.fused_rows == 64 { 0.5 } else { 1.0 })));
+        assert_eq!(found.expect("is found"), Ways { fused_rows: 64, ..ran(Ways::usual(&CAN)) });
     }
 }

@@ -90,10 +90,13 @@ fn auto(found: Result<&[AdapterSummary], &NoAdapter>) -> Chosen {
         }
         return chosen;
     }
-    let none = format!("there is no {}discrete or integrated GPU", usable(adapters));
+    let mut none = format!("there is no {}discrete or integrated GPU", usable(adapters));
+    if adapters.iter().any(|a| a.problem.is_some()) {
+        none += &format!(": {}", problems(adapters));
+    }
     match best(adapters, AdapterKind::Software) {
         Some(other) => cpu(format!("{none}; --device gpu would take the {} GPU {}", word(other), other.name)),
-        None => cpu(format!("{none}: {}", problems(adapters))),
+        None => cpu(none),
     }
 }
 

@@ -231,6 +231,12 @@ fn reasons_say_what_decided() {
         reason(&software, "auto"),
         "there is no discrete or integrated GPU; --device gpu would take the software GPU llvmpipe (LLVM 15)"
     );
+    let refusing = only(DeviceType::DiscreteGpu, "Old GPU").but(|a| a.problem = Some("it is old".into()));
+    assert_eq!(
+        reason(&refusing.vulkan(DeviceType::Cpu, "llvmpipe", 2).list(), "auto"),
+        "there is no usable discrete or integrated GPU: Old GPU: it is old; --device gpu would take the software \
+         GPU llvmpipe"
+    );
     assert_eq!(
         reason(&software, "gpu"),
         "there is no hardware GPU; warning: this is a software GPU, slower than --device cpu"
