@@ -253,7 +253,7 @@ fn a_timeout_is_met_with_shorter_submits() {
     }
     drop(engine);
     let timeout = (length / 3).max(Duration::from_millis(20));
-    let options = GpuOptions { timeout, submit: 2 * length, ..options };
+    let options = GpuOptions { timeout, patience: 1, submit: 2 * length, ..options };
     let (result, told) = train(&factory(options).expect("an adapter"), &training, &problem, EAGER);
     result.unwrap_or_else(|e| panic!("{e}; {:?}", told.messages));
     eprintln!("an epoch takes {length:?}; {} times not done within {timeout:?}", told.messages.len());
@@ -266,7 +266,8 @@ fn a_timeout_is_met_with_shorter_submits() {
 /// No submit ends in no time: three tries, then an error with the checkpoint and the way on.
 #[test]
 fn a_device_that_never_answers_in_time_is_given_up() {
-    let Some(hopeless) = factory(GpuOptions { timeout: Duration::ZERO, ..gpu::strict() }) else { return };
+    let options = GpuOptions { timeout: Duration::ZERO, patience: 1, ..gpu::strict() };
+    let Some(hopeless) = factory(options) else { return };
     let network = Network { hidden: vec![500, 500], ..training(0).network };
     let training = Training { network, batch_size: 300, ..training(20) };
     let (result, told) = train(&hopeless, &training, &digits(0.8), EAGER);
@@ -277,6 +278,50 @@ fn a_device_that_never_answers_in_time_is_given_up() {
     }
     // A submit that is done before it is asked for counts as progress, and the tries begin anew.
     assert!(told.messages.len() >= 3, "{:?}", told.messages);
+}
+
+/// A software adapter shares the processor: what it has not done in time is late, not lost. The next submits are shorter.
+#[test]
+fn a_late_submit_of_a_software_adapter_is_waited_for() {
+    let options = GpuOptions { submit: Duration::from_secs(30), ..gpu::strict() };
+    if !gpu::device(options).is_some_and(|device| device.software) {
+        eprintln!("left out: the adapter is no software");
+        return;
+    }
+    let problem = digits(0.1);
+    let network = Network { hidden: vec![150, 150], ..training(0).network };
+    let training = Training { network, ..training(60) };
+    let impatient = GpuOptions { timeout: Duration::from_millis(2), patience: 300_000, ..options };
+    let [patient, impatient] = [options, impatient].map(|options| factory(options).expect("an adapter"));
+    let [expected, told] = [&patient, &impatient].map(|factory| {
+        let (result, told) = train(factory, &training, &problem, EAGER);
+        result.unwrap_or_else(|e| panic!("{e}; {:?}", told.messages));
+        told
+    });
+    assert_eq!(told.messages, [""; 0], "no fault");
+    assert_same(&told, &expected, "after late submits");
+
+    let member = bngpu::train::member(&training, &problem).expect("a possible training");
+    let population = Arc::new(Population::new(vec![member]));
+    let member = &population.members[0];
+    let steps: Vec<_> =
+        (0..20).map(|s| bngpu::population::training_step(&member.training, &member.walk, s, 60)).collect();
+    let paces = [&patient, &impatient].map(|factory| {
+        let mut engine = factory.build(&population, &problem.table).expect("an engine");
+        engine.initialize().expect("initialises");
+        (0..4).for_each(|_| drop(engine.run(StepKind::Train, &steps).expect("runs")));
+        engine.pace(StepKind::Train)
+    });
+    eprintln!("steps in a submit: {paces:?} with all and with little patience");
+    assert!(paces[0] > paces[1], "{paces:?}");
+
+    // Patience ends, too.
+    let options = GpuOptions { timeout: Duration::from_millis(1), patience: 3, ..options };
+    let mut engine =
+        factory(options).expect("an adapter").build(&population, &problem.table).expect("an engine");
+    engine.initialize().expect("initialises");
+    let error = engine.run(StepKind::Train, &steps).expect_err("kernels are compiled for longer than that");
+    assert!(matches!(error, EngineError::Timeout { seconds, .. } if seconds == 0.003), "{error}");
 }
 
 /// After a fault, submits are steered to a quarter of the time.

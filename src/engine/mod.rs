@@ -204,6 +204,11 @@ impl Pacer {
         self.pace = (fits as usize).clamp(1, (4 * self.pace.max(steps)).min(self.longest));
         self.work = work;
     }
+    /// Steers towards half of the time, and by half of the steps at once.
+    pub(crate) fn shorten(&mut self) {
+        self.target_s /= 2.0;
+        self.pace = (self.pace / 2).max(1);
+    }
     /// Shrinks before steps of more `work` than the last.
     pub(crate) fn expect(&mut self, work: f64) {
         if work > self.work {

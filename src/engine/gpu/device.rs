@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::num::NonZero;
 use std::panic::resume_unwind;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_intrusive::channel::shared::channel;
 use serde_json::json;
@@ -33,6 +33,9 @@ pub struct GpuOptions {
     pub submit: Duration,
     /// Time after which a submit counts as hung.
     pub timeout: Duration,
+    /// How many of these times a software adapter is waited for: it computes on the processor, which may have other work, so
+    /// a submit that is late is seldom lost.
+    pub patience: u32,
     /// Largest number of workgroups in one dimension of a grid, where that is less than what the device allows.
     pub max_workgroups: Option<u32>,
     /// The ways to go, instead of what suits the device.
@@ -51,6 +54,7 @@ impl Default for GpuOptions {
             data_memory: None,
             submit: Duration::from_millis(100),
             timeout: Duration::from_secs(60),
+            patience: 10,
             max_workgroups: None,
             ways: None,
             precision: Precision::F32,
@@ -85,6 +89,8 @@ pub struct Device {
     pub options: GpuOptions,
     pub info: EngineInfo,
     faults: Arc<Mutex<Faults>>,
+    /// Whether a submit took longer than the timeout since this was last asked.
+    late: AtomicBool,
     /// Layout of group 0: which step of the submit a dispatch belongs to.
     pub now_layout: wgpu::BindGroupLayout,
     /// What it has that its ways depend on.
@@ -215,6 +221,7 @@ impl Device {
             options,
             info,
             faults,
+            late: AtomicBool::new(false),
             now_layout,
             can,
             ways,
@@ -466,19 +473,46 @@ impl Device {
         Ok(value)
     }
 
+    /// Whether a submit took longer than the timeout since the last call.
+    pub(super) fn was_late(&self) -> bool {
+        self.late.swap(false, Ordering::Relaxed)
+    }
+
     /// Waits until the device has done a submit, at most as long as the options say.
-    fn wait(&self, index: wgpu::SubmissionIndex, what: &str) -> Result<(), EngineError> {
+    pub(super) fn wait(&self, index: wgpu::SubmissionIndex, what: &str) -> Result<(), EngineError> {
         let lost = |reason: String| EngineError::Lost { device: self.name(), reason };
-        let wait =
-            wgpu::PollType::Wait { submission_index: Some(index), timeout: Some(self.options.timeout) };
-        // wgpu panics where the driver reports a loss here; `check` knows of it then.
-        let polled = panics::caught(|| self.device.poll(wait)).map_err(|panic| self.loss(Some(panic)));
-        self.check()?;
-        match polled {
-            Ok(Err(wgpu::PollError::Timeout)) => Err(self.timed_out(what)),
-            Ok(Err(refused)) => Err(lost(refused.to_string())),
-            Ok(Ok(_)) | Err(_) => Ok(()),
+        let timeout = self.options.timeout;
+        let most = if self.software { self.options.patience.max(1) } else { 1 };
+        let start = Instant::now();
+        for nth in 1..=most {
+            let wait = wgpu::PollType::Wait { submission_index: Some(index.clone()), timeout: Some(timeout) };
+            // wgpu panics where the driver reports a loss here; `check` knows of it then.
+            let polled = panics::caught(|| self.device.poll(wait)).map_err(|panic| self.loss(Some(panic)));
+            self.check()?;
+            match polled {
+                Ok(Err(wgpu::PollError::Timeout)) if nth == most => break,
+                Ok(Err(wgpu::PollError::Timeout)) => {
+                    self.late.store(true, Ordering::Relaxed);
+                    if nth == 1 {
+                        log::warn!(
+                            "{} did not finish {what} within {} s; it computes on the processor, which may have other \
+                             work: waiting for up to {} s, with shorter submits from then on",
+                            self.name(),
+                            timeout.as_secs_f64(),
+                            (timeout * most).as_secs_f64()
+                        );
+                    }
+                }
+                Ok(Err(refused)) => return Err(lost(refused.to_string())),
+                Ok(Ok(_)) | Err(_) => {
+                    if nth > 1 {
+                        log::info!("{what} took {:.1} s", start.elapsed().as_secs_f64());
+                    }
+                    return Ok(());
+                }
+            }
         }
+        Err(self.timed_out(what))
     }
 
     /// Gives up a submit that may never end.
@@ -488,7 +522,8 @@ impl Device {
         EngineError::Timeout {
             device: self.name(),
             what: what.into(),
-            seconds: self.options.timeout.as_secs_f64(),
+            seconds: (self.options.timeout * if self.software { self.options.patience.max(1) } else { 1 })
+                .as_secs_f64(),
         }
     }
 }

@@ -333,6 +333,9 @@ impl GpuEngine {
         }
         let (count, seconds) = (steps.len() / k, start.elapsed().as_secs_f64());
         let work = self.population.work(|slot| steps[slot].rows > 0);
+        if self.device.was_late() {
+            self.pacers.iter_mut().for_each(Pacer::shorten);
+        }
         self.pacers[kind as usize].learn(count, work, seconds);
         let pace = self.pacers[kind as usize].pace();
         log::debug!(
@@ -437,8 +440,9 @@ impl Engine for GpuEngine {
             let mut pass = encoder.begin_compute_pass(&Default::default());
             self.record(&mut pass, &dispatch, 0);
         }
-        self.device.queue.submit([encoder.finish()]);
-        self.device.check()
+        // One by one: hundreds that wait for one another would be taken for one that hangs.
+        let submit = self.device.queue.submit([encoder.finish()]);
+        self.device.wait(submit, "an operation")
     }
 
     fn read_regions(&mut self, regions: &[(Buffer, Range<usize>)]) -> Result<Vec<Vec<f32>>, EngineError> {
