@@ -94,8 +94,9 @@ fn around(ways: Ways, refused: &[Refusal], can: &Abilities) -> Option<Ways> {
             };
             once(ways.tile(shape)).chain(Tile::candidates(shape, can)).find(|tile| !is_refused(tile))
         };
-        let (product, features, block) = (tile(Shape::Product)?, tile(Shape::Features)?, tile(Shape::Block)?);
-        Some(Ways { product, features, block, ..ways })
+        let (product, features) = (tile(Shape::Product)?, tile(Shape::Features)?);
+        let (output, block) = (tile(Shape::Output)?, tile(Shape::Block)?);
+        Some(Ways { product, features, output, block, ..ways })
     })
 }
 
@@ -105,6 +106,7 @@ pub(super) fn difference(before: &Ways, after: &Ways) -> String {
         let name = match shape {
             Shape::Product => "products",
             Shape::Features => "features",
+            Shape::Output => "outputs",
             Shape::Block => "blocks of weights",
         };
         let (was, is) = (before.tile(shape), after.tile(shape));
@@ -117,12 +119,9 @@ pub(super) fn difference(before: &Ways, after: &Ways) -> String {
     Shape::ALL.into_iter().filter_map(tile).chain(rows).chain(weights).collect::<Vec<_>>().join(", ")
 }
 
-/// " in tiles of 64 x 64 by 8 x 8 lanes"; empty for a kernel without layouts.
+/// " in 8x8 lanes of 8x8 depth 16"; empty for a kernel without layouts.
 fn layout(tile: Option<Tile>) -> String {
-    let Some(tile) = tile else { return String::new() };
-    let constants = tile.constants();
-    let of = |name: &str| constants.iter().find(|(n, _)| *n == name).map_or(0, |&(_, value)| value);
-    format!(" in tiles of {} x {} by {} x {} lanes", tile.m(), tile.n(), of("LANES_M"), of("LANES_N"))
+    tile.map_or_else(String::new, |tile| format!(" in {tile}"))
 }
 
 /// Characters of a driver's message that are kept.
@@ -174,8 +173,13 @@ mod tests {
         };
         let descent = refused(&all("descent", Shape::Block));
         assert_eq!(around(usual, &descent, &CAN), Some(Ways { fused_weights: 0, ..usual }));
-        for name in ["hidden", "hidden inference", "hidden backward", "output"] {
-            let rows = refused(&all(name, Shape::Features));
+        for (name, shape) in [
+            ("hidden", Shape::Features),
+            ("hidden inference", Shape::Features),
+            ("hidden backward", Shape::Features),
+            ("output", Shape::Output),
+        ] {
+            let rows = refused(&all(name, shape));
             assert_eq!(around(usual, &rows, &CAN), Some(Ways { fused_rows: 0, ..usual }), "{name}");
             let both = [rows, descent.clone()].concat();
             assert_eq!(around(usual, &both, &CAN), Some(usual.separate()), "{name}");
