@@ -134,7 +134,7 @@ impl Shader {
             resources.resources.insert(binding, target);
             next += 1;
         }
-        resources.sizes_buffer = Some(u8::try_from(next)?);
+        resources.sizes_buffer = Some(next);
         let options = msl::Options {
             lang_version: (3, 1),
             per_entry_point_map: [(ENTRY.to_owned(), resources)].into(),
