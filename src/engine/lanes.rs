@@ -2,8 +2,9 @@
 
 use std::time::Instant;
 
+use super::choose::AutoFactory;
 use super::cpu;
-use super::factory::{AutoFactory, CpuFactory};
+use super::factory::CpuFactory;
 use super::gpu::adapters::{self, AdapterKind, AdapterSummary, Choice, ChooseError, NoAdapter};
 use super::gpu::{GpuFactory, GpuOptions, brief};
 use super::{DeviceRequest, EngineError, EngineFactory};

@@ -1,13 +1,19 @@
 //! Engines run the operations of [`crate::step`] on a population. [`cpu`] natively, [`gpu`] in shaders.
 
+#[cfg(not(target_family = "wasm"))]
+mod choose;
 pub mod compare;
 pub mod cpu;
 mod factory;
+#[cfg(not(target_family = "wasm"))]
 pub mod gpu;
+#[cfg(not(target_family = "wasm"))]
 pub mod lanes;
 pub mod self_test;
 
-pub use factory::{CpuFactory, DeviceRequest, EngineFactory, choose, choose_again};
+#[cfg(not(target_family = "wasm"))]
+pub use choose::{DeviceRequest, choose, choose_again};
+pub use factory::{CpuFactory, EngineFactory};
 
 use std::ops::Range;
 use std::sync::Arc;

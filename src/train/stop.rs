@@ -26,6 +26,9 @@ impl Stop {
                 std::process::exit(at_once.into());
             }
         };
+        #[cfg(target_family = "wasm")]
+        let _ = handler; // There are no signals.
+        #[cfg(not(target_family = "wasm"))]
         if let Err(error) = ctrlc::set_handler(handler) {
             log::warn!("Ctrl-C will end the program without a checkpoint: {error}");
         }
