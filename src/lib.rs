@@ -14,7 +14,13 @@ pub mod demo;
 pub mod engine;
 mod panics;
 pub mod population;
+#[cfg(not(target_family = "wasm"))]
 pub mod report;
+#[cfg(target_family = "wasm")]
+pub mod report {
+    //! How numbers and names are written.
+    pub mod text;
+}
 pub mod run;
 pub mod spec;
 pub mod step;

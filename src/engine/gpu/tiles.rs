@@ -351,7 +351,7 @@ mod tests {
             assert_eq!(
                 (m * depth % lanes, n * depth % lanes),
                 (0, 0),
-                "{tile}: an element is brought by nobody"
+                "{tile}: some elements are not loaded"
             );
             let lanes_m = m / rows;
             assert_eq!(lanes, lanes_m * (n / columns));
