@@ -246,7 +246,8 @@ spills registers, takes more than 2 s for one kernel or 3 s for all of case a on
 instructions grow by half.
 
 Registers are those of one invocation. Waves are subgroups that a SIMD can hold at once, as many as registers and workgroup
-memory (LDS) allow. FXC's registers are of four numbers each; `indexed` are such registers in arrays that are indexed at run time.
+memory (LDS) allow. Latency and inverse throughput are the compiler's estimates, in cycles of a wave, with its own guess of how
+often loops run. FXC's registers are of four numbers each; `indexed` are such registers in arrays that are indexed at run time.
 ";
 
 /// `docs/kernels.md`.
@@ -257,7 +258,13 @@ fn document(kernels: &[Value], compilers: &[Compiler], summary: &str) -> String 
         let fxc = compiler.id == "fxc";
         let columns: &[(&str, &str)] = match fxc {
             true => &[("registers", "registers"), ("indexed", "indexed")],
-            false => &[("VGPRs", "registers"), ("LDS size", "LDS bytes"), ("Subgroups per SIMD", "waves")],
+            false => &[
+                ("VGPRs", "registers"),
+                ("LDS size", "LDS bytes"),
+                ("Subgroups per SIMD", "waves"),
+                ("Latency", "latency"),
+                ("Inverse Throughput", "inverse throughput"),
+            ],
         };
         let heads: Vec<&str> = columns.iter().map(|&(_, head)| head).collect();
         let _ = writeln!(text, "| kernel | {} | instructions |", heads.join(" | "));
