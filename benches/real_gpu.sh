@@ -19,6 +19,11 @@ mkdir -p "$out"
 failed=()
 end=$((SECONDS + ${LIMIT:-720}))
 
+# macOS has no timeout.
+limited() { # SECONDS COMMAND...
+    if command -v timeout >/dev/null; then timeout "$@"; else "${@:2}"; fi
+}
+
 step() { # NAME COMMAND...
     local name=$1
     shift
@@ -29,11 +34,13 @@ step() { # NAME COMMAND...
         return
     fi
     echo "== $name: $*"
-    if timeout "$left" "$@" >"$out/$name.txt" 2>"$out/$name.err"; then
+    local rc=0
+    limited "$left" "$@" >"$out/$name.txt" 2>"$out/$name.err" || rc=$?
+    if [ "$rc" -eq 0 ]; then
         case $name in *-json) ;; *) tail -n 60 "$out/$name.txt" ;; esac
     else
         failed+=("$name")
-        echo "   failed ($?):" && tail -n 5 "$out/$name.err"
+        echo "   failed ($rc):" && tail -n 5 "$out/$name.err"
     fi
 }
 
@@ -47,7 +54,7 @@ if "$bngpu" devices --device "$device" | grep -q -- '--precision f16 *yes'; then
     step self-test-f16 "$bngpu" devices --self-test --device "$device" --precision f16
     step bench-f16 "$bngpu" bench --device "$device" --case "$cases" --seconds "$seconds" --precision f16
 fi
-# Each layout and joining of kernels with its time (tune.err), in a cache folder of its own; then the same benchmark so.
+# Each layout and joining of kernels with its time (tune.err), in a cache folder of its own; then the benchmark with the layouts found.
 export BNGPU_CACHE="$out/cache"
 step tune "$bngpu" bench --tune --device "$device" --case a --models 1,64 --seconds 0.3 --log info
 unset BNGPU_CACHE

@@ -25,14 +25,19 @@ const files = {
 };
 const profile = mkdtempSync(join(tmpdir(), 'bngpu-chromium-'));
 let browser;
+let finished = false;
 
 function finish(code, text) {
+  if (finished) return;
+  finished = true;
   console.log(text);
-  browser?.once('exit', () => {
+  const end = () => {
     rmSync(profile, { recursive: true, force: true });
     process.exit(code);
-  });
-  browser?.kill();
+  };
+  if (!browser || browser.exitCode !== null || browser.signalCode !== null) return end();
+  browser.once('exit', end);
+  browser.kill();
 }
 
 const server = createServer((request, response) => {
@@ -66,5 +71,6 @@ server.listen(0, '127.0.0.1', () => {
     console.error(`Chromium does not start: ${error.message}`);
     process.exit(2);
   });
+  browser.on('exit', (code) => finish(2, `Chromium ended by itself: ${code}`));
   setTimeout(() => finish(2, `no result after ${LIMIT_S} s`), 1000 * LIMIT_S).unref();
 });

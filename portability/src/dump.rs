@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use bngpu::engine::gpu::shaders::{self, Variant};
 use naga::back::hlsl::ShaderModel;
 use serde_json::{Value, json};
@@ -23,6 +23,8 @@ pub const PLANTED: [(&str, &str, &str); 4] = [
 pub fn dump(dir: &Path) -> Result<()> {
     // Nothing of an earlier dump may pass for this one's.
     if dir.exists() {
+        let ours = dir.join("kernels.json").exists() || fs::read_dir(dir)?.next().is_none();
+        ensure!(ours, "{}: not a folder of an earlier dump", dir.display());
         fs::remove_dir_all(dir).with_context(|| format!("{}", dir.display()))?;
     }
     fs::create_dir_all(dir.join("results"))?;

@@ -210,9 +210,9 @@ impl Pacer {
         self.pace = (fits as usize).clamp(1, (4 * self.pace.max(steps)).min(self.longest));
         self.work = work;
     }
-    /// Steers towards half of the time, and by half of the steps at once.
+    /// Steers towards half of the time, 5 ms at least, and by half of the steps at once.
     pub(crate) fn shorten(&mut self) {
-        self.target_s /= 2.0;
+        self.target_s = (self.target_s / 2.0).max(0.005).min(self.target_s);
         self.pace = (self.pace / 2).max(1);
     }
     /// Shrinks before steps of more `work` than the last.

@@ -207,7 +207,7 @@ pub fn shell_word(word: &str) -> String {
 }
 
 fn shell_word_of(word: &str, windows: bool) -> String {
-    let signs = if windows { "-_./\\:,+=@" } else { "-_./:,+=@%" };
+    let signs = if windows { "-_./\\:+=" } else { "-_./:,+=@%" };
     let harmless = |c: char| c.is_alphanumeric() || signs.contains(c);
     if !word.is_empty() && word.chars().all(harmless) {
         word.into()
@@ -233,6 +233,7 @@ mod tests {
             (r"C:\runs\a", r"'C:\runs\a'", r"C:\runs\a"),
             (r"C:\my runs\a", r"'C:\my runs\a'", r#""C:\my runs\a""#),
             ("it's", r"'it'\''s'", "\"it's\""),
+            ("256,128", "256,128", "\"256,128\""),
             ("日本.csv", "日本.csv", "日本.csv"),
         ] {
             assert_eq!(shell_word_of(word, false), posix);

@@ -87,7 +87,8 @@ fn caught<T>(shared: &Shared, lane: impl FnOnce() -> T) -> T {
 fn one(shared: &Shared, at: usize, plan: &LanePlan) -> Result<LaneEnd, TrainError> {
     let mut revivals = 0;
     loop {
-        let factory = plan.source.factory();
+        // The device was settled when the sweep was planned.
+        let factory = plan.source.factory_of_it_alone();
         match lane::run(shared, at, factory.as_ref(), plan.slots) {
             Err(TrainError::GaveUp { cause, .. }) if revivals < REVIVALS => {
                 revivals += 1;

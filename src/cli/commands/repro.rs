@@ -59,7 +59,7 @@ pub fn run(args: ReproArgs) -> Result<Exit, Failure> {
     if reporting.json {
         let json = json!({
             "run": args.sweep.display().to_string(),
-            "device": source.name(),
+            "device": factory.name(),
             "trial": record.trial,
             "seed": seed,
             "epochs": state.state.epochs,
@@ -72,7 +72,7 @@ pub fn run(args: ReproArgs) -> Result<Exit, Failure> {
     if same {
         return Ok(Exit::Done);
     }
-    if source.name() != record.device {
+    if factory.name() != record.device {
         warn(format!("note    only {} can give the bits of the sweep", record.device));
     }
     Ok(Exit::Error)

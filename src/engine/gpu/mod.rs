@@ -206,6 +206,9 @@ impl GpuEngine {
     /// # Errors
     /// `error`, where it is not a refused kernel or no ways are left.
     fn go_around(&mut self, error: EngineError) -> Result<(), EngineError> {
+        if !matches!(error, EngineError::Refused { .. }) {
+            return Err(error);
+        }
         let known = self.refused;
         self.refused = self.device.refused.len();
         let found = self.device.refused.around(self.ways, &self.device.can);

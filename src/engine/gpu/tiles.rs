@@ -283,15 +283,19 @@ impl Ways {
     ///
     /// Drivers that compute on a processor compile the largest tile for seconds: it is for layers whose steps take as long.
     /// A real GPU stands idle while a few workgroups wait for memory: they get fewer columns, so that there are more of them
-    /// (predicted in docs/performance.md). Ways that a stopwatch found stay.
+    /// (predicted in docs/performance.md). A layout of features that a stopwatch found stays.
     pub fn for_population(self, weights: usize, columns: usize, can: &Abilities) -> Ways {
-        if self != Ways::usual(can) {
-            return self;
-        }
+        let usual = Ways::usual(can);
         if can.software {
+            if self != usual {
+                return self;
+            }
             let largest = |tile: &Tile| tile.family() == Family::Subgroup && tile.m() == 64;
             let product = Tile::candidates(Shape::Product, can).into_iter().find(largest);
             return Ways { product: product.filter(|_| weights > LARGE).unwrap_or(self.product), ..self };
+        }
+        if self.features != usual.features {
+            return self;
         }
         let narrow = Tile::candidates(Shape::Features, can).into_iter().find(|tile| tile.n() == NARROW);
         let few = columns <= FEW_WORKGROUPS * self.features.n();
@@ -372,8 +376,10 @@ mod tests {
         let few = usual.for_population(78_400, 100, &gpu);
         assert_eq!((few.features.n(), Ways { features: usual.features, ..few }), (NARROW, usual));
         assert_eq!(usual.for_population(78_400, 64 * 100, &gpu), usual);
-        let tuned = usual.separate();
+        let features = Tile::candidates(Shape::Features, &gpu)[1];
+        let tuned = Ways { features, ..usual };
         assert_eq!(tuned.for_population(78_400, 100, &gpu), tuned);
+        assert_eq!(usual.separate().for_population(78_400, 100, &gpu), few.separate());
         let software = Abilities { software: true, subgroup: Some(8), ..gpu };
         let usual = Ways::usual(&software);
         assert_eq!(usual.for_population(78_400, 100, &software), usual);
