@@ -81,6 +81,8 @@ pub struct GpuEngine {
     device: Arc<Device>,
     info: EngineInfo,
     ways: Ways,
+    /// The ways to go where no kernel is refused.
+    wanted: Ways,
     population: Arc<Population>,
     roles: Vec<wgpu::Buffer>,
     shared: Shared,
@@ -129,9 +131,9 @@ impl GpuEngine {
             layers.map(|layer| layer.outputs as usize).max().unwrap_or(0)
         };
         let columns = population.members.iter().map(|member| hidden(member)).sum();
-        let ways = device.ways.for_population(largest.unwrap_or(0), columns, &device.can);
+        let wanted = device.ways.for_population(largest.unwrap_or(0), columns, &device.can);
         let refused = device.refused.len();
-        let ways = device.refused.around(ways, &device.can).unwrap_or(ways);
+        let ways = device.refused.around(wanted, &device.can).unwrap_or(wanted);
         let plans = StepKind::ALL.map(|kind| passes(&plan(&population, kind)));
         let Lists { work, dispatches, initialize } = lists(&device, &population, &plans, &data, &ways)?;
 
@@ -144,6 +146,7 @@ impl GpuEngine {
             info: info(&device, &ways),
             device,
             ways,
+            wanted,
             roles,
             shared,
             data,
@@ -211,7 +214,7 @@ impl GpuEngine {
         }
         let known = self.refused;
         self.refused = self.device.refused.len();
-        let found = self.device.refused.around(self.ways, &self.device.can);
+        let found = self.device.refused.around(self.wanted, &self.device.can);
         let Some(ways) = found.filter(|&ways| ways != self.ways) else { return Err(error) };
         log::warn!(
             "{} refused {}; using instead: {}. Results stay the same bit for bit, steps may take longer",
