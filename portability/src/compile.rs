@@ -36,21 +36,25 @@ fn first_line(program: &str, argument: &str) -> Result<String> {
     Ok(String::from_utf8_lossy(&ran.stdout).lines().next().unwrap_or(program).to_owned())
 }
 
-/// SPIR-V through `spirv-val`, for Vulkan 1.3.
-pub fn spirv_val(dir: &Path) -> Result<()> {
+/// Runs a checker on each kernel's file in a language, and gives what it complained of. None knows cooperative matrices.
+fn check(dir: &Path, language: &str, command: impl Fn(&Path) -> Command) -> Result<Map<String, Value>> {
     let mut results = Map::new();
-    for kernel in kernels(dir)? {
-        // The validator of 2022 does not know cooperative matrices of Khronos.
-        let (Some(name), Some(file), false) =
-            (text(&kernel, "name"), text(&kernel, "spirv"), is_f16(&kernel))
-        else {
-            continue;
-        };
+    for kernel in kernels(dir)?.iter().filter(|kernel| !is_f16(kernel)) {
+        let (Some(name), Some(file)) = (text(kernel, "name"), text(kernel, language)) else { continue };
         let start = Instant::now();
-        let error =
-            complaint(Command::new("spirv-val").args(["--target-env", "vulkan1.3"]).arg(dir.join(file)))?;
+        let error = complaint(&mut command(&dir.join(file)))?;
         results.insert(name.into(), outcome(start, error));
     }
+    Ok(results)
+}
+
+/// SPIR-V through `spirv-val`, for Vulkan 1.3.
+pub fn spirv_val(dir: &Path) -> Result<()> {
+    let results = check(dir, "spirv", |file| {
+        let mut command = Command::new("spirv-val");
+        command.args(["--target-env", "vulkan1.3"]).arg(file);
+        command
+    })?;
     keep(dir, "spirv-val", &first_line("spirv-val", "--version")?, results)
 }
 
@@ -58,24 +62,16 @@ pub fn spirv_val(dir: &Path) -> Result<()> {
 /// is no compiler of Apple's: it finds what is no program, not what a driver would refuse.
 pub fn metal(dir: &Path) -> Result<()> {
     let include = Path::new(env!("CARGO_MANIFEST_DIR")).join("metal");
-    let mut results = Map::new();
-    for kernel in kernels(dir)? {
-        let (Some(name), Some(file), false) =
-            (text(&kernel, "name"), text(&kernel, "metal"), is_f16(&kernel))
-        else {
-            continue;
-        };
-        let start = Instant::now();
-        let error = complaint(
-            Command::new("clang++")
-                .args(["-fsyntax-only", "-std=c++17", "-x", "c++", "-Werror", "-Wno-unknown-attributes"])
-                .args(["-Xclang", "-cl-single-precision-constant"])
-                .args(["-Wno-ignored-attributes", "-Wno-unused-value", "-isystem"])
-                .arg(&include)
-                .arg(dir.join(file)),
-        )?;
-        results.insert(name.into(), outcome(start, error));
-    }
+    let results = check(dir, "metal", |file| {
+        let mut command = Command::new("clang++");
+        command
+            .args(["-fsyntax-only", "-std=c++17", "-x", "c++", "-Werror", "-Wno-unknown-attributes"])
+            .args(["-Xclang", "-cl-single-precision-constant"])
+            .args(["-Wno-ignored-attributes", "-Wno-unused-value", "-isystem"])
+            .arg(&include)
+            .arg(file);
+        command
+    })?;
     keep(dir, "metal", &format!("types of MSL by {}", first_line("clang++", "--version")?), results)
 }
 
