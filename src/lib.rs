@@ -5,6 +5,7 @@
 // Parts of the core have no user but the rest of the program.
 #![cfg_attr(target_family = "wasm", allow(dead_code, unused_imports))]
 
+pub mod base;
 pub mod bench;
 #[cfg(not(target_family = "wasm"))]
 pub mod cli;
@@ -12,15 +13,9 @@ pub mod data;
 #[cfg(not(target_family = "wasm"))]
 pub mod demo;
 pub mod engine;
-mod panics;
 pub mod population;
 #[cfg(not(target_family = "wasm"))]
 pub mod report;
-#[cfg(target_family = "wasm")]
-pub mod report {
-    //! How numbers and names are written.
-    pub mod text;
-}
 pub mod run;
 pub mod spec;
 pub mod step;

@@ -12,23 +12,13 @@ use serde::Serialize;
 
 pub use cases::{CASES, Case, FEATURES, ROWS, table};
 
+use crate::base::quantile;
 use crate::engine::cpu::CpuEngine;
-use crate::engine::{Engine, EngineError, EngineFactory};
+use crate::engine::{Ceilings, Engine, EngineError, EngineFactory};
 use crate::population::Population;
 use crate::step::cost::Cost;
 use crate::step::memory::Table;
 use crate::step::{Layers, Op, Product, StepKind, plan};
-
-/// What a device can do at most, measured.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
-pub struct Ceilings {
-    /// Multiply-adds in registers, each two operations, a second.
-    pub flops: f64,
-    /// Bytes read and written by a copy, a second.
-    pub bytes: f64,
-    /// Seconds of a dispatch that does nothing; 0 where there are none.
-    pub dispatch_s: f64,
-}
 
 /// One network on one device.
 #[derive(Clone, Debug, Serialize)]
@@ -182,12 +172,6 @@ impl<'a> Bench<'a> {
         };
         Ok(parts.into_iter().map(of).collect())
     }
-}
-
-/// The time below which a part `q` of `times`, at least one, are.
-pub(crate) fn quantile(times: &mut [f64], q: f64) -> f64 {
-    times.sort_by(f64::total_cmp);
-    times[((times.len() - 1) as f64 * q).round() as usize]
 }
 
 /// What `ops` of a step of all members take at least.

@@ -12,13 +12,13 @@ use std::path::Path;
 
 use ::csv::{ByteRecord, ReaderBuilder, StringRecord};
 
-use super::error::{list, shorten};
+use super::error::shorten;
 use super::raw::{Raw, digest};
 use super::table::{
     Column, Table, TextBuilder, decimal_comma, is_missing, is_missing_number, number, positions,
 };
 use super::{DataError, file};
-use crate::report::text::{count, counted};
+use crate::base::text::{count, counted};
 
 /// More columns than this are taken for a file that is no table.
 const MAX_COLUMNS: usize = 1 << 20;
@@ -422,15 +422,6 @@ fn separator(bytes: &[u8]) -> u8 {
     }
     let most = counts.iter().map(|(_, n)| *n).max().unwrap_or(0);
     counts.iter().find(|(_, n)| *n == most).map_or(b',', |(s, _)| *s)
-}
-
-/// The names in a message about a table without the wanted one.
-pub(crate) fn columns_of(table: &Table) -> String {
-    if table.named {
-        list(&table.names)
-    } else {
-        format!("0 to {} (it has no header)", table.names.len().saturating_sub(1))
-    }
 }
 
 #[cfg(test)]

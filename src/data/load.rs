@@ -7,11 +7,11 @@ use super::locate::locate;
 use super::preprocessing::{Inputs, Preprocessing, TrainedOn};
 use super::raw::{Raw, RawFeatures, TargetColumn, digest, hex};
 use super::scale::{ByteScaling, Scale};
-use super::split::{self, Fractions, Parts};
+use super::split::{Fractions, Parts, assign};
 use super::table::{Column, Table};
 use super::target::{self, TargetEncoding};
 use super::{DataError, Dataset, Features, LoadRequest, Split, Task, TaskKind, read_raw};
-use crate::report::text::{count, counted};
+use crate::base::text::{count, counted};
 use crate::spec::PartialConfig;
 
 /// Fewer training rows than this leave nothing to learn from.
@@ -105,32 +105,6 @@ pub fn load(request: &LoadRequest) -> Result<Dataset, DataError> {
         fingerprint,
         notes,
     })
-}
-
-/// The parts of the rows `kept`: the source's own test and validation rows where it has them.
-pub(crate) fn assign(
-    raw: &Raw,
-    kept: &[usize],
-    class: impl Fn(usize) -> usize,
-    fractions: Fractions,
-    seed: u64,
-) -> Parts {
-    let [train, val, _] = raw.given.unwrap_or([raw.rows, 0, 0]);
-    let mut parts = Parts::default();
-    for row in kept {
-        match row {
-            r if *r < train => parts.train.push(*r),
-            r if *r < train + val => parts.val.push(*r),
-            r => parts.test.push(*r),
-        }
-    }
-    if parts.test.is_empty() {
-        parts.test = split::take(&mut parts.train, &class, fractions.test, seed, 0);
-    }
-    if parts.val.is_empty() {
-        parts.val = split::take(&mut parts.train, &class, fractions.val, seed, 1);
-    }
-    parts
 }
 
 fn no_target(raw: &Raw) -> DataError {

@@ -10,7 +10,7 @@ use super::csv::Expect;
 use super::raw::{Raw, digest};
 use super::table::{Column, Table, TextBuilder};
 use super::{DataError, file};
-use crate::panics;
+use crate::base::panics;
 
 /// Reads a whole table. Booleans become the texts `false` and `true`; dates and times numbers of their unit.
 pub(crate) fn read(path: &Path, expect: &Expect) -> Result<Raw, DataError> {

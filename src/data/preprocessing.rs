@@ -7,16 +7,15 @@ use serde::{Deserialize, Serialize};
 
 use super::csv::Expect;
 use super::encode::{ColumnEncoding, Kind};
-use super::load::assign;
 use super::locate::{Located, locate};
 use super::numpy::bytes_as_table;
 use super::raw::{Raw, RawFeatures, hex};
 use super::scale::ByteScaling;
-use super::split::Fractions;
+use super::split::{Fractions, assign};
 use super::table::Table;
 use super::target::TargetEncoding;
 use super::{DataError, Part, Rows, Split, Task, read_raw, target};
-use crate::report::text::counted;
+use crate::base::text::counted;
 
 /// What to do where pixels were expected.
 const PIXELS: &str = "give the images that the model was trained on as numbers of 0 to 255";

@@ -2,9 +2,10 @@
 
 use sha2::{Digest, Sha256};
 
+use super::DataError;
 use super::array::{Array, Values};
+use super::error::list;
 use super::table::{Column, Table};
-use super::{DataError, csv};
 
 /// A source as it was read, rows ordered train | val | test where it has such parts.
 #[derive(Clone, Debug)]
@@ -171,7 +172,7 @@ impl Raw {
                     return Err(DataError::column(
                         &self.file,
                         wanted,
-                        format!("no such target column; there are {}", csv::columns_of(table)),
+                        format!("no such target column; there are {}", columns_of(table)),
                         remedy,
                     ));
                 }
@@ -179,6 +180,15 @@ impl Raw {
         };
         self.take_target(index);
         Ok(())
+    }
+}
+
+/// The names in a message about a table without the wanted one.
+fn columns_of(table: &Table) -> String {
+    if table.named {
+        list(&table.names)
+    } else {
+        format!("0 to {} (it has no header)", table.names.len().saturating_sub(1))
     }
 }
 

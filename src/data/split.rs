@@ -4,6 +4,7 @@
 //! program, can change it.
 
 use super::DataError;
+use super::raw::Raw;
 
 /// Rows of each part, ascending.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -41,6 +42,32 @@ impl Fractions {
         }
         Ok(self)
     }
+}
+
+/// The parts of the rows `kept`: the source's own test and validation rows where it has them.
+pub(crate) fn assign(
+    raw: &Raw,
+    kept: &[usize],
+    class: impl Fn(usize) -> usize,
+    fractions: Fractions,
+    seed: u64,
+) -> Parts {
+    let [train, val, _] = raw.given.unwrap_or([raw.rows, 0, 0]);
+    let mut parts = Parts::default();
+    for row in kept {
+        match row {
+            r if *r < train => parts.train.push(*r),
+            r if *r < train + val => parts.val.push(*r),
+            r => parts.test.push(*r),
+        }
+    }
+    if parts.test.is_empty() {
+        parts.test = take(&mut parts.train, &class, fractions.test, seed, 0);
+    }
+    if parts.val.is_empty() {
+        parts.val = take(&mut parts.train, &class, fractions.val, seed, 1);
+    }
+    parts
 }
 
 /// Moves `fraction` of `rows` out of it and returns them, ascending; of each class in proportion (largest

@@ -7,7 +7,7 @@ use super::raw::{Raw, TargetColumn};
 use super::scale::{Moments, Scale};
 use super::table::{Column, first_text};
 use super::{DataError, Targets, Task, TaskKind};
-use crate::report::text::count;
+use crate::base::text::count;
 
 /// Integers with at most this many different values are classes.
 const MAX_INTEGER_CLASSES: usize = 20;

@@ -4,9 +4,9 @@ use serde_json::json;
 
 use super::statistics::{difference, mean, number_pm, points_pm};
 use super::{Course, Demo, Finding, Lab, LabError, Outcome, Plan, Verdict, log_spaced};
+use crate::base::text::{count, number};
 use crate::report::figure::{Axis, Colour, Figure, Panel, Shape};
 use crate::report::language::Text;
-use crate::report::text::{count, number};
 use crate::spec::{Optimizer, Training};
 use crate::sweep::analysis::Estimate;
 use crate::text;

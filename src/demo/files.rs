@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::{Demo, Finding, page};
+use crate::base::write_whole;
 use crate::report::figure::{Figure, PngError, Theme, png, svg};
 use crate::report::language::Lang;
-use crate::run::{RunError, write_whole};
+use crate::run::RunError;
 
 /// Debian's name of a package with a Chinese font.
 const CHINESE_FONT: &str = "fonts-noto-cjk";

@@ -7,9 +7,9 @@ use super::statistics::{
     difference, difference_of_rounded, final_scores, mean, number_pm, percent_pm, points_pm,
 };
 use super::{Course, Demo, Finding, Lab, LabError, Outcome, Plan, Verdict, log_spaced};
+use crate::base::text::count;
 use crate::report::figure::{Axis, Colour, Figure, Panel, Shape};
 use crate::report::language::Text;
-use crate::report::text::count;
 use crate::spec::{Activation, BatchNorm, Init};
 use crate::sweep::analysis::Estimate;
 use crate::text;

@@ -4,9 +4,9 @@ use serde_json::json;
 
 use super::statistics::{difference_of_rounded, mean, percent_pm, points_pm};
 use super::{Course, Demo, Finding, Lab, LabError, Outcome, Plan, Point, Scored, Verdict, log_spaced};
+use crate::base::text::count;
 use crate::report::figure::{Axis, Colour, Figure, Panel, Shape};
 use crate::report::language::Text;
-use crate::report::text::count;
 use crate::spec::BatchNorm;
 use crate::sweep::analysis::Estimate;
 use crate::text;

@@ -7,9 +7,9 @@ use super::statistics::{
     all_above_zero, decades, decades_step, estimate_pm, mean, number_pm, scores_at, spaced, usable,
 };
 use super::{Course, Demo, Finding, Lab, LabError, Plan, Verdict};
+use crate::base::text::{count, number};
 use crate::report::figure::{Axis, Figure, Panel};
 use crate::report::language::Text;
-use crate::report::text::{count, number};
 use crate::spec::Activation;
 use crate::sweep::analysis::Estimate;
 use crate::text;

@@ -8,9 +8,9 @@ use super::statistics::{
     scores_at, spaced, usable,
 };
 use super::{Course, Demo, Finding, Lab, LabError, Plan, Verdict};
+use crate::base::text::{count, number};
 use crate::report::figure::{Axis, Figure, Panel};
 use crate::report::language::Text;
-use crate::report::text::{count, number};
 use crate::spec::Activation;
 use crate::text;
 

@@ -7,9 +7,9 @@ use super::statistics::{
     all_above_zero, difference, difference_of_rounded, mean, number_pm, percent_pm, points_pm,
 };
 use super::{Course, Demo, Finding, Lab, LabError, Plan, Verdict, log_spaced};
+use crate::base::text::count;
 use crate::report::figure::{Axis, Colour, Figure, Panel, Shape};
 use crate::report::language::Text;
-use crate::report::text::count;
 use crate::spec::Init;
 use crate::text;
 

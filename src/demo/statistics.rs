@@ -1,7 +1,7 @@
 //! Numbers over seeds, and how they are written.
 
 use super::{Course, Outcome};
-use crate::report::text::number;
+use crate::base::text::number;
 use crate::sweep::analysis::Estimate;
 
 /// Mean of what is finite; NaN without any.

@@ -8,11 +8,12 @@ use std::sync::Arc;
 
 use super::cpu::CpuEngine;
 use super::{Engine, EngineError};
+use crate::population::PERCENTS;
 use crate::population::tables::{LayerRow, StepRow};
 use crate::population::{Buffer, Population};
 use crate::spec::{Optimizer, Precision};
 use crate::step::memory::Table;
-use crate::step::watch::{self, PERCENTS};
+use crate::step::watch;
 use crate::step::{Op, Product, StepKind, plan};
 
 /// Unit roundoff of f32.

@@ -20,7 +20,6 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::bench::Ceilings;
 use crate::population::tables::{Record, StepRow};
 use crate::population::{Buffer, Member, Population};
 use crate::spec::Precision;
@@ -69,6 +68,17 @@ impl EngineError {
                 | EngineError::Wrong { .. }
         )
     }
+}
+
+/// What a device can do at most, measured.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Ceilings {
+    /// Multiply-adds in registers, each two operations, a second.
+    pub flops: f64,
+    /// Bytes read and written by a copy, a second.
+    pub bytes: f64,
+    /// Seconds of a dispatch that does nothing; 0 where there are none.
+    pub dispatch_s: f64,
 }
 
 /// What runs the steps, for people and for `env.json`.

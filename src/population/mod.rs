@@ -13,8 +13,13 @@ pub use schedule::{Walk, evaluation_step, learning_rate, training_step};
 pub use size::{TooLarge, check_size};
 
 use crate::spec::{Activation, Init, Length, Network, Optimizer, Schedule, Training};
-use crate::step::watch::LOOK;
 use tables::{ChunkKind, LayerRow, MemberRow};
+
+/// The percentiles that are looked at.
+pub const PERCENTS: [usize; 5] = [5, 15, 50, 85, 95];
+
+/// Elements of a layer in [`Looks`](Buffer::Looks): of Z and of γ x̂ + β, of all units and of unit 0.
+pub const LOOK: usize = 4 * PERCENTS.len();
 
 /// What the network has to predict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -12,11 +12,10 @@ pub mod stdout;
 mod summary;
 mod sweep_result;
 mod sweep_summary;
-pub mod text;
 
 pub use page::escape;
 pub use progress::Progress;
 pub use result::{Evaluation, Status, TrainResult};
-pub use summary::{EndSummary, Memory, ModelSummary, SplitSummary, shell_word};
+pub use summary::{EndSummary, Memory, ModelSummary, SplitSummary};
 pub use sweep_result::SweepResult;
 pub use sweep_summary::SweepSummary;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
 
-use super::text::{count, duration, number, rate};
+use crate::base::text::{count, duration, number, rate};
 use crate::run::{EpochMetrics, Score};
 
 /// Plain lines of epochs are at least this far apart.

@@ -4,8 +4,8 @@ use std::fmt;
 use std::path::Path;
 
 use super::Status;
-use super::summary::shell_word;
-use super::text::{Align, columns, count, counted, duration, number, percent, rate, wrapped};
+use crate::base::shell_word;
+use crate::base::text::{Align, columns, count, counted, duration, number, percent, rate, wrapped};
 use crate::spec::{Objective, Params};
 use crate::sweep::analysis::{Analysis, BudgetKind, Estimate, Unit, Winner, short};
 

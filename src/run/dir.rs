@@ -5,8 +5,8 @@ use std::fs::{self, File, TryLockError};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use super::atomic::TEMPORARY_SUFFIX;
-use super::{Environment, EpochMetrics, Look, RunError, metrics, write_whole};
+use super::{Environment, EpochMetrics, Look, RunError, metrics};
+use crate::base::{TEMPORARY_SUFFIX, write_whole};
 
 /// A file of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,7 +80,7 @@ pub struct RunDir {
 impl RunDir {
     /// Makes the folder of a new run and locks it: `output`, or `runs/<local date and time>-<name>`.
     ///
-    /// Errors: [`RunError::Occupied`] if `output` holds a run, [`RunError::Locked`], [`RunError::Io`].
+    /// Errors: [`RunError::Occupied`] if `output` holds a run, [`RunError::Locked`], [`RunError::File`].
     pub fn create(output: Option<&Path>, name: &str) -> Result<RunDir, RunError> {
         match output {
             Some(path) => RunDir::create_at(path),
@@ -174,7 +174,7 @@ impl RunDir {
 
     /// Writes `config.toml`.
     pub fn write_config(&self, toml: &str) -> Result<(), RunError> {
-        write_whole(&self.file(RunFile::Config), toml.as_bytes())
+        Ok(write_whole(&self.file(RunFile::Config), toml.as_bytes())?)
     }
 
     /// Reads `config.toml` as text.
@@ -187,7 +187,7 @@ impl RunDir {
         let path = self.file(RunFile::Env);
         let text = serde_json::to_string_pretty(env);
         let text = text.map_err(|error| RunError::io("write", &path, error.into()))?;
-        write_whole(&path, (text + "\n").as_bytes())
+        Ok(write_whole(&path, (text + "\n").as_bytes())?)
     }
 
     /// Reads `env.json`.

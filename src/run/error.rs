@@ -1,18 +1,18 @@
 //! What can go wrong with the files of a run: what, where, and what to do.
 
-use std::io::{self, ErrorKind};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use super::atomic::is_held;
+use crate::base::FileError;
 
 /// A file or folder of a run that cannot be read, written or trusted.
 #[derive(Debug, Error)]
 pub enum RunError {
-    /// The operating system refused. (The message says the cause, so it is no `source` to be printed again.)
-    #[error("cannot {doing} {}: {cause}{}", path.display(), io_remedy(cause))]
-    Io { doing: &'static str, path: PathBuf, cause: io::Error },
+    /// The operating system refused.
+    #[error(transparent)]
+    File(#[from] FileError),
 
     /// A file of weights that is damaged, foreign or contradicts itself.
     #[error("{}: {fault}; {}", path.display(), model_remedy(path, fault))]
@@ -53,28 +53,7 @@ pub enum RunError {
 impl RunError {
     /// Wraps what the operating system said: `doing` is a verb ("write", "create the folder").
     pub(crate) fn io(doing: &'static str, path: &Path, cause: io::Error) -> RunError {
-        RunError::Io { doing, path: path.to_owned(), cause }
-    }
-}
-
-/// What to do about an error of the operating system, to be put behind it; empty where nothing can be said.
-fn io_remedy(cause: &io::Error) -> &'static str {
-    match cause.kind() {
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
-            "; free some space, or use another disk (--output)"
-        }
-        ErrorKind::PermissionDenied if cfg!(windows) => {
-            "; check the permissions of the file and its folder, and whether another program has it open"
-        }
-        ErrorKind::PermissionDenied => "; check the permissions of the file and its folder",
-        ErrorKind::ReadOnlyFilesystem => "; use a folder that can be written to (--output)",
-        ErrorKind::NotFound => "; check the path",
-        ErrorKind::InvalidData => "; the file is damaged: restore it",
-        ErrorKind::AlreadyExists => "; a file of that name is in the way: give another name (--output)",
-        ErrorKind::NotADirectory => "; a part of the path is a file, not a folder",
-        ErrorKind::IsADirectory => "; it is a folder, not a file",
-        _ if is_held(cause) => "; another program has it open: close it there",
-        _ => "",
+        FileError::new(doing, path, cause).into()
     }
 }
 

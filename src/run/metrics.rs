@@ -6,8 +6,8 @@ use std::path::Path;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
-use super::atomic::is_held;
-use super::{RunError, write_whole};
+use super::RunError;
+use crate::base::{is_held, write_whole};
 use crate::spec::Watched;
 use crate::step::watch::{LayerWatch, Percentiles};
 
@@ -231,17 +231,17 @@ pub fn write_metrics(
     write_whole(jsonl, metrics_jsonl(epochs, looks).as_bytes())?;
     match write_whole(csv, metrics_csv(epochs).as_bytes()) {
         // The table repeats the record. A spreadsheet that has it open must not end the training.
-        Err(RunError::Io { cause, .. }) if is_held(&cause) => {
+        Err(error) if is_held(&error.cause) => {
             log::warn!("{}: not updated, another program has it open", csv.display());
             Ok(())
         }
-        result => result,
+        result => Ok(result?),
     }
 }
 
 /// Reads `metrics.jsonl`, the epochs and what was watched; without the file, there was no epoch yet.
 ///
-/// Null is read as NaN, in `val_*` as "no validation set". Errors: [`RunError::Io`], or [`RunError::Metrics`] with
+/// Null is read as NaN, in `val_*` as "no validation set". Errors: [`RunError::File`], or [`RunError::Metrics`] with
 /// the line.
 pub fn read_metrics(path: &Path) -> Result<(Vec<EpochMetrics>, Vec<Look>), RunError> {
     match std::fs::read(path) {

@@ -1,10 +1,9 @@
 //! Files of a run: its folder, configuration, environment, metrics and weights.
 //!
-//! Every file is written whole (see [`write_whole`]) and read with suspicion: what is damaged or comes from
+//! Every file is written whole (see [`crate::base::write_whole`]) and read with suspicion: what is damaged or comes from
 //! elsewhere is named and refused.
 
 mod architecture;
-mod atomic;
 mod dir;
 mod env;
 mod error;
@@ -14,8 +13,6 @@ mod seal;
 mod tensors;
 
 pub use architecture::Architecture;
-pub(crate) use atomic::patiently;
-pub use atomic::write_whole;
 pub use dir::{RunDir, RunFile};
 pub use env::Environment;
 pub use error::{ModelFault, RunError};

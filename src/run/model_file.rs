@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::tensors::{TensorList, Tensors};
-use super::{Architecture, ModelFault, RunError, write_whole};
+use super::{Architecture, ModelFault, RunError};
+use crate::base::write_whole;
 
 /// Parameters and running statistics of one layer of `inputs` (I) and `outputs` (O) units.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -118,12 +119,12 @@ impl ModelFile {
     /// Writes the file whole; the old one stands if anything fails.
     pub fn save(&self, path: &Path) -> Result<(), RunError> {
         let bytes = self.to_bytes().map_err(|fault| RunError::Model { path: path.to_owned(), fault })?;
-        write_whole(path, &bytes)
+        Ok(write_whole(path, &bytes)?)
     }
 
     /// Reads the file at `path`. NaN and infinity are read as they are (see [`ModelFile::non_finite`]).
     ///
-    /// Errors: [`RunError::Io`] if it cannot be read, [`RunError::Model`] if it is damaged, cut short, of another
+    /// Errors: [`RunError::File`] if it cannot be read, [`RunError::Model`] if it is damaged, cut short, of another
     /// program or version, or contradicts its architecture.
     pub fn load(path: &Path) -> Result<ModelFile, RunError> {
         let bytes = std::fs::read(path).map_err(|error| RunError::io("read", path, error))?;

@@ -5,19 +5,13 @@
 use serde::{Deserialize, Serialize};
 
 use crate::population::tables::LayerRow;
-use crate::population::{BlockSize, Member};
-
-/// The percentiles that are looked at.
-pub const PERCENTS: [usize; 5] = [5, 15, 50, 85, 95];
+use crate::population::{BlockSize, LOOK, Member, PERCENTS};
 
 /// Values of a layer that are looked at: of larger layers and batches only the batch's first rows.
 ///
 /// A software adapter ends an invocation's loops after 65,535 iterations; these take 49,152, in four passes of 256 lanes.
 /// A literal of `shaders/percentiles.wgsl`.
 pub const MOST_VALUES: usize = 3 << 20;
-
-/// Elements of a layer in [`Looks`](crate::population::Buffer::Looks): of Z and of γ x̂ + β, of all units and of unit 0.
-pub const LOOK: usize = 4 * PERCENTS.len();
 
 /// Where percentiles of `layer` stand in a member's looks.
 pub fn place(layer: usize, normalized: bool, of_unit: bool) -> usize {

@@ -9,9 +9,10 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use crate::base::{patiently, write_whole};
 use crate::data::Preprocessing;
 use crate::population::Member;
-use crate::run::{Architecture, Environment, RunDir, RunError, RunFile, patiently, write_whole};
+use crate::run::{Architecture, Environment, RunDir, RunError, RunFile};
 use crate::spec::{Objective, RunRequest, SweepRequest};
 use crate::train::{MemberCheckpoint, MemberState, Origin, RunFiles, Stored};
 
@@ -266,7 +267,7 @@ impl SweepFiles {
         let is_whole = |record: &&TrialRecord| seeds.get(&record.trial) >= Some(&self.request.seeds);
         let whole: Vec<TrialRecord> = self.records.iter().filter(is_whole).cloned().collect();
         let text = self.study().journal(&whole);
-        write_whole(&self.dir.path().join(JOURNAL), text.as_bytes())
+        Ok(write_whole(&self.dir.path().join(JOURNAL), text.as_bytes())?)
     }
 }
 

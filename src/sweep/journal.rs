@@ -169,11 +169,11 @@ fn search(records: &[TrialRecord]) -> Vec<&TrialRecord> {
 /// one: write the journal anew from the trials ([`Study::journal`]) before more is appended.
 ///
 /// # Errors
-/// [`RunError::Io`].
+/// [`RunError::File`].
 pub fn append(path: &Path, lines: &str) -> Result<(), RunError> {
     let file = File::options().create(true).append(true).open(path);
     let done = file.and_then(|mut file| file.write_all(lines.as_bytes()).and_then(|()| file.sync_data()));
-    done.map_err(|cause| RunError::Io { doing: "write", path: path.to_owned(), cause })
+    done.map_err(|cause| RunError::io("write", path, cause))
 }
 
 /// The mean of the numbers; none if one is missing or there are none.

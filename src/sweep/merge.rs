@@ -14,7 +14,8 @@ use super::files::{JOURNAL, MODELS, folder};
 use super::journal::{Study, without_shard};
 use super::schedule::TrainingId;
 use super::{Stage, TRIALS, TrialRecord, TrialStatus, read_trials};
-use crate::run::{Environment, RunDir, RunError, write_whole};
+use crate::base::{FileError, write_whole};
+use crate::run::{Environment, RunDir, RunError};
 use crate::spec::{ConfigError, Objective, SweepRequest};
 
 /// Most trainings that a message lists.
@@ -25,6 +26,8 @@ const MOST_NAMED: usize = 8;
 pub enum MergeError {
     #[error(transparent)]
     Run(#[from] RunError),
+    #[error(transparent)]
+    File(#[from] FileError),
     #[error(transparent)]
     Config(#[from] ConfigError),
     #[error(
@@ -339,7 +342,7 @@ fn copy_models(
 fn copy_folder(from: &Path, to: &Path) -> Result<(), RunError> {
     let failed = |doing, path: &Path| {
         let path = path.to_owned();
-        move |cause| RunError::Io { doing, path, cause }
+        move |cause| RunError::io(doing, &path, cause)
     };
     fs::create_dir_all(to).map_err(failed("create the folder", to))?;
     for entry in fs::read_dir(from).map_err(failed("read", from))? {

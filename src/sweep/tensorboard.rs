@@ -16,7 +16,8 @@ use serde_json::Value;
 
 use self::proto::{Event, HParams, Summary, hparams, value};
 use super::{Stage, TrialRecord, TrialStatus};
-use crate::run::{RunError, write_whole};
+use crate::base::write_whole;
+use crate::run::RunError;
 use crate::spec::{Domain, Space};
 
 mod proto;
@@ -32,7 +33,7 @@ const VAL_SCORE: &str = "val/score";
 /// made if it is not there.
 ///
 /// # Errors
-/// [`RunError::Io`].
+/// [`RunError::File`].
 pub fn write(dir: &Path, space: &Space, records: &[TrialRecord]) -> Result<(), RunError> {
     let search: Vec<&TrialRecord> = records.iter().filter(|record| record.stage == Stage::Search).collect();
     let started = search.iter().map(|record| record.started).fold(f64::INFINITY, f64::min);
@@ -160,13 +161,9 @@ fn scalar(value: &Value) -> Option<proto::Scalar> {
 }
 
 fn write_events(folder: &Path, events: &[Event]) -> Result<(), RunError> {
-    std::fs::create_dir_all(folder).map_err(|cause| RunError::Io {
-        doing: "create the folder",
-        path: folder.to_owned(),
-        cause,
-    })?;
+    std::fs::create_dir_all(folder).map_err(|cause| RunError::io("create the folder", folder, cause))?;
     let bytes: Vec<u8> = events.iter().flat_map(|event| frame(&event.encode_to_vec())).collect();
-    write_whole(&folder.join(FILE), &bytes)
+    Ok(write_whole(&folder.join(FILE), &bytes)?)
 }
 
 /// `bytes` as a record: length, its checksum, the bytes, their checksum.

@@ -15,10 +15,9 @@ pub const TRIALS: &str = "trials.jsonl";
 /// cannot be read is what a killed process left of it: it is left out, with a warning in the log. Empty lines are no
 /// records.
 ///
-/// Errors: [`RunError::Io`]; [`RunError::Content`] with the number of a line that is no record.
+/// Errors: [`RunError::File`]; [`RunError::Content`] with the number of a line that is no record.
 pub fn read_trials(path: &Path) -> Result<Vec<TrialRecord>, RunError> {
-    let bytes =
-        std::fs::read(path).map_err(|cause| RunError::Io { doing: "read", path: path.to_owned(), cause })?;
+    let bytes = std::fs::read(path).map_err(|cause| RunError::io("read", path, cause))?;
     let mut records: Vec<TrialRecord> = Vec::new();
     let mut places = HashMap::new();
     let lines = bytes.split_inclusive(|&byte| byte == b'\n').enumerate();

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use bngpu::engine::{Engine, EngineError};
+use bngpu::population::PERCENTS;
 use bngpu::population::tables::{Record, StepRow};
 use bngpu::population::{Buffer, Loss, Member, Population, training_step};
 use bngpu::spec::{Activation, BatchNorm, Init, Network};
-use bngpu::step::watch::{LayerWatch, MOST_VALUES, PERCENTS, Percentiles};
+use bngpu::step::watch::{LayerWatch, MOST_VALUES, Percentiles};
 use bngpu::step::{Op, StepKind};
 
 use super::close::{Tolerance, assert_close, assert_same_bits};

@@ -6,11 +6,12 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Failure, start_log, tell};
-use crate::bench::{Bench, CASES, Case, Ceilings, OperationTime, StepTime};
+use crate::base::text::{Align, columns};
+use crate::bench::{Bench, CASES, Case, OperationTime, StepTime};
 use crate::cli::{BenchArgs, Exit};
+use crate::engine::Ceilings;
 use crate::engine::{DeviceRequest, EngineFactory, choose};
 use crate::report::stdout;
-use crate::report::text::{Align, columns};
 use crate::spec::{DeviceUse, Precision};
 use crate::train::TrainError;
 

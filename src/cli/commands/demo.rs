@@ -8,13 +8,14 @@ use std::time::Instant;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
 
+use crate::base::shell_word;
+use crate::base::text::{Align, columns, count, counted, duration};
 use crate::cli::{DemoArgs, Exit};
 use crate::data::{Dataset, LoadRequest, Part, load};
 use crate::demo::{self, Ask, Demo, Finding, Lab, LabError, Settings};
 use crate::engine::{DeviceRequest, choose};
 use crate::report::language::{Lang, Text};
-use crate::report::text::{Align, columns, count, counted, duration};
-use crate::report::{shell_word, stdout};
+use crate::report::stdout;
 use crate::run::{RunDir, RunError};
 use crate::spec::{DeviceUse, PartialConfig};
 use crate::text;

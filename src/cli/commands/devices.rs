@@ -3,11 +3,11 @@
 use serde_json::{Value, json};
 
 use super::{Failure, start_log, tell};
+use crate::base::text::{Align, bytes, columns, count};
 use crate::cli::{DevicesArgs, Exit};
 use crate::engine::gpu::adapters::{self, AdapterSummary, Choice, ChooseError, Chosen, NoAdapter};
 use crate::engine::{DeviceRequest, lanes, self_test};
 use crate::report::stdout;
-use crate::report::text::{Align, bytes, columns, count};
 use crate::spec::{DeviceUse, Precision};
 
 /// Widest line of the table.

@@ -2,10 +2,10 @@
 
 use serde_json::{Map, Value};
 
+use crate::base::text::{count, number, percent};
 use crate::cli::{EvalArgs, Exit, SplitArg};
 use crate::data::Part;
 use crate::report::stdout;
-use crate::report::text::{count, number, percent};
 use crate::run::Score;
 use crate::train::Problem;
 

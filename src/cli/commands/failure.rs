@@ -2,6 +2,7 @@
 
 use std::io;
 
+use crate::base::FileError;
 use crate::cli::Exit;
 use crate::data::DataError;
 use crate::demo::LabError;
@@ -33,6 +34,8 @@ pub enum Failure {
     Train(Box<TrainError>),
     #[error(transparent)]
     Run(#[from] RunError),
+    #[error(transparent)]
+    File(#[from] FileError),
     #[error(transparent)]
     Merge(Box<MergeError>),
     /// What `resume` was given is not what the run was trained on.

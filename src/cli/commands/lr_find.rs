@@ -4,10 +4,10 @@ use std::sync::Mutex;
 
 use serde_json::{Value, json};
 
+use crate::base::text::{Align, columns, number};
 use crate::cli::{Exit, LrFindArgs};
 use crate::population::Member;
 use crate::report::stdout;
-use crate::report::text::{Align, columns, number};
 use crate::run::RunError;
 use crate::spec::{
     Count, Dimension, Domain, Objective, Params, RunRequest, Space, Strategy, SweepRequest, resolve,

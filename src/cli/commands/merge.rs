@@ -2,9 +2,9 @@
 
 use serde_json::{Map, Value};
 
+use crate::base::text::{count, counted};
 use crate::cli::{Exit, MergeArgs};
 use crate::report::stdout;
-use crate::report::text::{count, counted};
 use crate::run::{RunDir, RunFile};
 use crate::spec::SweepRequest;
 use crate::sweep::merge::{Merged, merge};

@@ -26,10 +26,10 @@ pub use failure::Failure;
 
 use super::args::WeightsArg;
 use super::{Cli, Command, Exit};
+use crate::base::text::{count, wrapped};
 use crate::data::{Dataset, LoadRequest, load};
 use crate::engine::{DeviceRequest, EngineFactory, choose, choose_again};
 use crate::report::live::{LogOnScreen, say_on_screen};
-use crate::report::text::{count, wrapped};
 use crate::run::{RunDir, RunError, RunFile};
 use crate::spec::{DeviceUse, LogLevel, Precision, RunRequest};
 use crate::sweep::analysis::Analysis;

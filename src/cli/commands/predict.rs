@@ -2,11 +2,11 @@
 
 use serde_json::{Map, Value};
 
+use crate::base::text::count;
+use crate::base::write_whole;
 use crate::cli::{Exit, PredictArgs};
 use crate::data::{Part, Preprocessing, Task};
 use crate::report::stdout;
-use crate::report::text::count;
-use crate::run::write_whole;
 use crate::train::Problem;
 
 use super::{Failure, device_of_run, in_single, open_model, say, start_log, tell, weights};

@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
+use crate::base::write_whole;
 use crate::cli::{Exit, ReportArgs};
 use crate::report::page::{Findings, SweepPage, TrainingPage};
-use crate::run::{Environment, ModelFile, RunDir, RunError, RunFile, write_whole};
+use crate::run::{Environment, ModelFile, RunDir, RunError, RunFile};
 use crate::spec::SweepRequest;
 use crate::sweep::analysis::Analysis;
 use crate::sweep::{TRIALS, read_trials};

@@ -2,12 +2,12 @@
 
 use serde_json::json;
 
+use crate::base::text::{counted, duration};
 use crate::cli::{Exit, ReproArgs};
 use crate::engine::lanes::{self, DeviceSource};
 use crate::engine::{DeviceRequest, EngineFactory};
 use crate::population::{Population, Room};
 use crate::report::stdout;
-use crate::report::text::{counted, duration};
 use crate::run::{RunDir, RunError, RunFile};
 use crate::spec::SweepRequest;
 use crate::sweep::outcome::digest;

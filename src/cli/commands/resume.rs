@@ -1,7 +1,7 @@
 //! `bngpu resume`.
 
+use crate::base::text::count;
 use crate::cli::{Exit, ResumeArgs};
-use crate::report::text::count;
 use crate::run::{RunDir, RunError, RunFile};
 use crate::spec::{PartialConfig, RunRequest, resolve};
 use crate::train::Stored;

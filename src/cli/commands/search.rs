@@ -4,11 +4,11 @@ use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
+use crate::base::text::{count, counted, duration};
 use crate::data::{Dataset, Preprocessing};
 use crate::engine::DeviceRequest;
 use crate::engine::lanes::{self, DeviceSource};
 use crate::population::Member;
-use crate::report::text::{count, counted, duration};
 use crate::run::{RunDir, RunFile};
 use crate::spec::{Dimension, Domain, Params, Scale, SweepRequest};
 use crate::sweep::lane::{Desk, Shared, Sink};
@@ -440,7 +440,7 @@ fn counted_slots(slots: &str) -> String {
 fn no_room(source: &DeviceSource, members: &[&Member]) -> String {
     let largest =
         members.iter().map(|m| m.sizes.iter().map(|&s| 4 * s as u64).sum::<u64>()).max().unwrap_or(0);
-    let bytes = crate::report::text::bytes;
+    let bytes = crate::base::text::bytes;
     let limit = [source.memory().map(|m| m / 2), source.largest_role()].into_iter().flatten().min();
     format!(
         "there is no memory for one member: the largest of the space needs {}, and {} has {} for it; use fewer hidden \

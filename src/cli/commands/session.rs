@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::base::text::{count, counted};
 use crate::cli::Exit;
 use crate::data::{Dataset, Part, Task};
 use crate::engine::{Engine, EngineFactory, EngineInfo};
 use crate::population::{Member, Population};
-use crate::report::text::{count, counted};
 use crate::report::{
     EndSummary, Evaluation, ModelSummary, Progress, SplitSummary, Status, TrainResult, stdout,
 };

@@ -4,10 +4,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, mpsc};
 use std::time::{Duration, Instant};
 
+use crate::base::text::{count, counted};
 use crate::cli::{Exit, ResumeArgs, SweepArgs};
 use crate::engine::lanes::{self, DeviceSource};
 use crate::report::live::{Aim, Live, LiveOptions, give_back};
-use crate::report::text::{count, counted};
 use crate::report::{Status, SweepResult, SweepSummary, stdout};
 
 use crate::data::Dataset;

@@ -6,7 +6,7 @@ use std::time::Instant;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-use crate::bench::Ceilings;
+use crate::engine::Ceilings;
 
 /// Accumulators of a thread: enough to hide the latency of a multiply-add.
 const SUMS: usize = 12;

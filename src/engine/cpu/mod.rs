@@ -14,7 +14,8 @@ use rayon::prelude::*;
 use serde_json::json;
 
 use super::{Engine, EngineError, EngineInfo, Pacer};
-use crate::bench::{Ceilings, quantile};
+use crate::base::quantile;
+use crate::engine::Ceilings;
 use crate::population::tables::{Record, StepRow};
 use crate::population::{Buffer, Member, Population};
 use crate::step::memory::{Context, Memory, Slabs, Table, View};

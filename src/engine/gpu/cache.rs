@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use std::{env, fs};
 
 use super::device::driver;
-use crate::run::write_whole;
+use crate::base::write_whole;
 
 /// A device's file that ends in `.kind`; none where the system has no cache folder.
 pub(super) fn place(adapter: &str, driver: &str, kind: &str) -> Option<PathBuf> {

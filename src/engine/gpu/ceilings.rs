@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::Device;
 use super::shaders::ceiling;
-use crate::bench::Ceilings;
+use crate::engine::Ceilings;
 use crate::engine::EngineError;
 
 /// Invocations of a workgroup.

@@ -16,8 +16,8 @@ use super::refused::Refused;
 use super::shaders::KERNELS;
 use super::tiles::{Abilities, Tile, Ways};
 use super::tune;
+use crate::base::panics;
 use crate::engine::{EngineError, EngineInfo};
-use crate::panics;
 use crate::spec::Precision;
 
 /// How a device is opened and used.

@@ -30,7 +30,8 @@ pub use factory::GpuFactory;
 pub(crate) use refused::brief;
 
 use super::{Engine, EngineError, EngineInfo, Pacer};
-use crate::bench::{Ceilings, quantile};
+use crate::base::quantile;
+use crate::engine::Ceilings;
 use crate::population::tables::{LayerRow, MemberRow, Record, StepRow};
 use crate::population::{Buffer, Member, Population};
 use crate::spec::Precision;

@@ -115,7 +115,7 @@ fn power_text(factor: f64, power: i32) -> String {
     if (-3..=5).contains(&power) {
         let value = factor * 10f64.powi(power);
         return if power >= 0 {
-            crate::report::text::count(value.round() as u64)
+            crate::base::text::count(value.round() as u64)
         } else {
             format!("{value:.0$}", power.unsigned_abs() as usize)
         };
@@ -147,5 +147,5 @@ fn plain(value: f64, step: f64) -> String {
         };
     };
     let sign = if whole < 0 { "-" } else { "" };
-    format!("{sign}{}", crate::report::text::count(whole.unsigned_abs()))
+    format!("{sign}{}", crate::base::text::count(whole.unsigned_abs()))
 }

@@ -9,7 +9,7 @@ use super::board::{Best, Board};
 use super::curve::Curve;
 use super::member::{Key, Member};
 use super::theme::Theme;
-use crate::report::text::{count, number};
+use crate::base::text::{count, number};
 
 /// Curves beside those of the best and the selected one, at most: more cannot be told apart.
 const OTHERS: usize = 24;

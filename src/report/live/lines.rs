@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::board::{Best, Board};
 use super::member::{Key, Standing};
 use super::words;
-use crate::report::text::{count, rate};
+use crate::base::text::{count, rate};
 
 /// Lines of progress are at least this far apart; further in a long sweep, whose log would be long otherwise.
 const SHORTEST: Duration = Duration::from_secs(2);

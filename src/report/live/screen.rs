@@ -13,7 +13,7 @@ use super::event::Request;
 use super::theme::Theme;
 use super::ui::{List, Ui};
 use super::{chart, table, words};
-use crate::report::text::{count, counted, duration, rate};
+use crate::base::text::{count, counted, duration, rate};
 
 /// From this width on the table and the chart stand side by side.
 const WIDE: u16 = 110;

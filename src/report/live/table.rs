@@ -10,7 +10,7 @@ use super::board::{Aim, Best, Board};
 use super::theme::Theme;
 use super::ui::{List, Ui};
 use super::words;
-use crate::report::text::{count, number, rate};
+use crate::base::text::{count, number, rate};
 
 /// A column: its heading, its width, and its rank: the highest go first where there is no room.
 struct Column(&'static str, u16, u8);

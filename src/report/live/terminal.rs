@@ -127,7 +127,7 @@ fn give_back_at_panic() {
     HOOK.call_once(|| {
         let before = panic::take_hook();
         panic::set_hook(Box::new(move |info| {
-            if !crate::panics::quiet() {
+            if !crate::base::panics::quiet() {
                 give_back();
             }
             before(info);

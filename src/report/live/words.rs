@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::board::{Aim, Board};
 use super::member::{Key, Reached};
-use crate::report::text::{count, duration, number, rate};
+use crate::base::text::{count, duration, number, rate};
 use crate::spec::Params;
 
 /// "lr 0.00123  hidden 100x3  bn": each searched hyperparameter; of a switch its flag.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use toml::{Table, Value};
 
-use crate::report::shell_word;
+use crate::base::shell_word;
 use crate::spec::{Params, PartialConfig, RunRequest, resolve, text};
 
 /// Where the run goes and how it talks are not a part of the trial; a sweep's time limit is not the trial's.

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::report::text::number;
+use crate::base::text::number;
 use crate::spec::Objective;
 use crate::sweep::analysis::{self, Analysis, Estimate, Winner};
 

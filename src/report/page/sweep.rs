@@ -8,7 +8,7 @@ use super::command::train_command;
 use super::html::{card, chart, command_line, details, document, escape, facts};
 use super::numbers::{seconds, short, thinned};
 use super::trials::{Trial, best, busy_seconds, gather, ranking};
-use crate::report::text::{count, counted, duration, number, percent};
+use crate::base::text::{count, counted, duration, number, percent};
 use crate::run::Environment;
 use crate::spec::Objective;
 use crate::sweep::{Stage, TrialRecord, TrialStatus};

@@ -4,8 +4,8 @@ use serde_json::{Map, Value, json};
 
 use super::html::{card, chart, command_line, details, document, escape, facts};
 use super::numbers::short;
+use crate::base::text::{count, duration, number, percent, rate};
 use crate::report::ModelSummary;
-use crate::report::text::{count, duration, number, percent, rate};
 use crate::run::{Architecture, Environment, EpochMetrics, LayerLook, Look, Score};
 use crate::spec::{PartialConfig, RunRequest, resolve};
 use crate::step::watch::Percentiles;

@@ -3,9 +3,10 @@
 //! The shader counts digits of the numbers' bits, from the highest down; here the standard library selects. Both give
 //! the element at the same rank in the total order of IEEE 754, so the same bits.
 
+use crate::population::PERCENTS;
 use crate::step::memory::View;
 use crate::step::real::Real;
-use crate::step::watch::{self, PERCENTS};
+use crate::step::watch;
 
 pub fn cpu<R: Real>(c: &View<R>, layer: usize, normalized: bool) {
     let l = c.member.layers[layer];

@@ -3,8 +3,8 @@
 use serde::Serialize;
 
 use super::{AdapterKind, AdapterSummary, NoAdapter, contains, rank};
+use crate::base::text::bytes;
 use crate::engine::cpu;
-use crate::report::text::bytes;
 
 /// What computes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-use super::RunError;
+use super::FileError;
+use super::error::is_held;
 
-/// Ends the names of files that are being written; [`super::RunDir`] clears away those that a killed process left.
-pub(super) const TEMPORARY_SUFFIX: &str = ".bngpu-tmp";
+/// Ends the names of files that are being written; `run::RunDir` clears away those that a killed process left.
+pub(crate) const TEMPORARY_SUFFIX: &str = ".bngpu-tmp";
 
 /// Most links that are followed, as many as Linux follows.
 const MOST_LINKS: usize = 40;
@@ -24,9 +25,10 @@ const WAITS: [u64; 8] = [5, 10, 20, 40, 80, 160, 320, 640];
 /// A link stays and what it points to is written. What is neither absent nor a regular file (a device, a pipe) is
 /// never replaced: the bytes go into it.
 ///
-/// Errors: [`RunError::Io`] with the path and the cause; the old content then stands.
-pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), RunError> {
-    let fail = |cause| RunError::io("write", path, without_temporary_path(cause));
+/// # Errors
+/// [`FileError`] with the path and the cause; the old content then stands.
+pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    let fail = |cause| FileError::new("write", path, without_temporary_path(cause));
     let target = resolved(path).map_err(fail)?;
     match fs::metadata(&target) {
         Ok(there) if there.is_file() => replace(&target, bytes, Some(there.permissions())).map_err(fail),
@@ -120,13 +122,6 @@ fn repeated<T>(
         }
     }
     action()
-}
-
-/// Whether the error may mean that another program has the file open. Windows only: other systems replace and
-/// remove open files.
-pub(crate) fn is_held(error: &io::Error) -> bool {
-    // Access denied, sharing violation, lock violation, folder not empty, delete pending, file mapped.
-    cfg!(windows) && matches!(error.raw_os_error(), Some(5 | 32 | 33 | 145 | 303 | 1224))
 }
 
 /// Makes a rename in `folder` last through a power cut.
@@ -324,12 +319,5 @@ mod tests {
     fn the_longest_name_can_be_written() {
         let dir = tempfile::tempdir().unwrap();
         write_whole(&dir.path().join("n".repeat(255)), b"x").unwrap();
-    }
-
-    #[cfg(target_os = "linux")]
-    #[test]
-    fn a_full_disk_is_named() {
-        let error = RunError::io("write", Path::new("a"), std::io::Error::from_raw_os_error(28));
-        assert!(error.to_string().contains("free some space"), "{error}");
     }
 }

@@ -1,0 +1,15 @@
+//! What every other module may use, and what uses none of them: text, files, order statistics, caught panics.
+
+mod error;
+pub mod panics;
+mod quantile;
+mod shell;
+pub mod text;
+mod write;
+
+pub use error::FileError;
+pub(crate) use error::is_held;
+pub use quantile::quantile;
+pub use shell::shell_word;
+pub use write::write_whole;
+pub(crate) use write::{TEMPORARY_SUFFIX, patiently};
