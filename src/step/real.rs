@@ -77,7 +77,7 @@ pub trait Real:
 }
 
 macro_rules! real {
-    ($t:ident, $exp:expr, $exp_m1:path, $ln:path, $tanh:path, $erfc:path) => {
+    ($t:ident, $exp:expr, $exp_m1:path, $ln:path, $tanh:path, $erfc:path, $gemm:path) => {
         impl Real for $t {
             const ZERO: Self = 0.0;
             const ONE: Self = 1.0;
@@ -141,26 +141,36 @@ macro_rules! real {
             ) {
                 // SAFETY: the caller vouches for the extents.
                 unsafe {
-                    gemm::gemm(
+                    // Its kernels want C by columns. C by rows is Cᵀ = Bᵀ Aᵀ by columns.
+                    let by_rows = c_strides.col < c_strides.row;
+                    let [m, n] = if by_rows { [n, m] } else { [m, n] };
+                    let (left, right) = if by_rows { (b, a) } else { (a, b) };
+                    let turned = |s: Strides| if by_rows { (s.row, s.col) } else { (s.col, s.row) };
+                    let (left_strides, right_strides) =
+                        if by_rows { (b_strides, a_strides) } else { (a_strides, b_strides) };
+                    let (c_col, c_row) = turned(c_strides);
+                    let (left_col, left_row) = turned(left_strides);
+                    let (right_col, right_row) = turned(right_strides);
+                    $gemm()(
                         m,
                         n,
                         k,
                         c,
-                        c_strides.col as isize,
-                        c_strides.row as isize,
+                        c_col as isize,
+                        c_row as isize,
                         adds,
-                        a,
-                        a_strides.col as isize,
-                        a_strides.row as isize,
-                        b,
-                        b_strides.col as isize,
-                        b_strides.row as isize,
+                        left,
+                        left_col as isize,
+                        left_row as isize,
+                        right,
+                        right_col as isize,
+                        right_row as isize,
                         1.0,
                         1.0,
                         false,
                         false,
                         false,
-                        gemm::Parallelism::None,
+                        gemm_common::Parallelism::None,
                     )
                 }
             }
@@ -169,8 +179,8 @@ macro_rules! real {
 }
 
 // f32 is what trains: libm, not the system's C library, so that every system gives the same bits.
-real!(f32, exp_f32, libm::expm1f, libm::logf, libm::tanhf, libm::erfcf);
-real!(f64, f64::exp, f64::exp_m1, f64::ln, f64::tanh, libm::erfc);
+real!(f32, exp_f32, libm::expm1f, libm::logf, libm::tanhf, libm::erfcf, gemm_f32::gemm::f32::get_gemm_fn);
+real!(f64, f64::exp, f64::exp_m1, f64::ln, f64::tanh, libm::erfc, gemm_f64::gemm::f64::get_gemm_fn);
 
 /// e^x in f32 without a branch or a call, so that loops over it become vector instructions; within 2 units in
 /// the last place. Range reduction by Cody & Waite, polynomial of degree 6 (Cephes `expf`).
