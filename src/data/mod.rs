@@ -30,6 +30,7 @@ mod split;
 mod table;
 mod target;
 
+use crate::spec::DataRequest;
 pub use crate::spec::TaskKind;
 pub use error::DataError;
 pub use load::load;
@@ -212,6 +213,21 @@ pub struct LoadRequest {
     pub seed: u64,
     /// Where names are looked up; `$BNGPU_DATA` by default.
     pub data_dir: Option<PathBuf>,
+}
+
+impl From<&DataRequest> for LoadRequest {
+    fn from(data: &DataRequest) -> LoadRequest {
+        LoadRequest {
+            source: data.source.clone(),
+            target: data.target.clone(),
+            task: data.task,
+            val_split: data.val_split,
+            test_split: data.test_split,
+            standardize: data.standardize,
+            seed: data.split_seed,
+            data_dir: data.data_dir.clone(),
+        }
+    }
 }
 
 /// Reads a source as it is. `target` is what the user calls it, for formats that name arrays.

@@ -1,6 +1,6 @@
 //! From what was typed to what is meant: flags over file over defaults, then every check.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
@@ -99,6 +99,16 @@ pub fn resolve(
     let (path, file) = file.unwrap_or_default();
     let given = Given::new(flags.table()?, file.table()?, path, PartialConfig::defaults().table()?);
     given.run_request()
+}
+
+impl RunRequest {
+    /// Reads what [`RunRequest::to_toml`] writes, or any configuration file of a training; `path` names it in errors.
+    ///
+    /// # Errors
+    /// As [`resolve`].
+    pub fn from_toml(text: &str, path: &Path) -> Result<RunRequest, ConfigError> {
+        resolve(PartialConfig::default(), Some((path.to_owned(), PartialConfig::from_toml(text, path)?)))
+    }
 }
 
 /// The values that were given, by key, and where.

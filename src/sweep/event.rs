@@ -69,3 +69,19 @@ pub enum Request {
     /// Write a checkpoint and end; `resume` goes on.
     Interrupt,
 }
+
+/// Watches a sweep while it runs. Called from the threads of all lanes.
+pub trait Observer: Sync {
+    /// Something happened.
+    fn event(&self, event: SweepEvent);
+
+    /// What a person asks for, the oldest first; each lane looks before every submit.
+    fn request(&self) -> Option<Request> {
+        None
+    }
+}
+
+/// Watches nothing.
+impl Observer for () {
+    fn event(&self, _: SweepEvent) {}
+}

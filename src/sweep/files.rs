@@ -20,6 +20,7 @@ use super::analysis::Winner;
 use super::journal;
 use super::lane::Sink;
 use super::record::{Stage, TrialRecord};
+use super::run::Store;
 use super::schedule::TrainingId;
 use super::trials::{TRIALS, read_trials};
 
@@ -126,34 +127,12 @@ impl SweepFiles {
         &self.dir
     }
 
-    /// All records so far.
-    pub fn records(&self) -> &[TrialRecord] {
-        &self.records
-    }
-
     /// The records of the search whose models are kept.
     pub fn kept_records(&self) -> Vec<TrialRecord> {
         let is_kept = |r: &&TrialRecord| {
             self.kept.iter().any(|(_, id)| *id == TrainingId { trial: r.trial, seed: r.seed })
         };
         self.records.iter().filter(is_kept).cloned().collect()
-    }
-
-    /// The trainings that an earlier process left unfinished. What is damaged is trained from its beginning.
-    pub fn unfinished(&self) -> Vec<(TrainingId, RunDir, Stored)> {
-        let names = entries(&self.dir.path().join(UNFINISHED));
-        let load = |name: String| {
-            let dir = RunDir::open(&self.dir.path().join(UNFINISHED).join(&name)).ok()?;
-            let stored = Stored::load(&dir, RunFile::Last);
-            match stored {
-                Ok(stored) => Some((parse(&name)?, dir, stored)),
-                Err(error) => {
-                    log::warn!("{error}: this training begins anew");
-                    None
-                }
-            }
-        };
-        names.into_iter().filter_map(load).collect()
     }
 
     /// The folder, with what is unfinished.
@@ -324,6 +303,29 @@ impl Sink for SweepFiles {
         self.evict()?;
         self.begun.remove(&id);
         remove(&self.dir.path().join(UNFINISHED).join(folder(id)))
+    }
+}
+
+impl Store for SweepFiles {
+    fn records(&self) -> &[TrialRecord] {
+        &self.records
+    }
+
+    // What is damaged is trained from its beginning.
+    fn unfinished(&self) -> Vec<(TrainingId, RunDir, Stored)> {
+        let names = entries(&self.dir.path().join(UNFINISHED));
+        let load = |name: String| {
+            let dir = RunDir::open(&self.dir.path().join(UNFINISHED).join(&name)).ok()?;
+            let stored = Stored::load(&dir, RunFile::Last);
+            match stored {
+                Ok(stored) => Some((parse(&name)?, dir, stored)),
+                Err(error) => {
+                    log::warn!("{error}: this training begins anew");
+                    None
+                }
+            }
+        };
+        names.into_iter().filter_map(load).collect()
     }
 }
 

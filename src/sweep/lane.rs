@@ -14,7 +14,7 @@ use crate::train::{
     member,
 };
 
-use super::event::SweepEvent;
+use super::event::{Observer, Request, SweepEvent};
 use super::outcome::{self, score_value};
 use super::plan::Slots;
 use super::record::{Stage, TrialRecord, TrialStatus};
@@ -51,7 +51,7 @@ pub trait Sink: Send {
 }
 
 /// What the lanes of a stage have in common.
-pub struct Shared<'a> {
+pub struct StageContext<'a> {
     pub request: &'a SweepRequest,
     pub problem: &'a Problem,
     pub stage: Stage,
@@ -59,7 +59,7 @@ pub struct Shared<'a> {
     /// Something changed for lanes that wait.
     pub changed: Condvar,
     pub sink: &'a Mutex<dyn Sink>,
-    pub tell: &'a (dyn Fn(SweepEvent) + Sync),
+    pub observer: &'a dyn Observer,
     /// Ctrl-C: checkpoints, then the end.
     pub stop: &'a Stop,
     pub deadline: Option<Instant>,
@@ -74,6 +74,8 @@ pub struct Desk {
     pub stops: HashSet<TrainingId>,
     /// Why everything ends now.
     pub finish: Option<String>,
+    /// Whether a person asked for that.
+    pub by_hand: bool,
     /// How often a training was in a lane that failed.
     returns: HashMap<TrainingId, u32>,
     /// Where a training that waits was trained last, and when it left, Unix time in seconds.
@@ -82,7 +84,14 @@ pub struct Desk {
 
 impl Desk {
     pub fn new(scheduler: Scheduler<MemberCheckpoint>) -> Desk {
-        Desk { scheduler, stops: HashSet::new(), finish: None, returns: HashMap::new(), left: HashMap::new() }
+        Desk {
+            scheduler,
+            stops: HashSet::new(),
+            finish: None,
+            by_hand: false,
+            returns: HashMap::new(),
+            left: HashMap::new(),
+        }
     }
 }
 
@@ -96,7 +105,7 @@ fn now() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
 }
 
-impl Shared<'_> {
+impl StageContext<'_> {
     /// The complete request of a training and its member.
     ///
     /// # Errors
@@ -135,7 +144,7 @@ impl Shared<'_> {
         lock(self.sink).ended(record.clone(), trained)?;
         lock(&self.desk).scheduler.ended(id, value);
         self.changed.notify_all();
-        (self.tell)(SweepEvent::Ended { lane, slot, record: Box::new(record) });
+        self.observer.event(SweepEvent::Ended { lane, slot, record: Box::new(record) });
         Ok(())
     }
 
@@ -216,7 +225,7 @@ pub enum LaneEnd {
 /// # Errors
 /// [`TrainError`] of the device, after what it trained was given back; of the files.
 pub fn run(
-    shared: &Shared,
+    shared: &StageContext,
     lane: usize,
     factory: &dyn EngineFactory,
     slots: Slots,
@@ -235,7 +244,7 @@ pub fn run(
 }
 
 struct Lane<'a, 'b> {
-    shared: &'a Shared<'b>,
+    shared: &'a StageContext<'b>,
     lane: usize,
     device: String,
     /// `[slots]`
@@ -280,6 +289,16 @@ impl Lane<'_, '_> {
     fn heed(&mut self, trainer: &mut Trainer) -> Result<(), TrainError> {
         let shared = self.shared;
         let mut desk = lock(&shared.desk);
+        while let Some(request) = shared.observer.request() {
+            match request {
+                Request::StopTrial { trial, seed } => drop(desk.stops.insert(TrainingId { trial, seed })),
+                Request::FinishEarly => {
+                    desk.finish.get_or_insert_with(|| "the sweep was finished early".into());
+                    desk.by_hand = true;
+                }
+                Request::Interrupt => shared.stop.ask(),
+            }
+        }
         if shared.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
             desk.finish.get_or_insert_with(|| "the time of --max-time is up".into());
         }
@@ -359,7 +378,7 @@ impl Lane<'_, '_> {
         let mut coming: Vec<_> = coming.into_iter().collect();
         coming.sort_unstable_by_key(|(slot, _)| *slot);
         for (slot, running) in coming {
-            (self.shared.tell)(SweepEvent::Started {
+            self.shared.observer.event(SweepEvent::Started {
                 lane: self.lane,
                 slot: slot as u32,
                 trial: running.id.trial,
@@ -399,7 +418,7 @@ impl Lane<'_, '_> {
                 let at = trainer.take(slot, &mut events)?;
                 let started = self.running[slot].take().map_or_else(now, |running| running.started);
                 let place = Place { lane: self.lane, device: self.device.clone(), slot, started };
-                (self.shared.tell)(SweepEvent::Parked { trial: id.trial, seed: id.seed });
+                self.shared.observer.event(SweepEvent::Parked { trial: id.trial, seed: id.seed });
                 if let Some(at) = at {
                     let mut desk = lock(&self.shared.desk);
                     desk.left.insert(id, (place, now()));
@@ -460,14 +479,14 @@ impl Lane<'_, '_> {
 
 /// What a lane's trainer tells.
 struct LaneEvents<'a, 'b> {
-    shared: &'a Shared<'b>,
+    shared: &'a StageContext<'b>,
     lane: usize,
     running: &'a mut Vec<Option<Running>>,
 }
 
 impl Events for LaneEvents<'_, '_> {
     fn step(&mut self, slot: usize, step: u64, loss: f64, samples_per_s: f64) {
-        (self.shared.tell)(SweepEvent::Step {
+        self.shared.observer.event(SweepEvent::Step {
             lane: self.lane,
             slot: slot as u32,
             step,
@@ -478,7 +497,7 @@ impl Events for LaneEvents<'_, '_> {
 
     fn epoch(&mut self, slot: usize, metrics: &EpochMetrics) {
         if let Some(running) = &self.running[slot] {
-            (self.shared.tell)(SweepEvent::Epoch {
+            self.shared.observer.event(SweepEvent::Epoch {
                 lane: self.lane,
                 slot: slot as u32,
                 trial: running.id.trial,
@@ -492,7 +511,7 @@ impl Events for LaneEvents<'_, '_> {
     }
 
     fn message(&mut self, text: &str) {
-        (self.shared.tell)(SweepEvent::Message(text.into()));
+        self.shared.observer.event(SweepEvent::Message(text.into()));
     }
 
     fn checkpoint(

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Condvar, Mutex};
 
-use super::lane::{Desk, LaneEnd, Shared, Sink, lock, run};
+use super::lane::{Desk, LaneEnd, Sink, StageContext, lock, run};
 use super::plan::Slots;
 use super::schedule::{Scheduler, TrainingId};
-use super::{Stage, Study, SweepEvent, TrialRecord, TrialStatus};
+use super::{Stage, Study, TrialRecord, TrialStatus};
 use crate::engine::{CpuFactory, EngineFactory};
 use crate::population::random::pcg4d;
 use crate::population::{Member, Room};
@@ -69,14 +69,14 @@ fn search(problem: &Problem, slots: usize, pace: Pace, factories: &[&dyn EngineF
     let room = Room::for_members(&members.iter().collect::<Vec<_>>(), slots);
     let scheduler = Scheduler::new(Box::new(study), 0..10, vec![0, 1], request.halving, 4, 8);
     let sink = Mutex::new(Records::default());
-    let shared = Shared {
+    let shared = StageContext {
         request: &request,
         problem,
         stage: Stage::Search,
         desk: Mutex::new(Desk::new(scheduler)),
         changed: Condvar::new(),
         sink: &sink,
-        tell: &|_: SweepEvent| {},
+        observer: &(),
         stop: &Stop::default(),
         deadline: None,
         pace,

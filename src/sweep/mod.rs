@@ -1,5 +1,6 @@
 //! Many trainings: which, in which order, on which lanes, and what came out.
 
+mod again;
 pub mod analysis;
 mod draw;
 mod event;
@@ -12,19 +13,26 @@ pub mod merge;
 pub mod outcome;
 pub mod plan;
 pub mod record;
+mod run;
 pub mod schedule;
-pub mod search;
+mod search;
+mod stage;
 mod study;
 #[cfg(test)]
 mod study_tests;
 pub mod tensorboard;
 #[cfg(test)]
 mod test_study;
+mod text;
 mod tpe;
 pub mod trials;
 
-pub use event::{LaneInfo, Request, SweepEvent};
+pub use again::{Again, train_again};
+pub use event::{LaneInfo, Observer, Request, SweepEvent};
 pub use record::{CurvePoint, Stage, TrialRecord, TrialStatus};
+pub use run::{Memory, Store, SweepEnd};
+pub use search::{Search, SweepError};
 pub use study::Study;
+pub use text::{dimension_text, params_text};
 pub use tpe::Told;
 pub use trials::{TRIALS, read_trials};

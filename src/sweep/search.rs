@@ -1,101 +1,341 @@
-//! One stage of a sweep on all its lanes.
+//! A sweep that is known to be possible: devices, data and slots, planned before anything is written.
 
-use std::panic::{AssertUnwindSafe, resume_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Arc;
+use std::time::Duration;
 
+use thiserror::Error;
+
+use crate::base::text::bytes;
+use crate::data::{Dataset, Preprocessing};
+use crate::engine::EngineError;
 use crate::engine::lanes::DeviceSource;
-use crate::train::TrainError;
+use crate::population::Member;
+use crate::run::{Environment, RunDir, RunError, RunFile};
+use crate::spec::{ConfigError, Domain, Length, Params, SweepRequest};
+use crate::train::{MemberCheckpoint, Problem, Stored, TrainError, member};
 
-use super::event::SweepEvent;
-use super::lane::{self, LaneEnd, Shared, lock};
-use super::plan::Slots;
+use super::schedule::{Proposals, Scheduler, TrainingId, rungs};
+use super::stage::LanePlan;
+use super::text::params_text;
+use super::{LaneInfo, Stage, Study, Told, plan};
 
-/// Times that a lane is set up again after its device gave up.
-const REVIVALS: u32 = 2;
+/// Trials that stand for all in planning.
+const SAMPLE: usize = 64;
+/// Share of a limited time that is planned with.
+const TIME_TO_USE: f64 = 0.85;
+/// How often the trainings under way are stored, by default.
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(30);
+/// Trainings that wait, for each slot, before no new ones start.
+const WAITING: usize = 4;
 
-/// One lane: a device of its own, with the slots of its population.
-#[derive(Clone, Debug)]
-pub struct LanePlan {
-    pub source: DeviceSource,
-    pub slots: Slots,
+/// Why a sweep cannot be planned or go on.
+#[derive(Debug, Error)]
+pub enum SweepError {
+    #[error("a sweep compares its trials on validation rows, and there are none; use a --val-split above 0")]
+    NoValidation,
+    /// A setting of the space cannot be trained.
+    #[error("{setting}: {cause}")]
+    Setting { setting: String, cause: Box<TrainError> },
+    /// The largest member of the space does not fit the device.
+    #[error(
+        "there is no memory for one member: the largest of the space needs {}, and {device} has {} for it; use fewer \
+         hidden units or a smaller --batch-size",
+        bytes(*needed), limit.map_or("less".into(), bytes)
+    )]
+    NoRoom { device: String, needed: u64, limit: Option<u64> },
+    #[error(transparent)]
+    Config(Box<ConfigError>),
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    #[error(transparent)]
+    Train(Box<TrainError>),
+    #[error(transparent)]
+    Run(#[from] RunError),
 }
 
-/// How a stage ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StageEnd {
-    /// Every training has ended.
-    Done,
-    /// By Ctrl-C; what was under way is stored.
-    Interrupted,
+impl From<ConfigError> for SweepError {
+    fn from(error: ConfigError) -> Self {
+        SweepError::Config(Box::new(error))
+    }
 }
 
-/// Trains what the schedule of `shared` has, each lane in a thread of its own.
-///
-/// A lane whose device fails gives its trainings back; it is set up again twice, then the other lanes go on alone.
-///
-/// # Errors
-/// [`TrainError`] of the files, or of the last lane's device.
-pub fn run(shared: &Shared, lanes: &[LanePlan]) -> Result<StageEnd, TrainError> {
-    let errors = Mutex::new(Vec::new());
-    let interrupted = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        for (at, plan) in lanes.iter().enumerate() {
-            let (errors, interrupted) = (&errors, &interrupted);
-            let thread = std::thread::Builder::new().name(format!("lane {at}"));
-            let work = move || match caught(shared, || one(shared, at, plan)) {
-                Ok(LaneEnd::Done) => {}
-                Ok(LaneEnd::Interrupted) => interrupted.store(true, Ordering::SeqCst),
-                Err(error) => {
-                    if matches!(error, TrainError::Run(_)) {
-                        // What cannot be stored must not go on elsewhere.
-                        shared.stop.ask();
-                    }
-                    errors.lock().unwrap_or_else(PoisonError::into_inner).push(error);
-                    shared.changed.notify_all();
+impl From<TrainError> for SweepError {
+    fn from(error: TrainError) -> Self {
+        SweepError::Train(Box::new(error))
+    }
+}
+
+/// A search that is known to be possible.
+pub struct Search {
+    pub request: SweepRequest,
+    pub problem: Problem,
+    pub preprocessing: Preprocessing,
+    pub fingerprint: String,
+    /// Name of the data, for the run's folder.
+    pub name: String,
+    pub lanes: Vec<LanePlan>,
+    /// Seconds that everything will take, about.
+    pub seconds: f64,
+    /// How often the trainings under way are stored.
+    pub checkpoint_every: Duration,
+    /// Seconds of the final comparison.
+    finals_s: f64,
+}
+
+impl Search {
+    /// Checks what can be checked before there is a folder, and plans.
+    ///
+    /// # Errors
+    /// If there is nothing to choose by, or no room for one member.
+    pub fn new(
+        request: SweepRequest,
+        dataset: Dataset,
+        sources: Vec<DeviceSource>,
+    ) -> Result<Search, SweepError> {
+        let (preprocessing, fingerprint) = (dataset.preprocessing.clone(), dataset.fingerprint.clone());
+        let name = request.base.name.clone().unwrap_or_else(|| dataset.name.clone());
+        let problem = Problem::new(dataset);
+        if problem.split.val == 0 {
+            return Err(SweepError::NoValidation);
+        }
+        let mut search = Search {
+            request,
+            problem,
+            preprocessing,
+            fingerprint,
+            name,
+            lanes: Vec::new(),
+            seconds: 0.0,
+            finals_s: 0.0,
+            checkpoint_every: CHECKPOINT_EVERY,
+        };
+        search.plan(sources)?;
+        Ok(search)
+    }
+
+    /// Trainings of the search.
+    pub fn trainings(&self) -> u64 {
+        self.trials().count() as u64 * u64::from(self.request.seeds)
+    }
+
+    /// Numbers of the trials that are trained here.
+    pub fn trials(&self) -> impl Iterator<Item = u64> + use<> {
+        let shard = self.request.shard;
+        (0..self.request.trials)
+            .filter(move |trial| shard.is_none_or(|s| trial % u64::from(s.count) == u64::from(s.index)))
+    }
+
+    /// The seeds of the search, or of the final comparison.
+    pub(super) fn seeds(&self, stage: Stage) -> Vec<u64> {
+        let SweepRequest { base, seeds, final_seeds, .. } = &self.request;
+        let (skipped, taken) = match stage {
+            Stage::Search => (0, *seeds),
+            Stage::Final => (*seeds, *final_seeds),
+        };
+        (0..taken).map(|s| base.training.seed.wrapping_add((skipped + s).into())).collect()
+    }
+
+    /// Decides how many slots each lane's population has.
+    fn plan(&mut self, sources: Vec<DeviceSource>) -> Result<(), SweepError> {
+        let request = &self.request;
+        let study = Study::new(request)?;
+        let mut members = Vec::new();
+        for params in study.estimate(SAMPLE) {
+            let of = request.run_request(&params, request.base.training.seed)?;
+            let member = member(&of.training, &self.problem).map_err(|cause| SweepError::Setting {
+                setting: params_text(&params),
+                cause: Box::new(cause),
+            })?;
+            members.push(Arc::new(member));
+        }
+        let queues = request.queues.unwrap_or(1) as usize;
+        let trainings = self.trainings().max(1) as usize;
+        let largest = self.largest(&study);
+        let all: Vec<&Member> = members.iter().map(Arc::as_ref).chain(&largest).collect();
+        let lanes = queues * sources.len();
+        // Trainings per second of all lanes.
+        let mut rate = 0.0;
+        for mut source in sources {
+            let wanted = request.population.map_or(plan::MOST_SLOTS, |k| k as usize);
+            let most = wanted.min(trainings.div_ceil(lanes)).max(1);
+            let (slots, speed) = loop {
+                let Some(slots) = plan::fit(&source, &all, most, queues) else {
+                    return Err(no_room(&source, &all));
+                };
+                let factory = source.factory_of_it_alone();
+                match plan::measure(factory.as_ref(), &self.problem, &members, slots.slots) {
+                    Ok(speed) => break (slots, speed),
+                    Err(error) => source = source.after(error)?,
                 }
             };
-            if let Err(error) = thread.spawn_scoped(scope, work) {
-                (shared.tell)(SweepEvent::Message(format!("lane {at} cannot start: {error}")));
-            }
+            let mean = members.iter().map(|member| speed.seconds(member)).sum::<f64>() / members.len() as f64;
+            // Lanes of the processor share its cores.
+            let lanes = if source.is_processor() { 1.0 } else { queues as f64 };
+            rate += lanes / mean;
+            self.lanes.extend((0..queues).map(|_| LanePlan { source: source.clone(), slots }));
         }
-    });
-    let mut errors = errors.into_inner().unwrap_or_else(PoisonError::into_inner);
-    if let Some(at) = errors.iter().position(|error| matches!(error, TrainError::Run(_))) {
-        return Err(errors.swap_remove(at));
+        let epochs = members.first().map_or(0, |m| m.total_steps().div_ceil(m.walk.steps_per_epoch));
+        let share = plan::halving_share(self.request.halving, self.request.trials, epochs);
+        self.finals_s = self.finals() as f64 / rate;
+        self.seconds = trainings as f64 * share / rate + self.finals_s;
+        Ok(())
     }
-    if interrupted.load(Ordering::SeqCst) {
-        return Ok(StageEnd::Interrupted);
+
+    /// The members with the largest batch, one for each architecture of a set, which the sample may have missed.
+    fn largest(&self, study: &Study) -> Vec<Member> {
+        let request = &self.request;
+        let (hidden, batch) = (request.space.get("hidden"), request.space.get("batch-size"));
+        let Some(usual) = study.estimate(1).pop().filter(|_| hidden.is_some() || batch.is_some()) else {
+            return Vec::new();
+        };
+        let architectures = match hidden.map(|dimension| &dimension.domain) {
+            Some(Domain::Set(values)) => values.iter().map(Some).collect(),
+            _ => vec![None],
+        };
+        let most = batch.and_then(|dimension| match &dimension.domain {
+            Domain::Set(values) => values.iter().max_by_key(|value| value.as_u64()).cloned(),
+            Domain::Range { high, .. } => Some((*high as u64).into()),
+        });
+        let member = |architecture: Option<&serde_json::Value>| {
+            let mut params = usual.clone();
+            params.extend(architecture.map(|value| ("hidden".to_owned(), value.clone())));
+            params.extend(most.clone().map(|value| ("batch-size".to_owned(), value)));
+            let of = request.run_request(&params, request.base.training.seed).ok()?;
+            member(&of.training, &self.problem).ok()
+        };
+        architectures.into_iter().filter_map(member).collect()
     }
-    match errors.pop() {
-        Some(error) if !lock(&shared.desk).scheduler.is_done() => Err(error),
-        _ => Ok(StageEnd::Done),
+
+    /// Leaves as many trials and finalists as `--max-time` is expected to have time for, a third of it for the final
+    /// comparison, so that none that is begun need be cut short. Whether anything was left out.
+    pub fn fit_time(&mut self) -> bool {
+        let (Some(limit), None) = (self.request.max_time, self.request.shard) else { return false };
+        let limit = TIME_TO_USE * limit.as_secs_f64();
+        let asked = (self.request.trials, self.request.finalists);
+        let one_trial = (self.seconds - self.finals_s) / asked.0 as f64;
+        let one_finalist = self.finals_s / asked.1.clamp(1, asked.0.min(u32::MAX.into()) as u32) as f64;
+        let fits = |time: f64, one: f64| if one > 0.0 { (time / one) as u64 } else { u64::MAX };
+        let finalists = fits(limit / 3.0, one_finalist).min(asked.1.into()) as u32;
+        // One alone has nobody to be compared with.
+        self.request.finalists = if finalists < asked.1.min(2) { 0 } else { finalists };
+        self.finals_s = one_finalist * f64::from(self.request.finalists);
+        self.request.trials = fits(limit - self.finals_s, one_trial).clamp(1, asked.0);
+        self.seconds = self.finals_s + one_trial * self.request.trials as f64;
+        // Slots that are never filled cost a little in every step.
+        let most = self.trainings().max(self.finals()).div_ceil(self.lanes.len().max(1) as u64).max(1);
+        self.lanes.iter_mut().for_each(|lane| lane.slots.slots = lane.slots.slots.min(most as usize));
+        asked != (self.request.trials, self.request.finalists)
+    }
+
+    /// Trainings of the final comparison, at most.
+    pub fn finals(&self) -> u64 {
+        let SweepRequest { finalists, final_seeds, trials, shard, .. } = &self.request;
+        match shard {
+            None => trials.min(&u64::from(*finalists)) * u64::from(*final_seeds),
+            Some(_) => 0,
+        }
+    }
+
+    /// Time that the final comparison needs, about, with a little to spare; at most half of the limit.
+    pub(super) fn finals_time(&self) -> Duration {
+        let half = self.request.max_time.unwrap_or_default() / 2;
+        Duration::try_from_secs_f64(1.2 * self.finals_s).unwrap_or(half).min(half)
+    }
+
+    /// The point that a training's files hold, if they are of this training.
+    pub(super) fn checkpoint(
+        &self,
+        id: TrainingId,
+        params: &Params,
+        dir: &RunDir,
+        stored: &Stored,
+    ) -> Option<MemberCheckpoint> {
+        let request = self.request.run_request(params, id.seed).ok()?;
+        let member = member(&request.training, &self.problem).ok()?;
+        let same = stored.request.training == request.training && stored.fingerprint() == self.fingerprint;
+        let mut at = stored.checkpoint(dir, &member).ok().filter(|at| same && at.state.ended.is_none())?;
+        if at.history.len() as u64 != at.state.epochs {
+            return None;
+        }
+        if let Some(best) = at.state.best {
+            // The best model may be newer than the state; then this training begins anew.
+            let file = Stored::load(dir, RunFile::Best).ok()?;
+            if file.best().ok()? != (best.epoch, best.step) {
+                return None;
+            }
+            at.best = Some(Arc::new(file.file.layers));
+        }
+        Some(at)
+    }
+
+    /// Epochs after which halving ends trials that are behind.
+    pub fn rungs(&self) -> Vec<u64> {
+        match self.request.base.training.length {
+            Length::Epochs(epochs) => rungs(self.request.halving, epochs),
+            Length::Steps(_) => Vec::new(),
+        }
+    }
+
+    /// The schedule of a stage over `trials`.
+    pub(super) fn scheduler(
+        &self,
+        stage: Stage,
+        trials: Vec<u64>,
+        proposals: Box<dyn Proposals>,
+    ) -> Scheduler<MemberCheckpoint> {
+        let halving = self.request.halving.filter(|_| stage == Stage::Search);
+        let epochs = match self.request.base.training.length {
+            Length::Epochs(epochs) => epochs,
+            Length::Steps(_) => u64::MAX,
+        };
+        let slots: usize = self.lanes.iter().map(|lane| lane.slots.slots).sum();
+        Scheduler::new(proposals, trials, self.seeds(stage), halving, epochs, WAITING * slots)
+    }
+
+    /// Lanes, for those who watch.
+    pub fn lane_infos(&self) -> Vec<LaneInfo> {
+        let info = |(at, lane): (usize, &LanePlan)| LaneInfo {
+            name: at.to_string(),
+            device: lane.source.name().into(),
+            slots: lane.slots.slots as u32,
+        };
+        self.lanes.iter().enumerate().map(info).collect()
+    }
+
+    /// What the run's record has of version, devices, slots and data.
+    pub fn environment(&self) -> Environment {
+        let devices: Vec<_> = self.lane_infos().into_iter().map(|lane| lane.device).collect();
+        let engine = serde_json::json!({
+            "engine": if self.lanes.iter().all(|lane| lane.source.largest_role().is_none()) { "cpu" } else { "gpu" },
+            "device": devices.first(),
+            "lanes": devices,
+            "slots": self.lanes.iter().map(|lane| lane.slots.slots).collect::<Vec<_>>(),
+        });
+        Environment::now(engine, &self.fingerprint)
     }
 }
 
-/// Runs a lane. If it panics, the others stop with checkpoints instead of waiting for what it trained, and the panic goes
-/// on when they have.
-fn caught<T>(shared: &Shared, lane: impl FnOnce() -> T) -> T {
-    std::panic::catch_unwind(AssertUnwindSafe(lane)).unwrap_or_else(|panic| {
-        shared.stop.ask();
-        shared.changed.notify_all();
-        resume_unwind(panic)
-    })
+fn no_room(source: &DeviceSource, members: &[&Member]) -> SweepError {
+    let bytes_of = |member: &&Member| member.sizes.iter().map(|&size| 4 * size as u64).sum::<u64>();
+    SweepError::NoRoom {
+        device: source.name().into(),
+        needed: members.iter().map(bytes_of).max().unwrap_or(0),
+        limit: [source.memory().map(|m| m / 2), source.largest_role()].into_iter().flatten().min(),
+    }
 }
 
-/// A lane from its beginning to its end, set up again after faults.
-fn one(shared: &Shared, at: usize, plan: &LanePlan) -> Result<LaneEnd, TrainError> {
-    let mut revivals = 0;
-    loop {
-        // The device was settled when the sweep was planned.
-        let factory = plan.source.factory_of_it_alone();
-        match lane::run(shared, at, factory.as_ref(), plan.slots) {
-            Err(TrainError::GaveUp { cause, .. }) if revivals < REVIVALS => {
-                revivals += 1;
-                let text = format!("lane {at}: {cause}; set up again, {revivals} of {REVIVALS}");
-                (shared.tell)(SweepEvent::Message(text));
-            }
-            end => return end,
-        }
+/// Settings that are given, for trials whose settings are known.
+pub(super) struct Known(pub Vec<(u64, Params)>);
+
+impl Proposals for Known {
+    fn params(&self, trial: u64, _: &[Told]) -> Params {
+        self.0
+            .iter()
+            .find(|(number, _)| *number == trial)
+            .map(|(_, params)| params.clone())
+            .unwrap_or_default()
+    }
+    fn window(&self) -> Option<u64> {
+        None
     }
 }

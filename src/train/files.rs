@@ -49,6 +49,13 @@ impl Origin {
         put(FINGERPRINT, self.fingerprint.clone());
         file
     }
+
+    /// The file of the best model, without the optimiser's state.
+    pub(super) fn best_model(&self, layers: &[LayerTensors], of: Best) -> ModelFile {
+        let mut file = self.file(layers.to_vec()).model_only();
+        file.metadata.insert(BEST.into(), to_json(&of));
+        file
+    }
 }
 
 /// A value as one line of JSON: lists, numbers and text, nothing that JSON cannot hold.
@@ -123,9 +130,7 @@ impl RunFiles {
     }
 
     fn write_best(&self, layers: &[LayerTensors], of: Best) -> Result<(), RunError> {
-        let mut file = self.origin.file(layers.to_vec()).model_only();
-        file.metadata.insert(BEST.into(), to_json(&of));
-        file.save(&self.dir.file(RunFile::Best))
+        self.origin.best_model(layers, of).save(&self.dir.file(RunFile::Best))
     }
 }
 
@@ -140,6 +145,19 @@ pub struct Stored {
 }
 
 impl Stored {
+    /// A model that stands in no file.
+    pub(super) fn in_memory(file: ModelFile, request: RunRequest, preprocessing: Preprocessing) -> Stored {
+        Stored { path: "the model in memory".into(), file, request, preprocessing }
+    }
+
+    /// Writes the model to `path`, whole.
+    ///
+    /// # Errors
+    /// [`RunError`] if it cannot be written.
+    pub fn save(&self, path: &Path) -> Result<(), RunError> {
+        self.file.save(path)
+    }
+
     /// Reads `file` of a run.
     ///
     /// # Errors

@@ -10,6 +10,7 @@ use crate::engine::EngineError;
 use crate::engine::gpu::adapters::ChooseError;
 use crate::run::RunError;
 use crate::spec::ConfigError;
+use crate::sweep::SweepError;
 use crate::sweep::merge::MergeError;
 use crate::train::TrainError;
 
@@ -89,6 +90,20 @@ impl From<LabError> for Failure {
             LabError::Source(error) => error.into(),
             // Who interrupts is told by the exit code.
             LabError::Data(_) | LabError::Interrupted => Failure::Demo(Box::new(error)),
+        }
+    }
+}
+
+impl From<SweepError> for Failure {
+    fn from(error: SweepError) -> Self {
+        match error {
+            SweepError::Config(error) => Failure::Config(error),
+            SweepError::Engine(error) => Failure::Engine(error),
+            SweepError::Train(error) => Failure::Train(error),
+            SweepError::Run(error) => Failure::Run(error),
+            SweepError::NoValidation | SweepError::Setting { .. } | SweepError::NoRoom { .. } => {
+                Failure::Usage(error.to_string())
+            }
         }
     }
 }

@@ -6,19 +6,15 @@ use serde_json::{Value, json};
 
 use crate::base::text::{Align, columns, number};
 use crate::cli::{Exit, LrFindArgs};
-use crate::population::Member;
 use crate::report::stdout;
-use crate::run::RunError;
 use crate::spec::{
     Count, Dimension, Domain, Objective, Params, RunRequest, Space, Strategy, SweepRequest, resolve,
 };
-use crate::sweep::lane::Sink;
-use crate::sweep::schedule::TrainingId;
-use crate::sweep::search::StageEnd;
-use crate::sweep::{Stage, TrialRecord, TrialStatus};
-use crate::train::{MemberCheckpoint, MemberState, Stop};
+use crate::sweep::{Memory, Search, SweepEnd, TrialRecord, TrialStatus};
+use crate::train::Stop;
 
-use super::search::{Known, Search, data, devices};
+use super::session::about;
+use super::sweep::{data, devices, introduce, plan};
 use super::{Failure, say, start_log};
 
 /// Steps that each rate is trained.
@@ -61,19 +57,16 @@ pub fn run(args: LrFindArgs) -> Result<Exit, Failure> {
     let mut request = sweep(base, &rates, both, settings.len() as u64);
     let sources = devices(&request)?;
     let dataset = data(&mut request)?;
-    let search = Search::new(request, dataset, sources)?;
-    search.introduce();
-    let known = settings.iter().cloned().enumerate().map(|(at, params)| (at as u64, params)).collect();
-    let trials = (0..settings.len() as u64).collect();
-    let scheduler = search.scheduler(Stage::Search, trials, Box::new(Known(known)));
-    let kept = Mutex::new(Kept::default());
+    let about = about(&dataset);
+    let search = plan(request, dataset, sources)?;
+    introduce(&search, &about);
+    let settings = (0..).zip(settings).collect();
+    let store = Mutex::new(Memory::default());
     let stop = Stop::on_signals(Exit::Interrupted.code());
-    let shared = search.shared(Stage::Search, scheduler, &kept, &|_| {}, &stop, None);
-    if search.run(&shared)? == StageEnd::Interrupted {
+    if search.train_all(settings, &store, &(), &stop)? == SweepEnd::Interrupted {
         return Ok(Exit::Interrupted);
     }
-    drop(shared);
-    let mut records = kept.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner).0;
+    let mut records = store.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner).0;
     records.sort_by_key(|record| record.trial);
     let networks = if both { vec![Some(false), Some(true)] } else { vec![None] };
     let chance = chance(&search);
@@ -235,31 +228,6 @@ fn verdict(usable: &Option<Usable>) -> String {
             number(u.best_loss),
         ),
         None => "no rate is better than chance: use other layers, another activation, or --bn\n".into(),
-    }
-}
-
-/// Records, kept in memory.
-#[derive(Default)]
-struct Kept(Vec<TrialRecord>);
-
-impl Sink for Kept {
-    fn progress(
-        &mut self,
-        _: TrainingId,
-        _: &RunRequest,
-        _: &Member,
-        _: &MemberCheckpoint,
-    ) -> Result<(), RunError> {
-        Ok(())
-    }
-
-    fn ended(
-        &mut self,
-        record: TrialRecord,
-        _: Option<(&RunRequest, &Member, &MemberState)>,
-    ) -> Result<(), RunError> {
-        self.0.push(record);
-        Ok(())
     }
 }
 

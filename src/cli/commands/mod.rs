@@ -12,7 +12,6 @@ mod predict;
 mod report;
 mod repro;
 mod resume;
-mod search;
 mod session;
 mod sweep;
 mod train;
@@ -113,18 +112,8 @@ fn stderr_is_terminal() -> bool {
 
 /// Loads the data of a run; `source` is where they are.
 fn load_data(request: &RunRequest, source: &str) -> Result<Dataset, Failure> {
-    let data = &request.data;
     let start = Instant::now();
-    let dataset = load(&LoadRequest {
-        source: source.to_owned(),
-        target: data.target.clone(),
-        task: data.task,
-        val_split: data.val_split,
-        test_split: data.test_split,
-        standardize: data.standardize,
-        seed: data.split_seed,
-        data_dir: data.data_dir.clone(),
-    })?;
+    let dataset = load(&LoadRequest { source: source.to_owned(), ..LoadRequest::from(&request.data) })?;
     let split = &dataset.split;
     let (ms, features) = (1e3 * start.elapsed().as_secs_f64(), dataset.n_features);
     log::info!("{} loaded in {ms:.0} ms: {} rows", dataset.source, split.train + split.val + split.test);

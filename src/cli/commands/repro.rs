@@ -4,17 +4,14 @@ use serde_json::json;
 
 use crate::base::text::{counted, duration};
 use crate::cli::{Exit, ReproArgs};
+use crate::engine::DeviceRequest;
 use crate::engine::lanes::{self, DeviceSource};
-use crate::engine::{DeviceRequest, EngineFactory};
-use crate::population::{Population, Room};
 use crate::report::stdout;
-use crate::run::{RunDir, RunError, RunFile};
+use crate::run::RunDir;
 use crate::spec::SweepRequest;
-use crate::sweep::outcome::digest;
-use crate::sweep::{Stage, TRIALS, TrialRecord, TrialStatus, read_trials};
-use crate::train::{Advance, Events, MemberState, Pace, Problem, Stop, Trainer, member};
+use crate::sweep::{Again, Stage, TRIALS, TrialRecord, TrialStatus, params_text, read_trials, train_again};
+use crate::train::{Events, MemberState, Problem, Stop};
 
-use super::search::params_text;
 use super::sweep::{check_data, request_of};
 use super::{Failure, load_data, say, start_log, tell, warn};
 
@@ -49,20 +46,22 @@ pub fn run(args: ReproArgs) -> Result<Exit, Failure> {
     let seed = record.seed;
     tell("trial", &format!("{}, seed {seed}: {}", record.trial, params_text(&record.params)));
     let factory = source.factory();
-    let (state, seconds) = again(factory.as_ref(), &problem, &training.training, &record)?;
-    let now = state.best.as_ref().map(|layers| digest(layers)).unwrap_or_default();
-    let same = now == then && state.state.epochs == record.epochs;
-    let epochs = counted(state.state.epochs, "epoch");
+    let stop = Stop::on_signals(Exit::Interrupted.code());
+    let again = train_again(factory.as_ref(), &problem, &training.training, &record, &mut Console, &stop)?;
+    let Some(Again { state: MemberState { state, .. }, weights: now, same }) = again else {
+        return Ok(Exit::Interrupted);
+    };
+    let epochs = counted(state.epochs, "epoch");
     say(format!("weights in the sweep  {then}\nweights now           {now}"));
     let verdict = if same { "the same, bit for bit" } else { "NOT the same" };
-    say(format!("{verdict}, after {epochs} in {}", duration(seconds)));
+    say(format!("{verdict}, after {epochs} in {}", duration(state.train_s)));
     if reporting.json {
         let json = json!({
             "run": args.sweep.display().to_string(),
             "device": factory.name(),
             "trial": record.trial,
             "seed": seed,
-            "epochs": state.state.epochs,
+            "epochs": state.epochs,
             "weights_then": then,
             "weights": now,
             "same": same,
@@ -124,44 +123,11 @@ fn device(
     }
 }
 
-/// Trains the member of `record` in a population of one, as far as it went. Its state, and seconds.
-fn again(
-    factory: &dyn EngineFactory,
-    problem: &Problem,
-    training: &crate::spec::Training,
-    record: &TrialRecord,
-) -> Result<(MemberState, f64), Failure> {
-    struct Silent;
-    impl Events for Silent {
-        fn message(&mut self, text: &str) {
-            warn(text);
-        }
+/// Prints what the training says.
+struct Console;
+
+impl Events for Console {
+    fn message(&mut self, text: &str) {
+        warn(text);
     }
-    let member = member(training, problem)?;
-    let room = Room::for_members(&[&member], 1);
-    let population = Population::with_room(1, room);
-    let (pace, stop) = (Pace::default(), Stop::on_signals(Exit::Interrupted.code()));
-    let mut trainer = Trainer::new(factory, population, problem, vec![None], pace, &mut Silent)?;
-    if !trainer.put(0, member, None, &mut Silent)? {
-        return Err(RunError::Content {
-            path: RunFile::Config.name().into(),
-            what: "the member does not fit into its own room".into(),
-            remedy: "report it, please",
-        }
-        .into());
-    }
-    loop {
-        match trainer.advance(&mut Silent, &stop)? {
-            Advance::Went { .. } => {}
-            Advance::Idle => break,
-            Advance::Interrupted => std::process::exit(Exit::Interrupted.code().into()),
-        }
-        let state = &trainer.members()[0].state;
-        if state.ended.is_none() && state.epochs >= record.epochs && record.status == TrialStatus::Stopped {
-            trainer.stop(0, "as in the sweep".into());
-        }
-    }
-    let state = trainer.members()[0].clone();
-    let seconds = state.state.train_s;
-    Ok((state, seconds))
 }

@@ -4,9 +4,9 @@ use crate::base::text::count;
 use crate::cli::{Exit, ResumeArgs};
 use crate::run::{RunDir, RunError, RunFile};
 use crate::spec::{PartialConfig, RunRequest, resolve};
-use crate::train::Stored;
+use crate::train::{Session, Stored};
 
-use super::session::{Place, Session};
+use super::session::{self, Folder, about};
 use super::{Failure, device_of_run, load_data, say, start_log, sweep, tell};
 
 pub fn run(args: ResumeArgs) -> Result<Exit, Failure> {
@@ -32,9 +32,10 @@ pub fn run(args: ResumeArgs) -> Result<Exit, Failure> {
         say("no checkpoint yet: training begins anew");
         let factory = device_of_run(&dir, given.as_deref(), &request, request.device_use())?;
         let dataset = load_data(&request, &request.data.source)?;
+        let about = about(&dataset);
         let session = Session::new(request, dataset, factory)?;
-        session.introduce();
-        return session.train(|| Ok(Place { dir, began_on: None }), None);
+        session::introduce(&session, &about);
+        return session::train(&session, || Ok(Folder::New(dir)), None);
     };
     let settings = |request: &RunRequest| (request.training.clone(), request.precision);
     if settings(&stored.request) != settings(&request) {
@@ -58,6 +59,7 @@ pub fn run(args: ResumeArgs) -> Result<Exit, Failure> {
         }
     }
     let factory = device_of_run(&dir, given.as_deref(), &request, request.device_use())?;
+    let about = about(&dataset);
     let session = Session::new(request, dataset, factory)?;
     let checkpoint = stored.checkpoint(&dir, session.member())?;
     if checkpoint.state.best.is_some() || !session.has_val() {
@@ -71,10 +73,10 @@ pub fn run(args: ResumeArgs) -> Result<Exit, Failure> {
         let name = RunFile::MetricsJsonl.name();
         tell("note", &format!("{name} holds {} of the {} epochs done", count(recorded), count(epochs)));
     }
-    session.introduce();
+    session::introduce(&session, &about);
     let device = env.engine.get("device").and_then(|device| device.as_str()).unwrap_or("another device");
-    let began_on = Some(device.to_owned());
-    session.train(|| Ok(Place { dir, began_on }), Some(checkpoint))
+    let folder = Folder::Begun { dir, device: device.to_owned() };
+    session::train(&session, || Ok(folder), Some(checkpoint))
 }
 
 /// Whether a run without `last.safetensors` had one: that is the first file of a training apart from a best model of

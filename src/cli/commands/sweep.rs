@@ -1,31 +1,33 @@
 //! `bngpu sweep`, and `bngpu resume` of a sweep.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, mpsc};
-use std::time::{Duration, Instant};
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError, mpsc};
+use std::time::Instant;
 
-use crate::base::text::{count, counted};
+use crate::base::text::{count, counted, duration};
 use crate::cli::{Exit, ResumeArgs, SweepArgs};
-use crate::engine::lanes::{self, DeviceSource};
-use crate::report::live::{Aim, Live, LiveOptions, give_back};
-use crate::report::{Status, SweepResult, SweepSummary, stdout};
-
 use crate::data::Dataset;
+use crate::engine::DeviceRequest;
+use crate::engine::lanes::{self, DeviceSource};
+use crate::report::live::{self, Aim, Live, LiveOptions, give_back};
+use crate::report::{Status, SweepResult, SweepSummary, stdout};
 use crate::run::{Environment, RunDir, RunFile};
-use crate::spec::{Params, SweepRequest};
-use crate::sweep::analysis::{Analysis, finalists};
+use crate::spec::SweepRequest;
+use crate::sweep::analysis::Analysis;
 use crate::sweep::files::{SweepFiles, best_model};
-use crate::sweep::lane::{Shared, Sink, lock};
-use crate::sweep::schedule::{Scheduler, TrainingId};
-use crate::sweep::search::StageEnd;
-use crate::sweep::{Request, Stage, Study, SweepEvent, TrialRecord, TrialStatus, outcome, tensorboard};
-use crate::train::{MemberCheckpoint, Stop};
+use crate::sweep::{
+    Observer, Request, Search, Store, SweepEnd, SweepEvent, TrialRecord, TrialStatus, dimension_text,
+    tensorboard,
+};
+use crate::train::Stop;
 
-use super::search::{Known, Search, data, deadline, devices, id};
-use super::{Failure, load_data, report, say, start_log, stderr_is_terminal, tell};
+use super::session::about;
+use super::{Failure, anchored, load_data, report, say, start_log, stderr_is_terminal, tell, warn};
 
 /// Event files, in the folder of the sweep.
 const TENSORBOARD: &str = "tensorboard";
+/// Names a time, for machines that may be taken away.
+const CHECKPOINT_EVERY: &str = "BNGPU_CHECKPOINT_EVERY";
 
 pub fn run(args: SweepArgs) -> Result<Exit, Failure> {
     let mut request = args.request()?;
@@ -36,21 +38,137 @@ pub fn run(args: SweepArgs) -> Result<Exit, Failure> {
     }
     let sources = devices(&request)?;
     let dataset = data(&mut request)?;
-    let mut search = Search::new(request, dataset, sources)?;
-    search.fit_time();
-    search.introduce();
+    let mut about = about(&dataset);
+    let mut search = plan(request, dataset, sources)?;
+    let asked = search.request.trials;
+    if search.fit_time() {
+        about.push(("note", left_out(&search, asked)));
+    }
+    introduce(&search, &about);
     // The folder is made when nothing else can be wrong any more.
     let dir = RunDir::create(search.request.base.output.as_deref(), &search.name)?;
-    let devices: Vec<_> = search.lane_infos().iter().map(|lane| lane.device.clone()).collect();
-    let engine = serde_json::json!({
-        "engine": if search.lanes.iter().all(|lane| lane.source.largest_role().is_none()) { "cpu" } else { "gpu" },
-        "device": devices.first(),
-        "lanes": devices,
-        "slots": search.lanes.iter().map(|lane| lane.slots.slots).collect::<Vec<_>>(),
-    });
-    let env = Environment::now(engine, &search.fingerprint);
+    let env = search.environment();
     let files = SweepFiles::create(dir, &search.request, &search.preprocessing, env)?;
     finish(search, files)
+}
+
+/// "--max-time has time for 12 of 64 trials and for 3 finalists; the others are left out"
+fn left_out(search: &Search, asked: u64) -> String {
+    let (trials, finalists) = (search.request.trials, u64::from(search.request.finalists));
+    format!(
+        "--max-time has time for {} of {} and for {}; the others are left out",
+        count(trials),
+        counted(asked, "trial"),
+        counted(finalists, "finalist")
+    )
+}
+
+/// The devices that a sweep asks for.
+///
+/// # Errors
+/// If there is no such device.
+pub fn devices(request: &SweepRequest) -> Result<Vec<DeviceSource>, Failure> {
+    let using = request.base.device_use();
+    if request.all_devices {
+        return Ok(lanes::all_sources(using)?);
+    }
+    Ok(vec![lanes::source(&DeviceRequest { device: &request.base.device, using })?])
+}
+
+/// Loads the data, and anchors their place for the record.
+///
+/// # Errors
+/// If they cannot be used.
+pub fn data(request: &mut SweepRequest) -> Result<Dataset, Failure> {
+    let base = &mut request.base;
+    let dataset = load_data(base, &base.data.source)?;
+    base.data.source = anchored(&base.data.source);
+    let absolute = |dir: PathBuf| std::path::absolute(&dir).unwrap_or(dir);
+    base.data.data_dir = base.data.data_dir.take().map(absolute);
+    Ok(dataset)
+}
+
+/// Plans the sweep, with `$BNGPU_CHECKPOINT_EVERY` for its checkpoints.
+///
+/// # Errors
+/// If it cannot be trained.
+pub fn plan(request: SweepRequest, dataset: Dataset, sources: Vec<DeviceSource>) -> Result<Search, Failure> {
+    let mut search = Search::new(request, dataset, sources)?;
+    if let Some(text) = std::env::var(CHECKPOINT_EVERY).ok() {
+        match humantime::parse_duration(&text) {
+            Ok(every) => search.checkpoint_every = every,
+            Err(_) => {
+                warn(format!("note    {CHECKPOINT_EVERY}={text} is no time, as 10s or 5m: 30s is taken"))
+            }
+        }
+    }
+    Ok(search)
+}
+
+/// Prints devices, data, space and plan; `about` describes the data.
+pub fn introduce(search: &Search, about: &[(&'static str, String)]) {
+    let mut devices: Vec<&str> = search.lanes.iter().map(|lane| lane.source.why()).collect();
+    devices.dedup();
+    devices.into_iter().for_each(|why| tell("device", why));
+    if search.request.base.quiet {
+        return;
+    }
+    about.iter().for_each(|(heading, text)| tell(heading, text));
+    let request = &search.request;
+    let dimensions = request.space.dimensions.iter().map(dimension_text).collect::<Vec<_>>().join("  ");
+    if !dimensions.is_empty() {
+        tell("space", &dimensions);
+    }
+    tell("plan", &plan_text(search));
+    let missing = search.request.trials.saturating_sub(search.trials().count() as u64);
+    if let Some(shard) = request.shard {
+        let others = counted(missing, "trial");
+        tell(
+            "note",
+            &format!(
+                "shard {}/{}: {others} belong to other shards; `bngpu merge` joins them",
+                shard.index, shard.count
+            ),
+        );
+    }
+    say("");
+}
+
+/// "64 members in one population of 48 slots on 2 queues, about 40 s".
+fn plan_text(search: &Search) -> String {
+    let request = &search.request;
+    let slots: Vec<String> = search.lanes.iter().map(|lane| lane.slots.slots.to_string()).collect();
+    let same = slots.iter().all(|s| *s == slots[0]);
+    let where_ = match (search.lanes.len(), same) {
+        (1, _) => format!("one population of {} on one queue", counted_slots(&slots[0])),
+        (lanes, true) => format!("populations of {} on {lanes} queues", counted_slots(&slots[0])),
+        (lanes, false) => format!("populations of {} slots on {lanes} queues", slots.join(", ")),
+    };
+    let seeds = match request.seeds {
+        1 => String::new(),
+        seeds => format!(" ({} x {seeds} seeds)", counted(search.trials().count() as u64, "trial")),
+    };
+    let halving = match (request.halving, search.rungs()) {
+        (Some(halving), rungs) if !rungs.is_empty() => {
+            let at = rungs.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
+            format!(", halving at epochs {at} (1 of {} goes on)", halving.eta)
+        }
+        _ => String::new(),
+    };
+    let finals = match search.finals() {
+        0 => String::new(),
+        _ => format!(
+            ", then the best {} x {} new seeds",
+            request.trials.min(request.finalists.into()),
+            request.final_seeds
+        ),
+    };
+    let (members, time) = (count(search.trainings()), duration(search.seconds));
+    format!("{members} members{seeds} in {where_}{halving}{finals}, about {time}")
+}
+
+fn counted_slots(slots: &str) -> String {
+    if slots == "1" { "1 slot".into() } else { format!("{slots} slots") }
 }
 
 /// Whether a folder is that of a sweep: its configuration has what no training has.
@@ -114,8 +232,9 @@ pub fn resume(dir: RunDir, args: ResumeArgs) -> Result<Exit, Failure> {
     };
     let dataset = load_data(&request.base, &request.base.data.source)?;
     check_data(&dir, &dataset)?;
-    let search = Search::new(request, dataset, sources)?;
-    search.introduce();
+    let about = about(&dataset);
+    let search = plan(request, dataset, sources)?;
+    introduce(&search, &about);
     let files = SweepFiles::open(dir, &as_begun, &search.preprocessing, env)?;
     let (ended, unfinished) = (files.records().len() as u64, files.unfinished().len() as u64);
     tell("resume", &format!("{} ended, {} under way", counted(ended, "training"), count(unfinished)));
@@ -141,30 +260,25 @@ fn devices_again(request: &SweepRequest, env: &Environment) -> Result<Vec<Device
 pub fn finish(search: Search, files: SweepFiles) -> Result<Exit, Failure> {
     let start = Instant::now();
     let run = files.dir().path().display().to_string();
-    let deadline = deadline(search.request.max_time);
     let stop = Stop::on_signals_after(Exit::Interrupted.code(), give_back);
-    let before = files.records().to_vec();
+    let earlier = files.records().len() as u64;
     let files = Mutex::new(files);
-    let watch = Watch::start(&search, &stop, &before);
-    let result = stages(&search, &files, &watch, &stop, deadline);
-    watch.finish();
-    let end = result?;
-    let files = files.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let view = View::start(&search);
+    let end = search.run(&files, &view, &stop);
+    view.finish();
+    let status = match end? {
+        SweepEnd::Completed => Status::Completed,
+        SweepEnd::Stopped => Status::Stopped,
+        SweepEnd::Interrupted => Status::Interrupted,
+    };
+    let files = files.into_inner().unwrap_or_else(PoisonError::into_inner);
     let records = files.records().to_vec();
     let analysis = Analysis::new(&search.request, &records);
-    let status = match end {
-        StageEnd::Interrupted => Status::Interrupted,
-        StageEnd::Done if watch.cut_short.load(Ordering::SeqCst) => Status::Stopped,
-        StageEnd::Done => Status::Completed,
-    };
     let objective = search.request.objective;
     let best = best_model(files.dir().path(), &records, objective, analysis.winner.as_ref());
     if status != Status::Interrupted && search.request.tensorboard {
-        tensorboard::write(
-            &files.dir().path().join(TENSORBOARD),
-            &search.request.space,
-            &files.kept_records(),
-        )?;
+        let folder = files.dir().path().join(TENSORBOARD);
+        tensorboard::write(&folder, &search.request.space, &files.kept_records())?;
     }
     let dir = if status == Status::Interrupted { files.into_dir() } else { files.close()? };
     report::write(&dir)?;
@@ -174,7 +288,7 @@ pub fn finish(search: Search, files: SweepFiles) -> Result<Exit, Failure> {
         status,
         run: &run,
         wall_s,
-        earlier: before.len() as u64,
+        earlier,
         model: best.as_deref(),
         finalists: search.request.finalists,
         shard: search.request.shard.is_some(),
@@ -200,179 +314,39 @@ fn exit(status: Status, records: &[TrialRecord]) -> Exit {
     }
 }
 
-/// The search, then the final comparison of those that cannot be told apart.
-fn stages(
-    search: &Search,
-    files: &Mutex<SweepFiles>,
-    watch: &Watch,
-    stop: &Stop,
-    deadline: Option<Instant>,
-) -> Result<StageEnd, Failure> {
-    let study = Study::new(&search.request)?;
-    let scheduler = search.scheduler(Stage::Search, search.trials().collect(), Box::new(study));
-    // Of a limited time, the final comparison is left its part.
-    let limit = deadline.map(|deadline| deadline.checked_sub(search.finals_time()).unwrap_or(deadline));
-    let end = stage(search, Stage::Search, scheduler, files, watch, stop, limit)?;
-    if end == StageEnd::Interrupted || search.request.shard.is_some() || watch.ended_early() {
-        return Ok(end);
-    }
-    let records = lock(files).records().to_vec();
-    let params = |trial: u64| records.iter().find(|r| r.trial == trial).map(|r| r.params.clone());
-    let mut known: Vec<(u64, Params)> =
-        finalists(&records, &search.request).into_iter().filter_map(|t| Some((t, params(t)?))).collect();
-    if known.is_empty() {
-        return Ok(end);
-    }
-    known.sort_unstable_by_key(|(trial, _)| *trial);
-    let trials: Vec<u64> = known.iter().map(|(trial, _)| *trial).collect();
-    watch.plan_finals(search, trials.len());
-    let scheduler = search.scheduler(Stage::Final, trials, Box::new(Known(known)));
-    stage(search, Stage::Final, scheduler, files, watch, stop, deadline)
+/// Shows a sweep as it runs, and passes on what the person at the terminal asks for.
+struct View {
+    live: Live,
+    handle: live::Handle,
+    requests: Mutex<mpsc::Receiver<Request>>,
 }
 
-/// Trains one stage from where the files have it.
-fn stage(
-    search: &Search,
-    stage: Stage,
-    mut scheduler: Scheduler<MemberCheckpoint>,
-    files: &Mutex<SweepFiles>,
-    watch: &Watch,
-    stop: &Stop,
-    deadline: Option<Instant>,
-) -> Result<StageEnd, Failure> {
-    restore(search, stage, &mut scheduler, &lock(files));
-    let tell = |event| watch.tell(event);
-    let shared = search.shared(stage, scheduler, files, &tell, stop, deadline);
-    let over = AtomicBool::new(false);
-    let end = std::thread::scope(|scope| {
-        scope.spawn(|| watch.heed(&shared, &over));
-        let end = search.run(&shared);
-        over.store(true, Ordering::SeqCst);
-        end
-    })?;
-    if end == StageEnd::Interrupted {
-        let mut desk = lock(&shared.desk);
-        let waiting: Vec<(TrainingId, MemberCheckpoint)> =
-            desk.scheduler.waiting().map(|(id, at)| (id, at.clone())).collect();
-        for (id, at) in waiting {
-            let params = desk.scheduler.params_of(id.trial).unwrap_or_default();
-            if let Ok((request, member)) = shared.training(id, &params) {
-                lock(files).progress(id, &request, &member, &at)?;
-            }
-        }
-    }
-    if lock(&shared.desk).finish.is_some() {
-        watch.cut_short.store(true, Ordering::SeqCst);
-    }
-    Ok(end)
-}
-
-/// Enters what earlier processes did into the schedule.
-fn restore(search: &Search, stage: Stage, scheduler: &mut Scheduler<MemberCheckpoint>, files: &SweepFiles) {
-    let objective = search.request.objective;
-    for record in files.records().iter().filter(|record| record.stage == stage) {
-        let value = record.value(objective);
-        scheduler.restore_ended(id(record.trial, record.seed), &record.rungs, value);
-    }
-    let seeds = search.seeds(stage);
-    for (id, dir, stored) in files.unfinished() {
-        let Some(params) = scheduler.params_of(id.trial).filter(|_| seeds.contains(&id.seed)) else {
-            continue;
-        };
-        let Some(at) = search.checkpoint(id, &params, &dir, &stored) else { continue };
-        let rungs = scheduler.rungs().to_vec();
-        let values = outcome::values_at(objective, &at.history, &rungs);
-        let values: Vec<f64> = values.into_iter().map(|value| value.unwrap_or(f64::INFINITY)).collect();
-        let at_rung = rungs.contains(&at.state.epochs) && at.state.open.steps == 0;
-        scheduler.restore_begun(id, &values, at_rung, at);
-    }
-}
-
-/// Those who watch: the live view, or lines; and what they ask for.
-struct Watch {
-    live: Mutex<Option<Live>>,
-    tell: crate::report::live::Handle,
-    asked: Mutex<mpsc::Receiver<Request>>,
-    stop: Stop,
-    /// A person wants no more of it, the final comparison neither.
-    early: AtomicBool,
-    /// Something ended before its time, by a person or by the clock.
-    cut_short: AtomicBool,
-}
-
-impl Watch {
-    fn start(search: &Search, stop: &Stop, before: &[TrialRecord]) -> Watch {
-        let base = &search.request.base;
-        let (ask, asked) = mpsc::channel();
+impl View {
+    fn start(search: &Search) -> View {
+        let (ask, requests) = mpsc::channel();
         let options = LiveOptions {
             aim: Aim { objective: search.request.objective, regression: search.problem.is_regression() },
             // Log lines would tear the view apart.
             is_terminal: stderr_is_terminal() && log::max_level() <= log::LevelFilter::Warn,
-            quiet: base.quiet,
+            quiet: search.request.base.quiet,
             at_once: Exit::Interrupted.code(),
         };
         let live = Live::start(options, ask);
-        let watch = Watch {
-            tell: live.handle(),
-            live: Mutex::new(Some(live)),
-            asked: Mutex::new(asked),
-            stop: stop.clone(),
-            early: AtomicBool::new(false),
-            cut_short: AtomicBool::new(false),
-        };
-        watch.tell(SweepEvent::Planned {
-            trials: search.trials().count() as u64,
-            trainings: search.trainings(),
-            lanes: search.lane_infos(),
-        });
-        for record in before {
-            watch.tell(SweepEvent::Ended { lane: 0, slot: record.slot, record: Box::new(record.clone()) });
-        }
-        watch
-    }
-
-    /// The final comparison comes on top.
-    fn plan_finals(&self, search: &Search, finalists: usize) {
-        let finals = (finalists * search.request.final_seeds as usize) as u64;
-        self.tell(SweepEvent::Planned {
-            trials: search.trials().count() as u64,
-            trainings: search.trainings() + finals,
-            lanes: search.lane_infos(),
-        });
-    }
-
-    fn tell(&self, event: SweepEvent) {
-        self.tell.tell(event);
-    }
-
-    /// Passes on what is asked for until the stage is over.
-    fn heed(&self, shared: &Shared, over: &AtomicBool) {
-        let asked = lock(&self.asked);
-        while !over.load(Ordering::SeqCst) {
-            match asked.recv_timeout(Duration::from_millis(50)) {
-                Ok(Request::StopTrial { trial, seed }) => {
-                    lock(&shared.desk).stops.insert(id(trial, seed));
-                }
-                Ok(Request::FinishEarly) => {
-                    lock(&shared.desk).finish.get_or_insert_with(|| "the sweep was finished early".into());
-                    self.early.store(true, Ordering::SeqCst);
-                }
-                Ok(Request::Interrupt) => self.stop.ask(),
-                Err(mpsc::RecvTimeoutError::Timeout) => {}
-                Err(mpsc::RecvTimeoutError::Disconnected) => return,
-            }
-        }
-    }
-
-    /// Whether a person ended the search.
-    fn ended_early(&self) -> bool {
-        self.early.load(Ordering::SeqCst)
+        View { handle: live.handle(), live, requests: Mutex::new(requests) }
     }
 
     /// Leaves the terminal as it was.
-    fn finish(&self) {
-        if let Some(live) = lock(&self.live).take() {
-            live.finish();
-        }
+    fn finish(self) {
+        self.live.finish();
+    }
+}
+
+impl Observer for View {
+    fn event(&self, event: SweepEvent) {
+        self.handle.tell(event);
+    }
+
+    fn request(&self) -> Option<Request> {
+        self.requests.lock().unwrap_or_else(PoisonError::into_inner).try_recv().ok()
     }
 }

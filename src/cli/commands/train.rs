@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use crate::cli::{Exit, TrainArgs};
 use crate::engine::{DeviceRequest, choose};
 use crate::run::RunDir;
+use crate::train::Session;
 
-use super::session::{Place, Session};
+use super::session::{self, Folder, about};
 use super::{Failure, anchored, load_data, start_log};
 
 pub fn run(args: TrainArgs) -> Result<Exit, Failure> {
@@ -23,8 +24,8 @@ pub fn run(args: TrainArgs) -> Result<Exit, Failure> {
     request.data.data_dir = request.data.data_dir.map(absolute);
     let name = request.name.clone().unwrap_or_else(|| dataset.name.clone());
     let output = request.output.clone();
+    let about = about(&dataset);
     let session = Session::new(request, dataset, factory)?;
-    session.introduce();
-    // The folder is made when nothing else can be wrong any more.
-    session.train(|| Ok(Place { dir: RunDir::create(output.as_deref(), &name)?, began_on: None }), None)
+    session::introduce(&session, &about);
+    session::train(&session, || Ok(Folder::New(RunDir::create(output.as_deref(), &name)?)), None)
 }

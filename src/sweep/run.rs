@@ -1,0 +1,243 @@
+//! The stages of a sweep: the search, then the final comparison of the trials that are too close to call.
+
+use std::sync::{Condvar, Mutex};
+use std::time::{Duration, Instant};
+
+use crate::population::Member;
+use crate::run::{RunDir, RunError};
+use crate::spec::{Params, RunRequest};
+use crate::train::{MemberCheckpoint, MemberState, Pace, Stop, Stored};
+
+use super::analysis::finalists;
+use super::lane::{Desk, Sink, StageContext, lock};
+use super::schedule::{Scheduler, TrainingId};
+use super::search::{Known, Search, SweepError};
+use super::stage::{self, StageEnd};
+use super::{Observer, Stage, Study, SweepEvent, TrialRecord, outcome};
+
+/// Keeps the records of a sweep, and what has not ended: [`super::files::SweepFiles`] in a folder, [`Memory`] without one.
+pub trait Store: Sink {
+    /// All records so far, in the order in which the trainings ended.
+    fn records(&self) -> &[TrialRecord];
+
+    /// The trainings that an earlier process left unfinished.
+    fn unfinished(&self) -> Vec<(TrainingId, RunDir, Stored)>;
+}
+
+/// Records in memory; weights are not kept. [`super::train_again`] makes them again, bit for bit.
+#[derive(Debug, Default)]
+pub struct Memory(pub Vec<TrialRecord>);
+
+impl Sink for Memory {
+    fn progress(
+        &mut self,
+        _: TrainingId,
+        _: &RunRequest,
+        _: &Member,
+        _: &MemberCheckpoint,
+    ) -> Result<(), RunError> {
+        Ok(())
+    }
+
+    fn ended(
+        &mut self,
+        record: TrialRecord,
+        _: Option<(&RunRequest, &Member, &MemberState)>,
+    ) -> Result<(), RunError> {
+        self.0.push(record);
+        Ok(())
+    }
+}
+
+impl Store for Memory {
+    fn records(&self) -> &[TrialRecord] {
+        &self.0
+    }
+
+    fn unfinished(&self) -> Vec<(TrainingId, RunDir, Stored)> {
+        Vec::new()
+    }
+}
+
+/// How a sweep ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SweepEnd {
+    /// Every training has ended by itself.
+    Completed,
+    /// `--max-time` or a person ended some trainings before their time.
+    Stopped,
+    /// By [`Stop`]; what was under way is stored.
+    Interrupted,
+}
+
+impl Search {
+    /// Trains what `store` does not hold yet: the search, then the final comparison.
+    ///
+    /// # Errors
+    /// [`SweepError`] of the files and of the devices.
+    pub fn run<S: Store + 'static>(
+        &self,
+        store: &Mutex<S>,
+        observer: &dyn Observer,
+        stop: &Stop,
+    ) -> Result<SweepEnd, SweepError> {
+        let deadline = deadline(self.request.max_time);
+        let stages = Stages { search: self, store, observer, stop };
+        observer.event(self.planned(0));
+        for record in lock(store).records() {
+            observer.event(SweepEvent::Ended {
+                lane: 0,
+                slot: record.slot,
+                record: Box::new(record.clone()),
+            });
+        }
+        let study = Study::new(&self.request)?;
+        let scheduler = self.scheduler(Stage::Search, self.trials().collect(), Box::new(study));
+        // The final comparison keeps its share of a limited time.
+        let limit = deadline.map(|deadline| deadline.checked_sub(self.finals_time()).unwrap_or(deadline));
+        let end = stages.run(Stage::Search, scheduler, limit)?;
+        if end.is(StageEnd::Interrupted) || self.request.shard.is_some() || end.by_hand {
+            return Ok(end.of_sweep(false));
+        }
+        let records = lock(store).records().to_vec();
+        let params = |trial: u64| records.iter().find(|r| r.trial == trial).map(|r| r.params.clone());
+        let finalists = finalists(&records, &self.request).into_iter();
+        let mut known: Vec<(u64, Params)> = finalists.filter_map(|t| Some((t, params(t)?))).collect();
+        if known.is_empty() {
+            return Ok(end.of_sweep(false));
+        }
+        known.sort_unstable_by_key(|(trial, _)| *trial);
+        let finals = known.len() * self.request.final_seeds as usize;
+        observer.event(self.planned(finals as u64));
+        let finals = stages.run(Stage::Final, self.known(Stage::Final, known), deadline)?;
+        Ok(finals.of_sweep(end.cut_short))
+    }
+
+    /// Trains each of `settings` with the seeds of the search, and compares nothing.
+    ///
+    /// # Errors
+    /// As [`Search::run`].
+    pub fn train_all<S: Store + 'static>(
+        &self,
+        settings: Vec<(u64, Params)>,
+        store: &Mutex<S>,
+        observer: &dyn Observer,
+        stop: &Stop,
+    ) -> Result<SweepEnd, SweepError> {
+        let stages = Stages { search: self, store, observer, stop };
+        Ok(stages.run(Stage::Search, self.known(Stage::Search, settings), None)?.of_sweep(false))
+    }
+
+    fn known(&self, stage: Stage, settings: Vec<(u64, Params)>) -> Scheduler<MemberCheckpoint> {
+        let trials = settings.iter().map(|(trial, _)| *trial).collect();
+        self.scheduler(stage, trials, Box::new(Known(settings)))
+    }
+
+    fn planned(&self, finals: u64) -> SweepEvent {
+        SweepEvent::Planned {
+            trials: self.trials().count() as u64,
+            trainings: self.trainings() + finals,
+            lanes: self.lane_infos(),
+        }
+    }
+}
+
+/// What the stages of a sweep have in common.
+struct Stages<'a, S> {
+    search: &'a Search,
+    store: &'a Mutex<S>,
+    observer: &'a dyn Observer,
+    stop: &'a Stop,
+}
+
+/// How a stage ended.
+struct End {
+    end: StageEnd,
+    /// Something ended before its time.
+    cut_short: bool,
+    /// A person finished the sweep early, so that there is no final comparison.
+    by_hand: bool,
+}
+
+impl End {
+    fn is(&self, end: StageEnd) -> bool {
+        self.end == end
+    }
+
+    fn of_sweep(&self, cut_short_before: bool) -> SweepEnd {
+        match self.end {
+            StageEnd::Interrupted => SweepEnd::Interrupted,
+            StageEnd::Done if self.cut_short || cut_short_before => SweepEnd::Stopped,
+            StageEnd::Done => SweepEnd::Completed,
+        }
+    }
+}
+
+impl<S: Store + 'static> Stages<'_, S> {
+    /// Trains one stage from where the store has it.
+    fn run(
+        &self,
+        stage: Stage,
+        mut scheduler: Scheduler<MemberCheckpoint>,
+        deadline: Option<Instant>,
+    ) -> Result<End, SweepError> {
+        self.restore(stage, &mut scheduler);
+        let search = self.search;
+        // A fault of a device loses a third of what a kill of the process does.
+        let every = search.checkpoint_every;
+        let pace =
+            Pace { store_every: every, read_every: every / 3, epoch_every: every / 3, ..Pace::default() };
+        let context = StageContext {
+            request: &search.request,
+            problem: &search.problem,
+            stage,
+            desk: Mutex::new(Desk::new(scheduler)),
+            changed: Condvar::new(),
+            sink: self.store,
+            observer: self.observer,
+            stop: self.stop,
+            deadline,
+            pace,
+        };
+        let end = stage::run(&context, &search.lanes)?;
+        let mut desk = lock(&context.desk);
+        if end == StageEnd::Interrupted {
+            let waiting: Vec<(TrainingId, MemberCheckpoint)> =
+                desk.scheduler.waiting().map(|(id, at)| (id, at.clone())).collect();
+            for (id, at) in waiting {
+                let params = desk.scheduler.params_of(id.trial).unwrap_or_default();
+                if let Ok((request, member)) = context.training(id, &params) {
+                    lock(self.store).progress(id, &request, &member, &at)?;
+                }
+            }
+        }
+        Ok(End { end, cut_short: desk.finish.is_some(), by_hand: desk.by_hand })
+    }
+
+    /// Enters what earlier processes did into the schedule.
+    fn restore(&self, stage: Stage, scheduler: &mut Scheduler<MemberCheckpoint>) {
+        let (search, store) = (self.search, lock(self.store));
+        let objective = search.request.objective;
+        for record in store.records().iter().filter(|record| record.stage == stage) {
+            let id = TrainingId { trial: record.trial, seed: record.seed };
+            scheduler.restore_ended(id, &record.rungs, record.value(objective));
+        }
+        let seeds = search.seeds(stage);
+        for (id, dir, stored) in store.unfinished() {
+            let Some(params) = scheduler.params_of(id.trial).filter(|_| seeds.contains(&id.seed)) else {
+                continue;
+            };
+            let Some(at) = search.checkpoint(id, &params, &dir, &stored) else { continue };
+            let rungs = scheduler.rungs().to_vec();
+            let values = outcome::values_at(objective, &at.history, &rungs);
+            let values: Vec<f64> = values.into_iter().map(|value| value.unwrap_or(f64::INFINITY)).collect();
+            let at_rung = rungs.contains(&at.state.epochs) && at.state.open.steps == 0;
+            scheduler.restore_begun(id, &values, at_rung, at);
+        }
+    }
+}
+
+/// A limit of time from now on.
+fn deadline(limit: Option<Duration>) -> Option<Instant> {
+    limit.and_then(|limit| Instant::now().checked_add(limit))
+}

@@ -1,0 +1,40 @@
+//! Settings and dimensions as they are typed.
+
+use crate::spec::{Dimension, Domain, Params, Scale};
+
+/// "lr 1e-4..1e-1:log", "beta1 0.8,0.9".
+pub fn dimension_text(dimension: &Dimension) -> String {
+    let values = match &dimension.domain {
+        Domain::Set(values) => values.iter().map(value_text).collect::<Vec<_>>().join(","),
+        Domain::Range { low, high, scale, .. } => {
+            let scale = match scale {
+                Scale::Linear => "",
+                Scale::Log => ":log",
+                Scale::Ema => ":ema",
+            };
+            format!("{}..{}{scale}", value_text(&(*low).into()), value_text(&(*high).into()))
+        }
+    };
+    format!("{} {values}", dimension.key)
+}
+
+/// A value as it is typed.
+fn value_text(value: &serde_json::Value) -> String {
+    match value {
+        serde_json::Value::String(text) => text.clone(),
+        serde_json::Value::Bool(on) => if *on { "on" } else { "off" }.into(),
+        serde_json::Value::Number(number) => match number.as_f64() {
+            Some(number) if number != 0.0 && !(1e-3..1e5).contains(&number.abs()) => format!("{number:e}"),
+            Some(number) => format!("{number}"),
+            None => number.to_string(),
+        },
+        other => other.to_string(),
+    }
+}
+
+/// The values of a trial as they are typed: "lr 0.01, hidden 64x2".
+pub fn params_text(params: &Params) -> String {
+    let one = |(key, value): (&String, &serde_json::Value)| format!("{key} {}", value_text(value));
+    let all: Vec<String> = params.iter().map(one).collect();
+    if all.is_empty() { "the settings of all".into() } else { all.join(", ") }
+}

@@ -1,0 +1,292 @@
+//! One training, from data and settings to an evaluated model.
+//!
+//! [`Session::new`] checks the request against the data, [`Session::start`] prepares the device, and [`Started::run`] trains
+//! and evaluates. In between, [`Started::keep_in`] gives the training a folder; without one, the model stays in memory.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::data::{Dataset, Part};
+use crate::engine::{EngineFactory, EngineInfo};
+use crate::population::{Member, Population};
+use crate::run::{Architecture, Environment, EpochMetrics, Look, RunDir, RunError, RunFile, Score};
+use crate::spec::RunRequest;
+
+use super::{
+    Best, Ended, Events, MemberCheckpoint, Origin, Pace, Problem, RunFiles, Stop, Stored, TrainError,
+    Trainer, TrainingState, member, model,
+};
+
+/// A training that is known to be possible.
+pub struct Session {
+    pub request: RunRequest,
+    pub problem: Problem,
+    /// One member.
+    population: Arc<Population>,
+    factory: Box<dyn EngineFactory>,
+    origin: Origin,
+    /// Score of a model that has learned nothing (accuracy of the majority class, or the rmse of the mean) on the
+    /// validation and test rows, where there are any.
+    pub baselines: [Option<f64>; 2],
+}
+
+impl Session {
+    /// Checks everything that can be checked before there is a folder.
+    ///
+    /// # Errors
+    /// [`TrainError`] if no step can be made with these settings on these data.
+    pub fn new(
+        request: RunRequest,
+        dataset: Dataset,
+        factory: Box<dyn EngineFactory>,
+    ) -> Result<Session, TrainError> {
+        let baselines = [Part::Val, Part::Test].map(|part| dataset.baseline(part));
+        let (preprocessing, fingerprint) = (dataset.preprocessing.clone(), dataset.fingerprint.clone());
+        let problem = Problem::new(dataset);
+        let member = member(&request.training, &problem)?;
+        let (inputs, outputs) = (member.inputs, member.outputs());
+        let origin = Origin {
+            architecture: Architecture::new(&request.training.network, inputs, outputs),
+            config: request.to_toml(),
+            preprocessing,
+            fingerprint,
+            has_val: problem.split.val > 0,
+            watch: request.watch.clone(),
+        };
+        let mut population = Population::new(vec![member]);
+        if !request.watch.is_empty() {
+            population = population.watched();
+        }
+        Ok(Session { request, problem, population: Arc::new(population), factory, origin, baselines })
+    }
+
+    /// The model as the population's only member: its layers, steps and sizes.
+    pub fn member(&self) -> &Member {
+        &self.population.members[0]
+    }
+
+    /// Whether there are validation rows.
+    pub fn has_val(&self) -> bool {
+        self.origin.has_val
+    }
+
+    /// What was taken for `--device`, and why, in one line.
+    pub fn device(&self) -> &str {
+        self.factory.why()
+    }
+
+    /// What the model predicts, for messages: the name of the target column.
+    pub fn target_name(&self) -> &str {
+        self.origin.preprocessing.target_name()
+    }
+
+    /// Prepares the device and brings the model to where `from` has it, or to its initial weights.
+    ///
+    /// # Errors
+    /// [`TrainError::Engine`] or [`TrainError::GaveUp`].
+    pub fn start(
+        &self,
+        from: Option<MemberCheckpoint>,
+        events: &mut dyn Events,
+    ) -> Result<Started<'_>, TrainError> {
+        let was_over = from.as_ref().is_some_and(|from| from.state.ended.is_some());
+        let (factory, population) = (self.factory.as_ref(), self.population.clone());
+        let trainer = Trainer::new(factory, population, &self.problem, vec![from], Pace::default(), events)?;
+        Ok(Started { session: self, trainer, kept: Kept::Memory(None), was_over })
+    }
+
+    /// Trains and evaluates without a folder.
+    ///
+    /// # Errors
+    /// As [`Session::start`] and [`Started::run`].
+    pub fn train(&self, events: &mut dyn Events, stop: &Stop) -> Result<Outcome, TrainError> {
+        self.start(None, events)?.run(events, stop)
+    }
+}
+
+/// Where checkpoints go.
+enum Kept {
+    /// The latest of this process.
+    Memory(Option<Box<MemberCheckpoint>>),
+    Folder(RunFiles),
+}
+
+/// A training whose device is ready.
+pub struct Started<'a> {
+    session: &'a Session,
+    trainer: Trainer<'a>,
+    kept: Kept,
+    was_over: bool,
+}
+
+impl Started<'_> {
+    /// What runs the steps.
+    pub fn info(&self) -> &EngineInfo {
+        self.trainer.info()
+    }
+
+    /// Whether the checkpoint that it began from was the end of a training: [`Started::run`] evaluates only.
+    pub fn was_over(&self) -> bool {
+        self.was_over
+    }
+
+    /// Keeps the run in a new folder: writes its configuration, environment and a first checkpoint.
+    ///
+    /// # Errors
+    /// [`TrainError::Run`] if a file cannot be written; of the device while the checkpoint is read.
+    pub fn keep_in(&mut self, dir: RunDir) -> Result<(), TrainError> {
+        let origin = &self.session.origin;
+        dir.write_config(&origin.config)?;
+        let engine = serde_json::to_value(self.trainer.info()).unwrap_or_default();
+        dir.write_env(&Environment::now(engine, &origin.fingerprint))?;
+        self.go_on_in(dir);
+        self.trainer.store(&mut Recorder { kept: &mut self.kept, events: &mut Silent })
+    }
+
+    /// Keeps the run in the folder that it was begun in.
+    pub fn go_on_in(&mut self, dir: RunDir) {
+        self.kept = Kept::Folder(RunFiles::new(dir, self.session.origin.clone()));
+    }
+
+    /// Trains until the end or until `stop`, then evaluates the best model (the latest, without validation rows) on the
+    /// validation and the test rows. A training that diverged is not evaluated, nor one that was interrupted and can be
+    /// resumed from its folder.
+    ///
+    /// # Errors
+    /// [`TrainError::Engine`] or [`TrainError::GaveUp`] of the device, after the last good checkpoint was stored;
+    /// [`TrainError::Run`] of the files.
+    pub fn run(mut self, events: &mut dyn Events, stop: &Stop) -> Result<Outcome, TrainError> {
+        if !self.was_over {
+            self.trainer.run(&mut Recorder { kept: &mut self.kept, events }, stop)?;
+        }
+        let Started { session, trainer, kept, was_over } = self;
+        let (end, info) = (trainer.members()[0].clone(), trainer.info().clone());
+        let mut outcome = Outcome {
+            history: end.history,
+            state: end.state,
+            info,
+            was_over,
+            model: None,
+            best_epoch: None,
+            evaluations: [None, None],
+            last: match &kept {
+                Kept::Folder(files) => Some(files.last()),
+                Kept::Memory(_) => None,
+            },
+        };
+        let is_evaluated = match outcome.state.ended {
+            Some(Ended::Completed | Ended::Stopped { .. }) => true,
+            Some(Ended::Diverged { .. }) => false,
+            // In a folder, `bngpu resume` goes on with it.
+            None => matches!(kept, Kept::Memory(_)),
+        };
+        if !is_evaluated {
+            return Ok(outcome);
+        }
+        let model = match kept {
+            Kept::Folder(files) => Some(Stored::load(files.dir(), RunFile::Best)?),
+            Kept::Memory(latest) => session.model_in_memory(end.best, latest, &outcome.state),
+        };
+        let Some(model) = model else { return Ok(outcome) };
+        outcome.best_epoch = Some(model.best()?.0);
+        let population = session.population.clone();
+        let engine = trainer.into_engine();
+        let mut inference =
+            model.inference(session.factory.as_ref(), population, &session.problem, engine)?;
+        outcome.evaluations = [inference.evaluate(Part::Val)?, inference.evaluate(Part::Test)?];
+        outcome.model = Some(model);
+        Ok(outcome)
+    }
+}
+
+impl Session {
+    /// The best model of a training without a folder: `best`, else the weights of the latest checkpoint.
+    fn model_in_memory(
+        &self,
+        best: Option<Arc<Vec<crate::run::LayerTensors>>>,
+        latest: Option<Box<MemberCheckpoint>>,
+        state: &TrainingState,
+    ) -> Option<Stored> {
+        let (layers, of) = match (best, state.best) {
+            (Some(layers), Some(of)) => (layers.to_vec(), of),
+            _ => {
+                let weights = latest?.weights;
+                let layers = model::layers(self.member(), &model::ALONE, &weights.params, &weights.stats);
+                (layers, Best { epoch: state.epochs, step: state.step, val_loss: f64::NAN })
+            }
+        };
+        let file = self.origin.best_model(&layers, of);
+        Some(Stored::in_memory(file, self.request.clone(), self.origin.preprocessing.clone()))
+    }
+}
+
+/// What a training came to.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// Where training stands; `state.ended` says how it ended, none if it was interrupted.
+    pub state: TrainingState,
+    /// Metrics of every epoch.
+    pub history: Vec<EpochMetrics>,
+    /// What ran the steps.
+    pub info: EngineInfo,
+    /// Whether it had ended before this process began.
+    pub was_over: bool,
+    /// The best model by validation loss (the latest, without validation rows); none if it was not evaluated.
+    pub model: Option<Stored>,
+    /// The epoch of that model, from 1.
+    pub best_epoch: Option<u64>,
+    /// Mean loss and score of that model on the validation and the test rows, where there are any.
+    pub evaluations: [Option<(f64, Score)>; 2],
+    /// The file of the last good checkpoint, in a folder.
+    pub last: Option<PathBuf>,
+}
+
+/// Stores checkpoints and passes everything else on.
+struct Recorder<'a> {
+    kept: &'a mut Kept,
+    events: &'a mut dyn Events,
+}
+
+impl Events for Recorder<'_> {
+    fn step(&mut self, member: usize, step: u64, loss: f64, samples_per_s: f64) {
+        self.events.step(member, step, loss, samples_per_s);
+    }
+
+    fn epoch(&mut self, member: usize, metrics: &EpochMetrics) {
+        self.events.epoch(member, metrics);
+    }
+
+    fn look(&mut self, member: usize, look: &Look) {
+        self.events.look(member, look);
+    }
+
+    fn message(&mut self, text: &str) {
+        self.events.message(text);
+    }
+
+    fn checkpoint(
+        &mut self,
+        population: &Population,
+        checkpoint: &[Option<MemberCheckpoint>],
+    ) -> Result<(), RunError> {
+        if let [Some(checkpoint)] = checkpoint {
+            match self.kept {
+                Kept::Folder(files) => files.write(&population.members[0], checkpoint)?,
+                Kept::Memory(latest) => *latest = Some(Box::new(checkpoint.clone())),
+            }
+        }
+        self.events.checkpoint(population, checkpoint)
+    }
+
+    fn checkpoint_path(&self) -> Option<PathBuf> {
+        match &self.kept {
+            Kept::Folder(files) => Some(files.last()),
+            Kept::Memory(_) => self.events.checkpoint_path(),
+        }
+    }
+}
+
+/// Listens to nothing.
+struct Silent;
+
+impl Events for Silent {}
