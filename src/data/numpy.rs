@@ -7,7 +7,8 @@
 use std::io::{Cursor, Read};
 use std::path::Path;
 
-use npyz::npz::NpzArchive;
+use zip::ZipArchive;
+use zip::result::ZipError;
 
 use super::array::{Array, Values, parse_npy};
 use super::error::list;
@@ -39,10 +40,14 @@ pub(crate) fn read_npy(path: &Path) -> Result<Raw, DataError> {
 pub(crate) fn read_npz(path: &Path, target: Option<&str>) -> Result<Raw, DataError> {
     let name = path.display().to_string();
     let bytes = file::read(path)?;
-    let mut archive = NpzArchive::new(Cursor::new(&bytes)).map_err(|e| {
+    let no_archive = |e: ZipError| {
         DataError::file(&name, format!("is no .npz archive ({e})"), "write it with numpy.savez")
-    })?;
-    let arrays: Vec<String> = archive.array_names().map(str::to_owned).collect();
+    };
+    let mut archive = ZipArchive::new(Cursor::new(&bytes)).map_err(no_archive)?;
+    let mut arrays = Vec::new();
+    for entry in archive.file_names() {
+        arrays.extend(entry.map_err(no_archive)?.strip_suffix(".npy").map(str::to_owned));
+    }
     let chosen = choose(&name, &arrays, target)?;
     let (mut x, mut y): (Option<Array>, Option<(String, Array)>) = (None, None);
     let mut counts = [0; 3];
@@ -122,7 +127,7 @@ fn no_inputs(file: &str, arrays: &[String]) -> DataError {
 /// One array, never larger than what deflate can make of the archive's `packed` bytes.
 fn read_array(
     file: &str,
-    archive: &mut NpzArchive<Cursor<&Vec<u8>>>,
+    archive: &mut ZipArchive<Cursor<&Vec<u8>>>,
     name: &str,
     packed: usize,
 ) -> Result<Array, DataError> {
@@ -135,10 +140,8 @@ fn read_array(
     };
     let mut bytes = Vec::new();
     let limit = (packed as u64).saturating_mul(1040) + 4096;
-    let mut entry = archive
-        .zip_archive()
-        .by_name(&format!("{name}.npy"))
-        .map_err(|e| bad(format!("cannot be unpacked ({e})")))?;
+    let mut entry =
+        archive.by_name(&format!("{name}.npy")).map_err(|e| bad(format!("cannot be unpacked ({e})")))?;
     (&mut entry)
         .take(limit)
         .read_to_end(&mut bytes)

@@ -6,10 +6,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bngpu::data::LoadRequest;
-use npyz::npz::NpzWriter;
 use parquet::data_type::{ByteArray, ByteArrayType, DoubleType, Int64Type};
 use parquet::file::writer::{SerializedColumnWriter, SerializedFileWriter};
 use parquet::schema::parser::parse_message_type;
+use zip::ZipWriter;
+use zip::write::SimpleFileOptions;
 
 /// The defaults of the command line, for a source.
 pub fn request(source: impl AsRef<Path>) -> LoadRequest {
@@ -37,14 +38,12 @@ pub fn npy_header(header: &str, data: &[u8]) -> Vec<u8> {
 
 /// An `.npz` of ready `.npy` files.
 pub fn npz(arrays: &[(&str, Vec<u8>)]) -> Vec<u8> {
-    let mut bytes = Cursor::new(Vec::new());
-    let mut writer = NpzWriter::new(&mut bytes);
+    let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
     for (name, npy) in arrays {
-        writer.zip_writer().start_file(format!("{name}.npy"), Default::default()).unwrap();
-        writer.zip_writer().write_all(npy).unwrap();
+        writer.start_file(format!("{name}.npy"), SimpleFileOptions::default()).unwrap();
+        writer.write_all(npy).unwrap();
     }
-    drop(writer);
-    bytes.into_inner()
+    writer.finish().unwrap().into_inner()
 }
 
 /// An IDX file: `kind` is the element type (8 is u8).
