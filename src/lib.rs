@@ -1,6 +1,104 @@
-//! bngpu trains batch-normalised neural networks, many at once, on any GPU or natively on the CPU.
+//! bngpu trains batch-normalised neural networks, many at once, in WGSL compute shaders on any GPU, or natively on the CPU.
 //!
-//! For `wasm32` there is the core alone: data, training, and the CPU engine.
+//! The program `bngpu` is a thin layer over this library. Settings have the names of its flags, everywhere.
+//!
+//! # Train one model
+//!
+//! A request says what to train and how ([`spec`]), a data set is loaded and split ([`data`]), a device is chosen
+//! ([`engine`]), and a [`train::Session`] brings them together:
+//!
+//! ```
+//! use bngpu::data::{LoadRequest, load};
+//! use bngpu::engine::{DeviceRequest, choose};
+//! use bngpu::spec::RunRequest;
+//! use bngpu::train::{Session, Stop};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let settings = "data = 'digits'\nhidden = '32'\nbn = true\nlr = 0.01\nepochs = 3\ndevice = 'cpu'";
+//! let request = RunRequest::from_toml(settings, "settings".as_ref())?;
+//! let dataset = load(&LoadRequest::from(&request.data))?;
+//! let device = choose(&DeviceRequest { device: &request.device, using: request.device_use() })?;
+//!
+//! let session = Session::new(request, dataset, device)?;
+//! let outcome = session.train(&mut (), &Stop::default())?;
+//! let [_, test] = outcome.evaluations;
+//! let (loss, _score) = test.expect("the digits have test rows");
+//! assert!(loss < 1.0);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! In place of `()`, a type of your own that implements [`train::Events`] sees each step, epoch and checkpoint.
+//! [`train::Session::start`] and [`train::Started::keep_in`] write the run into a folder, from which `bngpu resume` and
+//! `bngpu predict` go on.
+//!
+//! # Predict
+//!
+//! A model carries the encoding of its table, so it takes rows as they are in the file:
+//!
+//! ```
+//! # use bngpu::data::{LoadRequest, Part, load};
+//! # use bngpu::engine::{CpuFactory, EngineFactory};
+//! # use bngpu::spec::RunRequest;
+//! # use bngpu::train::{Session, Stop};
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let settings = "hidden = '16'\nbn = true\nepochs = 1\ndevice = 'cpu'";
+//! # let request = RunRequest::from_toml(settings, "settings".as_ref())?;
+//! # let dataset = load(&LoadRequest::from(&request.data))?;
+//! # let session = Session::new(request, dataset, Box::new(CpuFactory::default()))?;
+//! # let outcome = session.train(&mut (), &Stop::default())?;
+//! let model = outcome.model.expect("a training that ends has a model");
+//! let rows = model.preprocessing.read("digits", None, Part::Test)?;
+//! let outputs = model.outputs(&CpuFactory::default(), rows)?; // [N, classes], before the softmax
+//! assert_eq!(outputs.len(), 180 * 10);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Tune many models at once
+//!
+//! In a [`spec::SweepRequest`] each setting may be a set or a range. [`sweep::Search`] plans how many members train at a
+//! time and [`sweep::Search::run`] trains them:
+//!
+//! ```
+//! use std::sync::Mutex;
+//!
+//! use bngpu::data::{LoadRequest, load};
+//! use bngpu::engine::{DeviceRequest, lanes};
+//! use bngpu::spec::SweepRequest;
+//! use bngpu::sweep::{Memory, Search, Store, analysis::Analysis};
+//! use bngpu::train::Stop;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let settings = "hidden = '16'\nepochs = 2\ntrials = 4\ndevice = 'cpu'\n[space]\nlr = '1e-3..1e-1:log'\nbn = 'both'";
+//! let request = SweepRequest::from_toml(settings, "settings".as_ref())?;
+//! let dataset = load(&LoadRequest::from(&request.base.data))?;
+//! let using = request.base.device_use();
+//! let device = lanes::source(&DeviceRequest { device: &request.base.device, using })?;
+//!
+//! let search = Search::new(request, dataset, vec![device])?;
+//! let records = Mutex::new(Memory::default());
+//! search.run(&records, &(), &Stop::default())?;
+//!
+//! let records = records.into_inner().expect("no lane panicked");
+//! let winner = Analysis::new(&search.request, records.records()).winner.expect("a trial has a value");
+//! assert!(winner.params.contains_key("lr"));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # How it computes
+//!
+//! K models are one *population*: rows of tables, and one buffer for each role of memory ([`population`]). A step is a list
+//! of operations on all of them ([`step::plan`]). The CPU engine runs the list natively, the GPU engine records it into
+//! compute passes; each operation has a twin in `shaders/`. The same seed gives the same weights, bit for bit, on the same
+//! device, whatever trains beside a model. `ARCHITECTURE.md` has the map.
+//!
+//! # Features
+//!
+//! `cli`, on by default, is the program: the command line, the terminal, pages and figures, GPUs, and all data formats.
+//! Without it there is the core, which also compiles for `wasm32-unknown-unknown`; `gpu`, `parquet` and `numpy` add their
+//! parts to it.
 
 // Parts of the core have no user but the rest of the program.
 #![cfg_attr(target_family = "wasm", allow(dead_code, unused_imports))]

@@ -1,6 +1,10 @@
 //! Numbers, sizes, times and tables as text.
 
 /// Separates thousands: `12345` is "12,345".
+///
+/// ```
+/// assert_eq!(bngpu::base::text::count(12345), "12,345");
+/// ```
 pub fn count(n: u64) -> String {
     let digits = n.to_string();
     let mut text = String::with_capacity(digits.len() * 4 / 3);
@@ -19,6 +23,10 @@ pub fn counted(n: u64, noun: &str) -> String {
 }
 
 /// Bytes with an SI prefix (1 kB = 1,000 B) and three digits: "512 B", "1.05 MB".
+///
+/// ```
+/// assert_eq!(bngpu::base::text::bytes(1_054_000), "1.05 MB");
+/// ```
 pub fn bytes(n: u64) -> String {
     scaled(n as f64, " ") + "B"
 }
@@ -64,6 +72,10 @@ pub fn duration(seconds: f64) -> String {
 }
 
 /// A measured number with four significant digits in five to seven columns: "0.1234", "12.34", "1.23e-5".
+///
+/// ```
+/// assert_eq!(bngpu::base::text::number(1.234e-5), "1.23e-5");
+/// ```
 pub fn number(x: f64) -> String {
     let size = x.abs();
     if x.is_nan() {

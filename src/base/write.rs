@@ -27,6 +27,14 @@ const WAITS: [u64; 8] = [5, 10, 20, 40, 80, 160, 320, 640];
 ///
 /// # Errors
 /// [`FileError`] with the path and the cause; the old content then stands.
+///
+/// ```
+/// let folder = tempfile::tempdir()?;
+/// let path = folder.path().join("numbers.txt");
+/// bngpu::base::write_whole(&path, b"1 2 3")?;
+/// assert_eq!(std::fs::read(&path)?, b"1 2 3");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     let fail = |cause| FileError::new("write", path, without_temporary_path(cause));
     let target = resolved(path).map_err(fail)?;

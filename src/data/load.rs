@@ -21,6 +21,16 @@ const MIN_TRAIN: usize = 2;
 ///
 /// # Errors
 /// Whatever is wrong with the request or the data, with file, row and column: see [`DataError`].
+///
+/// ```
+/// use bngpu::data::{LoadRequest, load};
+/// use bngpu::spec::RunRequest;
+///
+/// let request = RunRequest::from_toml("data = 'digits'\nval-split = 0.2", "settings".as_ref())?;
+/// let digits = load(&LoadRequest::from(&request.data))?;
+/// assert_eq!((digits.n_features, digits.split.test), (64, 180));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn load(request: &LoadRequest) -> Result<Dataset, DataError> {
     let fractions = Fractions { val: request.val_split, test: request.test_split }.check()?;
     let located = locate(&request.source, request.data_dir.as_deref())?;

@@ -103,6 +103,15 @@ impl Layers {
 ///
 /// The output layer differs in depth from member to member: hidden layers of a member are those below its own
 /// last; `BatchNorm` skips output layers, and `BatchNormBackward` gives them dZ = dA and db.
+///
+/// ```
+/// use bngpu::bench::CASES;
+/// use bngpu::step::{Op, StepKind, plan};
+///
+/// let population = CASES[0].population(1, true);
+/// let ops = plan(&population, StepKind::Train);
+/// assert_eq!((ops.first(), ops.last()), (Some(&Op::Gather), Some(&Op::Update)));
+/// ```
 pub fn plan(population: &Population, kind: StepKind) -> Vec<Op> {
     if kind == StepKind::Watch && !population.is_watched() {
         return Vec::new();

@@ -3,6 +3,14 @@
 use crate::spec::{Dimension, Domain, Params, Scale};
 
 /// "lr 1e-4..1e-1:log", "beta1 0.8,0.9".
+///
+/// ```
+/// use bngpu::spec::SweepRequest;
+///
+/// let request = SweepRequest::from_toml("trials = 4\n[space]\nlr = '1e-4..1e-1:log'", "settings".as_ref())?;
+/// assert_eq!(bngpu::sweep::dimension_text(&request.space.dimensions[0]), "lr 1e-4..0.1:log");
+/// # Ok::<(), bngpu::spec::ConfigError>(())
+/// ```
 pub fn dimension_text(dimension: &Dimension) -> String {
     let values = match &dimension.domain {
         Domain::Set(values) => values.iter().map(value_text).collect::<Vec<_>>().join(","),
@@ -33,6 +41,12 @@ fn value_text(value: &serde_json::Value) -> String {
 }
 
 /// The values of a trial as they are typed: "lr 0.01, hidden 64x2".
+///
+/// ```
+/// let params = serde_json::from_str(r#"{"lr": 0.01, "hidden": "64x2"}"#)?;
+/// assert_eq!(bngpu::sweep::params_text(&params), "lr 0.01, hidden 64x2");
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 pub fn params_text(params: &Params) -> String {
     let one = |(key, value): (&String, &serde_json::Value)| format!("{key} {}", value_text(value));
     let all: Vec<String> = params.iter().map(one).collect();

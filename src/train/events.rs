@@ -35,6 +35,9 @@ pub trait Events {
     }
 }
 
+/// Listens to nothing.
+impl Events for () {}
+
 /// What a call of [`super::Trainer::advance`] did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Advance {

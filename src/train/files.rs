@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::data::{Preprocessing, Task};
+use crate::data::{Preprocessing, Rows, Task};
 use crate::engine::{Engine, EngineFactory};
 use crate::population::{Member, Population};
 use crate::run::{Architecture, LayerTensors, Look, ModelFile, RunDir, RunError, RunFile};
@@ -241,6 +241,17 @@ impl Stored {
     ) -> Result<Inference<'a>, TrainError> {
         Inference::new(factory, population, problem, &self.file.layers, engine)
             .unwrap_or_else(|| Err(self.wrong_model().into()))
+    }
+
+    /// Outputs `[N, O]` of `rows`: before any softmax, or the scaled value
+    /// ([`Preprocessing::target_to_units`] turns it into the target's unit).
+    ///
+    /// # Errors
+    /// [`TrainError`] of the device; if the tensors are not those of the model's settings.
+    pub fn outputs(&self, factory: &dyn EngineFactory, rows: Rows) -> Result<Vec<f32>, TrainError> {
+        let n = rows.rows;
+        let problem = Problem::of_rows(rows, &self.preprocessing);
+        self.inference(factory, self.population(&problem)?, &problem, None)?.outputs(0..n)
     }
 
     /// A population of this model alone, for other rows than those it was trained on.

@@ -140,7 +140,7 @@ impl Started<'_> {
         let engine = serde_json::to_value(self.trainer.info()).unwrap_or_default();
         dir.write_env(&Environment::now(engine, &origin.fingerprint))?;
         self.go_on_in(dir);
-        self.trainer.store(&mut Recorder { kept: &mut self.kept, events: &mut Silent })
+        self.trainer.store(&mut Recorder { kept: &mut self.kept, events: &mut () })
     }
 
     /// Keeps the run in the folder that it was begun in.
@@ -285,8 +285,3 @@ impl Events for Recorder<'_> {
         }
     }
 }
-
-/// Listens to nothing.
-struct Silent;
-
-impl Events for Silent {}

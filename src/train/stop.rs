@@ -4,6 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Whether somebody asked the training to stop.
+///
+/// ```
+/// let stop = bngpu::train::Stop::default();
+/// let same = stop.clone();
+/// same.ask();
+/// assert!(stop.asked());
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Stop(Arc<AtomicUsize>);
 

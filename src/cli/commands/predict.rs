@@ -7,7 +7,6 @@ use crate::base::write_whole;
 use crate::cli::{Exit, PredictArgs};
 use crate::data::{Part, Preprocessing, Task};
 use crate::report::stdout;
-use crate::train::Problem;
 
 use super::{Failure, device_of_run, in_single, open_model, say, start_log, tell, weights};
 
@@ -25,11 +24,7 @@ pub fn run(args: PredictArgs) -> Result<Exit, Failure> {
         tell("note", &note);
     }
     let n = rows.rows;
-    let problem = Problem::of_rows(rows, &stored.preprocessing);
-
-    let population = stored.population(&problem)?;
-    let mut model = stored.inference(factory.as_ref(), population, &problem, None)?;
-    let outputs = model.outputs(0..n)?;
+    let outputs = stored.outputs(factory.as_ref(), rows)?;
 
     tell("device", factory.why());
     let text = match reporting.json {
