@@ -1,6 +1,6 @@
 // The weights' gradient and the optimiser in one: dW = X^T dZ (+ lambda W) stays in registers.
 //
-// What matmul.wgsl (PRODUCT 2), grad_norm.wgsl and update.wgsl do one after the other, for members whose gradients are
+// What matmul.wgsl (BACKWARD_WEIGHT), grad_norm.wgsl and update.wgsl do one after the other, for members whose gradients are
 // not clipped: no gradient of a weight is written. Those of biases, gamma and beta stand in grads.
 // Grid: one workgroup for a block of block_sum.wgsl.
 

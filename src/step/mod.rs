@@ -33,6 +33,7 @@ impl StepKind {
 
 /// Which product a matrix multiplication is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u32)]
 pub enum Product {
     /// Z `[B, O]` = X `[B, I]` · W `[I, O]` (+ b)
     Forward,

@@ -10,7 +10,6 @@ use crate::population::{BlockSize, LOOK, Member, PERCENTS};
 /// Values of a layer that are looked at: of larger layers and batches only the batch's first rows.
 ///
 /// A software adapter ends an invocation's loops after 65,535 iterations; these take 49,152, in four passes of 256 lanes.
-/// A literal of `shaders/percentiles.wgsl`.
 pub const MOST_VALUES: usize = 3 << 20;
 
 /// Where percentiles of `layer` stand in a member's looks.

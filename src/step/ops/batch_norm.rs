@@ -6,6 +6,7 @@
 //! centred, so that columns far from zero keep their digits.
 
 use crate::population::random::{Purpose, key, words};
+use crate::population::tables::Statistic;
 use crate::step::memory::View;
 use crate::step::real::Real;
 use crate::step::team::{self, BLOCKS};
@@ -108,9 +109,10 @@ fn normalize<R: Real>(c: &View<R>, layer: usize, tracks: bool) {
     let own = c.rank.notes(rows, o);
     // SAFETY: these features are this thread's to note.
     let stats =
-        |vector: usize| unsafe { m.stats.part_mut(l.stats as usize + vector * o + own.start, own.len()) };
-    let (running_mean, running_rest, running_var) = (stats(0), stats(1), stats(2));
-    let (mean_out, rstd_out) = (stats(3), stats(4));
+        |row: Statistic| unsafe { m.stats.part_mut(l.stats as usize + row.start(o) + own.start, own.len()) };
+    let (running_mean, running_rest) = (stats(Statistic::RunningMean), stats(Statistic::RunningMeanRest));
+    let running_var = stats(Statistic::RunningVar);
+    let (mean_out, rstd_out) = (stats(Statistic::BatchMean), stats(Statistic::BatchRstd));
     let mut finite = true;
     for (at, f) in own.enumerate() {
         let new = mean[f] + left[f];

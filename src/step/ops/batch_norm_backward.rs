@@ -6,6 +6,7 @@
 //! Where γ and β are not trained their gradients are 0, and dz is the same.
 
 use crate::population::random::{Purpose, key, words};
+use crate::population::tables::Statistic;
 use crate::step::memory::View;
 use crate::step::real::Real;
 use crate::step::team;
@@ -113,7 +114,7 @@ fn through_normalization<R: Real>(c: &View<R>, layer: usize) {
     sum.iter_mut().chain(&mut *sum_xhat).for_each(|s| *s = *s / n);
     // SAFETY: nobody writes them now.
     let (gamma, rstd) =
-        unsafe { (m.params.part(l.b as usize, o), m.stats.part(l.stats as usize + 4 * o, o)) };
+        unsafe { (m.params.part(l.b as usize, o), m.stats.part(l.stats as usize + Statistic::BatchRstd.start(o), o)) };
     for b in c.rank.rows(c.rows()) {
         let at = l.z as usize + b * o;
         // SAFETY: this row is this thread's.

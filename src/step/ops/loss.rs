@@ -4,6 +4,7 @@
 //! Cross-entropy: loss = ln Σ e^(z - max) - (z_y - max), da = (softmax(z) - onehot(y)) / B.
 //! Squared error: loss = (z - t)², da = 2 (z - t) / B.
 
+use crate::population::Loss;
 use crate::step::memory::View;
 use crate::step::real::Real;
 
@@ -20,12 +21,13 @@ pub fn cpu<R: Real>(c: &View<R>) {
             (m.index.part(b, 1), m.z.part(at, o), m.dz.part_mut(at, o), m.row_loss.part_mut(2 * b, 2))
         };
         let target = c.table.targets[index[0] as usize];
-        let (loss, hit) = if c.member.row.loss == 0 {
-            cross_entropy(z, da, target as usize, over_rows)
-        } else {
-            let error = z[0] - R::from_f32(f32::from_bits(target));
-            da[0] = (error + error) * over_rows;
-            (error * error, false)
+        let (loss, hit) = match c.member.loss {
+            Loss::CrossEntropy { .. } => cross_entropy(z, da, target as usize, over_rows),
+            Loss::SquaredError => {
+                let error = z[0] - R::from_f32(f32::from_bits(target));
+                da[0] = (error + error) * over_rows;
+                (error * error, false)
+            }
         };
         finite &= loss.is_finite();
         report[0] = loss;

@@ -11,6 +11,9 @@ use crate::step::StepKind;
 use crate::step::memory::View;
 use crate::step::real::Real;
 
+/// Added to the norm of the gradients before it divides.
+pub const CLIP_EPS: f64 = 1e-6;
+
 pub fn cpu<R: Real>(c: &View<R>, kind: StepKind) {
     if !c.rank.is_first() {
         return;
@@ -30,7 +33,7 @@ pub fn cpu<R: Real>(c: &View<R>, kind: StepKind) {
         norm = squares.sqrt();
         c.check(norm.is_finite());
         let limit = R::from_f64(c.member.training.clip_norm.unwrap_or(0.0));
-        let scale = limit / (norm + R::from_f64(1e-6));
+        let scale = limit / (norm + R::from_f64(CLIP_EPS));
         let scale = if limit > R::ZERO && scale < R::ONE { scale } else { R::ONE };
         // SAFETY: as above.
         unsafe { m.scale.part_mut(0, 1)[0] = scale };
