@@ -103,7 +103,8 @@ fn processes_that_keep_pipelines_at_once_leave_a_whole_file() {
 fn pipelines_are_made_at_once() {
     let Some(device) = gpu::device(GpuOptions::default()) else { return };
     let most = device.ways.bindings;
-    let kernels = || Kernel::ALL.iter().copied().filter(move |kernel| kernel.definition().bindings.len() <= most);
+    let kernels =
+        || Kernel::ALL.iter().copied().filter(move |kernel| kernel.definition().bindings.len() <= most);
     assert!(most < 11 || kernels().count() == Kernel::ALL.len(), "{most} bindings");
     std::thread::scope(|scope| {
         for _ in 0..3 {

@@ -63,7 +63,8 @@ fn one(dir: &Path, variant: &Variant, case_a: bool) -> Result<Value> {
     let definition = kernel.definition();
     let source = kernel.source(variant.tile);
     let f16 = source.contains("wgpu_cooperative_matrix");
-    let constants: Vec<_> = definition.constants.iter().map(|&(name, value)| (name.to_owned(), value)).collect();
+    let constants: Vec<_> =
+        definition.constants.iter().map(|&(name, value)| (name.to_owned(), value)).collect();
     let shader = Shader::new(&source, &constants)?;
     let mut all = write(dir, &variant.name(), &kernel.standard_source(variant.tile), &shader, !f16)?;
     let storage = definition.bindings.iter().enumerate().map(|(at, binding)| {

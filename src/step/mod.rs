@@ -4,6 +4,7 @@
 //! its twin in [`ops`]. All members take part in each operation at once; one that has no such layer is
 //! left out of it.
 
+pub mod bounds;
 pub mod cost;
 pub mod memory;
 pub mod ops;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::{env, fs};
 
-use super::device::driver;
+use super::adapters::driver;
 use crate::base::write_whole;
 
 /// A device's file that ends in `.kind`; none where the system has no cache folder.

@@ -3,26 +3,13 @@
 use std::time::Instant;
 
 use super::Device;
+use super::constants::ceiling::{LANES, Mode, TURNS, VECTORS};
 use super::shaders::ceiling;
 use crate::engine::Ceilings;
 use crate::engine::EngineError;
 
-/// Invocations of a workgroup.
-pub(super) const LANES: u32 = 64;
-/// Vectors of four sums that an invocation has, and multiply-adds of each sum.
-pub(super) const VECTORS: u32 = 8;
-pub(super) const TURNS: u32 = 256;
 /// Operations of an invocation.
 const FLOPS: f64 = 2.0 * 4.0 * VECTORS as f64 * TURNS as f64;
-
-/// What the shader does.
-#[derive(Clone, Copy)]
-#[repr(u32)]
-pub(super) enum Mode {
-    MultiplyAdd,
-    Copy,
-    Nothing,
-}
 
 /// Seconds that a measurement should take.
 const ENOUGH: f64 = 0.1;

@@ -2,15 +2,31 @@
 
 use std::fmt::Write;
 
-use super::{ceilings, work};
+use super::work;
 use crate::population::random::{NORMAL_CENTRE, NORMAL_SCALE, Purpose};
-use crate::population::tables::{
-    ChunkKind, LayerRow, LossKind, OptimizerKind, Record, Statistic, StepRow,
-};
+use crate::population::tables::{ChunkKind, LayerRow, LossKind, OptimizerKind, Record, Statistic, StepRow};
 use crate::population::{Block, PERCENTS};
 use crate::spec::Activation;
 use crate::step::ops::{activation, record};
 use crate::step::{Product, watch};
+
+/// Constants of `shaders/ceiling.wgsl`.
+pub(super) mod ceiling {
+    /// Invocations of a workgroup.
+    pub const LANES: u32 = 64;
+    /// Vectors of four sums that an invocation has, and multiply-adds of each sum.
+    pub const VECTORS: u32 = 8;
+    pub const TURNS: u32 = 256;
+
+    /// What the shader does.
+    #[derive(Clone, Copy)]
+    #[repr(u32)]
+    pub enum Mode {
+        MultiplyAdd,
+        Copy,
+        Nothing,
+    }
+}
 
 /// The value of a constant.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -70,12 +86,12 @@ fn all() -> Vec<(String, Value)> {
     add("GATHER_ROWS", Unsigned(work::GATHER_TILE.0 as u32));
     add("GATHER_FEATURES", Unsigned(work::GATHER_TILE.1 as u32));
     add("LOSS_ROWS", Unsigned(work::LOSS_ROWS as u32));
-    add("MULTIPLY_ADD", Unsigned(ceilings::Mode::MultiplyAdd as u32));
-    add("COPY", Unsigned(ceilings::Mode::Copy as u32));
-    add("NOTHING", Unsigned(ceilings::Mode::Nothing as u32));
-    add("CEILING_LANES", Unsigned(ceilings::LANES));
-    add("CEILING_VECTORS", Unsigned(ceilings::VECTORS));
-    add("CEILING_TURNS", Unsigned(ceilings::TURNS));
+    add("MULTIPLY_ADD", Unsigned(ceiling::Mode::MultiplyAdd as u32));
+    add("COPY", Unsigned(ceiling::Mode::Copy as u32));
+    add("NOTHING", Unsigned(ceiling::Mode::Nothing as u32));
+    add("CEILING_LANES", Unsigned(ceiling::LANES));
+    add("CEILING_VECTORS", Unsigned(ceiling::VECTORS));
+    add("CEILING_TURNS", Unsigned(ceiling::TURNS));
     all
 }
 

@@ -12,8 +12,8 @@ use serde_json::json;
 
 use super::adapters::{self, AdapterKind};
 use super::cache::PipelineCache;
-use super::refused::Refused;
 use super::kernels::Kernel;
+use super::refused::Refused;
 use super::tiles::{Abilities, Tile, Ways};
 use super::tune;
 use crate::base::panics;
@@ -115,11 +115,6 @@ fn the_kernel(kernel: Kernel) -> String {
     format!("the kernel '{}'", kernel.name())
 }
 
-/// Name and version of an adapter's driver.
-pub(super) fn driver(about: &wgpu::AdapterInfo) -> String {
-    format!("{} {}", about.driver, about.driver_info)
-}
-
 impl Device {
     /// Opens a device of `adapter`.
     pub fn open(adapter: &wgpu::Adapter, options: GpuOptions) -> Result<Device, EngineError> {
@@ -204,7 +199,7 @@ impl Device {
         let pipelines = Mutex::default();
         let software = kind == AdapterKind::Software;
         let bindings = limits.max_storage_buffers_per_shader_stage as usize;
-        let driver = driver(&about);
+        let driver = adapters::driver(&about);
         // The defaults of WebGPU are asked for to have what is the same everywhere.
         let can = Abilities { software, subgroup, bindings, cooperative };
         let kept = || tune::kept(&about.name, &driver, &can).filter(|_| !options.default_limits);

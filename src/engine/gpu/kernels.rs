@@ -166,166 +166,190 @@ impl Kernel {
     /// What it is made of.
     pub fn definition(self) -> Definition {
         match self {
-            Kernel::GatherBytes => Definition { name: "gather bytes", constants: &[("BYTES", 1.0)], ..GATHER },
-            Kernel::GatherFloats => Definition { name: "gather floats", constants: &[("BYTES", 0.0)], ..GATHER },
+            Kernel::GatherBytes => {
+                Definition { name: "gather bytes", constants: &[("BYTES", 1.0)], ..GATHER }
+            }
+            Kernel::GatherFloats => {
+                Definition { name: "gather floats", constants: &[("BYTES", 0.0)], ..GATHER }
+            }
             Kernel::MatmulForward => Definition {
-        name: "matmul forward",
-        constants: &[("PRODUCT", Product::Forward as u32 as f64)],
-        bindings: &[
-            Layers,
-            Steps,
-            Work,
-            Read(Buffer::Acts),
-            Read(Buffer::Params),
-            Read(Buffer::Params),
-            Write(Buffer::Z),
-        ],
-        ..MATMUL
-    },
+                name: "matmul forward",
+                constants: &[("PRODUCT", Product::Forward as u32 as f64)],
+                bindings: &[
+                    Layers,
+                    Steps,
+                    Work,
+                    Read(Buffer::Acts),
+                    Read(Buffer::Params),
+                    Read(Buffer::Params),
+                    Write(Buffer::Z),
+                ],
+                ..MATMUL
+            },
             Kernel::MatmulBackwardInput => Definition {
-        name: "matmul backward input",
-        constants: &[("PRODUCT", Product::BackwardInput as u32 as f64), ("RIGHT_ALONG_K", 1.0)],
-        bindings: &[
-            Layers,
-            Steps,
-            Work,
-            Read(Buffer::Acts),
-            Read(Buffer::Params),
-            Read(Buffer::Params),
-            Write(Buffer::Dz),
-        ],
-        ..MATMUL
-    },
+                name: "matmul backward input",
+                constants: &[("PRODUCT", Product::BackwardInput as u32 as f64), ("RIGHT_ALONG_K", 1.0)],
+                bindings: &[
+                    Layers,
+                    Steps,
+                    Work,
+                    Read(Buffer::Acts),
+                    Read(Buffer::Params),
+                    Read(Buffer::Params),
+                    Write(Buffer::Dz),
+                ],
+                ..MATMUL
+            },
             Kernel::MatmulBackwardWeight => Definition {
-        name: "matmul backward weight",
-        constants: &[("PRODUCT", Product::BackwardWeight as u32 as f64), ("LEFT_ALONG_K", 0.0)],
-        bindings: &[
-            Layers,
-            Steps,
-            Work,
-            Read(Buffer::Acts),
-            Read(Buffer::Dz),
-            Read(Buffer::Params),
-            Write(Buffer::Grads),
-        ],
-        ..MATMUL
-    },
+                name: "matmul backward weight",
+                constants: &[("PRODUCT", Product::BackwardWeight as u32 as f64), ("LEFT_ALONG_K", 0.0)],
+                bindings: &[
+                    Layers,
+                    Steps,
+                    Work,
+                    Read(Buffer::Acts),
+                    Read(Buffer::Dz),
+                    Read(Buffer::Params),
+                    Write(Buffer::Grads),
+                ],
+                ..MATMUL
+            },
             Kernel::BatchNorm => BATCH_NORM,
             Kernel::BatchNormInference => BATCH_NORM_INFERENCE,
             Kernel::Loss => Definition {
-        name: "loss",
-        file: "loss.wgsl",
-        parts: &[ACTIVATION, shader!("row_loss"), shader!("loss")],
-        shape: None,
-        multiplies: false,
-        constants: &[],
-        bindings: &[
-            Layers,
-            Steps,
-            Work,
-            Targets,
-            Read(Buffer::Index),
-            Read(Buffer::Z),
-            Write(Buffer::Dz),
-            Write(Buffer::RowLoss),
-        ],
-    },
+                name: "loss",
+                file: "loss.wgsl",
+                parts: &[ACTIVATION, shader!("row_loss"), shader!("loss")],
+                shape: None,
+                multiplies: false,
+                constants: &[],
+                bindings: &[
+                    Layers,
+                    Steps,
+                    Work,
+                    Targets,
+                    Read(Buffer::Index),
+                    Read(Buffer::Z),
+                    Write(Buffer::Dz),
+                    Write(Buffer::RowLoss),
+                ],
+            },
             Kernel::BatchNormBackward => BATCH_NORM_BACKWARD,
             Kernel::GradNorm => Definition {
-        name: "gradient norm",
-        file: "grad_norm.wgsl",
-        parts: &[shader!("block_sum"), shader!("grad_norm")],
-        shape: Some(Shape::Block),
-        multiplies: false,
-        constants: &[],
-        bindings: &[Layers, Steps, Work, Read(Buffer::Grads), Write(Buffer::Partials)],
-    },
-            Kernel::RecordTraining => Definition { name: "record training", constants: &[("TRAIN", 1.0)], ..RECORD },
-            Kernel::RecordEvaluation => Definition { name: "record evaluation", constants: &[("TRAIN", 0.0)], ..RECORD },
+                name: "gradient norm",
+                file: "grad_norm.wgsl",
+                parts: &[shader!("block_sum"), shader!("grad_norm")],
+                shape: Some(Shape::Block),
+                multiplies: false,
+                constants: &[],
+                bindings: &[Layers, Steps, Work, Read(Buffer::Grads), Write(Buffer::Partials)],
+            },
+            Kernel::RecordTraining => {
+                Definition { name: "record training", constants: &[("TRAIN", 1.0)], ..RECORD }
+            }
+            Kernel::RecordEvaluation => {
+                Definition { name: "record evaluation", constants: &[("TRAIN", 0.0)], ..RECORD }
+            }
             Kernel::Update => Definition {
-        name: "update",
-        file: "update.wgsl",
-        parts: &[shader!("optimizer"), shader!("update")],
-        shape: None,
-        multiplies: false,
-        constants: &[],
-        bindings: &[
-            Layers,
-            Steps,
-            Work,
-            Read(Buffer::Grads),
-            Write(Buffer::Params),
-            Write(Buffer::Moments),
-            Write(Buffer::State),
-        ],
-    },
+                name: "update",
+                file: "update.wgsl",
+                parts: &[shader!("optimizer"), shader!("update")],
+                shape: None,
+                multiplies: false,
+                constants: &[],
+                bindings: &[
+                    Layers,
+                    Steps,
+                    Work,
+                    Read(Buffer::Grads),
+                    Write(Buffer::Params),
+                    Write(Buffer::Moments),
+                    Write(Buffer::State),
+                ],
+            },
             Kernel::Initialize => Definition {
-        name: "initialize",
-        file: "initialize.wgsl",
-        parts: &[RANDOM, shader!("initialize")],
-        shape: None,
-        multiplies: false,
-        constants: &[],
-        bindings: &[
-            Layers,
-            Work,
-            Write(Buffer::Params),
-            Write(Buffer::Moments),
-            Write(Buffer::Stats),
-            Write(Buffer::State),
-        ],
-    },
-            Kernel::Hidden => Definition { name: "hidden", constants: &[("WITH_PRODUCT", 1.0)], ..BATCH_NORM },
-            Kernel::HiddenInference => Definition { name: "hidden inference", constants: &[("WITH_PRODUCT", 1.0)], ..BATCH_NORM_INFERENCE },
-            Kernel::HiddenBackward => Definition { name: "hidden backward", constants: &[("WITH_PRODUCT", 1.0)], ..BATCH_NORM_BACKWARD },
+                name: "initialize",
+                file: "initialize.wgsl",
+                parts: &[RANDOM, shader!("initialize")],
+                shape: None,
+                multiplies: false,
+                constants: &[],
+                bindings: &[
+                    Layers,
+                    Work,
+                    Write(Buffer::Params),
+                    Write(Buffer::Moments),
+                    Write(Buffer::Stats),
+                    Write(Buffer::State),
+                ],
+            },
+            Kernel::Hidden => {
+                Definition { name: "hidden", constants: &[("WITH_PRODUCT", 1.0)], ..BATCH_NORM }
+            }
+            Kernel::HiddenInference => Definition {
+                name: "hidden inference",
+                constants: &[("WITH_PRODUCT", 1.0)],
+                ..BATCH_NORM_INFERENCE
+            },
+            Kernel::HiddenBackward => Definition {
+                name: "hidden backward",
+                constants: &[("WITH_PRODUCT", 1.0)],
+                ..BATCH_NORM_BACKWARD
+            },
             Kernel::Output => Definition {
-        name: "output",
-        file: "output.wgsl",
-        parts: &[ACTIVATION, LINEAR, shader!("row_loss"), shader!("output")],
-        shape: Some(Shape::Output),
-        constants: &[],
-        bindings: &[
-            Layers,
-            Steps,
-            Work,
-            Targets,
-            Read(Buffer::Index),
-            Read(Buffer::Params),
-            Read(Buffer::Acts),
-            Write(Buffer::Z),
-            Write(Buffer::Dz),
-            Write(Buffer::RowLoss),
-            Write(Buffer::Grads),
-        ],
-        ..BATCH_NORM
-    },
+                name: "output",
+                file: "output.wgsl",
+                parts: &[ACTIVATION, LINEAR, shader!("row_loss"), shader!("output")],
+                shape: Some(Shape::Output),
+                constants: &[],
+                bindings: &[
+                    Layers,
+                    Steps,
+                    Work,
+                    Targets,
+                    Read(Buffer::Index),
+                    Read(Buffer::Params),
+                    Read(Buffer::Acts),
+                    Write(Buffer::Z),
+                    Write(Buffer::Dz),
+                    Write(Buffer::RowLoss),
+                    Write(Buffer::Grads),
+                ],
+                ..BATCH_NORM
+            },
             Kernel::Descent => Definition {
-        name: "descent",
-        file: "descent.wgsl",
-        parts: &[shader!("block_sum"), shader!("optimizer"), shader!("descent")],
-        shape: Some(Shape::Block),
-        multiplies: true,
-        constants: &[],
-        bindings: &[
-            Layers,
-            Steps,
-            Work,
-            Read(Buffer::Acts),
-            Read(Buffer::Dz),
-            Read(Buffer::Grads),
-            Write(Buffer::Params),
-            Write(Buffer::Moments),
-            Write(Buffer::Partials),
-            Write(Buffer::State),
-        ],
-    },
+                name: "descent",
+                file: "descent.wgsl",
+                parts: &[shader!("block_sum"), shader!("optimizer"), shader!("descent")],
+                shape: Some(Shape::Block),
+                multiplies: true,
+                constants: &[],
+                bindings: &[
+                    Layers,
+                    Steps,
+                    Work,
+                    Read(Buffer::Acts),
+                    Read(Buffer::Dz),
+                    Read(Buffer::Grads),
+                    Write(Buffer::Params),
+                    Write(Buffer::Moments),
+                    Write(Buffer::Partials),
+                    Write(Buffer::State),
+                ],
+            },
             Kernel::BatchNormWatched => Definition {
-        name: "batch norm, watched",
-        constants: &[("WITH_PRODUCT", 0.0), ("TRACKS", 0.0)],
-        ..BATCH_NORM
-    },
-            Kernel::PercentilesOfZ => Definition { name: "percentiles of Z", constants: &[("NORMALIZED_Z", 0.0)], ..PERCENTILES },
-            Kernel::PercentilesAfterBatchNorm => Definition { name: "percentiles after batch norm", constants: &[("NORMALIZED_Z", 1.0)], ..PERCENTILES },
+                name: "batch norm, watched",
+                constants: &[("WITH_PRODUCT", 0.0), ("TRACKS", 0.0)],
+                ..BATCH_NORM
+            },
+            Kernel::PercentilesOfZ => {
+                Definition { name: "percentiles of Z", constants: &[("NORMALIZED_Z", 0.0)], ..PERCENTILES }
+            }
+            Kernel::PercentilesAfterBatchNorm => Definition {
+                name: "percentiles after batch norm",
+                constants: &[("NORMALIZED_Z", 1.0)],
+                ..PERCENTILES
+            },
         }
     }
 }

@@ -47,8 +47,8 @@ use crate::spec::Precision;
 use crate::step::memory::Table;
 use crate::step::{Op, StepKind, plan};
 use dispatch::{Dispatch, Sources, fold};
-use passes::{Pass, passes};
 use kernels::Kernel;
+use passes::{Pass, passes};
 use tiles::Ways;
 use window::DataWindow;
 use work::WorkList;
@@ -150,7 +150,8 @@ impl GpuEngine {
 
         let now_stride = device.limits.min_uniform_buffer_offset_alignment.max(16);
         let now_group = now(&device, longest, now_stride, k as u32)?;
-        let buffers = EngineBuffers { layers, steps, work, records, records_staging, roles_staging: None, now_group };
+        let buffers =
+            EngineBuffers { layers, steps, work, records, records_staging, roles_staging: None, now_group };
 
         let pacer = Pacer::new(device.options.submit.as_secs_f64(), longest);
         let mut engine = GpuEngine {

@@ -44,8 +44,7 @@ impl Refused {
     /// What was refused and why, in one line, from the refusal `first` on.
     pub fn describe(&self, first: usize) -> String {
         let list = self.list();
-        let one =
-            |r: &Refusal| format!("the kernel '{}'{} ({})", r.kernel.name(), layout(r.tile), r.reason);
+        let one = |r: &Refusal| format!("the kernel '{}'{} ({})", r.kernel.name(), layout(r.tile), r.reason);
         list.iter().skip(first).map(one).collect::<Vec<_>>().join(", ")
     }
 
@@ -56,8 +55,7 @@ impl Refused {
 
     /// For `env.json`; none where nothing was refused.
     pub fn details(&self) -> Option<Value> {
-        let one =
-            |r: &Refusal| json!({ "kernel": r.kernel.name(), "tile": r.tile, "reason": r.reason });
+        let one = |r: &Refusal| json!({ "kernel": r.kernel.name(), "tile": r.tile, "reason": r.reason });
         let all: Vec<Value> = self.list().iter().map(one).collect();
         (!all.is_empty()).then_some(Value::Array(all))
     }

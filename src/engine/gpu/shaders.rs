@@ -105,7 +105,8 @@ impl Kernel {
             parts.push(product);
         }
         parts.extend(definition.parts);
-        let own: String = bounds.iter().map(|(name, value)| format!("const {name}: u32 = {value}u;\n")).collect();
+        let own: String =
+            bounds.iter().map(|(name, value)| format!("const {name}: u32 = {value}u;\n")).collect();
         let mut head = String::new();
         if let Family::Cooperative(Cooperative { size, .. }) = family {
             head.push_str("enable f16;\nenable wgpu_cooperative_matrix;\n");
@@ -209,7 +210,8 @@ mod tests {
     #[test]
     fn a_loop_with_an_unknown_bound_or_without_an_end_is_refused() {
         let refused = |text: &str| expand(text, &[("N".into(), 2)], &mut String::new()).expect_err(text);
-        let unknown = |line: &str, bound: &str| ExpandError::UnknownBound { line: line.into(), bound: bound.into() };
+        let unknown =
+            |line: &str, bound: &str| ExpandError::UnknownBound { line: line.into(), bound: bound.into() };
         assert_eq!(refused("//#for i 0..M\n//#end"), unknown("//#for i 0..M", "M"));
         assert_eq!(refused("//#for i N..n\n//#end"), unknown("//#for i N..n", "n"));
         assert_eq!(refused("//#for i 0..2\n//#for j 0..-1\n//#end\n//#end"), unknown("//#for j 0..-1", "-1"));

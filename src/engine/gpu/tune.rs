@@ -7,7 +7,6 @@ use std::{fs, io};
 
 use serde::{Deserialize, Serialize};
 
-use super::Device;
 use super::cache::{self, place};
 use super::tiles::{Abilities, Shape, Tile, Ways};
 use crate::engine::EngineError;
@@ -62,9 +61,9 @@ fn read(path: &Path, adapter: &str, driver: &str, can: &Abilities) -> io::Result
 ///
 /// # Errors
 /// The file system's.
-pub(super) fn keep(device: &Device, ways: Ways) -> io::Result<Option<PathBuf>> {
-    let (adapter, driver) = (device.info.device.clone(), device.driver.clone());
-    let Some(path) = place(&adapter, &driver, kind(&device.can)) else { return Ok(None) };
+pub(super) fn keep(adapter: &str, driver: &str, can: &Abilities, ways: Ways) -> io::Result<Option<PathBuf>> {
+    let Some(path) = place(adapter, driver, kind(can)) else { return Ok(None) };
+    let (adapter, driver) = (adapter.into(), driver.into());
     let kept = Kept { version: env!("CARGO_PKG_VERSION").into(), adapter, driver, ways };
     let text = serde_json::to_string_pretty(&kept).map_err(io::Error::other)?;
     cache::keep(&path, text.as_bytes())?;

@@ -7,6 +7,9 @@
 
 use crate::population::random::{Purpose, key, words};
 use crate::population::tables::Statistic;
+use crate::population::{Buffer, Member};
+use crate::step::bounds::{Bound, Observed, Output, U, sizes};
+use crate::step::cost::Cost;
 use crate::step::memory::View;
 use crate::step::real::Real;
 use crate::step::team::{self, BLOCKS};
@@ -214,4 +217,63 @@ fn dropout<R: Real>(c: &View<R>, layer: usize) {
     for (index, a) in ((own.start * o) as u32..).zip(a) {
         *a = if words(key, index)[0] < below { R::ZERO } else { *a * scale };
     }
+}
+
+/// In reports.
+pub fn name(layer: usize) -> String {
+    format!("batch norm {}", layer + 1)
+}
+
+/// Of `rows` rows: shifted, centred, squared, summed; normalised, scaled and shifted.
+pub fn cost(member: &Member, rows: f64, layer: usize) -> Cost {
+    match member.layers.get(layer) {
+        Some(row) if row.is_hidden() && row.is_normalized() => Cost::of_layer(row, rows, 11.0, 3.0),
+        Some(row) if row.is_hidden() => Cost::of_layer(row, rows, 1.0, 2.0),
+        _ => Cost::default(),
+    }
+}
+
+/// Sums of n differences from the first row are off by about √n u of the largest, which is at most 2√n σ; x̂ by as much
+/// over σ: 2 n u at worst, corrected in the second pass: 64 u (1 + |x̂|). The activation's exponential may be off by
+/// 3 + 2|y| units (Vulkan, precision of exp): 64 u (1 + |y|) more, and γ and β scale both.
+pub fn bounds(observed: &Observed, layer: usize, tracks: bool) -> Vec<Output> {
+    let Some(row) = observed.member.layers.get(layer).filter(|row| row.is_hidden()) else {
+        return Vec::new();
+    };
+    let (_, outputs, z) = sizes(row);
+    let count = observed.rows() * outputs;
+    let scale = |bound: f64| 256.0 * U * (1.0 + bound);
+    let a = observed.largest(Buffer::Acts, row.a as usize, count);
+    let xhat = observed.largest(Buffer::Z, z, count);
+    let affine = if row.is_normalized() {
+        let params = |at: u32| observed.largest(Buffer::Params, at as usize, outputs);
+        1.0 + params(row.b) + params(row.beta)
+    } else {
+        1.0
+    };
+    let reach = observed.member.row.drop_scale as f64 * affine * (1.0 + xhat);
+    let mut all = vec![Output::new(Buffer::Acts, row.a as usize, count, Bound::Absolute(scale(a + reach)))];
+    if !row.is_normalized() {
+        return all;
+    }
+    all.push(Output::new(Buffer::Z, z, count, Bound::Absolute(scale(xhat))));
+    let stats = |row_of: Statistic| row.stats as usize + row_of.start(outputs);
+    // The remainder of the running mean is what rounding left: bounded by the mean's own.
+    let means = observed.largest(Buffer::Stats, stats(Statistic::RunningMean), 2 * outputs);
+    let spread = observed.largest_before(Buffer::Z, z, count);
+    let batch = [Statistic::BatchMean, Statistic::BatchRstd];
+    let running = [Statistic::RunningMean, Statistic::RunningMeanRest, Statistic::RunningVar];
+    for statistic in running.into_iter().filter(|_| tracks).chain(batch) {
+        for at in stats(statistic)..stats(statistic) + outputs {
+            let value = observed.largest(Buffer::Stats, at, 1);
+            let size = match statistic {
+                Statistic::RunningMean | Statistic::RunningMeanRest | Statistic::BatchMean => means + spread,
+                // r + m (new - r): each step of it is rounded at the size of the old value.
+                Statistic::RunningVar => value + observed.largest_before(Buffer::Stats, at, 1),
+                Statistic::BatchRstd => value,
+            };
+            all.push(Output::new(Buffer::Stats, at, 1, Bound::Absolute(64.0 * U * size)));
+        }
+    }
+    all
 }

@@ -7,6 +7,9 @@
 
 use crate::population::random::{Purpose, key, words};
 use crate::population::tables::Statistic;
+use crate::population::{Buffer, Member};
+use crate::step::bounds::{Bound, Observed, Output, U, sizes};
+use crate::step::cost::Cost;
 use crate::step::memory::View;
 use crate::step::real::Real;
 use crate::step::team;
@@ -113,8 +116,9 @@ fn through_normalization<R: Real>(c: &View<R>, layer: usize) {
     let n = R::from_f64(c.rows() as f64);
     sum.iter_mut().chain(&mut *sum_xhat).for_each(|s| *s = *s / n);
     // SAFETY: nobody writes them now.
-    let (gamma, rstd) =
-        unsafe { (m.params.part(l.b as usize, o), m.stats.part(l.stats as usize + Statistic::BatchRstd.start(o), o)) };
+    let (gamma, rstd) = unsafe {
+        (m.params.part(l.b as usize, o), m.stats.part(l.stats as usize + Statistic::BatchRstd.start(o), o))
+    };
     for b in c.rank.rows(c.rows()) {
         let at = l.z as usize + b * o;
         // SAFETY: this row is this thread's.
@@ -123,4 +127,46 @@ fn through_normalization<R: Real>(c: &View<R>, layer: usize) {
             dz[f] = gamma[f] * rstd[f] * ((dz[f] - sum[f]) - xhat[f] * sum_xhat[f]);
         }
     }
+}
+
+/// In reports.
+pub fn name(layer: usize) -> String {
+    format!("batch norm backward {}", layer + 1)
+}
+
+/// Of `rows` rows.
+pub fn cost(member: &Member, rows: f64, layer: usize) -> Cost {
+    match member.layers.get(layer) {
+        Some(row) if row.is_normalized() => Cost::of_layer(row, rows, 12.0, 3.0),
+        Some(row) => Cost::of_layer(row, rows, 2.0, 3.0),
+        None => Cost::default(),
+    }
+}
+
+/// dy is dA times a slope (off by 64 u, as the activation); the two sums have n terms of at most max|dy| · max(1, |x̂|):
+/// √n u each; dz is γ rstd times a difference of such means.
+pub fn bounds(observed: &Observed, layer: usize) -> Vec<Output> {
+    let Some(row) = observed.member.layers.get(layer) else { return Vec::new() };
+    let rows = observed.rows();
+    let (_, outputs, z) = sizes(row);
+    let xhat = 1.0 + observed.largest_before(Buffer::Z, z, rows * outputs);
+    let dy =
+        observed.largest_before(Buffer::Dz, z, rows * outputs) * 2.0 * observed.member.row.drop_scale as f64;
+    let sum = 256.0 * U * dy * xhat * rows as f64;
+    let scale = if row.is_normalized() {
+        let at = row.stats as usize + Statistic::BatchRstd.start(outputs);
+        let rstd = observed.largest(Buffer::Stats, at, outputs);
+        observed.largest(Buffer::Params, row.b as usize, outputs) * rstd * xhat
+    } else {
+        1.0
+    };
+    let dz = Bound::Absolute(256.0 * U * dy * scale * xhat);
+    let mut all = vec![
+        Output::new(Buffer::Dz, z, rows * outputs, dz),
+        Output::new(Buffer::Grads, row.b as usize, outputs, Bound::Absolute(sum)),
+    ];
+    if row.is_normalized() {
+        all.push(Output::new(Buffer::Grads, row.beta as usize, outputs, Bound::Absolute(sum)));
+    }
+    all
 }

@@ -1,6 +1,9 @@
 //! Batch normalisation by the running statistics, and activation. Twin of
 //! `shaders/batch_norm_inference.wgsl`.
 
+use crate::population::{Buffer, Member};
+use crate::step::bounds::{Bound, Observed, Output, U, sizes};
+use crate::step::cost::Cost;
 use crate::step::memory::View;
 use crate::step::real::Real;
 use crate::with_activation;
@@ -54,4 +57,36 @@ fn normalize<R: Real, F: Function>(c: &View<R>, layer: usize) {
         }
     }
     c.check(finite);
+}
+
+/// In reports.
+pub fn name(layer: usize) -> String {
+    format!("batch norm inference {}", layer + 1)
+}
+
+/// Of `rows` rows.
+pub fn cost(member: &Member, rows: f64, layer: usize) -> Cost {
+    let row = member.layers.get(layer).filter(|row| row.is_hidden());
+    row.map_or_else(Cost::default, |row| Cost::of_layer(row, rows, 6.0, 3.0))
+}
+
+/// As of [`super::batch_norm`], with statistics that are given.
+pub fn bounds(observed: &Observed, layer: usize) -> Vec<Output> {
+    let Some(row) = observed.member.layers.get(layer).filter(|row| row.is_hidden()) else {
+        return Vec::new();
+    };
+    let (_, outputs, z) = sizes(row);
+    let count = observed.rows() * outputs;
+    let a = observed.largest(Buffer::Acts, row.a as usize, count);
+    let xhat = observed.largest(Buffer::Z, z, count);
+    let affine = match row.is_normalized() {
+        true => 1.0 + observed.largest(Buffer::Params, row.b as usize, outputs),
+        false => 1.0,
+    };
+    let bound = Bound::Absolute(256.0 * U * (1.0 + a + affine * xhat));
+    let mut all = vec![Output::new(Buffer::Acts, row.a as usize, count, bound)];
+    if row.is_normalized() {
+        all.push(Output::new(Buffer::Z, z, count, Bound::Absolute(256.0 * U * (1.0 + xhat))));
+    }
+    all
 }

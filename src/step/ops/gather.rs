@@ -2,6 +2,9 @@
 
 use crate::population::random::{permuted, shuffle_keys};
 use crate::population::tables::StepRow;
+use crate::population::{Buffer, Member};
+use crate::step::bounds::{Bound, Observed, Output};
+use crate::step::cost::{Cost, NUMBER};
 use crate::step::memory::{Values, View};
 use crate::step::real::Real;
 
@@ -52,4 +55,22 @@ pub fn cpu<R: Real>(c: &View<R>) {
             }
         }
     }
+}
+
+/// In reports.
+pub const NAME: &str = "gather";
+
+/// Of `rows` rows; `value` bytes hold a feature of the data.
+pub fn cost(member: &Member, rows: f64, value: usize) -> Cost {
+    let features = rows * member.inputs as f64;
+    Cost { flops: 2.0 * features, bytes: features * (value as f64 + NUMBER) }
+}
+
+/// The same few f32 operations on both sides.
+pub fn bounds(observed: &Observed) -> Vec<Output> {
+    let rows = observed.rows();
+    vec![
+        Output::new(Buffer::Acts, 0, rows * observed.member.inputs, Bound::Exact),
+        Output::new(Buffer::Index, 0, rows, Bound::Exact),
+    ]
 }

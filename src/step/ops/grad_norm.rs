@@ -1,6 +1,8 @@
 //! Sum of squares of each block of the gradients. Twin of `shaders/grad_norm.wgsl`.
 
-use crate::population::{Block, BlockSize};
+use crate::population::{Block, BlockSize, Buffer, Member};
+use crate::step::bounds::{Bound, Observed, Output, U};
+use crate::step::cost::{Cost, NUMBER};
 use crate::step::memory::View;
 use crate::step::real::Real;
 
@@ -39,4 +41,23 @@ pub fn cpu<R: Real>(c: &View<R>) {
         // SAFETY: this block is this thread's.
         unsafe { c.memory.partials.part_mut(at, 1)[0] = total };
     }
+}
+
+/// In reports.
+pub const NAME: &str = "gradient norm";
+
+/// Each gradient is squared and added.
+pub fn cost(member: &Member) -> Cost {
+    let parameters = member.parameters() as f64;
+    Cost { flops: 2.0 * parameters, bytes: NUMBER * parameters }
+}
+
+/// At most 1,024 squares, all positive, in sums of 4, then 8, then 32.
+pub fn bounds(observed: &Observed) -> Vec<Output> {
+    let one = |at: usize| {
+        let value = observed.floats(Buffer::Partials)[at];
+        let bound = Bound::Absolute(46.0 * U * value + f32::MIN_POSITIVE as f64);
+        Output::new(Buffer::Partials, at, 1, bound)
+    };
+    (0..observed.member.blocks.len()).map(one).collect()
 }

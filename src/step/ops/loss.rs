@@ -4,7 +4,9 @@
 //! Cross-entropy: loss = ln Σ e^(z - max) - (z_y - max), da = (softmax(z) - onehot(y)) / B.
 //! Squared error: loss = (z - t)², da = 2 (z - t) / B.
 
-use crate::population::Loss;
+use crate::population::{Buffer, Loss, Member};
+use crate::step::bounds::{Bound, Observed, Output, U, sizes};
+use crate::step::cost::Cost;
 use crate::step::memory::View;
 use crate::step::real::Real;
 
@@ -54,4 +56,25 @@ fn cross_entropy<R: Real>(z: &[R], da: &mut [R], class: usize, over_rows: R) -> 
     da.iter_mut().for_each(|da| *da *= scale);
     da[class] -= over_rows;
     (sum.ln() - (z[class] - z[best]), best == class)
+}
+
+/// In reports.
+pub const NAME: &str = "loss";
+
+/// Of `rows` rows.
+pub fn cost(member: &Member, rows: f64) -> Cost {
+    member.layers.last().map_or_else(Cost::default, |row| Cost::of_layer(row, rows, 6.0, 2.0))
+}
+
+/// The exponential and the logarithm are off by a few units of the largest difference of outputs (Vulkan: 3 + 2|x| units
+/// for exp, 2^-21 for log near 1); probabilities are at most 1 over the rows.
+pub fn bounds(observed: &Observed) -> Vec<Output> {
+    let rows = observed.rows();
+    let (_, outputs, z) = sizes(&observed.member.layers[observed.last()]);
+    let reach = 1.0 + observed.largest(Buffer::RowLoss, 0, 2 * rows);
+    let dz = observed.largest(Buffer::Dz, z, rows * outputs).max(1.0 / rows as f64);
+    vec![
+        Output::new(Buffer::RowLoss, 0, 2 * rows, Bound::Absolute(64.0 * U * reach)),
+        Output::new(Buffer::Dz, z, rows * outputs, Bound::Absolute(64.0 * U * (1.0 + reach) * dz)),
+    ]
 }

@@ -2,10 +2,15 @@
 
 use std::ops::Range;
 
-use crate::step::Product;
+use crate::population::tables::LayerRow;
+use crate::population::{Buffer, Member};
+use crate::spec::Precision;
+use crate::step::bounds::{Bound, Observed, Output, U, sizes};
+use crate::step::cost::{Cost, NUMBER};
 use crate::step::memory::{Slab, View};
 use crate::step::real::{Real, Strides};
 use crate::step::team::{LONG, Rank};
+use crate::step::{Layers, Product};
 
 /// Columns from which on they may be cut: where rows are short, threads would write to both ends of the same cache lines.
 const WIDE: usize = 512;
@@ -135,4 +140,65 @@ fn multiply_part<R: Real>(
         // writes now: where C lies in A's slab, it is the part of another layer.
         unsafe { R::gemm([m, n, to - from], a, a_strides, b, b_strides, out, strides, piece > 0) };
     }
+}
+
+/// In reports.
+pub fn name(product: Product, layers: Layers) -> String {
+    let product = match product {
+        Product::Forward => "XW",
+        Product::BackwardInput => "dZ Wᵀ",
+        Product::BackwardWeight => "Xᵀ dZ",
+    };
+    match layers {
+        Layers::One(layer) => format!("{product} {}", layer + 1),
+        Layers::All => format!("{product}, all layers"),
+    }
+}
+
+/// Of `rows` rows. Nothing goes back into the data.
+pub fn cost(member: &Member, rows: f64, product: Product, layers: Layers) -> Cost {
+    let all = member.layers.iter().enumerate().filter(|&(at, _)| layers.contains(at));
+    let all = all.filter(|&(at, _)| product != Product::BackwardInput || at > 0);
+    let one = |(_, layer): (usize, &LayerRow)| {
+        let (inputs, outputs) = (layer.inputs as f64, layer.outputs as f64);
+        Cost {
+            flops: 2.0 * rows * inputs * outputs,
+            bytes: NUMBER * (rows * inputs + inputs * outputs + rows * outputs),
+        }
+    };
+    all.map(one).sum()
+}
+
+/// A sum of k products in any order: γ_k of the sum of the absolute products (Higham 2002, section 3.1), and one more
+/// operation for the bias or λ W.
+///
+/// In pairs of halves each operand is off by 2^-22, and the product of their lesser parts is left out: 12 u; devices may
+/// truncate instead of rounding when they add: γ_2k. The lesser part is subnormal below 2^-28 of the largest in its row:
+/// at most 2^-50 of that off.
+pub fn bounds(observed: &Observed, product: Product, layers: Layers) -> Vec<Output> {
+    let rows = observed.rows();
+    let units = |units: usize| units as f64 * U * 1.01;
+    // Of k products a b, of the largest a and b.
+    let bound = |k: usize, a: f64, b: f64| match observed.precision {
+        Precision::F32 => Bound::OfAbsoluteValues(units(k + 3), 0.0),
+        Precision::F16 => Bound::OfAbsoluteValues(units(2 * k + 15), k as f64 * 2f64.powi(-49) * a * b),
+    };
+    let one = |(at, layer): (usize, &LayerRow)| {
+        let (inputs, outputs, z) = sizes(layer);
+        let w = observed.largest_before(Buffer::Params, layer.w as usize, inputs * outputs);
+        let x = observed.largest_before(Buffer::Acts, layer.x as usize, rows * inputs);
+        let dz = observed.largest_before(Buffer::Dz, z, rows * outputs);
+        match product {
+            Product::Forward => Output::new(Buffer::Z, z, rows * outputs, bound(inputs, x, w)),
+            Product::BackwardInput => {
+                let z = observed.member.layers[at - 1].z as usize;
+                Output::new(Buffer::Dz, z, rows * inputs, bound(outputs, dz, w))
+            }
+            Product::BackwardWeight => {
+                Output::new(Buffer::Grads, layer.w as usize, inputs * outputs, bound(rows, x, dz))
+            }
+        }
+    };
+    let layers = observed.member.layers.iter().enumerate().filter(|&(at, _)| layers.contains(at));
+    layers.map(one).collect()
 }

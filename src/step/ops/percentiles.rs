@@ -3,7 +3,9 @@
 //! The shader counts digits of the numbers' bits, from the highest down; here the standard library selects. Both give
 //! the element at the same rank in the total order of IEEE 754, so the same bits.
 
-use crate::population::PERCENTS;
+use crate::population::{Buffer, Member, PERCENTS};
+use crate::step::bounds::{Bound, Observed, Output, U, sizes};
+use crate::step::cost::Cost;
 use crate::step::memory::View;
 use crate::step::real::Real;
 use crate::step::watch;
@@ -32,4 +34,33 @@ pub fn cpu<R: Real>(c: &View<R>, layer: usize, normalized: bool) {
             *look = *values.select_nth_unstable_by(rank, by_value).1;
         }
     }
+}
+
+/// In reports.
+pub fn name(layer: usize) -> String {
+    format!("percentiles {}", layer + 1)
+}
+
+/// Of `rows` rows, each number read once for each 8 of its bits.
+pub fn cost(member: &Member, rows: f64, layer: usize) -> Cost {
+    member.layers.get(layer).map_or_else(Cost::default, |row| Cost::of_layer(row, rows, 0.0, 4.0))
+}
+
+/// Elements of the data. Those of γ x̂ + β are rounded twice, and no percentile moves by more than its data.
+pub fn bounds(observed: &Observed, layer: usize, normalized: bool) -> Vec<Output> {
+    let Some(row) = observed.member.layers.get(layer) else { return Vec::new() };
+    if normalized && !row.is_normalized() {
+        return Vec::new();
+    }
+    let bound = if normalized {
+        let (_, outputs, z) = sizes(row);
+        let params = |at: u32| observed.largest_before(Buffer::Params, at as usize, outputs);
+        let xhat = observed.largest_before(Buffer::Z, z, observed.rows() * outputs);
+        2.0 * U * (params(row.b) * xhat + params(row.beta))
+    } else {
+        0.0
+    };
+    let looks = [false, true].map(|of_unit| watch::place(layer, normalized, of_unit));
+    let output = |at| Output::new(Buffer::Looks, at, PERCENTS.len(), Bound::Absolute(bound));
+    looks.into_iter().map(output).collect()
 }

@@ -7,7 +7,10 @@
 use std::sync::atomic::Ordering;
 
 use crate::population::tables::Record;
+use crate::population::{Buffer, Member};
 use crate::step::StepKind;
+use crate::step::bounds::{Bound, Observed, Output, U};
+use crate::step::cost::{Cost, NUMBER};
 use crate::step::memory::View;
 use crate::step::real::Real;
 
@@ -53,4 +56,18 @@ pub fn cpu<R: Real>(c: &View<R>, kind: StepKind) {
     };
     // SAFETY: as above.
     unsafe { m.record.part_mut(0, 1)[0] = record };
+}
+
+/// In reports.
+pub const NAME: &str = "record";
+
+/// Of `rows` rows.
+pub fn cost(member: &Member, rows: f64) -> Cost {
+    let partials = member.sizes[Buffer::Partials as usize] as f64;
+    Cost { flops: 2.0 * rows + partials, bytes: NUMBER * (2.0 * rows + partials) }
+}
+
+/// The clipping scale.
+pub fn bounds(_: &Observed) -> Vec<Output> {
+    vec![Output::new(Buffer::State, 0, 1, Bound::Absolute(64.0 * U))]
 }

@@ -3,7 +3,10 @@
 use std::ops::Range;
 
 use crate::population::tables::{ChunkKind, StepRow};
+use crate::population::{Buffer, Member};
 use crate::spec::Optimizer;
+use crate::step::bounds::{Bound, Observed, Output, U};
+use crate::step::cost::{Cost, NUMBER};
 use crate::step::memory::View;
 use crate::step::real::Real;
 
@@ -110,4 +113,39 @@ fn each<R: Real>(
         finite &= p.is_finite() & m.is_finite() & v.is_finite();
     }
     finite
+}
+
+/// In reports.
+pub const NAME: &str = "optimiser";
+
+/// That of Adam: gradient, parameter and two moments read, three of them written.
+pub fn cost(member: &Member) -> Cost {
+    let parameters = member.parameters() as f64;
+    Cost { flops: 13.0 * parameters, bytes: 7.0 * NUMBER * parameters }
+}
+
+/// Few operations on each element. m may cancel, so its error is relative to its terms; it enters p through the rate
+/// dp/dm, and so do v's relative error and the roundings of the step itself.
+pub fn bounds(observed: &Observed) -> Vec<Output> {
+    let step = observed.step;
+    let (lr, tiny) = (step.lr as f64, f32::MIN_POSITIVE as f64);
+    let mut all = Vec::new();
+    for at in observed.member.chunks.iter().flat_map(|chunk| chunk.start..chunk.start + chunk.len) {
+        let p = observed.largest(Buffer::Params, at, 1) + observed.largest_before(Buffer::Params, at, 1);
+        let g = observed.largest(Buffer::Grads, at, 1) * observed.after.scale.abs();
+        let m = observed.largest_before(Buffer::Moments, 2 * at, 1) + g;
+        let v = observed.largest(Buffer::Moments, 2 * at + 1, 1);
+        let rate = match observed.member.training.optimizer {
+            Optimizer::Adam { eps, .. } => {
+                lr * step.correction1 as f64 / ((v * step.correction2 as f64).sqrt() + eps)
+            }
+            Optimizer::Sgd { .. } => 2.0 * lr,
+            Optimizer::RmsProp { eps, .. } => lr / (v.sqrt() + eps),
+        };
+        let p = 4.0 * U * p + 64.0 * U * rate * m + tiny;
+        all.push(Output::new(Buffer::Params, at, 1, Bound::Absolute(p)));
+        all.push(Output::new(Buffer::Moments, 2 * at, 1, Bound::Absolute(8.0 * U * m + tiny)));
+        all.push(Output::new(Buffer::Moments, 2 * at + 1, 1, Bound::Absolute(8.0 * U * v + tiny)));
+    }
+    all
 }
