@@ -41,7 +41,7 @@ fn main(
     let o = layer.outputs;
     if WITH_PRODUCT {
         linear(layer, 0u, step.rows, job.z, lane);
-        // The first row is read by everybody.
+        // Every invocation reads the first row.
         storageBarrier();
         workgroupBarrier();
     }
@@ -114,12 +114,12 @@ fn column(layer: Layer, step: Step, f: u32, inside: bool, lane: u32) {
             finite = is_finite(high) && is_finite(new_var);
         }
     }
-    // Everybody has read the first row before it is overwritten.
+    // Every invocation has read the first row before it is overwritten.
     storageBarrier();
     workgroupBarrier();
 
     if tracks {
-        // Fast2Sum's remainder, from the sum as it stands in memory: seen as running + low, drivers simplify it to 0.
+        // Fast2Sum's remainder, from the sum as it stands in memory: written as running + low, drivers simplify it to 0.
         stats[layer.stats + RUNNING_MEAN_REST * o + f] = low - (stats[layer.stats + RUNNING_MEAN * o + f] - running);
     }
 

@@ -1,4 +1,4 @@
-// What a device can do at most: multiply-adds in registers (MODE MULTIPLY_ADD), a copy (COPY), nothing (NOTHING).
+// Peak rates of a device: multiply-adds in registers (MODE MULTIPLY_ADD), a copy (COPY), nothing (NOTHING).
 //
 // Grid: workgroups of CEILING_LANES. MULTIPLY_ADD: each invocation computes 4 CEILING_VECTORS sums of CEILING_TURNS
 // multiply-adds. COPY: one element each.

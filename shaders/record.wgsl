@@ -1,4 +1,4 @@
-// What each member reports of a step, and how far its gradients are scaled down.
+// Each member's record of a step, and the clipping scale of its gradients.
 //
 // Clipping by the global norm (Pascanu et al. 2013, arXiv 1211.5063): scale = min(1, c / (|g| + CLIP_EPS)).
 // Grid: one workgroup of LANES for a member. Order of sums: each lane adds its elements ascending (lane,

@@ -1,4 +1,4 @@
-// The loss of one row: what loss.wgsl and output.wgsl have in common. They declare targets, index, z, dz, row_loss.
+// The loss of one row, for loss.wgsl and output.wgsl. They declare targets, index, z, dz and row_loss.
 
 fn loss_of(layer: Layer, rows: u32, b: u32) {
     let goal = targets[index[layer.member.first_row + b]];

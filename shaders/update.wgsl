@@ -1,4 +1,4 @@
-// The optimiser (optimizer.wgsl) on the gradients that stand in memory.
+// The optimiser (optimizer.wgsl) on the gradients in memory.
 //
 // Grid: one workgroup of CHUNK_LANES for a chunk (population::CHUNK). No reductions.
 

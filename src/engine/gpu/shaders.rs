@@ -254,27 +254,35 @@ mod tests {
     #[test]
     fn bindings_stand_as_declared_and_within_the_default_limit() {
         for &kernel in Kernel::ALL {
-            let module = module(kernel);
-            let kernel_ = kernel;
-            let kernel = kernel.definition();
+            let (module, definition) = (module(kernel), kernel.definition());
             // Two are used only where a device allows more.
-            let most = if [Kernel::Output, Kernel::Descent].contains(&kernel_) { 11 } else { 8 };
-            assert!(kernel.bindings.len() <= most, "{} binds too much", kernel.name);
-            let mut found = vec![None; kernel.bindings.len()];
+            let most = if [Kernel::Output, Kernel::Descent].contains(&kernel) { 11 } else { 8 };
+            assert!(definition.bindings.len() <= most, "{} binds too much", definition.name);
+            let mut found = vec![None; definition.bindings.len()];
             for (_, variable) in module.global_variables.iter() {
                 let Some(binding) = &variable.binding else { continue };
                 if binding.group == 0 {
                     continue;
                 }
                 let naga::AddressSpace::Storage { access } = variable.space else {
-                    panic!("{}: binding {} is no storage", kernel.name, binding.binding)
+                    panic!("{}: binding {} is no storage", definition.name, binding.binding)
                 };
                 let written = access.contains(naga::StorageAccess::STORE);
                 found[binding.binding as usize] = Some(written);
             }
-            for (at, binding) in kernel.bindings.iter().enumerate() {
-                assert_eq!(found[at], Some(binding.is_written()), "{}: binding {at}", kernel.name);
+            for (at, binding) in definition.bindings.iter().enumerate() {
+                assert_eq!(found[at], Some(binding.is_written()), "{}: binding {at}", definition.name);
             }
+        }
+    }
+
+    #[test]
+    fn the_shader_of_ceilings_is_valid() {
+        let source = ceiling();
+        let flags = naga::valid::ValidationFlags::all();
+        let mut validator = naga::valid::Validator::new(flags, naga::valid::Capabilities::empty());
+        if let Err(error) = validator.validate(&parsed("ceiling", &source)) {
+            panic!("{}", error.emit_to_string(&source));
         }
     }
 

@@ -18,12 +18,12 @@ use crate::with_activation;
 use super::activation::Function;
 
 #[inline(always)]
-pub fn cpu<R: Real>(c: &View<R>, layer: usize, tracks: bool) {
-    if c.member.layers[layer].is_normalized() {
-        normalize(c, layer, tracks);
+pub fn cpu<R: Real>(view: &View<R>, layer: usize, tracks: bool) {
+    if view.member.layers[layer].is_normalized() {
+        normalize(view, layer, tracks);
     }
-    with_activation!(c.member.layers[layer].activation, F => activate::<R, F>(c, layer));
-    dropout(c, layer);
+    with_activation!(view.member.layers[layer].activation, F => activate::<R, F>(view, layer));
+    dropout(view, layer);
 }
 
 /// Scratch vectors of a block: its sums, and, in the first block of a thread, what that thread alone needs.
@@ -38,19 +38,19 @@ const RSTD: usize = 7;
 
 /// z -> x̂ in place, of this thread's rows; batch and, where it `tracks`, running statistics.
 #[inline(always)]
-fn normalize<R: Real>(c: &View<R>, layer: usize, tracks: bool) {
-    let l = c.member.layers[layer];
-    let o = l.outputs as usize;
-    let rows = c.rows();
-    let n = R::from_f64(rows as f64);
-    let blocks = c.rank.blocks(c.rows());
-    let m = c.memory;
-    // SAFETY: nobody writes Z before all have met.
-    let before = |b: usize| unsafe { m.z.part(l.z as usize + b * o, o) };
+fn normalize<R: Real>(view: &View<R>, layer: usize, tracks: bool) {
+    let layer_row = view.member.layers[layer];
+    let outputs = layer_row.outputs as usize;
+    let rows = view.rows();
+    let count = R::from_f64(rows as f64);
+    let blocks = view.rank.blocks(view.rows());
+    let memory = view.memory;
+    // SAFETY: no thread writes Z before all have met.
+    let before = |b: usize| unsafe { memory.z.part(layer_row.z as usize + b * outputs, outputs) };
     // SAFETY: of this thread's rows.
-    let row = |b: usize| unsafe { m.z.part_mut(l.z as usize + b * o, o) };
+    let row = |b: usize| unsafe { memory.z.part_mut(layer_row.z as usize + b * outputs, outputs) };
     // SAFETY: this thread's block, or a sum that its thread has left by now.
-    let scratch = |block: usize, slot: usize| unsafe { c.scratch(block, slot, o) };
+    let scratch = |block: usize, slot: usize| unsafe { view.scratch(block, slot, outputs) };
     let works = !blocks.is_empty();
     if works {
         let shift = scratch(blocks.start, SHIFT);
@@ -64,13 +64,13 @@ fn normalize<R: Real>(c: &View<R>, layer: usize, tracks: bool) {
                 }
             }
         }
-        fold(c, SUM, o);
+        fold(view, SUM, outputs);
     }
-    c.rank.meet();
+    view.rank.meet();
     if works {
         let (shift, mean) = (scratch(blocks.start, SHIFT), scratch(blocks.start, MEAN));
-        total(c, SUM, mean);
-        mean.iter_mut().for_each(|mean| *mean = *mean / n);
+        total(view, SUM, mean);
+        mean.iter_mut().for_each(|mean| *mean = *mean / count);
         // What rounding left out of the mean shows as the mean of the centred values (the corrected two-pass
         // algorithm: Chan, Golub & LeVeque 1983).
         for block in blocks.clone() {
@@ -86,33 +86,34 @@ fn normalize<R: Real>(c: &View<R>, layer: usize, tracks: bool) {
                 }
             }
         }
-        fold(c, LEFT, o);
-        fold(c, SQUARES, o);
+        fold(view, LEFT, outputs);
+        fold(view, SQUARES, outputs);
     }
-    c.rank.meet();
+    view.rank.meet();
     if !works {
         return;
     }
     let first = blocks.start;
     let (shift, mean) = (scratch(first, SHIFT), scratch(first, MEAN));
     let (left, squares, rstd) = (scratch(first, ALL_LEFT), scratch(first, ALL_SQUARES), scratch(first, RSTD));
-    total(c, LEFT, left);
-    total(c, SQUARES, squares);
-    let batch_norm = c.member.training.network.batch_norm.unwrap_or_default();
+    total(view, LEFT, left);
+    total(view, SQUARES, squares);
+    let batch_norm = view.member.training.network.batch_norm.unwrap_or_default();
     let (eps, momentum) = (R::from_f64(batch_norm.eps), R::from_f64(batch_norm.momentum));
     for ((left, squares), rstd) in left.iter_mut().zip(&mut *squares).zip(&mut *rstd) {
         let sum = *left;
-        *left = sum / n;
+        *left = sum / count;
         let corrected = *squares - *left * sum;
         // Rounding may leave less than nothing of a constant column; NaN stays NaN.
         *squares = if corrected < R::ZERO { R::ZERO } else { corrected };
-        *rstd = R::ONE / (*squares / n + eps).sqrt();
+        *rstd = R::ONE / (*squares / count + eps).sqrt();
     }
     // Each thread needs all features for its rows, and notes some of them.
-    let own = c.rank.notes(rows, o);
+    let own = view.rank.notes(rows, outputs);
     // SAFETY: these features are this thread's to note.
-    let stats =
-        |row: Statistic| unsafe { m.stats.part_mut(l.stats as usize + row.start(o) + own.start, own.len()) };
+    let stats = |row: Statistic| unsafe {
+        memory.stats.part_mut(layer_row.stats as usize + row.start(outputs) + own.start, own.len())
+    };
     let (running_mean, running_rest) = (stats(Statistic::RunningMean), stats(Statistic::RunningMeanRest));
     let running_var = stats(Statistic::RunningVar);
     let (mean_out, rstd_out) = (stats(Statistic::BatchMean), stats(Statistic::BatchRstd));
@@ -130,38 +131,38 @@ fn normalize<R: Real>(c: &View<R>, layer: usize, tracks: bool) {
         let high = running_mean[at] + low;
         running_rest[at] = low - (high - running_mean[at]);
         running_mean[at] = high;
-        running_var[at] += momentum * (squares[f] / (n - R::ONE) - running_var[at]);
+        running_var[at] += momentum * (squares[f] / (count - R::ONE) - running_var[at]);
         finite &= high.is_finite() && running_var[at].is_finite();
     }
-    for b in c.rank.rows(rows) {
+    for b in view.rank.rows(rows) {
         for ((z, &left), &rstd) in row(b).iter_mut().zip(&*left).zip(&*rstd) {
             *z = (*z - left) * rstd;
         }
     }
-    c.check(finite);
+    view.check(finite);
 }
 
 /// Adds up what this thread can of a vector of its blocks.
 #[inline(always)]
-pub(super) fn fold<R: Real>(c: &View<R>, slot: usize, width: usize) {
-    for (left, right) in team::tree(c.rank.blocks(c.rows()), 1) {
+pub(super) fn fold<R: Real>(view: &View<R>, slot: usize, width: usize) {
+    for (left, right) in team::tree(view.rank.blocks(view.rows()), 1) {
         // SAFETY: both blocks are this thread's.
-        let (into, part) = unsafe { (c.scratch(left, slot, width), &*c.scratch(right, slot, width)) };
+        let (into, part) = unsafe { (view.scratch(left, slot, width), &*view.scratch(right, slot, width)) };
         into.iter_mut().zip(part).for_each(|(sum, &part)| *sum += part);
     }
 }
 
 /// The sum of a vector of all blocks, once each thread has folded its own and all have met.
 #[inline(always)]
-pub(super) fn total<R: Real>(c: &View<R>, slot: usize, into: &mut [R]) {
+pub(super) fn total<R: Real>(view: &View<R>, slot: usize, into: &mut [R]) {
     const LANES: usize = 16;
-    let (width, branch) = (into.len(), c.rank.branch(c.rows()));
+    let (width, branch) = (into.len(), view.rank.branch(view.rows()));
     for from in (0..width).step_by(LANES) {
         let lanes = LANES.min(width - from);
         let mut sums = [[R::ZERO; LANES]; BLOCKS];
         for block in (0..BLOCKS).step_by(branch) {
             // SAFETY: its thread has left it.
-            let part = unsafe { &c.scratch(block, slot, width)[from..from + lanes] };
+            let part = unsafe { &view.scratch(block, slot, width)[from..from + lanes] };
             sums[block][..lanes].copy_from_slice(part);
         }
         for (left, right) in team::tree(0..BLOCKS, branch) {
@@ -174,20 +175,25 @@ pub(super) fn total<R: Real>(c: &View<R>, slot: usize, into: &mut [R]) {
 
 /// a = f(γ x̂ + β), or f(z) where the layer is not normalised, of this thread's rows.
 #[inline(always)]
-fn activate<R: Real, F: Function>(c: &View<R>, layer: usize) {
-    let l = c.member.layers[layer];
-    let o = l.outputs as usize;
-    let own = c.rank.rows(c.rows());
-    let m = c.memory;
+fn activate<R: Real, F: Function>(view: &View<R>, layer: usize) {
+    let layer_row = view.member.layers[layer];
+    let outputs = layer_row.outputs as usize;
+    let own = view.rank.rows(view.rows());
+    let memory = view.memory;
     // SAFETY: these rows are this thread's.
     let (z, a) = unsafe {
-        let (at, len) = (own.start * o, own.len() * o);
-        (m.z.part(l.z as usize + at, len), m.acts.part_mut(l.a as usize + at, len))
+        let (at, len) = (own.start * outputs, own.len() * outputs);
+        (memory.z.part(layer_row.z as usize + at, len), memory.acts.part_mut(layer_row.a as usize + at, len))
     };
-    if l.is_normalized() {
-        // SAFETY: nobody writes parameters now.
-        let (gamma, beta) = unsafe { (m.params.part(l.b as usize, o), m.params.part(l.beta as usize, o)) };
-        for (a, z) in a.chunks_exact_mut(o).zip(z.chunks_exact(o)) {
+    if layer_row.is_normalized() {
+        // SAFETY: no thread writes parameters now.
+        let (gamma, beta) = unsafe {
+            (
+                memory.params.part(layer_row.b as usize, outputs),
+                memory.params.part(layer_row.beta as usize, outputs),
+            )
+        };
+        for (a, z) in a.chunks_exact_mut(outputs).zip(z.chunks_exact(outputs)) {
             for (((a, &z), &gamma), &beta) in a.iter_mut().zip(z).zip(gamma).zip(beta) {
                 *a = F::value(gamma * z + beta);
             }
@@ -196,25 +202,26 @@ fn activate<R: Real, F: Function>(c: &View<R>, layer: usize) {
         a.iter_mut().zip(z).for_each(|(a, &z)| *a = F::value(z));
         // A rectifier may hide what is not finite in Z.
         let finite = z.iter().fold(true, |finite, z| finite & z.is_finite());
-        c.check(finite);
+        view.check(finite);
     }
 }
 
 /// Of this thread's rows.
 #[inline(always)]
-fn dropout<R: Real>(c: &View<R>, layer: usize) {
-    let below = c.row().drop_below;
+fn dropout<R: Real>(view: &View<R>, layer: usize) {
+    let below = view.row().drop_below;
     if below == 0 {
         return;
     }
-    let l = c.member.layers[layer];
-    let o = l.outputs as usize;
-    let own = c.rank.rows(c.rows());
-    let key = key(c.seed(), Purpose::Dropout, layer as u32, c.step.step);
-    let scale = R::from_f64(1.0 / (1.0 - c.member.training.network.dropout));
+    let layer_row = view.member.layers[layer];
+    let outputs = layer_row.outputs as usize;
+    let own = view.rank.rows(view.rows());
+    let key = key(view.seed(), Purpose::Dropout, layer as u32, view.step.step);
+    let scale = R::from_f64(1.0 / (1.0 - view.member.training.network.dropout));
     // SAFETY: these rows are this thread's.
-    let a = unsafe { c.memory.acts.part_mut(l.a as usize + own.start * o, own.len() * o) };
-    for (index, a) in ((own.start * o) as u32..).zip(a) {
+    let a =
+        unsafe { view.memory.acts.part_mut(layer_row.a as usize + own.start * outputs, own.len() * outputs) };
+    for (index, a) in ((own.start * outputs) as u32..).zip(a) {
         *a = if words(key, index)[0] < below { R::ZERO } else { *a * scale };
     }
 }

@@ -11,19 +11,24 @@ use crate::step::memory::View;
 use crate::step::real::Real;
 
 #[inline(always)]
-pub fn cpu<R: Real>(c: &View<R>) {
-    let l = c.member.layers[c.member.layers.len() - 1];
-    let (rows, o) = (c.rows(), l.outputs as usize);
+pub fn cpu<R: Real>(view: &View<R>) {
+    let layer_row = view.member.layers[view.member.layers.len() - 1];
+    let (rows, outputs) = (view.rows(), layer_row.outputs as usize);
     let over_rows = R::ONE / R::from_f64(rows as f64);
     let mut finite = true;
-    for b in c.rank.rows(rows) {
-        let (m, at) = (c.memory, l.z as usize + b * o);
+    for b in view.rank.rows(rows) {
+        let (memory, at) = (view.memory, layer_row.z as usize + b * outputs);
         // SAFETY: row b is this thread's.
         let (index, z, da, report) = unsafe {
-            (m.index.part(b, 1), m.z.part(at, o), m.dz.part_mut(at, o), m.row_loss.part_mut(2 * b, 2))
+            (
+                memory.index.part(b, 1),
+                memory.z.part(at, outputs),
+                memory.dz.part_mut(at, outputs),
+                memory.row_loss.part_mut(2 * b, 2),
+            )
         };
-        let target = c.table.targets[index[0] as usize];
-        let (loss, hit) = match c.member.loss {
+        let target = view.table.targets[index[0] as usize];
+        let (loss, hit) = match view.member.loss {
             Loss::CrossEntropy { .. } => cross_entropy(z, da, target as usize, over_rows),
             Loss::SquaredError => {
                 let error = z[0] - R::from_f32(f32::from_bits(target));
@@ -35,7 +40,7 @@ pub fn cpu<R: Real>(c: &View<R>) {
         report[0] = loss;
         report[1] = if hit { R::ONE } else { R::ZERO };
     }
-    c.check(finite);
+    view.check(finite);
 }
 
 /// (loss, whether the largest output, the first of equals, is the class's).

@@ -10,24 +10,28 @@ use crate::step::memory::View;
 use crate::step::real::Real;
 use crate::step::watch;
 
-pub fn cpu<R: Real>(c: &View<R>, layer: usize, normalized: bool) {
-    let l = c.member.layers[layer];
-    if !c.rank.is_first() || normalized && !l.is_normalized() {
+pub fn cpu<R: Real>(view: &View<R>, layer: usize, normalized: bool) {
+    let layer_row = view.member.layers[layer];
+    if !view.rank.is_first() || normalized && !layer_row.is_normalized() {
         return;
     }
-    let (o, m) = (l.outputs as usize, c.memory);
-    // SAFETY: nobody writes Z or parameters now.
+    let (outputs, memory) = (layer_row.outputs as usize, view.memory);
+    // SAFETY: no thread writes Z or parameters now.
     let (z, gamma, beta) = unsafe {
-        let vector = |at: u32| if normalized { m.params.part(at as usize, o) } else { &[] };
-        (m.z.part(l.z as usize, c.rows() * o), vector(l.b), vector(l.beta))
+        let vector = |at: u32| if normalized { memory.params.part(at as usize, outputs) } else { &[] };
+        (
+            memory.z.part(layer_row.z as usize, view.rows() * outputs),
+            vector(layer_row.b),
+            vector(layer_row.beta),
+        )
     };
-    for (of_unit, width) in [(false, o), (true, 1)] {
+    for (of_unit, width) in [(false, outputs), (true, 1)] {
         let of_row = |z: &[R], f: usize| if normalized { gamma[f] * z[f] + beta[f] } else { z[f] };
-        let rows = z.chunks_exact(o).take(watch::rows(c.rows(), width));
+        let rows = z.chunks_exact(outputs).take(watch::rows(view.rows(), width));
         let mut values: Vec<R> = rows.flat_map(|z| (0..width).map(move |f| of_row(z, f))).collect();
         let place = watch::place(layer, normalized, of_unit);
         // SAFETY: the first thread alone does this operation.
-        let looks = unsafe { m.looks.part_mut(place, PERCENTS.len()) };
+        let looks = unsafe { memory.looks.part_mut(place, PERCENTS.len()) };
         for (look, percent) in looks.iter_mut().zip(PERCENTS) {
             let rank = watch::rank(percent, values.len());
             let by_value = |a: &R, b: &R| a.to_f64().total_cmp(&b.to_f64());
