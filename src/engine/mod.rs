@@ -200,7 +200,7 @@ pub(crate) struct Pacer {
     target_s: f64,
     longest: usize,
     pace: usize,
-    /// Of one step when it was last told.
+    /// Of one step, as last measured.
     work: f64,
 }
 

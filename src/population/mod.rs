@@ -282,7 +282,7 @@ impl Member {
         })
     }
 
-    /// Nobody: what stands in a vacant slot. It has no layers and takes no memory but its slot's state.
+    /// The member of a vacant slot. It has no layers and takes no memory but its slot's state.
     fn nobody() -> Member {
         let network = Network {
             hidden: Vec::new(),
@@ -418,7 +418,7 @@ pub struct Population {
 }
 
 impl Population {
-    /// Puts members one after another, without gaps, and with room for nobody else.
+    /// Puts members one after another, without gaps or room for more.
     pub fn new<M: Into<Arc<Member>>>(members: Vec<M>) -> Population {
         let members: Vec<Arc<Member>> = members.into_iter().map(M::into).collect();
         let mut sizes: Sizes = [0; Buffer::COUNT];

@@ -1,4 +1,4 @@
-//! What is watched of a member's layers: percentiles of what goes into their activations, and norms of their gradients.
+//! Watching a member's layers: percentiles of the inputs of their activations, and norms of their gradients.
 //!
 //! Ioffe & Szegedy 2015 (arXiv 1502.03167), figure 1b, c, shows such percentiles of one unit.
 
@@ -51,7 +51,7 @@ impl From<[Option<f32>; PERCENTS.len()]> for Percentiles {
     }
 }
 
-/// What is seen of one layer in one step of training.
+/// One layer in one step of training.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct LayerWatch {
     /// Of Z `[B, O]`.

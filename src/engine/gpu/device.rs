@@ -63,8 +63,7 @@ impl Default for GpuOptions {
     }
 }
 
-/// One device of a process at a time is made, or makes its pipelines: drivers are not safe to do it for several at once
-/// (wgpu#10234).
+/// Serialises device and pipeline creation: drivers are not safe to do it for several devices at once (wgpu#10234).
 static MAKING: Mutex<()> = Mutex::new(());
 
 /// Bytes of one piece of an upload.
@@ -234,7 +233,7 @@ impl Device {
 
     /// The fault that happened since the last call, if any. A lost device stays lost.
     pub fn check(&self) -> Result<(), EngineError> {
-        // A loss is told by the callback alone, and the callback is called by a poll.
+        // Only the callback reports a loss, and only a poll calls the callback.
         let polled = panics::caught(|| self.device.poll(wgpu::PollType::Poll));
         if let Some(reason) = self.loss(polled.err()) {
             return Err(EngineError::Lost { device: self.name(), reason });
@@ -258,7 +257,7 @@ impl Device {
                 EngineError::OutOfMemory { device: self.name(), what: what.into() }
             }
             wgpu::Error::Validation { description, .. } | wgpu::Error::Internal { description, .. } => {
-                // What is made on a lost device is invalid. Its loss is told when its last work is done.
+                // Objects of a lost device are invalid. The loss is reported when its last work is done.
                 let timeout = Some(self.options.timeout);
                 let wait = wgpu::PollType::Wait { submission_index: None, timeout };
                 let polled = panics::caught(|| self.device.poll(wait));

@@ -1,6 +1,6 @@
-//! Which ways suit a device best, found by a stopwatch and kept in the cache folder for its adapter and driver.
+//! Finds the fastest ways for a device by measuring, and keeps them in the cache folder for its adapter and driver.
 //!
-//! Whatever is found changes no bit of any result (`tiles`), so nothing is lost with the file.
+//! Ways change no bit of any result (`tiles`), so losing the file costs only time.
 
 use std::path::{Path, PathBuf};
 use std::{fs, io};

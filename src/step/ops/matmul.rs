@@ -58,7 +58,7 @@ pub fn cpu<R: Real>(view: &View<R>, product: Product, layer: usize) {
             if view.member.row.l2 != 0.0 {
                 let l2 = R::from_f64(view.member.training.l2);
                 let (at, len) = (w + rows.start * outputs, rows.len() * outputs);
-                // SAFETY: these rows are this thread's; nobody writes parameters now.
+                // SAFETY: these rows are this thread's; no thread writes parameters now.
                 let (g, w) = unsafe { (memory.grads.part_mut(at, len), memory.params.part(at, len)) };
                 g.iter_mut().zip(w).for_each(|(g, &w)| *g += l2 * w);
             }
@@ -144,8 +144,8 @@ fn multiply_part<R: Real>(
     for piece in 0..pieces {
         let (from, to) = (k * piece / pieces, k * (piece + 1) / pieces);
         let (a, b) = (a.wrapping_add(from * a_strides.col), b.wrapping_add(from * b_strides.row));
-        // SAFETY: the extents are asserted; the threads' parts of C are disjoint and overlap neither A nor B, which nobody
-        // writes now: where C lies in A's slab, it is the part of another layer.
+        // SAFETY: the extents are asserted; the threads' parts of C are disjoint and overlap neither A nor B, which no
+        // thread writes now: where C lies in A's slab, it is the part of another layer.
         unsafe { R::gemm([m, n, to - from], a, a_strides, b, b_strides, out, strides, piece > 0) };
     }
 }

@@ -50,7 +50,7 @@ pub fn cost(member: &Member, rows: f64, layer: usize) -> Cost {
     member.layers.get(layer).map_or_else(Cost::default, |row| Cost::of_layer(row, rows, 0.0, 4.0))
 }
 
-/// Elements of the data. Those of γ x̂ + β are rounded twice, and no percentile moves by more than its data.
+/// Elements of the data. Values of γ x̂ + β are rounded twice, and no percentile moves by more than its data.
 pub fn bounds(observed: &Observed, layer: usize, normalized: bool) -> Vec<Output> {
     let Some(row) = observed.member.layers.get(layer) else { return Vec::new() };
     if normalized && !row.is_normalized() {

@@ -10,7 +10,7 @@ use crate::step::cost::{Cost, NUMBER};
 use crate::step::memory::View;
 use crate::step::real::Real;
 
-/// What is the same for all parameters of a member in one step.
+/// The values that all parameters of a member share in one step.
 struct Rates<R> {
     optimizer: Optimizer,
     lr: R,
