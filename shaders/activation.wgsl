@@ -1,17 +1,6 @@
-// The activations and their derivatives; twin of src/step/ops/activation.rs, numbers of spec::Activation.
+// The activations and their derivatives. Twin: src/step/ops/activation.rs.
 //
-// Written for drivers as they are: no exponent out of range, small arguments by series, NaN kept.
-
-const RELU: u32 = 0;
-const SIGMOID: u32 = 1;
-const TANH: u32 = 2;
-const LEAKY_RELU: u32 = 3;
-const ELU: u32 = 4;
-const GELU: u32 = 5;
-const SILU: u32 = 6;
-const IDENTITY: u32 = 7;
-
-const LEAK: f32 = 0.01;
+// Portable across drivers: exponents stay in range, small arguments use a series, NaN stays NaN.
 
 // e^x for x <= 0, 0 where it would be below the normal numbers.
 fn exp_down(x: f32) -> f32 {
@@ -80,7 +69,8 @@ fn activate(kind: u32, y: f32) -> f32 {
             let s = sigmoid(y);
             return select(y * s, 0.0, s == 0.0);
         }
-        default: { return y; }
+        case IDENTITY: { return y; }
+        default: { return not_a_number(kind); }
     }
 }
 
@@ -99,6 +89,7 @@ fn activate_slope(kind: u32, y: f32) -> f32 {
             let slope = sigmoid_slope(y);
             return sigmoid(y) + select(y * slope, 0.0, slope == 0.0);
         }
-        default: { return 1.0; }
+        case IDENTITY: { return 1.0; }
+        default: { return not_a_number(kind); }
     }
 }

@@ -41,7 +41,7 @@ fn main(
     let o = layer.outputs;
     if WITH_PRODUCT {
         linear(layer, 0u, step.rows, job.z, lane);
-        // The first row is read by everybody.
+        // Every invocation reads the first row.
         storageBarrier();
         workgroupBarrier();
     }
@@ -98,29 +98,29 @@ fn column(layer: Layer, step: Step, f: u32, inside: bool, lane: u32) {
         gamma = params[layer.b + f];
         beta = params[layer.beta + f];
         if notes {
-            stats[layer.stats + 3u * o + f] = shift + (mean + left);
-            stats[layer.stats + 4u * o + f] = rstd;
+            stats[layer.stats + BATCH_MEAN * o + f] = shift + (mean + left);
+            stats[layer.stats + BATCH_RSTD * o + f] = rstd;
         }
         if tracks {
             let momentum = layer.member.bn_momentum;
-            running = stats[layer.stats + f];
-            let rest = stats[layer.stats + o + f];
+            running = stats[layer.stats + RUNNING_MEAN * o + f];
+            let rest = stats[layer.stats + RUNNING_MEAN_REST * o + f];
             low = rest + momentum * (((shift - running) - rest) + (mean + left));
             let high = running + low;
-            let running_var = stats[layer.stats + 2u * o + f];
+            let running_var = stats[layer.stats + RUNNING_VAR * o + f];
             let new_var = running_var + momentum * (squares / (n - 1.0) - running_var);
-            stats[layer.stats + f] = high;
-            stats[layer.stats + 2u * o + f] = new_var;
+            stats[layer.stats + RUNNING_MEAN * o + f] = high;
+            stats[layer.stats + RUNNING_VAR * o + f] = new_var;
             finite = is_finite(high) && is_finite(new_var);
         }
     }
-    // Everybody has read the first row before it is overwritten.
+    // Every invocation has read the first row before it is overwritten.
     storageBarrier();
     workgroupBarrier();
 
     if tracks {
-        // Fast2Sum's remainder, from the sum as it stands in memory: seen as running + low, drivers simplify it to 0.
-        stats[layer.stats + o + f] = low - (stats[layer.stats + f] - running);
+        // Fast2Sum's remainder, from the sum as it stands in memory: written as running + low, drivers simplify it to 0.
+        stats[layer.stats + RUNNING_MEAN_REST * o + f] = low - (stats[layer.stats + RUNNING_MEAN * o + f] - running);
     }
 
     let below = layer.member.drop_below;

@@ -123,7 +123,7 @@ fn column(layer: Layer, step: Step, f: u32, inside: bool, lane: u32) {
     }
     // An invocation reads back only what it wrote itself.
     let mean = total / f32(step.rows);
-    let scale = gamma * stats[layer.stats + 4u * o + f];
+    let scale = gamma * stats[layer.stats + BATCH_RSTD * o + f];
     for (var b = first; b < step.rows && inside; b += LANES_M) {
         let at_z = layer.z + b * o + f;
         dz[at_z] = scale * ((dz[at_z] - mean.x) - z[at_z] * mean.y);

@@ -2,7 +2,7 @@
 // Z = X W.
 //
 // xhat = ((z - running_mean) - its remainder) / sqrt(running_var + eps), a = f(gamma xhat + beta).
-// Grid: one workgroup for ROWS rows of TILE_N features (lanes_*.wgsl). No reductions but the product's.
+// Grid: one workgroup for INFERENCE_ROWS rows of TILE_N features (lanes_*.wgsl). No reductions but the product's.
 
 override WITH_PRODUCT: bool = false;
 
@@ -15,7 +15,6 @@ override WITH_PRODUCT: bool = false;
 @group(1) @binding(6) var<storage, read_write> acts: array<f32>;
 @group(1) @binding(7) var<storage, read_write> state: array<State>;
 
-const ROWS: u32 = 64;
 @compute @workgroup_size(LANES)
 fn main(
     @builtin(workgroup_id) workgroup: vec3u,
@@ -33,7 +32,7 @@ fn main(
         return;
     }
     let o = layer.outputs;
-    let end = min(step.rows, job.z + ROWS);
+    let end = min(step.rows, job.z + INFERENCE_ROWS);
     if WITH_PRODUCT {
         linear(layer, job.z, end, job.w, lane);
         // An invocation reads below only what it wrote here.
@@ -56,9 +55,9 @@ fn column(layer: Layer, step: Step, f: u32, first: u32, end: u32) {
     var beta = 0.0;
     var finite = true;
     if (layer.flags & NORMALIZED) != 0u {
-        mean = stats[layer.stats + f];
-        rest = stats[layer.stats + o + f];
-        let running_var = stats[layer.stats + 2u * o + f];
+        mean = stats[layer.stats + RUNNING_MEAN * o + f];
+        rest = stats[layer.stats + RUNNING_MEAN_REST * o + f];
+        let running_var = stats[layer.stats + RUNNING_VAR * o + f];
         rstd = 1.0 / sqrt(running_var + layer.member.bn_eps);
         // An infinite variance would make zeros of everything.
         finite = is_finite(running_var);

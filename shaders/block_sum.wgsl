@@ -4,13 +4,11 @@
 // column 8 partial sums, of the rows r, r + 8, ... ascending, then these ascending; then the columns ascending. So the
 // bits do not depend on how many lanes share a block.
 
-const SIDE: u32 = 32u;
 const COLUMN_PARTS: u32 = 8u; // partial sums of a column
 const OWN_OF_BLOCK: u32 = COLUMN_PARTS / LANES_M; // of them an invocation's: of its rows i, i + this, ...
-const VECTOR: u32 = 0x80000000u;
 const NOWHERE: u32 = 0xffffffffu;
 
-var<workgroup> of_columns: array<f32, SIDE>;
+var<workgroup> of_columns: array<f32, BLOCK_SIDE>;
 
 // What a job covers: its first parameter, and rows and columns, or the length of a vector.
 struct Block {
@@ -21,14 +19,14 @@ struct Block {
     length: u32,
 }
 
-// job = (layer, first, rows << 8 | columns, or length | VECTOR, -)
+// job = (layer, first, rows << BLOCK_ROWS_SHIFT | columns, or length | VECTOR, -)
 fn block_of(job: vec4u, outputs: u32) -> Block {
-    let rows = job.z >> 8u;
-    var block = Block(job.y, outputs, rows, job.z & 0xffu, rows * outputs);
+    let rows = job.z >> BLOCK_ROWS_SHIFT;
+    var block = Block(job.y, outputs, rows, job.z & ((1u << BLOCK_ROWS_SHIFT) - 1u), rows * outputs);
     // One return: FXC takes a second for divergent flow, and refuses the barriers that follow (X3663).
     if (job.z & VECTOR) != 0u {
         let length = job.z & ~VECTOR;
-        block = Block(job.y, SIDE, (length + SIDE - 1u) / SIDE, min(length, SIDE), length);
+        block = Block(job.y, BLOCK_SIDE, (length + BLOCK_SIDE - 1u) / BLOCK_SIDE, min(length, BLOCK_SIDE), length);
     }
     return block;
 }

@@ -1,7 +1,7 @@
 // The weights' gradient and the optimiser in one: dW = X^T dZ (+ lambda W) stays in registers.
 //
-// What matmul.wgsl (PRODUCT 2), grad_norm.wgsl and update.wgsl do one after the other, for members whose gradients are
-// not clipped: no gradient of a weight is written. Those of biases, gamma and beta stand in grads.
+// Fuses matmul.wgsl (BACKWARD_WEIGHT), grad_norm.wgsl and update.wgsl for members without gradient clipping: gradients of
+// weights are never written. Gradients of biases, gamma and beta are read from grads.
 // Grid: one workgroup for a block of block_sum.wgsl.
 
 @group(1) @binding(0) var<storage, read> layers: array<Layer>;

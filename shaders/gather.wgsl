@@ -2,7 +2,7 @@
 //
 // A row stands at a position of the epoch's permutation (training), or in stored order (evaluation, windows).
 // Bytes lie four to a word: (byte - shift) * factor, both per feature.
-// Grid: one workgroup of 64 for 4 rows x 256 features. No reductions.
+// Grid: one workgroup of LANES for GATHER_ROWS rows x GATHER_FEATURES features. No reductions.
 
 override BYTES: bool = true;
 
@@ -14,9 +14,9 @@ override BYTES: bool = true;
 @group(1) @binding(5) var<storage, read_write> index: array<u32>;
 @group(1) @binding(6) var<storage, read_write> acts: array<f32>;
 
-const TILE_ROWS: u32 = 4;
-const LANES: u32 = 64;
-const PER_LANE: u32 = 4; // features: neighbours where they are bytes of one word, else LANES apart
+// Features of an invocation: neighbours where they are bytes of one word, else LANES apart.
+const PER_LANE: u32 = 4u;
+const LANES: u32 = GATHER_FEATURES / PER_LANE;
 
 @compute @workgroup_size(LANES)
 fn main(
@@ -31,7 +31,7 @@ fn main(
     let job = work.jobs[at];
     let layer = layers[job.x];
     let step = steps[now.slot * now.members + job.y];
-    let end = min(job.z + TILE_ROWS, step.rows);
+    let end = min(job.z + GATHER_ROWS, step.rows);
     let shuffled = (step.flags & SHUFFLED) != 0u;
     var key = vec4u(0u);
     if shuffled {
@@ -56,7 +56,7 @@ fn main(
                 acts[to + f + i] = (f32((word >> (8u * i)) & 0xffu) - shift_factor.x) * shift_factor.y;
             }
         } else if !words {
-            for (var f = job.w + lane; f < min(job.w + PER_LANE * LANES, layer.inputs); f += LANES) {
+            for (var f = job.w + lane; f < min(job.w + GATHER_FEATURES, layer.inputs); f += LANES) {
                 let at_data = source + f;
                 var value = 0.0;
                 if BYTES {

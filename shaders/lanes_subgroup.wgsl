@@ -1,7 +1,7 @@
 // The lanes of a subgroup: LANES_N invocations, each with all RM rows and RN columns of a tile.
 //
 // Declares what lanes_workgroup.wgsl declares, for devices whose subgroups have one size: a workgroup is one subgroup.
-// LANES_M is 1: whoever owns a column owns all of its rows, and no sum needs another invocation.
+// LANES_M is 1: an invocation owns all rows of its columns, so no sum needs another invocation.
 
 const LANES: u32 = LANES_N;
 const TILE_M: u32 = RM;

@@ -1,6 +1,6 @@
 // The lanes of a workgroup: LANES_M x LANES_N invocations, each with RM rows and RN columns of a tile.
 //
-// Put in front of kernels that own tiles, or else lanes_subgroup.wgsl, which declares the same. Row i of an invocation
+// Part of kernels that own tiles, unless they use lanes_subgroup.wgsl, which declares the same names. Row i of an invocation
 // is LANES_M below row i - 1, column j LANES_N right of column j - 1.
 
 const LANES: u32 = LANES_M * LANES_N;

@@ -1,5 +1,5 @@
 // Z = X W (+ b where the layer is not normalised), of rows `first` to `end` and the features of a workgroup from f0 on:
-// what kernels that go on with Z have in common. They declare acts, params and z. An invocation writes the rows
+// shared by the kernels that use Z. They declare acts, params and z. An invocation writes the rows
 // row_of(lane, i) of its features alone.
 
 const LEFT_ALONG_K: bool = true;

@@ -2,7 +2,7 @@
 //
 // Cross-entropy: loss = ln sum e^(z - max) - (z_y - max), dz = (softmax(z) - onehot(y)) / B; a hit is the
 // largest output, the first of equals, being the class's. Squared error: (z - t)^2, dz = 2 (z - t) / B.
-// Grid: one workgroup of 64 for 64 rows, an invocation a row. Order of sums: outputs ascending.
+// Grid: one workgroup of LOSS_ROWS for as many rows, one row for each invocation. Order of sums: outputs ascending.
 
 @group(1) @binding(0) var<storage, read> layers: array<Layer>;
 @group(1) @binding(1) var<storage, read> steps: array<Step>;
@@ -13,7 +13,7 @@
 @group(1) @binding(6) var<storage, read_write> dz: array<f32>;
 @group(1) @binding(7) var<storage, read_write> row_loss: array<vec2f>;
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(LOSS_ROWS)
 fn main(
     @builtin(workgroup_id) workgroup: vec3u,
     @builtin(num_workgroups) grid: vec3u,

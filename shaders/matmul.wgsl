@@ -1,13 +1,13 @@
 // C [M, N] = A [M, K] . B [K, N]: the three products of a layer, chosen by PRODUCT.
 //
-//   0 forward          Z  [B, O] = X  [B, I] . W  [I, O]   (+ b where the layer is not normalised)
-//   1 backward input   dA [B, I] = dZ [B, O] . W^T         into dz of the layer before
-//   2 backward weight  dW [I, O] = X^T [I, B] . dZ [B, O]  (+ lambda W)
+//   FORWARD          Z  [B, O] = X  [B, I] . W  [I, O]   (+ b where the layer is not normalised)
+//   BACKWARD_INPUT   dA [B, I] = dZ [B, O] . W^T         into dz of the layer before
+//   BACKWARD_WEIGHT  dW [I, O] = X^T [I, B] . dZ [B, O]  (+ lambda W)
 //
 // Grid: one workgroup for a tile of C (tile_workgroup.wgsl, tile_subgroup.wgsl or tile_cooperative.wgsl, which say the
 // order of the sums).
 
-override PRODUCT: u32 = 0u;
+override PRODUCT: u32 = FORWARD;
 
 @group(1) @binding(0) var<storage, read> layers: array<Layer>;
 @group(1) @binding(1) var<storage, read> steps: array<Step>;
@@ -21,7 +21,7 @@ override LEFT_ALONG_K: bool = true;
 override RIGHT_ALONG_K: bool = false;
 
 fn left_value(i: u32) -> f32 {
-    if PRODUCT == 1u {
+    if PRODUCT == BACKWARD_INPUT {
         return result[i];
     }
     return left[i];
@@ -46,21 +46,31 @@ fn main(
     let rows = steps[now.slot * now.members + job.y].rows;
     let m0 = job.z * TILE_M;
     let n0 = job.w * TILE_N;
-    var m = rows;
-    var n = layer.outputs;
-    var k = layer.inputs;
-    var a = Operand(layer.x + m0 * k, k, 1u);
-    var b = Operand(layer.w + n0, 1u, n);
-    var out = layer.z;
-    if PRODUCT == 1u {
+    var m = 0u;
+    var n = 0u;
+    var k = 0u;
+    var a: Operand;
+    var b: Operand;
+    var out = 0u;
+    if PRODUCT == FORWARD {
+        m = rows;
+        n = layer.outputs;
+        k = layer.inputs;
+        a = Operand(layer.x + m0 * k, k, 1u);
+        b = Operand(layer.w + n0, 1u, n);
+        out = layer.z;
+    }
+    if PRODUCT == BACKWARD_INPUT {
+        m = rows;
         n = layer.inputs;
         k = layer.outputs;
         a = Operand(layer.z + m0 * k, k, 1u);
         b = Operand(layer.w + n0 * k, k, 1u);
         out = layers[job.x - 1u].z;
     }
-    if PRODUCT == 2u {
+    if PRODUCT == BACKWARD_WEIGHT {
         m = layer.inputs;
+        n = layer.outputs;
         k = rows;
         a = Operand(layer.x + m0, 1u, m);
         b = Operand(layer.z + n0, 1u, n);
@@ -76,10 +86,10 @@ fn main(
             let c = n0 + col_of(lane, j);
             if r < m && c < n {
                 var value = product_at(i, j, lane);
-                if PRODUCT == 0u && (layer.flags & NORMALIZED) == 0u {
+                if PRODUCT == FORWARD && (layer.flags & NORMALIZED) == 0u {
                     value += params[layer.b + c];
                 }
-                if PRODUCT == 2u && layer.member.l2 != 0.0 {
+                if PRODUCT == BACKWARD_WEIGHT && layer.member.l2 != 0.0 {
                     value += layer.member.l2 * params[layer.w + r * n + c];
                 }
                 result[out + r * n + c] = value;

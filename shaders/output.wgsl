@@ -1,6 +1,6 @@
 // The output layer [B, O], O at most TILE_N: Z = X W + b, the loss and dZ of each row, db.
 //
-// What matmul.wgsl, loss.wgsl and batch_norm_backward.wgsl do one after the other, by one workgroup for a member.
+// Fuses matmul.wgsl, loss.wgsl and batch_norm_backward.wgsl. Grid: one workgroup for a member.
 // Order of db's sums: 16 partial sums, of the rows r, r + 16, ... ascending, then these ascending.
 
 @group(1) @binding(0) var<storage, read> layers: array<Layer>;

@@ -1,5 +1,5 @@
 // Percentiles of a layer's Z [B, O], or, NORMALIZED_Z, of y = gamma xhat + beta, by nearest rank: of n values in order,
-// the ceil(p n / 100)-th, for p = 5, 15, 50, 85, 95.
+// the ceil(p n / 100)-th, for each p of PERCENTS.
 //
 // Radix selection: numbers become integers in the same order; four passes count them by their next 8 bits, highest
 // first, each percentile among those that begin as it does. Integers alone are added up: the order does not matter.
@@ -17,14 +17,11 @@ override NORMALIZED_Z: bool = false;
 
 const LANES: u32 = 256;
 const BINS: u32 = 256; // of 8 bits
-const PERCENTS: array<u32, 5> = array(5u, 15u, 50u, 85u, 95u);
-// The loop over them makes 4 of these / LANES iterations: llvmpipe ends loops after 65,535 in all.
-const MOST_VALUES: u32 = 3145728;
 const SIGN: u32 = 0x80000000u;
 
-var<workgroup> bins: array<atomic<u32>, 5 * BINS>;
-var<workgroup> prefixes: array<u32, 5>; // the highest bits of each percentile's key, as far as they are known
-var<workgroup> ranks: array<u32, 5>; // among the values with these, from 1
+var<workgroup> bins: array<atomic<u32>, PERCENTILES * BINS>;
+var<workgroup> prefixes: array<u32, PERCENTILES>; // the highest bits of each percentile's key, as far as they are known
+var<workgroup> ranks: array<u32, PERCENTILES>; // among the values with these, from 1
 
 @compute @workgroup_size(LANES)
 fn main(
@@ -44,7 +41,7 @@ fn main(
     }
     let width = select(layer.outputs, 1u, job.w == 1u);
     let n = min(step.rows, max(MOST_VALUES / width, 1u)) * width;
-    if lane < 5u {
+    if lane < PERCENTILES {
         var percents = PERCENTS;
         // ceil(p n / 100), which must not overflow.
         ranks[lane] = percents[lane] * (n / 100u) + (percents[lane] * (n % 100u) + 99u) / 100u;
@@ -53,24 +50,24 @@ fn main(
     var known = 0u; // the bits of the prefixes
     for (var shift = 32u; shift > 0u; ) {
         shift -= 8u;
-        for (var bin = lane; bin < 5u * BINS; bin += LANES) {
+        for (var bin = lane; bin < PERCENTILES * BINS; bin += LANES) {
             atomicStore(&bins[bin], 0u);
         }
         workgroupBarrier();
-        //#for p 0..5
+        //#for p 0..PERCENTILES
         let prefix$p = prefixes[$p];
         //#end
         for (var i = lane; i < n; i += LANES) {
             let key = key_of(value(layer, i, width));
             let bin = (key >> shift) & (BINS - 1u);
-            //#for p 0..5
+            //#for p 0..PERCENTILES
             if ((key ^ prefix$p) & known) == 0u {
                 atomicAdd(&bins[$p * BINS + bin], 1u);
             }
             //#end
         }
         workgroupBarrier();
-        if lane < 5u {
+        if lane < PERCENTILES {
             var rank = ranks[lane];
             var bin = 0u;
             for (; bin < BINS - 1u; bin++) {
@@ -86,7 +83,7 @@ fn main(
         known |= (BINS - 1u) << shift;
         workgroupBarrier();
     }
-    if lane < 5u {
+    if lane < PERCENTILES {
         let key = prefixes[lane];
         looks[job.z + lane] = select(~key, key ^ SIGN, key >= SIGN);
     }

@@ -2,10 +2,6 @@
 //
 // PCG4D: Jarzynski & Olano 2020, "Hash Functions for GPU Rendering", JCGT 9(3).
 
-const WEIGHTS: u32 = 1;
-const SHUFFLE: u32 = 2;
-const DROPOUT: u32 = 3;
-
 fn pcg4d(seed: vec4u) -> vec4u {
     var v = seed * 1664525u + 1013904223u;
     v.x += v.y * v.w;
@@ -38,7 +34,7 @@ fn halves(v: vec4u) -> u32 {
 // A standard normal number: 16 uniform 16-bit integers, summed, centred, scaled (Irwin-Hall).
 fn normal(key: vec4u, index: u32) -> f32 {
     let sum = halves(words(key, 2u * index)) + halves(words(key, 2u * index + 1u));
-    return (f32(sum) - 524280.0) * 1.3214499e-5;
+    return (f32(sum) - NORMAL_CENTRE) * NORMAL_SCALE;
 }
 
 fn mix_round(x: u32, k: u32, mask: u32, fold: u32) -> u32 {

@@ -1,8 +1,8 @@
-// What each member reports of a step, and how far its gradients are scaled down.
+// Each member's record of a step, and the clipping scale of its gradients.
 //
-// Clipping by the global norm (Pascanu et al. 2013, arXiv 1211.5063): scale = min(1, c / (|g| + 1e-6)).
-// Grid: one workgroup of 64 for a member. Order of sums: each lane its elements ascending (lane, lane + 64,
-// ...), then halves are folded.
+// Clipping by the global norm (Pascanu et al. 2013, arXiv 1211.5063): scale = min(1, c / (|g| + CLIP_EPS)).
+// Grid: one workgroup of LANES for a member. Order of sums: each lane adds its elements ascending (lane,
+// lane + LANES, ...), then the upper half of the lanes is added to the lower half until one is left.
 
 override TRAIN: bool = true;
 
@@ -14,8 +14,7 @@ override TRAIN: bool = true;
 @group(1) @binding(5) var<storage, read_write> state: array<State>;
 @group(1) @binding(6) var<storage, read_write> records: array<Record>;
 
-const LANES: u32 = 64;
-const FINITE: u32 = 0xffffffffu;
+const LANES: u32 = 64u;
 
 var<workgroup> sums: array<vec3f, LANES>; // loss, hits, squares
 
@@ -61,7 +60,7 @@ fn main(
         atomicMin(&state[job.y].first_bad, step.step);
     }
     if TRAIN {
-        let scale = m.clip_norm / (norm + 1e-6);
+        let scale = m.clip_norm / (norm + CLIP_EPS);
         state[job.y].scale = select(1.0, scale, m.clip_norm > 0.0 && scale < 1.0);
     }
     records[slot].loss = sum.x;

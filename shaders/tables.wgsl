@@ -1,6 +1,7 @@
-// Tables that describe a population: what every kernel knows about its member, its layer and the step.
+// The tables that describe a population: members, layers, steps.
 //
-// Put in front of every kernel. Twins of src/population/tables.rs; a test compares their layouts.
+// Part of every kernel, after the constants of src/engine/gpu/constants.rs. Twins of src/population/tables.rs; a test
+// compares their layouts.
 
 struct Member {
     seed_lo: u32,
@@ -50,10 +51,6 @@ struct Layer {
     member: Member,
 }
 
-const NORMALIZED: u32 = 1;
-const HIDDEN: u32 = 2;
-const NOT_AFFINE: u32 = 4;
-
 // What one member does in one step.
 struct Step {
     step: u32,
@@ -69,8 +66,6 @@ struct Step {
     _pad0: u32,
     _pad1: u32,
 }
-
-const SHUFFLED: u32 = 1;
 
 // What one member reports of one step.
 struct Record {
@@ -114,4 +109,9 @@ fn flat(workgroup: vec3u, grid: vec3u) -> u32 {
 // Whether v is neither NaN nor infinite, by its bits: comparisons may assume that there is no NaN.
 fn is_finite(v: f32) -> bool {
     return (bitcast<u32>(v) & 0x7f800000u) != 0x7f800000u;
+}
+
+// NaN: the result for a number that is no variant. The number keeps it from being a constant expression.
+fn not_a_number(number: u32) -> f32 {
+    return bitcast<f32>(0x7fc00000u | number);
 }

@@ -1,4 +1,4 @@
-// What kernels that own tiles have in common, whatever their lanes: follows lanes_*.wgsl.
+// Shared by kernels that own tiles, with either kind of lanes. Follows lanes_*.wgsl.
 
 // A matrix: its first element in this tile, the distance of neighbours along M (or N), and along K.
 struct Operand {
@@ -8,7 +8,7 @@ struct Operand {
 }
 
 // Columns that an invocation has at most where n columns are left; row_count(m) is the same of rows. Loops end there, and
-// not at RN and RM: drivers that write out loops of known length compile the latter for seconds.
+// not at RN and RM: drivers that unroll loops of known length take seconds to compile the latter.
 fn col_count(n: u32) -> u32 {
     return min(RN, (n + LANES_N - 1u) / LANES_N);
 }

@@ -4,8 +4,8 @@
 // in turn, and RN elements of B: (RM / LANES_N + RN) loads for RM RN multiply-adds. Order of each sum: k ascending, one
 // fused multiply-add each: the bits of tile_workgroup.wgsl, which declares the same.
 
-// C [RM, RN, LANES]: what an invocation has put there it reads back itself. (A private array that is read in a loop takes
-// drivers that compute on a processor twice as long to compile.)
+// C [RM, RN, LANES]: an invocation reads back only what it wrote. (Software drivers take twice as long to compile a private
+// array that is read in a loop.)
 var<workgroup> tile: array<f32, RM * RN * LANES>;
 
 // Element (i, j) of this invocation's part.
@@ -15,7 +15,7 @@ fn product_at(i: u32, j: u32, lane: u32) -> f32 {
 
 // `tile` = A . B, where m rows and n columns are left from the tile's first on.
 fn multiply(a: Operand, b: Operand, m: u32, n: u32, k: u32, lane: u32) {
-    // Beyond the edge stands the last row or column again: nobody stores what comes of it.
+    // Beyond the edge, the last row or column is repeated; its results are not stored.
     //#for g 0..ROW_GROUPS
     var a_at$g = a.base + min($gu * LANES_N + lane, m - 1u) * a.side;
     //#end

@@ -29,8 +29,8 @@ fn multiply(a: Operand, b: Operand, m: u32, n: u32, k: u32, lane: u32) {
     //#end
     //#end
     for (var k0 = 0u; k0 < k; k0 += DEPTH) {
-        // Loops of known length without a branch: drivers that write them out have all loads on their way at once, and one
-        // wait for memory instead of one for each. Written out here, drivers that inline all functions compile for minutes.
+        // Loops of known length without a branch: drivers that unroll them issue all loads at once and wait for memory once.
+        // Unrolled here, drivers that inline all functions take minutes to compile them.
         for (var i = 0u; i < LOADS_A; i++) {
             let at = place(lane + i * LANES, TILE_M, DEPTH, LEFT_ALONG_K);
             let value = left_value(a.base + min(at.x, m - 1u) * a.side + min(k0 + at.y, k - 1u) * a.depth);

@@ -1,16 +1,16 @@
-// The optimiser (optimizer.wgsl) on the gradients that stand in memory.
+// The optimiser (optimizer.wgsl) on the gradients in memory.
 //
-// Grid: one workgroup of 256 for a chunk of at most 1,024. No reductions.
+// Grid: one workgroup of CHUNK_LANES for a chunk (population::CHUNK). No reductions.
 
 @group(1) @binding(0) var<storage, read> layers: array<Layer>;
 @group(1) @binding(1) var<storage, read> steps: array<Step>;
-@group(1) @binding(2) var<storage, read> work: Work; // (layer, length | kind << 16, start, -)
+@group(1) @binding(2) var<storage, read> work: Work; // (layer, length | kind << CHUNK_KIND_SHIFT, start, -)
 @group(1) @binding(3) var<storage, read> grads: array<f32>;
 @group(1) @binding(4) var<storage, read_write> params: array<f32>;
 @group(1) @binding(5) var<storage, read_write> moments: array<vec2f>;
 @group(1) @binding(6) var<storage, read_write> state: array<State>;
 
-const CHUNK_LANES: u32 = 256;
+const CHUNK_LANES: u32 = 256u;
 
 @compute @workgroup_size(CHUNK_LANES)
 fn main(
@@ -28,8 +28,8 @@ fn main(
     if step.rows == 0u {
         return;
     }
-    let length = job.y & 0xffffu;
-    let keep = select(1.0, step.keep, (job.y >> 16u) == 0u);
+    let length = job.y & ((1u << CHUNK_KIND_SHIFT) - 1u);
+    let keep = select(1.0, step.keep, (job.y >> CHUNK_KIND_SHIFT) == WEIGHT);
     let scale = state[member.id].scale;
     var finite = true;
     for (var i = lane; i < length; i += CHUNK_LANES) {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use bngpu::engine::gpu::GpuOptions;
-use bngpu::engine::gpu::shaders::KERNELS;
+use bngpu::engine::gpu::kernels::Kernel;
 
 use common::gpu;
 
@@ -103,8 +103,9 @@ fn processes_that_keep_pipelines_at_once_leave_a_whole_file() {
 fn pipelines_are_made_at_once() {
     let Some(device) = gpu::device(GpuOptions::default()) else { return };
     let most = device.ways.bindings;
-    let kernels = || (0..KERNELS.len()).filter(move |&kernel| KERNELS[kernel].bindings.len() <= most);
-    assert!(most < 11 || kernels().count() == KERNELS.len(), "{most} bindings");
+    let kernels =
+        || Kernel::ALL.iter().copied().filter(move |kernel| kernel.definition().bindings.len() <= most);
+    assert!(most < 11 || kernels().count() == Kernel::ALL.len(), "{most} bindings");
     std::thread::scope(|scope| {
         for _ in 0..3 {
             scope.spawn(|| {

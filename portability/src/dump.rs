@@ -32,7 +32,7 @@ pub fn dump(dir: &Path) -> Result<()> {
     let case_a = steps::of_case_a();
     for variant in shaders::variants() {
         let name = variant.name();
-        let needed = variant.is_usual() && case_a.contains(&variant.kernel.name);
+        let needed = variant.is_usual() && case_a.contains(&variant.kernel);
         kernels.push(one(dir, &variant, needed).context(name)?);
     }
     for (name, _, text) in PLANTED {
@@ -60,20 +60,22 @@ pub fn dump(dir: &Path) -> Result<()> {
 /// The files and the entry of one kernel; `case_a` where a training of case a needs it.
 fn one(dir: &Path, variant: &Variant, case_a: bool) -> Result<Value> {
     let kernel = variant.kernel;
+    let definition = kernel.definition();
     let source = kernel.source(variant.tile);
     let f16 = source.contains("wgpu_cooperative_matrix");
-    let constants: Vec<_> = kernel.constants.iter().map(|&(name, value)| (name.to_owned(), value)).collect();
+    let constants: Vec<_> =
+        definition.constants.iter().map(|&(name, value)| (name.to_owned(), value)).collect();
     let shader = Shader::new(&source, &constants)?;
     let mut all = write(dir, &variant.name(), &kernel.standard_source(variant.tile), &shader, !f16)?;
-    let storage = kernel.bindings.iter().enumerate().map(|(at, binding)| {
+    let storage = definition.bindings.iter().enumerate().map(|(at, binding)| {
         let kind = if binding.is_written() { "storage" } else { "read-only-storage" };
         json!({ "group": 1, "binding": at, "kind": kind })
     });
     let now = json!({ "group": 0, "binding": 0, "kind": "uniform" });
     let constants: serde_json::Map<_, _> =
-        kernel.constants.iter().map(|&(n, v)| (n.into(), v.into())).collect();
+        definition.constants.iter().map(|&(n, v)| (n.into(), v.into())).collect();
     let own = json!({
-        "kernel": kernel.name,
+        "kernel": definition.name,
         "tile": variant.tile.map(|tile| tile.to_string()),
         "subgroup": variant.tile.and_then(|tile| tile.subgroup()),
         "usual": variant.is_usual(),

@@ -1,8 +1,8 @@
 //! What a training step of the benchmark's networks dispatches: its kernels, and the workgroups of each.
 
 use bngpu::bench::CASES;
+use bngpu::engine::gpu::kernels::Kernel;
 use bngpu::engine::gpu::passes::{Pass, passes};
-use bngpu::engine::gpu::shaders::{INITIALIZE, KERNELS, kernel_of};
 use bngpu::engine::gpu::tiles::{Abilities, Ways};
 use bngpu::engine::gpu::work::jobs;
 use bngpu::step::{StepKind, plan};
@@ -17,7 +17,7 @@ pub fn usual() -> Ways {
 
 /// One dispatch of a step: its kernel, and its workgroups.
 pub struct Dispatch {
-    pub kernel: &'static str,
+    pub kernel: Kernel,
     pub pass: Pass,
     pub workgroups: usize,
 }
@@ -28,7 +28,7 @@ pub fn dispatches(name: &str, members: usize, kind: StepKind, ways: &Ways) -> Ve
     let population = case.population(members, true);
     let plan = passes(&plan(&population, kind));
     let all = plan.into_iter().map(|pass| Dispatch {
-        kernel: KERNELS[kernel_of(pass, true)].name,
+        kernel: Kernel::of(pass, true),
         pass,
         workgroups: jobs(&population, kind, pass, ways).len(),
     });
@@ -36,10 +36,10 @@ pub fn dispatches(name: &str, members: usize, kind: StepKind, ways: &Ways) -> Ve
 }
 
 /// The kernels whose pipelines a training of case a needs before its first step.
-pub fn of_case_a() -> Vec<&'static str> {
+pub fn of_case_a() -> Vec<Kernel> {
     let kinds = [StepKind::Train, StepKind::Evaluate];
     let all = kinds.into_iter().flat_map(|kind| dispatches("a", 1, kind, &usual()));
-    let mut kernels: Vec<_> = all.map(|dispatch| dispatch.kernel).chain([KERNELS[INITIALIZE].name]).collect();
+    let mut kernels: Vec<_> = all.map(|dispatch| dispatch.kernel).chain([Kernel::Initialize]).collect();
     kernels.sort_unstable();
     kernels.dedup();
     kernels

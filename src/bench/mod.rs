@@ -18,7 +18,7 @@ use crate::engine::{Ceilings, Engine, EngineError, EngineFactory};
 use crate::population::Population;
 use crate::step::cost::Cost;
 use crate::step::memory::Table;
-use crate::step::{Layers, Op, Product, StepKind, plan};
+use crate::step::{Op, StepKind, plan};
 
 /// One network on one device.
 #[derive(Clone, Debug, Serialize)]
@@ -178,7 +178,7 @@ impl<'a> Bench<'a> {
 pub fn cost(population: &Population, ops: &[Op], table: &Table) -> Cost {
     let value = table.values.size();
     let of = |op: &Op| -> Cost {
-        population.members.iter().map(|member| Cost::of(*op, member, member.walk.batch, value)).sum()
+        population.members.iter().map(|member| op.cost(member, member.walk.batch, value)).sum()
     };
     ops.iter().map(of).sum()
 }
@@ -216,27 +216,5 @@ pub fn validate(
 
 /// Operations in the field's words.
 pub fn name(ops: &[Op]) -> String {
-    let one = |op: &Op| match *op {
-        Op::Gather => "gather".into(),
-        Op::Matmul { product, layer } => {
-            let product = match product {
-                Product::Forward => "XW",
-                Product::BackwardInput => "dZ Wᵀ",
-                Product::BackwardWeight => "Xᵀ dZ",
-            };
-            match layer {
-                Layers::One(layer) => format!("{product} {}", layer + 1),
-                Layers::All => format!("{product}, all layers"),
-            }
-        }
-        Op::BatchNorm { layer, .. } => format!("batch norm {}", layer + 1),
-        Op::BatchNormInference { layer } => format!("batch norm inference {}", layer + 1),
-        Op::Loss => "loss".into(),
-        Op::BatchNormBackward { layer } => format!("batch norm backward {}", layer + 1),
-        Op::GradNorm => "gradient norm".into(),
-        Op::Percentiles { layer, .. } => format!("percentiles {}", layer + 1),
-        Op::Record { .. } => "record".into(),
-        Op::Update => "optimiser".into(),
-    };
-    ops.iter().map(one).collect::<Vec<_>>().join(" + ")
+    ops.iter().map(|op| op.name()).collect::<Vec<_>>().join(" + ")
 }

@@ -1,7 +1,5 @@
 //! Engines run the operations of [`crate::step`] on a population. [`cpu`] natively, [`gpu`] in shaders.
 
-#[cfg(not(target_family = "wasm"))]
-mod choose;
 pub mod compare;
 pub mod cpu;
 mod factory;
@@ -11,9 +9,9 @@ pub mod gpu;
 pub mod lanes;
 pub mod self_test;
 
-#[cfg(not(target_family = "wasm"))]
-pub use choose::{DeviceRequest, choose, choose_again};
 pub use factory::{CpuFactory, EngineFactory};
+#[cfg(not(target_family = "wasm"))]
+pub use lanes::{DeviceRequest, choose, choose_again};
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -202,7 +200,7 @@ pub(crate) struct Pacer {
     target_s: f64,
     longest: usize,
     pace: usize,
-    /// Of one step when it was last told.
+    /// Of one step, as last measured.
     work: f64,
 }
 

@@ -13,7 +13,7 @@ pub use schedule::{Walk, evaluation_step, learning_rate, training_step};
 pub use size::{TooLarge, check_size};
 
 use crate::spec::{Activation, Init, Length, Network, Optimizer, Schedule, Training};
-use tables::{ChunkKind, LayerRow, MemberRow};
+use tables::{ChunkKind, LayerRow, LossKind, MemberRow, OptimizerKind, Statistic};
 
 /// The percentiles that are looked at.
 pub const PERCENTS: [usize; 5] = [5, 15, 50, 85, 95];
@@ -233,7 +233,7 @@ impl Member {
             let w = param(ChunkKind::Weight, i * o);
             let b = param(if normalized { ChunkKind::Gamma } else { ChunkKind::Bias }, o);
             let beta = if normalized { param(ChunkKind::Beta, o) } else { 0 };
-            let stats = if normalized { take(Buffer::Stats, 5 * o) } else { 0 };
+            let stats = if normalized { take(Buffer::Stats, Statistic::COUNT * o) } else { 0 };
             let a = if hidden { take(Buffer::Acts, capacity * o) } else { 0 };
             let z = take(Buffer::Z, capacity * o);
             layers.push(LayerRow {
@@ -282,7 +282,7 @@ impl Member {
         })
     }
 
-    /// Nobody: what stands in a vacant slot. It has no layers and takes no memory but its slot's state.
+    /// The member of a vacant slot. It has no layers and takes no memory but its slot's state.
     fn nobody() -> Member {
         let network = Network {
             hidden: Vec::new(),
@@ -364,9 +364,12 @@ fn member_row(
     let network = &training.network;
     let batch_norm = network.batch_norm.unwrap_or_default();
     let (optimizer, decay1, decay2, eps) = match training.optimizer {
-        Optimizer::Adam { beta1, beta2, eps } => (0, beta1, beta2, eps),
-        Optimizer::Sgd { momentum, nesterov } => (1 + u32::from(nesterov), momentum, 0.0, 0.0),
-        Optimizer::RmsProp { alpha, eps } => (3, alpha, 0.0, eps),
+        Optimizer::Adam { beta1, beta2, eps } => (OptimizerKind::Adam, beta1, beta2, eps),
+        Optimizer::Sgd { momentum, nesterov } => {
+            let kind = if nesterov { OptimizerKind::Nesterov } else { OptimizerKind::Sgd };
+            (kind, momentum, 0.0, 0.0)
+        }
+        Optimizer::RmsProp { alpha, eps } => (OptimizerKind::RmsProp, alpha, 0.0, eps),
     };
     MemberRow {
         seed_lo: training.seed as u32,
@@ -380,10 +383,10 @@ fn member_row(
         train_rows: train_rows as u32,
         outputs: loss.outputs() as u32,
         loss: match loss {
-            Loss::CrossEntropy { .. } => 0,
-            Loss::SquaredError => 1,
+            Loss::CrossEntropy { .. } => LossKind::CrossEntropy as u32,
+            Loss::SquaredError => LossKind::SquaredError as u32,
         },
-        optimizer,
+        optimizer: optimizer as u32,
         decay1: decay1 as f32,
         decay2: decay2 as f32,
         rest1: (1.0 - decay1) as f32,
@@ -415,7 +418,7 @@ pub struct Population {
 }
 
 impl Population {
-    /// Puts members one after another, without gaps, and with room for nobody else.
+    /// Puts members one after another, without gaps or room for more.
     pub fn new<M: Into<Arc<Member>>>(members: Vec<M>) -> Population {
         let members: Vec<Arc<Member>> = members.into_iter().map(M::into).collect();
         let mut sizes: Sizes = [0; Buffer::COUNT];

@@ -58,9 +58,11 @@ pub fn normal(key: [u32; 4], index: u32) -> f32 {
         sum += (word & 0xffff) + (word >> 16);
     }
     // 16 uniforms on 0..=65535: mean 16·32767.5, variance 16·(65536² - 1)/12.
-    (sum as f32 - 524_280.0) * NORMAL_SCALE
+    (sum as f32 - NORMAL_CENTRE) * NORMAL_SCALE
 }
 
+/// 16 · 32767.5
+pub const NORMAL_CENTRE: f32 = 524_280.0;
 /// 1 / √(16·(65536² - 1)/12)
 pub const NORMAL_SCALE: f32 = 1.321_449_9e-5;
 

@@ -55,7 +55,7 @@ impl Room {
         4 * self.sizes.iter().map(|&elements| elements as u64).sum::<u64>()
     }
 
-    /// Whether `member` fits into it where there is nobody else.
+    /// Whether `member` fits into it when it is empty.
     pub fn holds(&self, member: &Member) -> bool {
         member.layers.len() <= self.layers
             && ARENAS.iter().all(|&(own, _)| member.sizes[own as usize] <= self.sizes[own as usize])
@@ -87,17 +87,17 @@ impl Population {
         Room { sizes: self.sizes, layers: self.layers }
     }
 
-    /// Whether nobody is in `slot`.
+    /// Whether `slot` is vacant.
     pub fn is_vacant(&self, slot: usize) -> bool {
         self.members[slot].layers.is_empty()
     }
 
-    /// Slots that nobody is in.
+    /// Vacant slots.
     pub fn vacant(&self) -> impl Iterator<Item = usize> {
         (0..self.len()).filter(|&slot| self.is_vacant(slot))
     }
 
-    /// Puts a member into `slot`, in place of whoever is there; false, and nothing has changed, where there is no room
+    /// Puts a member into `slot`, in place of its present one; false, and nothing has changed, where there is no room
     /// at present, or never can be because the population was not made with room.
     #[must_use]
     pub fn place(&mut self, slot: usize, member: impl Into<Arc<Member>>) -> bool {
@@ -129,7 +129,7 @@ impl Population {
     }
 }
 
-/// Regions of a slot that nobody is in: its state alone has a place.
+/// Regions of a vacant slot: its state alone has a place.
 fn vacant_base(slot: usize) -> Sizes {
     let mut base = [0; Buffer::COUNT];
     base[Buffer::State as usize] = STATE * slot;

@@ -23,9 +23,9 @@ pub struct MemberRow {
     pub train_rows: u32,
     /// Outputs of the network.
     pub outputs: u32,
-    /// 0 softmax cross-entropy, 1 mean squared error.
+    /// A number of [`LossKind`].
     pub loss: u32,
-    /// 0 Adam, 1 SGD, 2 SGD with Nesterov's momentum, 3 RMSprop.
+    /// A number of [`OptimizerKind`].
     pub optimizer: u32,
     /// β1 (Adam), momentum (SGD), α (RMSprop).
     pub decay1: f32,
@@ -65,7 +65,7 @@ pub struct LayerRow {
     pub b: u32,
     /// `params`: β `[O]` where the layer is normalised
     pub beta: u32,
-    /// `stats` `[5, O]`: running mean, its remainder, running variance; batch mean, 1/√(σ² + ε)
+    /// `stats` `[Statistic::COUNT, O]`: the rows of [`Statistic`]
     pub stats: u32,
     /// `acts`: the layer's input `[B, I]`
     pub x: u32,
@@ -164,6 +164,50 @@ pub struct Record {
 impl Record {
     /// `first_bad` of a member without NaN or infinity.
     pub const FINITE: u32 = u32::MAX;
+}
+
+/// The loss of a member, in [`MemberRow::loss`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum LossKind {
+    /// Softmax cross-entropy.
+    CrossEntropy = 0,
+    /// Mean squared error.
+    SquaredError = 1,
+}
+
+/// The optimiser of a member, in [`MemberRow::optimizer`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum OptimizerKind {
+    Adam = 0,
+    Sgd = 1,
+    /// SGD with Nesterov's momentum.
+    Nesterov = 2,
+    RmsProp = 3,
+}
+
+/// A row `[O]` of a normalised layer's statistics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Statistic {
+    RunningMean = 0,
+    /// Remainder of the running mean, which is a sum of two numbers.
+    RunningMeanRest = 1,
+    RunningVar = 2,
+    BatchMean = 3,
+    /// 1 / √(σ² + ε) of the batch.
+    BatchRstd = 4,
+}
+
+impl Statistic {
+    /// How many rows there are.
+    pub const COUNT: usize = 5;
+
+    /// The row's first element in the statistics of a layer of `outputs` units.
+    pub fn start(self, outputs: usize) -> usize {
+        self as usize * outputs
+    }
 }
 
 /// What a chunk of the parameters holds.

@@ -162,7 +162,7 @@ impl<R: Real> Memory<R> {
     }
 }
 
-/// One member in one step, for whoever runs operations on it alone.
+/// One member in one step, for operations that run on one thread.
 pub struct Context<'a, R> {
     pub member: &'a Member,
     pub step: StepRow,
@@ -176,7 +176,7 @@ pub struct Slab<R> {
     len: usize,
 }
 
-// SAFETY: whoever takes a part of it vouches that nobody else writes there.
+// SAFETY: a caller that takes a part guarantees that no other thread writes there.
 unsafe impl<R: Send> Send for Slab<R> {}
 // SAFETY: as above.
 unsafe impl<R: Send + Sync> Sync for Slab<R> {}
@@ -261,7 +261,7 @@ impl<R: Real> Slabs<R> {
 
     /// First step at which a non-finite number was seen: any thread notes it at any time.
     pub fn first_bad(&self) -> &AtomicU32 {
-        // SAFETY: the memory is there as long as the slab is used, and nobody goes there otherwise meanwhile.
+        // SAFETY: the memory is there as long as the slab is used, and nothing else accesses it meanwhile.
         unsafe { AtomicU32::from_ptr(self.first_bad.start) }
     }
 }

@@ -1,9 +1,21 @@
-//! THE page: what one step of a population is, as a list of operations.
+//! What one step of a population is, as a list of operations: the whole algorithm on one page, [`plan`].
 //!
-//! Both engines run this list: the GPU engine records one dispatch for each operation, the CPU engine calls
-//! its twin in [`ops`]. All members take part in each operation at once; one that has no such layer is
-//! left out of it.
+//! Both engines run this list: the GPU engine records one dispatch for each operation, the CPU engine calls its twin in
+//! [`ops`]. An operation covers all members at once; a member without its layer takes no part.
+//!
+//! # Dimensions
+//! Shapes are in brackets, slowest first. Shaders, twins and tables use the same letters.
+//!
+//! | letter | dimension | name in code |
+//! |---|---|---|
+//! | K | members of a population | `members` |
+//! | B | rows of a batch | `rows`, `batch` |
+//! | I | inputs of a layer | `inputs` |
+//! | O | outputs of a layer, its units | `outputs` |
+//! | F | features of the data, the inputs of the first layer | `features` |
+//! | M, N, K | rows, columns and terms of a matrix product C `[M, N]` = A `[M, K]` · B `[K, N]` | `m`, `n`, `k` |
 
+pub mod bounds;
 pub mod cost;
 pub mod memory;
 pub mod ops;
@@ -33,6 +45,7 @@ impl StepKind {
 
 /// Which product a matrix multiplication is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u32)]
 pub enum Product {
     /// Z `[B, O]` = X `[B, I]` · W `[I, O]` (+ b)
     Forward,
@@ -116,7 +129,7 @@ pub fn plan(population: &Population, kind: StepKind) -> Vec<Op> {
     if kind == StepKind::Watch && !population.is_watched() {
         return Vec::new();
     }
-    // Whoever comes into a slot later, the list stays.
+    // Depth is fixed, so refills never change the plan.
     let depth = population.layers;
     let watches = kind == StepKind::Watch;
     let mut ops = vec![Op::Gather];

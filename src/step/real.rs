@@ -215,7 +215,7 @@ pub fn exp_f32(x: f32) -> f32 {
 }
 
 /// A piece of arithmetic for [`vectorised`]. `call` and what it spends its time in must be `#[inline(always)]`:
-/// only what is inlined is compiled for wide vectors. A closure cannot be told so, hence the type.
+/// only what is inlined is compiled for wide vectors. A closure cannot be forced inline, hence the type.
 pub use pulp::NullaryFnOnce as Kernel;
 
 /// Runs a kernel, compiled for the widest vectors that the machine has. The results are the same on each, since

@@ -1,9 +1,9 @@
-//! Threads that work on one member together: in each operation they write disjoint parts of its memory, and they meet
-//! wherever one needs what another has written.
+//! Threads that share the work on one member. In each operation they write disjoint parts of its memory, and they meet
+//! before one reads what another wrote.
 //!
-//! What is a sum over rows of a batch is a tree of sums: of the rows of each of [`BLOCKS`] blocks in order, then of
-//! neighbouring blocks, two by two. Each thread adds up a branch of the tree, its blocks, and then all of them the branches:
-//! whoever works them out, the bits are the same.
+//! A sum over the rows of a batch is a tree: each of [`BLOCKS`] blocks adds its rows in order, then neighbouring blocks are
+//! added two by two. Each thread adds its own branch of the tree, then every thread adds the branches. The tree is fixed, so
+//! the bits do not depend on the number of threads.
 
 use std::hint::spin_loop;
 use std::ops::Range;
@@ -13,7 +13,7 @@ use std::thread;
 
 /// Multiply-adds of a step for which one more thread is worth its while.
 const WORTH: f64 = 1e6;
-/// Looks at the others before a thread lets something else run.
+/// Spins before yielding.
 const PATIENCE: usize = 1 << 12;
 
 /// Sums that a sum over the rows of a batch is made of.
@@ -40,14 +40,14 @@ pub struct Rank<'a> {
 }
 
 impl<'a> Rank<'a> {
-    /// Nobody else.
+    /// The only thread.
     pub const ALONE: Rank<'static> = Rank { rank: 0, of: 1, meeting: None };
 
     /// Thread `rank` of a team.
     pub fn new(rank: usize, meeting: &'a Meeting) -> Rank<'a> {
         Rank { rank, of: meeting.of, meeting: Some(meeting) }
     }
-    /// Whether it does what one does for all.
+    /// Whether this is the leader thread.
     #[inline(always)]
     pub fn is_first(self) -> bool {
         self.rank == 0

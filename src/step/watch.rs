@@ -1,4 +1,4 @@
-//! What is watched of a member's layers: percentiles of what goes into their activations, and norms of their gradients.
+//! Watching a member's layers: percentiles of the inputs of their activations, and norms of their gradients.
 //!
 //! Ioffe & Szegedy 2015 (arXiv 1502.03167), figure 1b, c, shows such percentiles of one unit.
 
@@ -10,7 +10,6 @@ use crate::population::{BlockSize, LOOK, Member, PERCENTS};
 /// Values of a layer that are looked at: of larger layers and batches only the batch's first rows.
 ///
 /// A software adapter ends an invocation's loops after 65,535 iterations; these take 49,152, in four passes of 256 lanes.
-/// A literal of `shaders/percentiles.wgsl`.
 pub const MOST_VALUES: usize = 3 << 20;
 
 /// Where percentiles of `layer` stand in a member's looks.
@@ -52,7 +51,7 @@ impl From<[Option<f32>; PERCENTS.len()]> for Percentiles {
     }
 }
 
-/// What is seen of one layer in one step of training.
+/// One layer in one step of training.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct LayerWatch {
     /// Of Z `[B, O]`.

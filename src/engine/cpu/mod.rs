@@ -25,7 +25,7 @@ use crate::step::{Op, StepKind, ops, plan};
 
 pub(super) use room::{available, check_room};
 
-/// Name of the engine, wherever it is told.
+/// Name of the engine in reports and records.
 pub const NAME: &str = "native CPU engine";
 
 /// See the module.
@@ -263,7 +263,7 @@ impl<R: Real> Job<'_, R> {
                 *time += (now - before).as_secs_f64() / self.steps.len() as f64;
                 before = now;
             }
-            // SAFETY: nobody writes it before the next step's `Record`.
+            // SAFETY: no thread writes it before the next step's `Record`.
             let record = unsafe { self.slabs.record.part(0, 1)[0] };
             records.push(if step.rows > 0 { record } else { Record::default() });
         }

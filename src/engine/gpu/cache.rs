@@ -1,14 +1,14 @@
-//! What is kept in the cache folder for the next process; and the driver's compiled pipelines there.
+//! Files in the cache folder, kept for the next process; among them the driver's compiled pipelines.
 //!
-//! Nothing is lost with such a file but time. One that cannot be used is left aside, and written anew. Processes may write
-//! at once: each file is whole, the last one stays.
+//! Losing such a file costs only time. An unusable file is ignored and replaced. Several processes may write at once: files
+//! are replaced as a whole, and the last one wins.
 
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::{env, fs};
 
-use super::device::driver;
+use super::adapters::driver;
 use crate::base::write_whole;
 
 /// A device's file that ends in `.kind`; none where the system has no cache folder.

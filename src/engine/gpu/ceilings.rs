@@ -3,14 +3,14 @@
 use std::time::Instant;
 
 use super::Device;
+use super::constants::ceiling::{LANES, Mode, TURNS, VECTORS};
 use super::shaders::ceiling;
 use crate::engine::Ceilings;
 use crate::engine::EngineError;
 
-/// Invocations of a workgroup.
-const LANES: u64 = 64;
-/// Operations of an invocation: 32 sums of 256 multiply-adds.
-const FLOPS: f64 = 2.0 * 32.0 * 256.0;
+/// Operations of an invocation.
+const FLOPS: f64 = 2.0 * 4.0 * VECTORS as f64 * TURNS as f64;
+
 /// Seconds that a measurement should take.
 const ENOUGH: f64 = 0.1;
 
@@ -20,12 +20,13 @@ const ENOUGH: f64 = 0.1;
 /// Whatever the device may fail at.
 pub(super) fn measure(device: &Device) -> Result<Ceilings, EngineError> {
     let limit = device.limits.max_storage_buffer_binding_size.min(64 << 20);
-    let groups = (limit / 4 / LANES).min(device.limits.max_compute_workgroups_per_dimension as u64);
-    let bytes = 4 * LANES * groups;
+    let lanes = u64::from(LANES);
+    let groups = (limit / 4 / lanes).min(device.limits.max_compute_workgroups_per_dimension as u64);
+    let bytes = 4 * lanes * groups;
     let (source, sink) = (device.storage("a source", bytes)?, device.storage("a copy", bytes)?);
     device.write(&source, 0, bytemuck::bytes_of(&[0.999_999f32, 1e-6]))?;
     let staging = device.staging("a copy", 4)?;
-    let time = |mode: u32, groups: u64| -> Result<f64, EngineError> {
+    let time = |mode: Mode, groups: u64| -> Result<f64, EngineError> {
         let pipeline = device.scoped("a ceiling", || {
             let module = device.device.create_shader_module(wgpu::ShaderModuleDescriptor {
                 label: Some("ceiling"),
@@ -37,7 +38,7 @@ pub(super) fn measure(device: &Device) -> Result<Ceilings, EngineError> {
                 module: &module,
                 entry_point: Some("main"),
                 compilation_options: wgpu::PipelineCompilationOptions {
-                    constants: &[("MODE", mode.into())],
+                    constants: &[("MODE", f64::from(mode as u32))],
                     zero_initialize_workgroup_memory: false,
                 },
                 cache: None,
@@ -80,8 +81,8 @@ pub(super) fn measure(device: &Device) -> Result<Ceilings, EngineError> {
     };
     let work = groups.min(1 << 12);
     Ok(Ceilings {
-        flops: FLOPS * (LANES * work) as f64 / time(0, work)?,
-        bytes: 2.0 * bytes as f64 / time(1, groups)?,
-        dispatch_s: time(2, 1)?,
+        flops: FLOPS * (lanes * work) as f64 / time(Mode::MultiplyAdd, work)?,
+        bytes: 2.0 * bytes as f64 / time(Mode::Copy, groups)?,
+        dispatch_s: time(Mode::Nothing, 1)?,
     })
 }

@@ -12,8 +12,8 @@ use serde_json::json;
 
 use super::adapters::{self, AdapterKind};
 use super::cache::PipelineCache;
+use super::kernels::Kernel;
 use super::refused::Refused;
-use super::shaders::KERNELS;
 use super::tiles::{Abilities, Tile, Ways};
 use super::tune;
 use crate::base::panics;
@@ -63,8 +63,7 @@ impl Default for GpuOptions {
     }
 }
 
-/// One device of a process at a time is made, or makes its pipelines: drivers are not safe to do it for several at once
-/// (wgpu#10234).
+/// Serialises device and pipeline creation: drivers are not safe to do it for several devices at once (wgpu#10234).
 static MAKING: Mutex<()> = Mutex::new(());
 
 /// Bytes of one piece of an upload.
@@ -100,24 +99,19 @@ pub struct Device {
     /// Kernels that its driver does not accept.
     pub(super) refused: Refused,
     /// Compiled when first needed, kept for all engines of the device.
-    pipelines: Mutex<HashMap<(usize, Option<Tile>), wgpu::ComputePipeline>>,
+    pipelines: Mutex<HashMap<(Kernel, Option<Tile>), wgpu::ComputePipeline>>,
     /// Where the driver has one.
     cache: Option<PipelineCache>,
 }
 
 /// Of a kernel in [`Device::pipelines`].
-fn key(kernel: usize, ways: &Ways) -> (usize, Option<Tile>) {
-    (kernel, KERNELS[kernel].shape.map(|shape| ways.tile(shape)))
+fn key(kernel: Kernel, ways: &Ways) -> (Kernel, Option<Tile>) {
+    (kernel, kernel.definition().shape.map(|shape| ways.tile(shape)))
 }
 
 /// A kernel in messages.
-fn the_kernel(kernel: usize) -> String {
-    format!("the kernel '{}'", KERNELS[kernel].name)
-}
-
-/// Name and version of an adapter's driver.
-pub(super) fn driver(about: &wgpu::AdapterInfo) -> String {
-    format!("{} {}", about.driver, about.driver_info)
+fn the_kernel(kernel: Kernel) -> String {
+    format!("the kernel '{}'", kernel.name())
 }
 
 impl Device {
@@ -204,7 +198,7 @@ impl Device {
         let pipelines = Mutex::default();
         let software = kind == AdapterKind::Software;
         let bindings = limits.max_storage_buffers_per_shader_stage as usize;
-        let driver = driver(&about);
+        let driver = adapters::driver(&about);
         // The defaults of WebGPU are asked for to have what is the same everywhere.
         let can = Abilities { software, subgroup, bindings, cooperative };
         let kept = || tune::kept(&about.name, &driver, &can).filter(|_| !options.default_limits);
@@ -239,7 +233,7 @@ impl Device {
 
     /// The fault that happened since the last call, if any. A lost device stays lost.
     pub fn check(&self) -> Result<(), EngineError> {
-        // A loss is told by the callback alone, and the callback is called by a poll.
+        // Only the callback reports a loss, and only a poll calls the callback.
         let polled = panics::caught(|| self.device.poll(wgpu::PollType::Poll));
         if let Some(reason) = self.loss(polled.err()) {
             return Err(EngineError::Lost { device: self.name(), reason });
@@ -263,7 +257,7 @@ impl Device {
                 EngineError::OutOfMemory { device: self.name(), what: what.into() }
             }
             wgpu::Error::Validation { description, .. } | wgpu::Error::Internal { description, .. } => {
-                // What is made on a lost device is invalid. Its loss is told when its last work is done.
+                // Objects of a lost device are invalid. The loss is reported when its last work is done.
                 let timeout = Some(self.options.timeout);
                 let wait = wgpu::PollType::Wait { submission_index: None, timeout };
                 let polled = panics::caught(|| self.device.poll(wait));
@@ -294,14 +288,14 @@ impl Device {
         }
     }
 
-    /// The pipeline of a kernel of [`KERNELS`], as `ways` have it.
-    pub fn pipeline(&self, kernel: usize, ways: &Ways) -> Result<wgpu::ComputePipeline, EngineError> {
+    /// The pipeline of a kernel, as `ways` have it.
+    pub fn pipeline(&self, kernel: Kernel, ways: &Ways) -> Result<wgpu::ComputePipeline, EngineError> {
         self.prepare([kernel].into_iter(), ways)?;
         Ok(self.pipelines()[&key(kernel, ways)].clone())
     }
 
     /// Makes the pipelines of these kernels, on all cores, where they are not made yet.
-    pub fn prepare(&self, kernels: impl Iterator<Item = usize>, ways: &Ways) -> Result<(), EngineError> {
+    pub fn prepare(&self, kernels: impl Iterator<Item = Kernel>, ways: &Ways) -> Result<(), EngineError> {
         let mut missing: Vec<_> = kernels.map(|kernel| key(kernel, ways)).collect();
         missing.sort_by_key(|&(kernel, _)| kernel);
         missing.dedup();
@@ -338,20 +332,20 @@ impl Device {
         Ok(())
     }
 
-    fn pipelines(&self) -> MutexGuard<'_, HashMap<(usize, Option<Tile>), wgpu::ComputePipeline>> {
+    fn pipelines(&self) -> MutexGuard<'_, HashMap<(Kernel, Option<Tile>), wgpu::ComputePipeline>> {
         self.pipelines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn compile(&self, (at, tile): (usize, Option<Tile>)) -> Result<wgpu::ComputePipeline, EngineError> {
-        let kernel = &KERNELS[at];
+    fn compile(&self, (kernel, tile): (Kernel, Option<Tile>)) -> Result<wgpu::ComputePipeline, EngineError> {
+        let definition = kernel.definition();
         let text = match self.options.refuse {
             // Goes the way of a real refusal.
-            Some(refuse) if refuse(kernel.name, tile) => "no WGSL: a test has the kernel refused".into(),
+            Some(refuse) if refuse(definition.name, tile) => "no WGSL: a test has the kernel refused".into(),
             _ => kernel.source(tile),
         };
-        self.scoped(&the_kernel(at), || {
+        self.scoped(&the_kernel(kernel), || {
             let source = wgpu::ShaderModuleDescriptor {
-                label: Some(kernel.name),
+                label: Some(definition.name),
                 source: wgpu::ShaderSource::Wgsl(text.into()),
             };
             let checks = if self.options.checked {
@@ -362,7 +356,7 @@ impl Device {
             // SAFETY: every index of every kernel is bounded by the tables that this folder makes, which `work`
             // and `Population` derive from the sizes of the buffers; tests run them checked.
             let module = unsafe { self.device.create_shader_module_trusted(source, checks) };
-            let entries: Vec<_> = kernel
+            let entries: Vec<_> = definition
                 .bindings
                 .iter()
                 .enumerate()
@@ -378,21 +372,21 @@ impl Device {
                 })
                 .collect();
             let own = self.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
-                label: Some(kernel.name),
+                label: Some(definition.name),
                 entries: &entries,
             });
             let layout = self.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
-                label: Some(kernel.name),
+                label: Some(definition.name),
                 bind_group_layouts: &[Some(&self.now_layout), Some(&own)],
                 immediate_size: 0,
             });
             self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-                label: Some(kernel.name),
+                label: Some(definition.name),
                 layout: Some(&layout),
                 module: &module,
                 entry_point: Some("main"),
                 compilation_options: wgpu::PipelineCompilationOptions {
-                    constants: kernel.constants,
+                    constants: definition.constants,
                     zero_initialize_workgroup_memory: false,
                 },
                 cache: self.cache.as_ref().map(|cache| &cache.raw),

@@ -2,16 +2,16 @@
 
 use crate::engine::EngineError;
 
-use super::shaders::{Binding, KERNELS};
+use super::kernels::{Binding, Kernel};
 use super::tiles::Ways;
 use super::window::DataWindow;
-use super::{Device, Shared, work};
+use super::work::WorkList;
+use super::{Device, EngineBuffers, work};
 
 /// One dispatch of a step.
 pub struct Dispatch {
-    /// Of [`KERNELS`].
-    pub kernel: usize,
-    pub place: work::Place,
+    pub kernel: Kernel,
+    pub list: WorkList,
     /// Made when there is something to do for the first time.
     ready: Option<Ready>,
     /// None where there is nothing to do.
@@ -26,8 +26,8 @@ struct Ready {
 
 impl Dispatch {
     /// A dispatch of a kernel, with nothing to do yet.
-    pub(super) fn new(kernel: usize, place: work::Place) -> Dispatch {
-        Dispatch { kernel, place, ready: None, grid: None }
+    pub(super) fn new(kernel: Kernel, list: WorkList) -> Dispatch {
+        Dispatch { kernel, list, ready: None, grid: None }
     }
 
     /// Records it, where there is something to do.
@@ -39,23 +39,23 @@ impl Dispatch {
     }
 
     /// Writes its work list.
-    pub(super) fn list(&mut self, sources: &Sources, jobs: &[work::Job]) -> Result<(), EngineError> {
-        let (device, place) = (sources.device, self.place);
-        debug_assert!(jobs.len() <= place.capacity, "{} jobs where {} fit", jobs.len(), place.capacity);
+    pub(super) fn write_jobs(&mut self, sources: &Sources, jobs: &[work::Job]) -> Result<(), EngineError> {
+        let (device, list) = (sources.device, self.list);
+        debug_assert!(jobs.len() <= list.capacity, "{} jobs where {} fit", jobs.len(), list.capacity);
         if jobs.is_empty() {
             self.grid = None;
             return Ok(());
         }
         if self.ready.is_none() {
-            self.ready = Some(sources.ready(self.kernel, place)?);
+            self.ready = Some(sources.ready(self.kernel, list)?);
         }
         self.grid = Some(fold(device, jobs.len())?);
         device.queue.write_buffer(
             sources.work,
-            place.offset,
+            list.offset,
             bytemuck::bytes_of(&[jobs.len() as u32, 0, 0, 0]),
         );
-        let first = place.offset + size_of::<work::Job>() as u64;
+        let first = list.offset + size_of::<work::Job>() as u64;
         device.queue.write_buffer(sources.work, first, bytemuck::cast_slice(jobs));
         Ok(())
     }
@@ -65,22 +65,22 @@ impl Dispatch {
 pub(super) struct Sources<'a> {
     pub device: &'a Device,
     pub ways: &'a Ways,
-    pub shared: &'a Shared,
+    pub buffers: &'a EngineBuffers,
     pub work: &'a wgpu::Buffer,
     pub roles: &'a [wgpu::Buffer],
     pub data: &'a DataWindow,
 }
 
 impl Sources<'_> {
-    fn ready(&self, kernel: usize, place: work::Place) -> Result<Ready, EngineError> {
+    fn ready(&self, kernel: Kernel, list: WorkList) -> Result<Ready, EngineError> {
         let pipeline = self.device.pipeline(kernel, self.ways)?;
-        let kernel = &KERNELS[kernel];
+        let kernel = kernel.definition();
         let entries: Vec<_> = kernel
             .bindings
             .iter()
             .enumerate()
             .map(|(at, &binding)| {
-                let resource = wgpu::BindingResource::Buffer(self.bound(binding, place));
+                let resource = wgpu::BindingResource::Buffer(self.bound(binding, list));
                 wgpu::BindGroupEntry { binding: at as u32, resource }
             })
             .collect();
@@ -95,16 +95,16 @@ impl Sources<'_> {
     }
 
     /// The part of a buffer that a binding of a dispatch sees.
-    pub(super) fn bound(&self, binding: Binding, place: work::Place) -> wgpu::BufferBinding<'_> {
-        let (shared, data) = (self.shared, self.data);
+    pub(super) fn bound(&self, binding: Binding, list: WorkList) -> wgpu::BufferBinding<'_> {
+        let (buffers, data) = (self.buffers, self.data);
         let (buffer, offset, size) = match binding {
-            Binding::Layers => (&shared.layers, 0, None),
-            Binding::Steps => (&shared.steps, 0, None),
-            Binding::Work => (self.work, place.offset, wgpu::BufferSize::new(place.bytes())),
+            Binding::Layers => (&buffers.layers, 0, None),
+            Binding::Steps => (&buffers.steps, 0, None),
+            Binding::Work => (self.work, list.offset, wgpu::BufferSize::new(list.bytes())),
             Binding::Data => (&data.values, 0, None),
             Binding::Scaling => (&data.scaling, 0, None),
             Binding::Targets => (&data.targets, 0, None),
-            Binding::Records => (&shared.records, 0, None),
+            Binding::Records => (&buffers.records, 0, None),
             Binding::Read(role) | Binding::Write(role) => (&self.roles[role as usize], 0, None),
         };
         wgpu::BufferBinding { buffer, offset, size }

@@ -94,7 +94,7 @@ impl EngineFactory for GpuFactory {
             Ok((self.refused.around(ways, &device.can).unwrap_or(ways), seconds))
         })?;
         go(best);
-        let kept = tune::keep(&device, best)
+        let kept = tune::keep(&device.info.device, &device.driver, &device.can, best)
             .map_err(|error| EngineError::NotKept { device: device.name(), reason: error.to_string() })?;
         let place = kept.map_or_else(String::new, |path| format!(", kept in {}", path.display()));
         Ok(Some(format!("{best}{place}")))

@@ -4,12 +4,21 @@
 //! `run` writes the step table, records all steps into one submit and reads their records back. Members that come and
 //! go change what stands in the tables and in the work lists, whose places were reserved: nothing else.
 
+/// The text of `shaders/NAME.wgsl`.
+macro_rules! shader {
+    ($name:literal) => {
+        include_str!(concat!("../../../shaders/", $name, ".wgsl"))
+    };
+}
+
 pub mod adapters;
 mod cache;
 mod ceilings;
+mod constants;
 mod device;
 mod dispatch;
 mod factory;
+pub mod kernels;
 pub mod passes;
 mod readback;
 mod refused;
@@ -38,10 +47,11 @@ use crate::spec::Precision;
 use crate::step::memory::Table;
 use crate::step::{Op, StepKind, plan};
 use dispatch::{Dispatch, Sources, fold};
+use kernels::Kernel;
 use passes::{Pass, passes};
-use shaders::{INITIALIZE, kernel_of};
 use tiles::Ways;
 use window::DataWindow;
+use work::WorkList;
 
 /// A layer as the kernels see it: with its member's constants.
 #[repr(C)]
@@ -58,8 +68,8 @@ const LONGEST_SUBMIT: usize = 1024;
 /// Loop iterations that an invocation may make on a software adapter (llvmpipe stops at 65,535 unasked).
 const SOFTWARE_ITERATIONS: usize = 60_000;
 
-/// Everything on the device that does not belong to one role of memory.
-struct Shared {
+/// The engine's buffers that hold no role of memory.
+struct EngineBuffers {
     layers: wgpu::Buffer,
     steps: wgpu::Buffer,
     work: wgpu::Buffer,
@@ -86,7 +96,7 @@ pub struct GpuEngine {
     wanted: Ways,
     population: Arc<Population>,
     roles: Vec<wgpu::Buffer>,
-    shared: Shared,
+    buffers: EngineBuffers,
     data: DataWindow,
     dispatches: HashMap<(StepKind, Pass), Dispatch>,
     initialize: Dispatch,
@@ -140,7 +150,8 @@ impl GpuEngine {
 
         let now_stride = device.limits.min_uniform_buffer_offset_alignment.max(16);
         let now_group = now(&device, longest, now_stride, k as u32)?;
-        let shared = Shared { layers, steps, work, records, records_staging, roles_staging: None, now_group };
+        let buffers =
+            EngineBuffers { layers, steps, work, records, records_staging, roles_staging: None, now_group };
 
         let pacer = Pacer::new(device.options.submit.as_secs_f64(), longest);
         let mut engine = GpuEngine {
@@ -149,7 +160,7 @@ impl GpuEngine {
             ways,
             wanted,
             roles,
-            shared,
+            buffers,
             data,
             dispatches,
             initialize,
@@ -169,8 +180,8 @@ impl GpuEngine {
 
     /// What the dispatches are bound to, and they.
     fn parts(&mut self) -> (Sources<'_>, &mut HashMap<(StepKind, Pass), Dispatch>, &mut Dispatch) {
-        let GpuEngine { device, ways, roles, shared, data, dispatches, initialize, .. } = self;
-        (Sources { device, ways, work: &shared.work, shared, roles, data }, dispatches, initialize)
+        let GpuEngine { device, ways, roles, buffers, data, dispatches, initialize, .. } = self;
+        (Sources { device, ways, work: &buffers.work, buffers, roles, data }, dispatches, initialize)
     }
 
     /// Writes the tables of the members in `slots`, and all work lists.
@@ -180,7 +191,7 @@ impl GpuEngine {
             let (member, layers) = population.rows(slot);
             let rows: Vec<_> = layers.into_iter().map(|layer| DeviceLayer { layer, member }).collect();
             let offset = slot * population.layers * size_of::<DeviceLayer>();
-            self.device.queue.write_buffer(&self.shared.layers, offset as u64, bytemuck::cast_slice(&rows));
+            self.device.queue.write_buffer(&self.buffers.layers, offset as u64, bytemuck::cast_slice(&rows));
         }
         while let Err(error) = self.list() {
             self.go_around(error)?;
@@ -197,9 +208,9 @@ impl GpuEngine {
             .map(|(&(kind, pass), dispatch)| (dispatch, work::jobs(&population, kind, pass, &ways.of(kind))))
             .collect();
         let needed = lists.iter().filter(|(_, jobs)| !jobs.is_empty()).map(|(dispatch, _)| dispatch.kernel);
-        sources.device.prepare(needed.chain([INITIALIZE]), &ways)?;
+        sources.device.prepare(needed.chain([Kernel::Initialize]), &ways)?;
         for (dispatch, jobs) in lists {
-            dispatch.list(&sources, &jobs)?;
+            dispatch.write_jobs(&sources, &jobs)?;
         }
         Ok(())
     }
@@ -224,7 +235,7 @@ impl GpuEngine {
             refused::difference(&self.ways, &ways)
         );
         let made = lists(&self.device, &self.population, &self.plans, &self.data, &ways)?;
-        (self.shared.work, self.dispatches, self.initialize) = (made.work, made.dispatches, made.initialize);
+        (self.buffers.work, self.dispatches, self.initialize) = (made.work, made.dispatches, made.initialize);
         (self.info, self.ways) = (info(&self.device, &ways), ways);
         Ok(())
     }
@@ -233,7 +244,7 @@ impl GpuEngine {
     fn initialize_slots(&mut self, slots: impl Iterator<Item = usize>) -> Result<(), EngineError> {
         let jobs = work::initial(&self.population, slots);
         let (sources, _, initialize) = self.parts();
-        initialize.list(&sources, &jobs)?;
+        initialize.write_jobs(&sources, &jobs)?;
         let mut encoder = self.device.device.create_command_encoder(&Default::default());
         {
             let mut pass = encoder.begin_compute_pass(&Default::default());
@@ -280,8 +291,8 @@ impl GpuEngine {
             let mut compute = encoder.begin_compute_pass(&Default::default());
             (0..times).for_each(|_| self.record(&mut compute, dispatch, 0));
         }
-        let staging = &self.shared.records_staging;
-        encoder.copy_buffer_to_buffer(&self.shared.records, 0, staging, 0, 4);
+        let staging = &self.buffers.records_staging;
+        encoder.copy_buffer_to_buffer(&self.buffers.records, 0, staging, 0, 4);
         self.device.submit_and_read(encoder.finish(), staging, 4, "a dispatch", |_| ())?;
         Ok(start.elapsed().as_secs_f64())
     }
@@ -292,12 +303,12 @@ impl GpuEngine {
         let mut rows = steps.to_vec();
         self.data.fill(&self.device, &self.population, &mut rows);
         rows.iter_mut().for_each(|row| row.nonce = self.submits);
-        self.device.queue.write_buffer(&self.shared.steps, 0, bytemuck::cast_slice(&rows));
+        self.device.queue.write_buffer(&self.buffers.steps, 0, bytemuck::cast_slice(&rows));
     }
 
     fn record(&self, pass: &mut wgpu::ComputePass, dispatch: &Dispatch, slot: usize) {
         if dispatch.grid.is_some() {
-            pass.set_bind_group(0, &self.shared.now_group, &[slot as u32 * self.now_stride]);
+            pass.set_bind_group(0, &self.buffers.now_group, &[slot as u32 * self.now_stride]);
             dispatch.record(pass);
         }
     }
@@ -309,7 +320,7 @@ impl GpuEngine {
         self.upload_steps(steps);
         let bytes = std::mem::size_of::<Record>() as u64 * steps.len() as u64;
         let mut encoder = self.device.device.create_command_encoder(&Default::default());
-        encoder.clear_buffer(&self.shared.records, 0, Some(bytes));
+        encoder.clear_buffer(&self.buffers.records, 0, Some(bytes));
         {
             let mut pass = encoder.begin_compute_pass(&Default::default());
             for slot in 0..steps.len() / k {
@@ -320,10 +331,10 @@ impl GpuEngine {
                 }
             }
         }
-        encoder.copy_buffer_to_buffer(&self.shared.records, 0, &self.shared.records_staging, 0, bytes);
+        encoder.copy_buffer_to_buffer(&self.buffers.records, 0, &self.buffers.records_staging, 0, bytes);
         let mut records = self.device.submit_and_read(
             encoder.finish(),
-            &self.shared.records_staging,
+            &self.buffers.records_staging,
             bytes,
             "a submit",
             bytemuck::pod_collect_to_vec::<u8, Record>,
@@ -429,19 +440,19 @@ impl Engine for GpuEngine {
         self.upload_steps(steps);
         // By the kernel of this operation alone, for all members.
         let pass = Pass::One(op);
-        let kernel = kernel_of(pass, self.data.is_bytes());
+        let kernel = Kernel::of(pass, self.data.is_bytes());
         while let Err(error) = self.device.prepare([kernel].into_iter(), &self.ways) {
             self.go_around(error)?;
             self.describe(0..0)?;
         }
         // Of whichever kind the step is.
         let jobs = work::jobs(&self.population, StepKind::Evaluate, pass, &self.ways.separate());
-        let place = work::Place { offset: 0, capacity: jobs.len() };
-        let work = self.device.storage("a work list", place.bytes())?;
-        let mut dispatch = Dispatch::new(kernel, place);
+        let list = WorkList { offset: 0, capacity: jobs.len() };
+        let work = self.device.storage("a work list", list.bytes())?;
+        let mut dispatch = Dispatch::new(kernel, list);
         let (mut sources, ..) = self.parts();
         sources.work = &work;
-        dispatch.list(&sources, &jobs)?;
+        dispatch.write_jobs(&sources, &jobs)?;
         let mut encoder = self.device.device.create_command_encoder(&Default::default());
         {
             let mut pass = encoder.begin_compute_pass(&Default::default());
@@ -489,13 +500,13 @@ fn lists(
     let capacities: Vec<usize> = all.iter().map(capacity).chain([chunks]).collect();
     // No list that could come later is refused then.
     capacities.iter().try_for_each(|&capacity| fold(device, capacity.max(1)).map(drop))?;
-    let (mut places, bytes) =
-        work::places(capacities.into_iter(), device.limits.min_storage_buffer_offset_alignment as u64);
+    let (mut lists, bytes) =
+        work::arrange(capacities.into_iter(), device.limits.min_storage_buffer_offset_alignment as u64);
     let work = device.storage("the work lists", bytes)?;
     let bytes = data.is_bytes();
-    let initialize = Dispatch::new(INITIALIZE, places.pop().unwrap_or_default());
-    let made = all.iter().zip(places).filter(|(_, place)| place.capacity > 0);
-    let dispatches = made.map(|(&key, place)| (key, Dispatch::new(kernel_of(key.1, bytes), place))).collect();
+    let initialize = Dispatch::new(Kernel::Initialize, lists.pop().unwrap_or_default());
+    let made = all.iter().zip(lists).filter(|(_, list)| list.capacity > 0);
+    let dispatches = made.map(|(&key, list)| (key, Dispatch::new(Kernel::of(key.1, bytes), list))).collect();
     Ok(Lists { work, dispatches, initialize })
 }
 

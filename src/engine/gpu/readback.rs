@@ -48,7 +48,7 @@ impl GpuEngine {
         let bytes: u64 = pieces.iter().map(|(_, _, len)| len).sum();
         let what = pieces.first().map_or("nothing", |&(at, ..)| contents(regions[at].0));
         // While it is not back here, nothing is known of it: a call that fails does not use it again.
-        let staging = match self.shared.roles_staging.take().filter(|staging| staging.size() >= bytes) {
+        let staging = match self.buffers.roles_staging.take().filter(|staging| staging.size() >= bytes) {
             Some(staging) => staging,
             None => self.device.staging(what, bytes)?,
         };
@@ -67,7 +67,7 @@ impl GpuEngine {
                 rest = later;
             }
         })?;
-        self.shared.roles_staging = Some(staging);
+        self.buffers.roles_staging = Some(staging);
         Ok(())
     }
 }

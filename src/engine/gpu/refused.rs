@@ -8,16 +8,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Value, json};
 
-use super::passes::Pass;
-use super::shaders::{DESCENT, KERNELS, kernel_of};
+use super::kernels::{Fused, Kernel};
 use super::tiles::{Abilities, Shape, Tile, Ways};
-use crate::step::StepKind;
 
 /// A kernel that a device refused in one layout.
 #[derive(Clone, Debug)]
 struct Refusal {
-    /// Of [`KERNELS`].
-    kernel: usize,
+    kernel: Kernel,
     tile: Option<Tile>,
     reason: String,
 }
@@ -32,9 +29,9 @@ impl Refused {
     }
 
     /// Adds a kernel in a layout, with the driver's reason.
-    pub fn add(&self, kernel: usize, tile: Option<Tile>, reason: &str) {
+    pub fn add(&self, kernel: Kernel, tile: Option<Tile>, reason: &str) {
         let reason = brief(reason);
-        log::info!("refused: the kernel '{}'{}: {reason}", KERNELS[kernel].name, layout(tile));
+        log::info!("refused: the kernel '{}'{}: {reason}", kernel.name(), layout(tile));
         self.list().push(Refusal { kernel, tile, reason });
     }
 
@@ -47,8 +44,7 @@ impl Refused {
     /// What was refused and why, in one line, from the refusal `first` on.
     pub fn describe(&self, first: usize) -> String {
         let list = self.list();
-        let one =
-            |r: &Refusal| format!("the kernel '{}'{} ({})", KERNELS[r.kernel].name, layout(r.tile), r.reason);
+        let one = |r: &Refusal| format!("the kernel '{}'{} ({})", r.kernel.name(), layout(r.tile), r.reason);
         list.iter().skip(first).map(one).collect::<Vec<_>>().join(", ")
     }
 
@@ -59,22 +55,10 @@ impl Refused {
 
     /// For `env.json`; none where nothing was refused.
     pub fn details(&self) -> Option<Value> {
-        let one =
-            |r: &Refusal| json!({ "kernel": KERNELS[r.kernel].name, "tile": r.tile, "reason": r.reason });
+        let one = |r: &Refusal| json!({ "kernel": r.kernel.name(), "tile": r.tile, "reason": r.reason });
         let all: Vec<Value> = self.list().iter().map(one).collect();
         (!all.is_empty()).then_some(Value::Array(all))
     }
-}
-
-/// Whether a kernel does several operations: where a layer's rows are few, and where its weights are.
-fn fuses(kernel: usize) -> (bool, bool) {
-    let of_rows = [
-        Pass::Hidden { layer: 0, kind: StepKind::Train },
-        Pass::Hidden { layer: 0, kind: StepKind::Evaluate },
-        Pass::HiddenBackward { layer: 0 },
-        Pass::Output,
-    ];
-    (of_rows.into_iter().any(|pass| kernel_of(pass, false) == kernel), kernel == DESCENT)
 }
 
 /// See [`Refused::around`]. A refused kernel without layouts is not avoided here.
@@ -82,14 +66,14 @@ fn around(ways: Ways, refused: &[Refusal], can: &Abilities) -> Option<Ways> {
     // The fewest operations apart first.
     let fused = [ways, Ways { fused_weights: 0, ..ways }, Ways { fused_rows: 0, ..ways }, ways.separate()];
     fused.into_iter().find_map(|ways| {
-        let runs = |kernel: usize| match fuses(kernel) {
-            (true, _) => ways.fused_rows > 0,
-            (_, true) => ways.fused_weights > 0,
-            _ => true,
+        let runs = |kernel: Kernel| match kernel.fuses() {
+            Some(Fused::Rows) => ways.fused_rows > 0,
+            Some(Fused::Weights) => ways.fused_weights > 0,
+            None => true,
         };
         let tile = |shape: Shape| {
             let is_refused = |tile: &Tile| {
-                let same = |r: &Refusal| KERNELS[r.kernel].shape == Some(shape) && r.tile == Some(*tile);
+                let same = |r: &Refusal| r.kernel.definition().shape == Some(shape) && r.tile == Some(*tile);
                 refused.iter().any(|r| same(r) && runs(r.kernel))
             };
             once(ways.tile(shape)).chain(Tile::candidates(shape, can)).find(|tile| !is_refused(tile))
@@ -144,7 +128,7 @@ mod tests {
 
     fn refused(kernels: &[(&str, Option<Tile>)]) -> Vec<Refusal> {
         let one = |&(name, tile): &(&str, Option<Tile>)| {
-            let kernel = KERNELS.iter().position(|kernel| kernel.name == name).expect(name);
+            let kernel = *Kernel::ALL.iter().find(|kernel| kernel.name() == name).expect(name);
             Refusal { kernel, tile, reason: "a test".into() }
         };
         kernels.iter().map(one).collect()

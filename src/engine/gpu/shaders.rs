@@ -1,69 +1,12 @@
-//! The kernels: which files a shader is made of, its constants, its tile, what it binds.
+//! The text of shaders: a kernel's parts with the constants of its layout, registers written out.
 
 use sha2::{Digest, Sha256};
 
-use super::passes::Pass;
-use super::tiles::{Abilities, Cooperative, Family, Shape, Tile, Ways};
-use crate::population::Buffer;
-use crate::step::{Op, Product, StepKind};
-
-/// What a kernel binds, in the order of its bindings in group 1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Binding {
-    /// The layer table, with each member's constants.
-    Layers,
-    /// The step table of the submit.
-    Steps,
-    /// The list of the operation's workgroups.
-    Work,
-    /// Feature values of the data.
-    Data,
-    /// (shift, factor) of each feature.
-    Scaling,
-    /// Targets of the data.
-    Targets,
-    /// What the steps report.
-    Records,
-    /// A role of memory, read.
-    Read(Buffer),
-    /// A role of memory, read and written.
-    Write(Buffer),
-}
-
-impl Binding {
-    /// Whether the kernel writes it.
-    pub fn is_written(self) -> bool {
-        matches!(self, Binding::Write(_) | Binding::Records)
-    }
-}
-
-/// One kernel: a shader with its constants.
-#[derive(Clone, Copy, Debug)]
-pub struct Kernel {
-    pub name: &'static str,
-    /// The file in `shaders/`.
-    pub file: &'static str,
-    /// Its text and the texts put in front of it, after those of its tile.
-    parts: &'static [&'static str],
-    /// Which of a device's tiles its workgroups are, if any.
-    pub shape: Option<Shape>,
-    /// Whether it multiplies, too.
-    multiplies: bool,
-    /// Values of its `override`s.
-    pub constants: &'static [(&'static str, f64)],
-    pub bindings: &'static [Binding],
-}
-
-macro_rules! shader {
-    ($name:literal) => {
-        include_str!(concat!("../../../shaders/", $name, ".wgsl"))
-    };
-}
+use super::constants;
+use super::kernels::{Definition, Kernel};
+use super::tiles::{Abilities, Cooperative, Family, Tile, Ways};
 
 const TABLES: &str = shader!("tables");
-const RANDOM: &str = shader!("random");
-const ACTIVATION: &str = shader!("activation");
-const LINEAR: &str = shader!("linear");
 
 const LANES_WORKGROUP: &str = shader!("lanes_workgroup");
 const LANES_SUBGROUP: &str = shader!("lanes_subgroup");
@@ -72,313 +15,15 @@ const TILE_WORKGROUP: &str = shader!("tile_workgroup");
 const TILE_SUBGROUP: &str = shader!("tile_subgroup");
 const TILE_COOPERATIVE: &str = shader!("tile_cooperative");
 
-use Binding::{Data, Layers, Read, Records, Scaling, Steps, Targets, Work, Write};
-
-const GATHER: Kernel = Kernel {
-    name: "gather",
-    file: "gather.wgsl",
-    parts: &[RANDOM, shader!("gather")],
-    shape: None,
-    multiplies: false,
-    constants: &[],
-    bindings: &[Layers, Steps, Work, Data, Scaling, Write(Buffer::Index), Write(Buffer::Acts)],
-};
-const MATMUL: Kernel = Kernel {
-    name: "matmul",
-    file: "matmul.wgsl",
-    parts: &[shader!("matmul")],
-    shape: Some(Shape::Product),
-    multiplies: true,
-    constants: &[],
-    bindings: &[],
-};
-const BATCH_NORM: Kernel = Kernel {
-    name: "batch norm",
-    file: "batch_norm.wgsl",
-    parts: &[RANDOM, ACTIVATION, LINEAR, shader!("batch_norm")],
-    shape: Some(Shape::Features),
-    multiplies: true,
-    constants: &[("WITH_PRODUCT", 0.0)],
-    bindings: &[
-        Layers,
-        Steps,
-        Work,
-        Read(Buffer::Params),
-        Write(Buffer::Stats),
-        Write(Buffer::Z),
-        Write(Buffer::Acts),
-        Write(Buffer::State),
-    ],
-};
-const BATCH_NORM_INFERENCE: Kernel = Kernel {
-    name: "batch norm inference",
-    file: "batch_norm_inference.wgsl",
-    parts: &[ACTIVATION, LINEAR, shader!("batch_norm_inference")],
-    bindings: &[
-        Layers,
-        Steps,
-        Work,
-        Read(Buffer::Params),
-        Read(Buffer::Stats),
-        Write(Buffer::Z),
-        Write(Buffer::Acts),
-        Write(Buffer::State),
-    ],
-    ..BATCH_NORM
-};
-const BATCH_NORM_BACKWARD: Kernel = Kernel {
-    name: "batch norm backward",
-    file: "batch_norm_backward.wgsl",
-    parts: &[RANDOM, ACTIVATION, shader!("batch_norm_backward")],
-    bindings: &[
-        Layers,
-        Steps,
-        Work,
-        Read(Buffer::Params),
-        Read(Buffer::Stats),
-        Read(Buffer::Z),
-        Write(Buffer::Dz),
-        Write(Buffer::Grads),
-    ],
-    ..BATCH_NORM
-};
-const RECORD: Kernel = Kernel {
-    name: "record",
-    file: "record.wgsl",
-    parts: &[shader!("record")],
-    shape: None,
-    multiplies: false,
-    constants: &[],
-    bindings: &[
-        Layers,
-        Steps,
-        Work,
-        Read(Buffer::RowLoss),
-        Read(Buffer::Partials),
-        Write(Buffer::State),
-        Records,
-    ],
-};
-
-const PERCENTILES: Kernel = Kernel {
-    name: "percentiles",
-    file: "percentiles.wgsl",
-    parts: &[shader!("percentiles")],
-    shape: None,
-    multiplies: false,
-    constants: &[],
-    bindings: &[Layers, Steps, Work, Read(Buffer::Params), Read(Buffer::Z), Write(Buffer::Looks)],
-};
-
 /// The text of `shaders/ceiling.wgsl`, which is no operation's.
 pub fn ceiling() -> String {
-    let mut text = String::new();
-    expand(shader!("ceiling"), &[], &mut text);
-    text
+    whole(&[shader!("ceiling")], &[])
 }
-
-/// Every kernel.
-pub const KERNELS: [Kernel; 22] = [
-    Kernel { name: "gather bytes", constants: &[("BYTES", 1.0)], ..GATHER },
-    Kernel { name: "gather floats", constants: &[("BYTES", 0.0)], ..GATHER },
-    Kernel {
-        name: "matmul forward",
-        constants: &[("PRODUCT", 0.0)],
-        bindings: &[
-            Layers,
-            Steps,
-            Work,
-            Read(Buffer::Acts),
-            Read(Buffer::Params),
-            Read(Buffer::Params),
-            Write(Buffer::Z),
-        ],
-        ..MATMUL
-    },
-    Kernel {
-        name: "matmul backward input",
-        constants: &[("PRODUCT", 1.0), ("RIGHT_ALONG_K", 1.0)],
-        bindings: &[
-            Layers,
-            Steps,
-            Work,
-            Read(Buffer::Acts),
-            Read(Buffer::Params),
-            Read(Buffer::Params),
-            Write(Buffer::Dz),
-        ],
-        ..MATMUL
-    },
-    Kernel {
-        name: "matmul backward weight",
-        constants: &[("PRODUCT", 2.0), ("LEFT_ALONG_K", 0.0)],
-        bindings: &[
-            Layers,
-            Steps,
-            Work,
-            Read(Buffer::Acts),
-            Read(Buffer::Dz),
-            Read(Buffer::Params),
-            Write(Buffer::Grads),
-        ],
-        ..MATMUL
-    },
-    BATCH_NORM,
-    BATCH_NORM_INFERENCE,
-    Kernel {
-        name: "loss",
-        file: "loss.wgsl",
-        parts: &[ACTIVATION, shader!("row_loss"), shader!("loss")],
-        shape: None,
-        multiplies: false,
-        constants: &[],
-        bindings: &[
-            Layers,
-            Steps,
-            Work,
-            Targets,
-            Read(Buffer::Index),
-            Read(Buffer::Z),
-            Write(Buffer::Dz),
-            Write(Buffer::RowLoss),
-        ],
-    },
-    BATCH_NORM_BACKWARD,
-    Kernel {
-        name: "gradient norm",
-        file: "grad_norm.wgsl",
-        parts: &[shader!("block_sum"), shader!("grad_norm")],
-        shape: Some(Shape::Block),
-        multiplies: false,
-        constants: &[],
-        bindings: &[Layers, Steps, Work, Read(Buffer::Grads), Write(Buffer::Partials)],
-    },
-    Kernel { name: "record training", constants: &[("TRAIN", 1.0)], ..RECORD },
-    Kernel { name: "record evaluation", constants: &[("TRAIN", 0.0)], ..RECORD },
-    Kernel {
-        name: "update",
-        file: "update.wgsl",
-        parts: &[shader!("optimizer"), shader!("update")],
-        shape: None,
-        multiplies: false,
-        constants: &[],
-        bindings: &[
-            Layers,
-            Steps,
-            Work,
-            Read(Buffer::Grads),
-            Write(Buffer::Params),
-            Write(Buffer::Moments),
-            Write(Buffer::State),
-        ],
-    },
-    Kernel {
-        name: "initialize",
-        file: "initialize.wgsl",
-        parts: &[RANDOM, shader!("initialize")],
-        shape: None,
-        multiplies: false,
-        constants: &[],
-        bindings: &[
-            Layers,
-            Work,
-            Write(Buffer::Params),
-            Write(Buffer::Moments),
-            Write(Buffer::Stats),
-            Write(Buffer::State),
-        ],
-    },
-    Kernel { name: "hidden", constants: &[("WITH_PRODUCT", 1.0)], ..BATCH_NORM },
-    Kernel { name: "hidden inference", constants: &[("WITH_PRODUCT", 1.0)], ..BATCH_NORM_INFERENCE },
-    Kernel { name: "hidden backward", constants: &[("WITH_PRODUCT", 1.0)], ..BATCH_NORM_BACKWARD },
-    Kernel {
-        name: "output",
-        file: "output.wgsl",
-        parts: &[ACTIVATION, LINEAR, shader!("row_loss"), shader!("output")],
-        shape: Some(Shape::Output),
-        constants: &[],
-        bindings: &[
-            Layers,
-            Steps,
-            Work,
-            Targets,
-            Read(Buffer::Index),
-            Read(Buffer::Params),
-            Read(Buffer::Acts),
-            Write(Buffer::Z),
-            Write(Buffer::Dz),
-            Write(Buffer::RowLoss),
-            Write(Buffer::Grads),
-        ],
-        ..BATCH_NORM
-    },
-    Kernel {
-        name: "descent",
-        file: "descent.wgsl",
-        parts: &[shader!("block_sum"), shader!("optimizer"), shader!("descent")],
-        shape: Some(Shape::Block),
-        multiplies: true,
-        constants: &[],
-        bindings: &[
-            Layers,
-            Steps,
-            Work,
-            Read(Buffer::Acts),
-            Read(Buffer::Dz),
-            Read(Buffer::Grads),
-            Write(Buffer::Params),
-            Write(Buffer::Moments),
-            Write(Buffer::Partials),
-            Write(Buffer::State),
-        ],
-    },
-    Kernel {
-        name: "batch norm, watched",
-        constants: &[("WITH_PRODUCT", 0.0), ("TRACKS", 0.0)],
-        ..BATCH_NORM
-    },
-    Kernel { name: "percentiles of Z", constants: &[("NORMALIZED_Z", 0.0)], ..PERCENTILES },
-    Kernel { name: "percentiles after batch norm", constants: &[("NORMALIZED_Z", 1.0)], ..PERCENTILES },
-];
-
-/// Position in [`KERNELS`] of the kernel that runs `pass`; `bytes` where the data are bytes.
-pub fn kernel_of(pass: Pass, bytes: bool) -> usize {
-    match pass {
-        Pass::One(op) => match op {
-            Op::Gather => usize::from(!bytes),
-            Op::Matmul { product: Product::Forward, .. } => 2,
-            Op::Matmul { product: Product::BackwardInput, .. } => 3,
-            Op::Matmul { product: Product::BackwardWeight, .. } => 4,
-            Op::BatchNorm { tracks: true, .. } => 5,
-            Op::BatchNorm { tracks: false, .. } => 19,
-            Op::BatchNormInference { .. } => 6,
-            Op::Loss => 7,
-            Op::BatchNormBackward { .. } => 8,
-            Op::GradNorm => 9,
-            Op::Record { kind: StepKind::Train } => 10,
-            Op::Record { kind: StepKind::Evaluate | StepKind::Watch } => 11,
-            Op::Percentiles { normalized: false, .. } => 20,
-            Op::Percentiles { normalized: true, .. } => 21,
-            Op::Update => 12,
-        },
-        Pass::Hidden { kind: StepKind::Train | StepKind::Watch, .. } => 14,
-        Pass::Hidden { kind: StepKind::Evaluate, .. } => 15,
-        Pass::HiddenBackward { .. } => 16,
-        Pass::Output => OUTPUT,
-        Pass::Descent => DESCENT,
-    }
-}
-
-/// Position in [`KERNELS`] of the kernel that fills a member's memory.
-pub const INITIALIZE: usize = 13;
-/// Of those that bind more than every device can.
-pub const OUTPUT: usize = 17;
-pub const DESCENT: usize = 18;
 
 /// A kernel with one of the layouts that a device may take for it: one shader.
 #[derive(Clone, Copy, Debug)]
 pub struct Variant {
-    pub kernel: &'static Kernel,
+    pub kernel: Kernel,
     pub tile: Option<Tile>,
 }
 
@@ -386,14 +31,14 @@ impl Variant {
     /// The kernel and its layout, as letters, digits and hyphens.
     pub fn name(&self) -> String {
         let layout = self.tile.map_or_else(String::new, |tile| format!(" {tile}"));
-        let text = format!("{}{layout}", self.kernel.name).replace(", ", " ");
+        let text = format!("{}{layout}", self.kernel.name()).replace(", ", " ");
         text.replace(' ', "-")
     }
 
     /// Whether a GPU takes this layout until `bngpu bench --tune` finds a better one.
     pub fn is_usual(&self) -> bool {
         let usual = Ways::usual(&Abilities::default());
-        self.kernel.shape.is_none_or(|shape| self.tile == Some(usual.tile(shape)))
+        self.kernel.definition().shape.is_none_or(|shape| self.tile == Some(usual.tile(shape)))
     }
 }
 
@@ -407,8 +52,8 @@ pub fn variants() -> Vec<Variant> {
         ..Abilities::default()
     });
     let mut all = Vec::new();
-    for kernel in &KERNELS {
-        let Some(shape) = kernel.shape else {
+    for &kernel in Kernel::ALL {
+        let Some(shape) = kernel.definition().shape else {
             all.push(Variant { kernel, tile: None });
             continue;
         };
@@ -427,7 +72,7 @@ pub fn variants() -> Vec<Variant> {
 pub fn fingerprint() -> String {
     let mut hash = Sha256::new();
     for variant in variants() {
-        let Kernel { constants, .. } = variant.kernel;
+        let Definition { constants, .. } = variant.kernel.definition();
         hash.update(format!("{} {constants:?}\n{}", variant.name(), variant.kernel.source(variant.tile)));
     }
     hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
@@ -436,14 +81,14 @@ pub fn fingerprint() -> String {
 impl Kernel {
     /// The text of [`Kernel::source`] as the WGSL standard wants it: naga 30 knows subgroups, but refuses the directive
     /// that enables them.
-    pub fn standard_source(&self, tile: Option<Tile>) -> String {
+    pub fn standard_source(self, tile: Option<Tile>) -> String {
         let source = self.source(tile);
         let enable = if source.contains("subgroupBroadcast") { "enable subgroups;\n" } else { "" };
         format!("{enable}{source}")
     }
 
     /// The WGSL text for workgroups of `tile`, registers written out.
-    pub fn source(&self, tile: Option<Tile>) -> String {
+    pub fn source(self, tile: Option<Tile>) -> String {
         let (bounds, family) =
             tile.map_or((Vec::new(), Family::Workgroup), |tile| (tile.constants(), tile.family()));
         let (lanes, product) = match family {
@@ -451,35 +96,56 @@ impl Kernel {
             Family::Subgroup => (LANES_SUBGROUP, TILE_SUBGROUP),
             Family::Cooperative(_) => (LANES_WORKGROUP, TILE_COOPERATIVE),
         };
-        let mut text = String::new();
-        if let Family::Cooperative(Cooperative { size, .. }) = family {
-            text.push_str("enable f16;\nenable wgpu_cooperative_matrix;\n");
-            for (name, of) in [("Left", "f16, A"), ("Right", "f16, B"), ("Sums", "f32, C")] {
-                text.push_str(&format!("alias {name} = coop_mat{size}x{size}<{of}>;\n"));
-            }
-        }
-        for (name, value) in &bounds {
-            text.push_str(&format!("const {name}: u32 = {value}u;\n"));
-        }
+        let definition = self.definition();
         let mut parts = vec![TABLES];
-        if self.shape.is_some() {
+        if definition.shape.is_some() {
             parts.extend([lanes, TILE]);
         }
-        if self.multiplies {
+        if definition.multiplies {
             parts.push(product);
         }
-        for part in parts.iter().chain(self.parts) {
-            expand(part, &bounds, &mut text);
+        parts.extend(definition.parts);
+        let own: String =
+            bounds.iter().map(|(name, value)| format!("const {name}: u32 = {value}u;\n")).collect();
+        let mut head = String::new();
+        if let Family::Cooperative(Cooperative { size, .. }) = family {
+            head.push_str("enable f16;\nenable wgpu_cooperative_matrix;\n");
+            for (name, of) in [("Left", "f16, A"), ("Right", "f16, B"), ("Sums", "f32, C")] {
+                head.push_str(&format!("alias {name} = coop_mat{size}x{size}<{of}>;\n"));
+            }
         }
-        text
+        head + &own + &whole(&parts, &bounds)
     }
 }
 
+/// The texts of `parts` in one, after the constants that they share with Rust; `bounds` are those of the layout.
+fn whole(parts: &[&str], bounds: &[(&str, u32)]) -> String {
+    let own = bounds.iter().map(|&(name, value)| (name.to_owned(), value));
+    let bounds: Vec<_> = own.chain(constants::bounds()).collect();
+    let mut text = String::new();
+    for part in parts {
+        // Texts of the program alone: a test expands all of them.
+        expand(part, &bounds, &mut text).unwrap_or_else(|error| panic!("a shader: {error}"));
+    }
+    constants::declarations(&text) + &text
+}
+
+/// Why a loop of a shader's text cannot be written out.
+#[derive(Debug, PartialEq, thiserror::Error)]
+enum ExpandError {
+    #[error("`{line}`: the bound `{bound}` is neither a number nor a constant")]
+    UnknownBound { line: String, bound: String },
+    #[error("`{0}`: expected `//#for NAME FROM..TO`")]
+    Malformed(String),
+    #[error("`{0}` has no `//#end`")]
+    Endless(String),
+}
+
 /// Writes out the lines between `//#for NAME A..B` and its `//#end` once for each number, with `$NAME` replaced; A and B
-/// are numbers or names of `bounds`, and loops stand in loops.
+/// are numbers or names of `bounds`, and loops may be nested.
 ///
-/// Private arrays indexed by a loop variable may end in slow memory; registers must be named one by one.
-fn expand(text: &str, bounds: &[(&str, u32)], out: &mut String) {
+/// Registers must be named one by one: private arrays indexed by a loop variable may end in slow memory.
+fn expand(text: &str, bounds: &[(String, u32)], out: &mut String) -> Result<(), ExpandError> {
     let mut lines = text.lines();
     while let Some(line) = lines.next() {
         let Some(head) = line.trim_start().strip_prefix("//#for ") else {
@@ -487,12 +153,15 @@ fn expand(text: &str, bounds: &[(&str, u32)], out: &mut String) {
             out.push('\n');
             continue;
         };
-        let (name, range) = head.split_once(' ').unwrap_or((head, "0..0"));
-        let bound = |text: &str| -> u32 {
-            let named = bounds.iter().find(|(name, _)| *name == text).map(|&(_, value)| value);
-            named.or_else(|| text.parse().ok()).unwrap_or(0)
+        let malformed = || ExpandError::Malformed(line.trim().into());
+        let (name, range) = head.split_once(' ').ok_or_else(malformed)?;
+        let (from, to) = range.split_once("..").ok_or_else(malformed)?;
+        let bound = |text: &str| -> Result<u32, ExpandError> {
+            let named = bounds.iter().find(|(name, _)| name == text).map(|&(_, value)| value);
+            let unknown = || ExpandError::UnknownBound { line: line.trim().into(), bound: text.into() };
+            named.or_else(|| text.parse().ok()).ok_or_else(unknown)
         };
-        let (from, to) = range.split_once("..").map_or((0, 0), |(from, to)| (bound(from), bound(to)));
+        let (from, to) = (bound(from)?, bound(to)?);
         let (mut body, mut depth) = (String::new(), 1);
         for line in lines.by_ref() {
             let line_ = line.trim_start();
@@ -504,10 +173,14 @@ fn expand(text: &str, bounds: &[(&str, u32)], out: &mut String) {
             body.push_str(line);
             body.push('\n');
         }
+        if depth > 0 {
+            return Err(ExpandError::Endless(line.trim().into()));
+        }
         for value in from..to {
-            expand(&body.replace(&format!("${name}"), &value.to_string()), bounds, out);
+            expand(&body.replace(&format!("${name}"), &value.to_string()), bounds, out)?;
         }
     }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -521,17 +194,29 @@ mod tests {
             .unwrap_or_else(|e| panic!("{name}: {}", e.emit_to_string(source)))
     }
 
-    fn module(kernel: &Kernel) -> naga::Module {
-        let tile = kernel.shape.map(|shape| Tile::candidates(shape, &Abilities::default())[0]);
-        parsed(kernel.name, &kernel.source(tile))
+    fn module(kernel: Kernel) -> naga::Module {
+        let tile = kernel.definition().shape.map(|shape| Tile::candidates(shape, &Abilities::default())[0]);
+        parsed(kernel.name(), &kernel.source(tile))
     }
 
     #[test]
     fn registers_are_written_out() {
         let text = "a\n  //#for r 0..N\n  let x$r = $ru;\n  //#for c 1..2\n  y$r_$c\n//#end\n  //#end\nb";
         let mut out = String::new();
-        expand(text, &[("N", 2)], &mut out);
+        assert_eq!(expand(text, &[("N".into(), 2)], &mut out), Ok(()));
         assert_eq!(out, "a\n  let x0 = 0u;\n  y0_1\n  let x1 = 1u;\n  y1_1\nb\n");
+    }
+
+    #[test]
+    fn a_loop_with_an_unknown_bound_or_without_an_end_is_refused() {
+        let refused = |text: &str| expand(text, &[("N".into(), 2)], &mut String::new()).expect_err(text);
+        let unknown =
+            |line: &str, bound: &str| ExpandError::UnknownBound { line: line.into(), bound: bound.into() };
+        assert_eq!(refused("//#for i 0..M\n//#end"), unknown("//#for i 0..M", "M"));
+        assert_eq!(refused("//#for i N..n\n//#end"), unknown("//#for i N..n", "n"));
+        assert_eq!(refused("//#for i 0..2\n//#for j 0..-1\n//#end\n//#end"), unknown("//#for j 0..-1", "-1"));
+        assert_eq!(refused("  //#for i"), ExpandError::Malformed("//#for i".into()));
+        assert_eq!(refused("//#for i 0..N\nx"), ExpandError::Endless("//#for i 0..N".into()));
     }
 
     #[test]
@@ -551,8 +236,8 @@ mod tests {
             let mut validator = naga::valid::Validator::new(flags, needs);
             validator.subgroup_stages(naga::valid::ShaderStages::COMPUTE);
             validator.subgroup_operations(naga::valid::SubgroupOperationSet::all());
-            if let Err(error) = validator.validate(&parsed(kernel.name, &source)) {
-                panic!("{}: {}", kernel.name, error.emit_to_string(&source));
+            if let Err(error) = validator.validate(&parsed(kernel.name(), &source)) {
+                panic!("{}: {}", kernel.name(), error.emit_to_string(&source));
             }
         }
     }
@@ -568,32 +253,42 @@ mod tests {
 
     #[test]
     fn bindings_stand_as_declared_and_within_the_default_limit() {
-        for (at, kernel) in KERNELS.iter().enumerate() {
-            let module = module(kernel);
+        for &kernel in Kernel::ALL {
+            let (module, definition) = (module(kernel), kernel.definition());
             // Two are used only where a device allows more.
-            let most = if [OUTPUT, DESCENT].contains(&at) { 11 } else { 8 };
-            assert!(kernel.bindings.len() <= most, "{} binds too much", kernel.name);
-            let mut found = vec![None; kernel.bindings.len()];
+            let most = if [Kernel::Output, Kernel::Descent].contains(&kernel) { 11 } else { 8 };
+            assert!(definition.bindings.len() <= most, "{} binds too much", definition.name);
+            let mut found = vec![None; definition.bindings.len()];
             for (_, variable) in module.global_variables.iter() {
                 let Some(binding) = &variable.binding else { continue };
                 if binding.group == 0 {
                     continue;
                 }
                 let naga::AddressSpace::Storage { access } = variable.space else {
-                    panic!("{}: binding {} is no storage", kernel.name, binding.binding)
+                    panic!("{}: binding {} is no storage", definition.name, binding.binding)
                 };
                 let written = access.contains(naga::StorageAccess::STORE);
                 found[binding.binding as usize] = Some(written);
             }
-            for (at, binding) in kernel.bindings.iter().enumerate() {
-                assert_eq!(found[at], Some(binding.is_written()), "{}: binding {at}", kernel.name);
+            for (at, binding) in definition.bindings.iter().enumerate() {
+                assert_eq!(found[at], Some(binding.is_written()), "{}: binding {at}", definition.name);
             }
+        }
+    }
+
+    #[test]
+    fn the_shader_of_ceilings_is_valid() {
+        let source = ceiling();
+        let flags = naga::valid::ValidationFlags::all();
+        let mut validator = naga::valid::Validator::new(flags, naga::valid::Capabilities::empty());
+        if let Err(error) = validator.validate(&parsed("ceiling", &source)) {
+            panic!("{}", error.emit_to_string(&source));
         }
     }
 
     /// (name, offset) of the members of a WGSL struct, and its size.
     fn layout(name: &str) -> (Vec<(String, usize)>, usize) {
-        let module = module(&KERNELS[5]);
+        let module = module(Kernel::BatchNorm);
         let (_, ty) = module
             .types
             .iter()
@@ -665,26 +360,5 @@ mod tests {
         );
         // `Record` is used by `record.wgsl` alone, but declared for all.
         assert_twins!(Record, "Record", 0, [loss, hits, grad_norm, first_bad, step, rows, nonce]);
-    }
-
-    #[test]
-    fn constants_are_those_of_the_rust_side() {
-        use crate::population::random::{NORMAL_SCALE, Purpose};
-        let number = |text: &str, name: &str| -> f64 {
-            let line = text.lines().find(|l| l.starts_with(&format!("const {name}:"))).expect(name);
-            line.split('=').nth(1).and_then(|v| v.trim().trim_end_matches(';').parse().ok()).expect(name)
-        };
-        assert_eq!(number(TABLES, "NORMALIZED"), LayerRow::NORMALIZED as f64);
-        assert_eq!(number(TABLES, "HIDDEN"), LayerRow::HIDDEN as f64);
-        assert_eq!(number(TABLES, "NOT_AFFINE"), LayerRow::NOT_AFFINE as f64);
-        assert_eq!(number(TABLES, "SHUFFLED"), StepRow::SHUFFLED as f64);
-        assert_eq!(number(RANDOM, "WEIGHTS"), Purpose::Weights as u32 as f64);
-        assert_eq!(number(RANDOM, "SHUFFLE"), Purpose::Shuffle as u32 as f64);
-        assert_eq!(number(RANDOM, "DROPOUT"), Purpose::Dropout as u32 as f64);
-        assert!(RANDOM.contains(&format!("{:.7e}", NORMAL_SCALE)), "scale of normal numbers");
-        for activation in crate::spec::Activation::ALL {
-            let name = activation.name().to_uppercase().replace('-', "_");
-            assert_eq!(number(ACTIVATION, &name), activation as u32 as f64);
-        }
     }
 }

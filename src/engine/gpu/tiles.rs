@@ -321,7 +321,7 @@ impl Ways {
         }
     }
 
-    /// The ways of a step of `kind`: a kernel that does several operations leaves nobody time to look between them.
+    /// The ways of a step of `kind`: watching needs the values between operations, so fusion is off.
     pub fn of(self, kind: StepKind) -> Ways {
         if kind == StepKind::Watch { self.separate() } else { self }
     }

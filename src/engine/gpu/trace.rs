@@ -24,8 +24,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::dispatch::{Dispatch, Sources};
+use super::kernels::{Binding, Kernel};
 use super::passes::Pass;
-use super::shaders::KERNELS;
 use super::{GpuEngine, contents, now_bytes, work};
 use crate::engine::EngineError;
 use crate::population::Buffer;
@@ -162,7 +162,7 @@ pub struct Recorder<'a> {
     /// All buffers of the engine but the uniform, in the order of the header.
     buffers: Vec<wgpu::Buffer>,
     /// Index in the header of each kernel met so far.
-    kernels: HashMap<usize, usize>,
+    kernels: HashMap<Kernel, usize>,
     /// Where the blobs of a hash begin.
     stored: HashMap<[u8; 32], u64>,
     trace: Trace,
@@ -171,13 +171,13 @@ pub struct Recorder<'a> {
 impl<'a> Recorder<'a> {
     /// A recorder of `engine`, with nothing recorded yet.
     pub fn new(engine: &'a mut GpuEngine) -> Recorder<'a> {
-        let (shared, data) = (&engine.shared, &engine.data);
+        let (buffers, data) = (&engine.buffers, &engine.data);
         let roles = Buffer::ALL.iter().map(|&role| (contents(role), &engine.roles[role as usize]));
         let others = [
-            ("the layer table", &shared.layers),
-            ("the step table", &shared.steps),
-            ("the work lists", &shared.work),
-            ("the records", &shared.records),
+            ("the layer table", &buffers.layers),
+            ("the step table", &buffers.steps),
+            ("the work lists", &buffers.work),
+            ("the records", &buffers.records),
             ("the data", &data.values),
             ("the scaling of the data", &data.scaling),
             ("the targets", &data.targets),
@@ -227,7 +227,7 @@ impl<'a> Recorder<'a> {
     pub fn initialize(&mut self) -> Result<(), EngineError> {
         let jobs = work::initial(&self.engine.population, 0..self.engine.population.len());
         let (sources, _, initialize) = self.engine.parts();
-        initialize.list(&sources, &jobs)?;
+        initialize.write_jobs(&sources, &jobs)?;
         self.part("initialize", &[(None, 0)])
     }
 
@@ -245,7 +245,7 @@ impl<'a> Recorder<'a> {
         }
         engine.upload_steps(steps);
         let mut encoder = engine.device.device.create_command_encoder(&Default::default());
-        encoder.clear_buffer(&engine.shared.records, 0, Some((steps.len() * size_of::<Record>()) as u64));
+        encoder.clear_buffer(&engine.buffers.records, 0, Some((steps.len() * size_of::<Record>()) as u64));
         engine.device.queue.submit([encoder.finish()]);
         let passes = engine.passes(kind);
         let all: Vec<_> =
@@ -295,13 +295,12 @@ impl<'a> Recorder<'a> {
         }
         engine.device.queue.submit([encoder.finish()]);
         let bindings = self.bindings(dispatch);
-        let is_written = KERNELS[dispatch.kernel].bindings.iter().map(|binding| binding.is_written());
+        let is_written = dispatch.kernel.definition().bindings.iter().map(|binding| binding.is_written());
         let written: Vec<usize> =
             bindings.iter().zip(is_written).filter(|(_, is)| *is).map(|(b, _)| b.buffer).collect();
         let now = slot as u32 * engine.now_stride;
-        let index = dispatch.kernel;
         Ok(Some(TracedDispatch {
-            kernel: self.kernel(index),
+            kernel: self.kernel(dispatch.kernel),
             now,
             bindings,
             grid: [columns, rows],
@@ -311,44 +310,44 @@ impl<'a> Recorder<'a> {
 
     /// What a dispatch is bound to.
     fn bindings(&self, dispatch: &Dispatch) -> Vec<TracedBinding> {
-        let GpuEngine { device, ways, roles, shared, data, .. } = &*self.engine;
-        let sources = Sources { device, ways, work: &shared.work, shared, roles, data };
+        let GpuEngine { device, ways, roles, buffers, data, .. } = &*self.engine;
+        let sources = Sources { device, ways, work: &buffers.work, buffers, roles, data };
         let traced = |&binding| {
-            let bound = sources.bound(binding, dispatch.place);
+            let bound = sources.bound(binding, dispatch.list);
             let at = self.buffers.iter().position(|buffer| buffer == bound.buffer);
             let buffer = NOW + 1 + at.expect("kernels are bound to the buffers of the engine");
             let size = bound.size.map_or(bound.buffer.size() - bound.offset, |size| size.get());
             TracedBinding { buffer, offset: bound.offset, size }
         };
-        KERNELS[dispatch.kernel].bindings.iter().map(traced).collect()
+        dispatch.kernel.definition().bindings.iter().map(traced).collect()
     }
 
-    /// Index in the header of a kernel of [`KERNELS`].
-    fn kernel(&mut self, index: usize) -> usize {
-        if let Some(&at) = self.kernels.get(&index) {
+    /// Index of a kernel in the header.
+    fn kernel(&mut self, kernel: Kernel) -> usize {
+        if let Some(&at) = self.kernels.get(&kernel) {
             return at;
         }
-        let kernel = &KERNELS[index];
-        let wgsl = kernel.standard_source(kernel.shape.map(|shape| self.engine.ways.tile(shape)));
+        let definition = kernel.definition();
+        let wgsl = kernel.standard_source(definition.shape.map(|shape| self.engine.ways.tile(shape)));
         let header = &mut self.trace.header;
         if wgsl.starts_with("enable subgroups;") && header.features.is_empty() {
             header.features.push("subgroups".into());
             header.subgroup_size = self.engine.device.can.subgroup;
         }
         let most = header.limits.entry("maxStorageBuffersPerShaderStage".into()).or_default();
-        *most = (*most).max(kernel.bindings.len() as u64);
-        let kind = |binding: &super::shaders::Binding| match binding.is_written() {
+        *most = (*most).max(definition.bindings.len() as u64);
+        let kind = |binding: &Binding| match binding.is_written() {
             true => "storage".to_owned(),
             false => "read-only-storage".to_owned(),
         };
         header.kernels.push(TracedKernel {
-            name: kernel.name.into(),
+            name: definition.name.into(),
             wgsl,
-            constants: kernel.constants.iter().map(|&(name, value)| (name.into(), value)).collect(),
-            bindings: kernel.bindings.iter().map(kind).collect(),
+            constants: definition.constants.iter().map(|&(name, value)| (name.into(), value)).collect(),
+            bindings: definition.bindings.iter().map(kind).collect(),
         });
         let at = header.kernels.len() - 1;
-        self.kernels.insert(index, at);
+        self.kernels.insert(kernel, at);
         at
     }
 

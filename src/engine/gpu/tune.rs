@@ -1,13 +1,12 @@
-//! Which ways suit a device best, found by a stopwatch and kept in the cache folder for its adapter and driver.
+//! Finds the fastest ways for a device by measuring, and keeps them in the cache folder for its adapter and driver.
 //!
-//! Whatever is found changes no bit of any result (`tiles`), so nothing is lost with the file.
+//! Ways change no bit of any result (`tiles`), so losing the file costs only time.
 
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use serde::{Deserialize, Serialize};
 
-use super::Device;
 use super::cache::{self, place};
 use super::tiles::{Abilities, Shape, Tile, Ways};
 use crate::engine::EngineError;
@@ -62,9 +61,9 @@ fn read(path: &Path, adapter: &str, driver: &str, can: &Abilities) -> io::Result
 ///
 /// # Errors
 /// The file system's.
-pub(super) fn keep(device: &Device, ways: Ways) -> io::Result<Option<PathBuf>> {
-    let (adapter, driver) = (device.info.device.clone(), device.driver.clone());
-    let Some(path) = place(&adapter, &driver, kind(&device.can)) else { return Ok(None) };
+pub(super) fn keep(adapter: &str, driver: &str, can: &Abilities, ways: Ways) -> io::Result<Option<PathBuf>> {
+    let Some(path) = place(adapter, driver, kind(can)) else { return Ok(None) };
+    let (adapter, driver) = (adapter.into(), driver.into());
     let kept = Kept { version: env!("CARGO_PKG_VERSION").into(), adapter, driver, ways };
     let text = serde_json::to_string_pretty(&kept).map_err(io::Error::other)?;
     cache::keep(&path, text.as_bytes())?;

@@ -3,8 +3,8 @@
 //! A list, and not the grid's coordinates, because members of one population differ in every size: no
 //! workgroup is started that has nothing to do but for the short batch at an epoch's end.
 
+use super::kernels::Kernel;
 use super::passes::Pass;
-use super::shaders::{DESCENT, KERNELS, OUTPUT};
 use super::tiles::Ways;
 use crate::population::tables::ChunkKind;
 use crate::population::{BlockSize, Buffer, EVALUATION_ROWS, Member, Population};
@@ -14,13 +14,17 @@ use crate::step::{Op, Product, StepKind, watch};
 pub type Job = [u32; 4];
 
 /// Rows of a workgroup of `batch_norm_inference.wgsl`.
-const INFERENCE_ROWS: usize = 64;
+pub(super) const INFERENCE_ROWS: usize = 64;
 /// Rows and features of a workgroup of `gather.wgsl`.
-const GATHER_TILE: (usize, usize) = (4, 256);
+pub(super) const GATHER_TILE: (usize, usize) = (4, 256);
 /// Rows of a workgroup of `loss.wgsl`.
-const LOSS_ROWS: usize = 64;
-/// `VECTOR` of `block_sum.wgsl`.
-const VECTOR: u32 = 1 << 31;
+pub(super) const LOSS_ROWS: usize = 64;
+/// Marks a block of a vector: its size is a length.
+pub(super) const VECTOR: u32 = 1 << 31;
+/// A block of a matrix: its size is `rows << BLOCK_ROWS_SHIFT | columns`.
+pub(super) const BLOCK_ROWS_SHIFT: u32 = 8;
+/// A chunk: `length | kind << CHUNK_KIND_SHIFT`.
+pub(super) const CHUNK_KIND_SHIFT: u32 = 16;
 
 /// Which of its operations a member has done by one kernel.
 #[derive(Clone, Copy)]
@@ -34,7 +38,7 @@ impl Way<'_> {
     fn fused(self, layer: usize) -> bool {
         let hidden = self.member.layers[layer].is_hidden();
         let output = || {
-            let binds = KERNELS[OUTPUT].bindings.len();
+            let binds = Kernel::Output.definition().bindings.len();
             self.member.outputs() <= self.ways.output.n() && binds <= self.ways.bindings
         };
         self.member.walk.batch <= self.ways.fused_rows && (hidden || output())
@@ -44,7 +48,7 @@ impl Way<'_> {
         let l = self.member.layers[layer];
         let fits = l.inputs as usize * l.outputs as usize <= self.ways.fused_weights;
         fits && self.member.training.clip_norm.is_none()
-            && KERNELS[DESCENT].bindings.len() <= self.ways.bindings
+            && Kernel::Descent.definition().bindings.len() <= self.ways.bindings
     }
 }
 
@@ -132,7 +136,7 @@ pub fn jobs(population: &Population, kind: StepKind, pass: Pass, ways: &Ways) ->
     jobs
 }
 
-/// Jobs that a dispatch can ever have, whoever comes into the population's slots: lists are never longer.
+/// Jobs that a dispatch can ever have, whichever members fill its slots.
 ///
 /// A member has at least [`EVALUATION_ROWS`] rows, so the units of its layers are at most that part of its Z. Of n
 /// elements, ⌈n / t⌉ <= n / t + 1 tiles; a product of two such sums has four terms, each bounded by a role's size.
@@ -178,33 +182,33 @@ pub fn capacity(population: &Population, pass: Pass, ways: &Ways, features: usiz
     }
 }
 
-/// Where a work list stands in the work buffer: a head of one job's size, which says how many there are, and the jobs.
+/// A work list in the work buffer: a head of one job's size with the number of jobs, then the jobs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Place {
+pub struct WorkList {
     /// Bytes.
     pub offset: u64,
     /// Jobs, at most.
     pub capacity: usize,
 }
 
-impl Place {
+impl WorkList {
     /// Bytes of the whole list.
     pub fn bytes(&self) -> u64 {
         ((self.capacity + 1) * size_of::<Job>()) as u64
     }
 }
 
-/// Places for lists of these capacities, each at a multiple of `align` bytes; and the bytes of all.
-pub fn places(capacities: impl Iterator<Item = usize>, align: u64) -> (Vec<Place>, u64) {
+/// Lists of these capacities, one after the other, each at a multiple of `align` bytes; and the bytes of all.
+pub fn arrange(capacities: impl Iterator<Item = usize>, align: u64) -> (Vec<WorkList>, u64) {
     let mut end: u64 = 0;
-    let places = capacities
+    let lists = capacities
         .map(|capacity| {
-            let place = Place { offset: end.next_multiple_of(align), capacity };
-            end = place.offset + place.bytes();
-            place
+            let list = WorkList { offset: end.next_multiple_of(align), capacity };
+            end = list.offset + list.bytes();
+            list
         })
         .collect();
-    (places, end)
+    (lists, end)
 }
 
 /// The jobs that initialise the members of `slots`: their chunks.
@@ -220,7 +224,7 @@ fn chunks(population: &Population, at: usize, of: impl Fn(usize) -> bool) -> imp
         let kind: ChunkKind = chunk.kind;
         [
             (at * population.layers + chunk.layer) as u32,
-            chunk.len as u32 | (kind as u32) << 16,
+            chunk.len as u32 | (kind as u32) << CHUNK_KIND_SHIFT,
             (base + chunk.start) as u32,
             number as u32,
         ]
@@ -233,7 +237,7 @@ fn blocks(population: &Population, at: usize, of: impl Fn(usize) -> bool) -> imp
     let blocks = population.members[at].blocks.iter().enumerate().filter(move |(_, block)| of(block.layer));
     blocks.map(move |(number, block)| {
         let size = match block.size {
-            BlockSize::Matrix { rows, columns, .. } => (rows << 8 | columns) as u32,
+            BlockSize::Matrix { rows, columns, .. } => (rows << BLOCK_ROWS_SHIFT | columns) as u32,
             BlockSize::Vector(length) => length as u32 | VECTOR,
         };
         let layer = (at * population.layers + block.layer) as u32;

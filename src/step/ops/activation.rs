@@ -106,7 +106,7 @@ impl Function for Tanh {
 }
 
 /// Slope of the leaky rectifier below zero.
-const LEAK: f64 = 0.01;
+pub const LEAK: f64 = 0.01;
 
 pub struct LeakyRelu;
 impl Function for LeakyRelu {

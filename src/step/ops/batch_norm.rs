@@ -6,6 +6,10 @@
 //! centred, so that columns far from zero keep their digits.
 
 use crate::population::random::{Purpose, key, words};
+use crate::population::tables::Statistic;
+use crate::population::{Buffer, Member};
+use crate::step::bounds::{Bound, Observed, Output, U, sizes};
+use crate::step::cost::Cost;
 use crate::step::memory::View;
 use crate::step::real::Real;
 use crate::step::team::{self, BLOCKS};
@@ -14,12 +18,12 @@ use crate::with_activation;
 use super::activation::Function;
 
 #[inline(always)]
-pub fn cpu<R: Real>(c: &View<R>, layer: usize, tracks: bool) {
-    if c.member.layers[layer].is_normalized() {
-        normalize(c, layer, tracks);
+pub fn cpu<R: Real>(view: &View<R>, layer: usize, tracks: bool) {
+    if view.member.layers[layer].is_normalized() {
+        normalize(view, layer, tracks);
     }
-    with_activation!(c.member.layers[layer].activation, F => activate::<R, F>(c, layer));
-    dropout(c, layer);
+    with_activation!(view.member.layers[layer].activation, F => activate::<R, F>(view, layer));
+    dropout(view, layer);
 }
 
 /// Scratch vectors of a block: its sums, and, in the first block of a thread, what that thread alone needs.
@@ -34,19 +38,19 @@ const RSTD: usize = 7;
 
 /// z -> x̂ in place, of this thread's rows; batch and, where it `tracks`, running statistics.
 #[inline(always)]
-fn normalize<R: Real>(c: &View<R>, layer: usize, tracks: bool) {
-    let l = c.member.layers[layer];
-    let o = l.outputs as usize;
-    let rows = c.rows();
-    let n = R::from_f64(rows as f64);
-    let blocks = c.rank.blocks(c.rows());
-    let m = c.memory;
-    // SAFETY: nobody writes Z before all have met.
-    let before = |b: usize| unsafe { m.z.part(l.z as usize + b * o, o) };
+fn normalize<R: Real>(view: &View<R>, layer: usize, tracks: bool) {
+    let layer_row = view.member.layers[layer];
+    let outputs = layer_row.outputs as usize;
+    let rows = view.rows();
+    let count = R::from_f64(rows as f64);
+    let blocks = view.rank.blocks(view.rows());
+    let memory = view.memory;
+    // SAFETY: no thread writes Z before all have met.
+    let before = |b: usize| unsafe { memory.z.part(layer_row.z as usize + b * outputs, outputs) };
     // SAFETY: of this thread's rows.
-    let row = |b: usize| unsafe { m.z.part_mut(l.z as usize + b * o, o) };
+    let row = |b: usize| unsafe { memory.z.part_mut(layer_row.z as usize + b * outputs, outputs) };
     // SAFETY: this thread's block, or a sum that its thread has left by now.
-    let scratch = |block: usize, slot: usize| unsafe { c.scratch(block, slot, o) };
+    let scratch = |block: usize, slot: usize| unsafe { view.scratch(block, slot, outputs) };
     let works = !blocks.is_empty();
     if works {
         let shift = scratch(blocks.start, SHIFT);
@@ -60,13 +64,13 @@ fn normalize<R: Real>(c: &View<R>, layer: usize, tracks: bool) {
                 }
             }
         }
-        fold(c, SUM, o);
+        fold(view, SUM, outputs);
     }
-    c.rank.meet();
+    view.rank.meet();
     if works {
         let (shift, mean) = (scratch(blocks.start, SHIFT), scratch(blocks.start, MEAN));
-        total(c, SUM, mean);
-        mean.iter_mut().for_each(|mean| *mean = *mean / n);
+        total(view, SUM, mean);
+        mean.iter_mut().for_each(|mean| *mean = *mean / count);
         // What rounding left out of the mean shows as the mean of the centred values (the corrected two-pass
         // algorithm: Chan, Golub & LeVeque 1983).
         for block in blocks.clone() {
@@ -82,35 +86,37 @@ fn normalize<R: Real>(c: &View<R>, layer: usize, tracks: bool) {
                 }
             }
         }
-        fold(c, LEFT, o);
-        fold(c, SQUARES, o);
+        fold(view, LEFT, outputs);
+        fold(view, SQUARES, outputs);
     }
-    c.rank.meet();
+    view.rank.meet();
     if !works {
         return;
     }
     let first = blocks.start;
     let (shift, mean) = (scratch(first, SHIFT), scratch(first, MEAN));
     let (left, squares, rstd) = (scratch(first, ALL_LEFT), scratch(first, ALL_SQUARES), scratch(first, RSTD));
-    total(c, LEFT, left);
-    total(c, SQUARES, squares);
-    let batch_norm = c.member.training.network.batch_norm.unwrap_or_default();
+    total(view, LEFT, left);
+    total(view, SQUARES, squares);
+    let batch_norm = view.member.training.network.batch_norm.unwrap_or_default();
     let (eps, momentum) = (R::from_f64(batch_norm.eps), R::from_f64(batch_norm.momentum));
     for ((left, squares), rstd) in left.iter_mut().zip(&mut *squares).zip(&mut *rstd) {
         let sum = *left;
-        *left = sum / n;
+        *left = sum / count;
         let corrected = *squares - *left * sum;
         // Rounding may leave less than nothing of a constant column; NaN stays NaN.
         *squares = if corrected < R::ZERO { R::ZERO } else { corrected };
-        *rstd = R::ONE / (*squares / n + eps).sqrt();
+        *rstd = R::ONE / (*squares / count + eps).sqrt();
     }
     // Each thread needs all features for its rows, and notes some of them.
-    let own = c.rank.notes(rows, o);
+    let own = view.rank.notes(rows, outputs);
     // SAFETY: these features are this thread's to note.
-    let stats =
-        |vector: usize| unsafe { m.stats.part_mut(l.stats as usize + vector * o + own.start, own.len()) };
-    let (running_mean, running_rest, running_var) = (stats(0), stats(1), stats(2));
-    let (mean_out, rstd_out) = (stats(3), stats(4));
+    let stats = |row: Statistic| unsafe {
+        memory.stats.part_mut(layer_row.stats as usize + row.start(outputs) + own.start, own.len())
+    };
+    let (running_mean, running_rest) = (stats(Statistic::RunningMean), stats(Statistic::RunningMeanRest));
+    let running_var = stats(Statistic::RunningVar);
+    let (mean_out, rstd_out) = (stats(Statistic::BatchMean), stats(Statistic::BatchRstd));
     let mut finite = true;
     for (at, f) in own.enumerate() {
         let new = mean[f] + left[f];
@@ -125,38 +131,38 @@ fn normalize<R: Real>(c: &View<R>, layer: usize, tracks: bool) {
         let high = running_mean[at] + low;
         running_rest[at] = low - (high - running_mean[at]);
         running_mean[at] = high;
-        running_var[at] += momentum * (squares[f] / (n - R::ONE) - running_var[at]);
+        running_var[at] += momentum * (squares[f] / (count - R::ONE) - running_var[at]);
         finite &= high.is_finite() && running_var[at].is_finite();
     }
-    for b in c.rank.rows(rows) {
+    for b in view.rank.rows(rows) {
         for ((z, &left), &rstd) in row(b).iter_mut().zip(&*left).zip(&*rstd) {
             *z = (*z - left) * rstd;
         }
     }
-    c.check(finite);
+    view.check(finite);
 }
 
 /// Adds up what this thread can of a vector of its blocks.
 #[inline(always)]
-pub(super) fn fold<R: Real>(c: &View<R>, slot: usize, width: usize) {
-    for (left, right) in team::tree(c.rank.blocks(c.rows()), 1) {
+pub(super) fn fold<R: Real>(view: &View<R>, slot: usize, width: usize) {
+    for (left, right) in team::tree(view.rank.blocks(view.rows()), 1) {
         // SAFETY: both blocks are this thread's.
-        let (into, part) = unsafe { (c.scratch(left, slot, width), &*c.scratch(right, slot, width)) };
+        let (into, part) = unsafe { (view.scratch(left, slot, width), &*view.scratch(right, slot, width)) };
         into.iter_mut().zip(part).for_each(|(sum, &part)| *sum += part);
     }
 }
 
 /// The sum of a vector of all blocks, once each thread has folded its own and all have met.
 #[inline(always)]
-pub(super) fn total<R: Real>(c: &View<R>, slot: usize, into: &mut [R]) {
+pub(super) fn total<R: Real>(view: &View<R>, slot: usize, into: &mut [R]) {
     const LANES: usize = 16;
-    let (width, branch) = (into.len(), c.rank.branch(c.rows()));
+    let (width, branch) = (into.len(), view.rank.branch(view.rows()));
     for from in (0..width).step_by(LANES) {
         let lanes = LANES.min(width - from);
         let mut sums = [[R::ZERO; LANES]; BLOCKS];
         for block in (0..BLOCKS).step_by(branch) {
             // SAFETY: its thread has left it.
-            let part = unsafe { &c.scratch(block, slot, width)[from..from + lanes] };
+            let part = unsafe { &view.scratch(block, slot, width)[from..from + lanes] };
             sums[block][..lanes].copy_from_slice(part);
         }
         for (left, right) in team::tree(0..BLOCKS, branch) {
@@ -169,20 +175,25 @@ pub(super) fn total<R: Real>(c: &View<R>, slot: usize, into: &mut [R]) {
 
 /// a = f(γ x̂ + β), or f(z) where the layer is not normalised, of this thread's rows.
 #[inline(always)]
-fn activate<R: Real, F: Function>(c: &View<R>, layer: usize) {
-    let l = c.member.layers[layer];
-    let o = l.outputs as usize;
-    let own = c.rank.rows(c.rows());
-    let m = c.memory;
+fn activate<R: Real, F: Function>(view: &View<R>, layer: usize) {
+    let layer_row = view.member.layers[layer];
+    let outputs = layer_row.outputs as usize;
+    let own = view.rank.rows(view.rows());
+    let memory = view.memory;
     // SAFETY: these rows are this thread's.
     let (z, a) = unsafe {
-        let (at, len) = (own.start * o, own.len() * o);
-        (m.z.part(l.z as usize + at, len), m.acts.part_mut(l.a as usize + at, len))
+        let (at, len) = (own.start * outputs, own.len() * outputs);
+        (memory.z.part(layer_row.z as usize + at, len), memory.acts.part_mut(layer_row.a as usize + at, len))
     };
-    if l.is_normalized() {
-        // SAFETY: nobody writes parameters now.
-        let (gamma, beta) = unsafe { (m.params.part(l.b as usize, o), m.params.part(l.beta as usize, o)) };
-        for (a, z) in a.chunks_exact_mut(o).zip(z.chunks_exact(o)) {
+    if layer_row.is_normalized() {
+        // SAFETY: no thread writes parameters now.
+        let (gamma, beta) = unsafe {
+            (
+                memory.params.part(layer_row.b as usize, outputs),
+                memory.params.part(layer_row.beta as usize, outputs),
+            )
+        };
+        for (a, z) in a.chunks_exact_mut(outputs).zip(z.chunks_exact(outputs)) {
             for (((a, &z), &gamma), &beta) in a.iter_mut().zip(z).zip(gamma).zip(beta) {
                 *a = F::value(gamma * z + beta);
             }
@@ -191,25 +202,85 @@ fn activate<R: Real, F: Function>(c: &View<R>, layer: usize) {
         a.iter_mut().zip(z).for_each(|(a, &z)| *a = F::value(z));
         // A rectifier may hide what is not finite in Z.
         let finite = z.iter().fold(true, |finite, z| finite & z.is_finite());
-        c.check(finite);
+        view.check(finite);
     }
 }
 
 /// Of this thread's rows.
 #[inline(always)]
-fn dropout<R: Real>(c: &View<R>, layer: usize) {
-    let below = c.row().drop_below;
+fn dropout<R: Real>(view: &View<R>, layer: usize) {
+    let below = view.row().drop_below;
     if below == 0 {
         return;
     }
-    let l = c.member.layers[layer];
-    let o = l.outputs as usize;
-    let own = c.rank.rows(c.rows());
-    let key = key(c.seed(), Purpose::Dropout, layer as u32, c.step.step);
-    let scale = R::from_f64(1.0 / (1.0 - c.member.training.network.dropout));
+    let layer_row = view.member.layers[layer];
+    let outputs = layer_row.outputs as usize;
+    let own = view.rank.rows(view.rows());
+    let key = key(view.seed(), Purpose::Dropout, layer as u32, view.step.step);
+    let scale = R::from_f64(1.0 / (1.0 - view.member.training.network.dropout));
     // SAFETY: these rows are this thread's.
-    let a = unsafe { c.memory.acts.part_mut(l.a as usize + own.start * o, own.len() * o) };
-    for (index, a) in ((own.start * o) as u32..).zip(a) {
+    let a =
+        unsafe { view.memory.acts.part_mut(layer_row.a as usize + own.start * outputs, own.len() * outputs) };
+    for (index, a) in ((own.start * outputs) as u32..).zip(a) {
         *a = if words(key, index)[0] < below { R::ZERO } else { *a * scale };
     }
+}
+
+/// In reports.
+pub fn name(layer: usize) -> String {
+    format!("batch norm {}", layer + 1)
+}
+
+/// Of `rows` rows: shifted, centred, squared, summed; normalised, scaled and shifted.
+pub fn cost(member: &Member, rows: f64, layer: usize) -> Cost {
+    match member.layers.get(layer) {
+        Some(row) if row.is_hidden() && row.is_normalized() => Cost::of_layer(row, rows, 11.0, 3.0),
+        Some(row) if row.is_hidden() => Cost::of_layer(row, rows, 1.0, 2.0),
+        _ => Cost::default(),
+    }
+}
+
+/// Sums of n differences from the first row are off by about √n u of the largest, which is at most 2√n σ; x̂ by as much
+/// over σ: 2 n u at worst, corrected in the second pass: 64 u (1 + |x̂|). The activation's exponential may be off by
+/// 3 + 2|y| units (Vulkan, precision of exp): 64 u (1 + |y|) more, and γ and β scale both.
+pub fn bounds(observed: &Observed, layer: usize, tracks: bool) -> Vec<Output> {
+    let Some(row) = observed.member.layers.get(layer).filter(|row| row.is_hidden()) else {
+        return Vec::new();
+    };
+    let (_, outputs, z) = sizes(row);
+    let count = observed.rows() * outputs;
+    let scale = |bound: f64| 256.0 * U * (1.0 + bound);
+    let a = observed.largest(Buffer::Acts, row.a as usize, count);
+    let xhat = observed.largest(Buffer::Z, z, count);
+    let affine = if row.is_normalized() {
+        let params = |at: u32| observed.largest(Buffer::Params, at as usize, outputs);
+        1.0 + params(row.b) + params(row.beta)
+    } else {
+        1.0
+    };
+    let reach = observed.member.row.drop_scale as f64 * affine * (1.0 + xhat);
+    let mut all = vec![Output::new(Buffer::Acts, row.a as usize, count, Bound::Absolute(scale(a + reach)))];
+    if !row.is_normalized() {
+        return all;
+    }
+    all.push(Output::new(Buffer::Z, z, count, Bound::Absolute(scale(xhat))));
+    let stats = |row_of: Statistic| row.stats as usize + row_of.start(outputs);
+    // The remainder of the running mean is what rounding left: bounded by the mean's own.
+    let means = observed.largest(Buffer::Stats, stats(Statistic::RunningMean), 2 * outputs);
+    let spread = observed.largest_before(Buffer::Z, z, count);
+    let batch = [Statistic::BatchMean, Statistic::BatchRstd];
+    let running = [Statistic::RunningMean, Statistic::RunningMeanRest, Statistic::RunningVar];
+    for statistic in running.into_iter().filter(|_| tracks).chain(batch) {
+        for at in stats(statistic)..stats(statistic) + outputs {
+            let value = observed.largest(Buffer::Stats, at, 1);
+            let size = match statistic {
+                Statistic::RunningMean | Statistic::RunningMeanRest | Statistic::BatchMean => means + spread,
+                // r + m (new - r): each step of it is rounded at the size of the old value.
+                Statistic::RunningVar => value + observed.largest_before(Buffer::Stats, at, 1),
+                Statistic::BatchRstd => value,
+            };
+            all.push(Output::new(Buffer::Stats, at, 1, Bound::Absolute(64.0 * U * size)));
+        }
+    }
+    all
 }

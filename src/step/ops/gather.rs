@@ -2,42 +2,45 @@
 
 use crate::population::random::{permuted, shuffle_keys};
 use crate::population::tables::StepRow;
+use crate::population::{Buffer, Member};
+use crate::step::bounds::{Bound, Observed, Output};
+use crate::step::cost::{Cost, NUMBER};
 use crate::step::memory::{Values, View};
 use crate::step::real::Real;
 
 #[inline(always)]
-pub fn cpu<R: Real>(c: &View<R>) {
-    let features = c.table.features;
-    let keys = shuffle_keys(c.seed(), c.step.epoch);
+pub fn cpu<R: Real>(view: &View<R>) {
+    let features = view.table.features;
+    let keys = shuffle_keys(view.seed(), view.step.epoch);
     let row_of = |b: usize| {
-        let position = c.step.first + b as u32;
-        match c.step.flags & StepRow::SHUFFLED {
+        let position = view.step.first + b as u32;
+        match view.step.flags & StepRow::SHUFFLED {
             0 => position,
-            _ => permuted(keys, c.row().train_rows, position),
+            _ => permuted(keys, view.row().train_rows, position),
         }
     };
     // Rows, or, where a product's sums are cut in halves, features of all rows, so that they lie where they are needed.
-    let (rows, own) = match c.rank.half(features) {
-        Some(_) => (0..c.rows(), c.rank.some_rows(features)),
-        None => (c.rank.rows(c.rows()), 0..features),
+    let (rows, own) = match view.rank.half(features) {
+        Some(_) => (0..view.rows(), view.rank.some_rows(features)),
+        None => (view.rank.rows(view.rows()), 0..features),
     };
-    let noted = c.rank.rows(c.rows());
+    let noted = view.rank.rows(view.rows());
     let mut next = if rows.is_empty() { 0 } else { row_of(rows.start) };
     for b in rows.clone() {
         let row = next;
         if b + 1 < rows.end {
             // Rows lie anywhere: the next is fetched while this one is read.
             next = row_of(b + 1);
-            c.table.prefetch(next as usize, &own);
+            view.table.prefetch(next as usize, &own);
         }
         if noted.contains(&b) {
             // SAFETY: row b is this thread's to note.
-            unsafe { c.memory.index.part_mut(b, 1)[0] = row };
+            unsafe { view.memory.index.part_mut(b, 1)[0] = row };
         }
         // SAFETY: these features of row b are this thread's.
-        let x = unsafe { c.memory.acts.part_mut(b * features + own.start, own.len()) };
+        let x = unsafe { view.memory.acts.part_mut(b * features + own.start, own.len()) };
         let from = row as usize * features + own.start;
-        match &c.table.values {
+        match &view.table.values {
             Values::Bytes { values, shift, factor } => {
                 let bytes = &values[from..from + own.len()];
                 let scaling = shift[own.clone()].iter().zip(&factor[own.clone()]);
@@ -52,4 +55,22 @@ pub fn cpu<R: Real>(c: &View<R>) {
             }
         }
     }
+}
+
+/// In reports.
+pub const NAME: &str = "gather";
+
+/// Of `rows` rows; `value` bytes hold a feature of the data.
+pub fn cost(member: &Member, rows: f64, value: usize) -> Cost {
+    let features = rows * member.inputs as f64;
+    Cost { flops: 2.0 * features, bytes: features * (value as f64 + NUMBER) }
+}
+
+/// The same few f32 operations on both sides.
+pub fn bounds(observed: &Observed) -> Vec<Output> {
+    let rows = observed.rows();
+    vec![
+        Output::new(Buffer::Acts, 0, rows * observed.member.inputs, Bound::Exact),
+        Output::new(Buffer::Index, 0, rows, Bound::Exact),
+    ]
 }

@@ -1,6 +1,8 @@
 //! Sum of squares of each block of the gradients. Twin of `shaders/grad_norm.wgsl`.
 
-use crate::population::{Block, BlockSize};
+use crate::population::{Block, BlockSize, Buffer, Member};
+use crate::step::bounds::{Bound, Observed, Output, U};
+use crate::step::cost::{Cost, NUMBER};
 use crate::step::memory::View;
 use crate::step::real::Real;
 
@@ -8,24 +10,24 @@ use crate::step::real::Real;
 const LANES: usize = Block::SIDE;
 
 #[inline(always)]
-pub fn cpu<R: Real>(c: &View<R>) {
-    for (at, block) in c.member.blocks.iter().enumerate() {
-        let l = c.member.layers[block.layer];
+pub fn cpu<R: Real>(view: &View<R>) {
+    for (at, block) in view.member.blocks.iter().enumerate() {
+        let layer_row = view.member.layers[block.layer];
         let (rows, columns, stride) = match block.size {
             BlockSize::Matrix { rows, columns, stride } => {
                 // About the rows whose gradients this thread has worked out.
-                let row = (block.start - l.w as usize) / stride;
-                if !c.rank.some_rows(l.inputs as usize).contains(&row) {
+                let row = (block.start - layer_row.w as usize) / stride;
+                if !view.rank.some_rows(layer_row.inputs as usize).contains(&row) {
                     continue;
                 }
                 (rows, columns, stride)
             }
-            BlockSize::Vector(_) if !c.rank.is_first() => continue,
+            BlockSize::Vector(_) if !view.rank.is_first() => continue,
             BlockSize::Vector(len) => (1, len, len),
         };
         let span = (rows - 1) * stride + columns;
-        // SAFETY: nobody writes gradients now.
-        let grads = unsafe { c.memory.grads.part(block.start, span) };
+        // SAFETY: no thread writes gradients now.
+        let grads = unsafe { view.memory.grads.part(block.start, span) };
         let mut sums = [R::ZERO; LANES];
         let mut total = R::ZERO;
         for row in grads.chunks(stride) {
@@ -37,6 +39,25 @@ pub fn cpu<R: Real>(c: &View<R>) {
         }
         sums.into_iter().for_each(|s| total += s);
         // SAFETY: this block is this thread's.
-        unsafe { c.memory.partials.part_mut(at, 1)[0] = total };
+        unsafe { view.memory.partials.part_mut(at, 1)[0] = total };
     }
+}
+
+/// In reports.
+pub const NAME: &str = "gradient norm";
+
+/// Each gradient is squared and added.
+pub fn cost(member: &Member) -> Cost {
+    let parameters = member.parameters() as f64;
+    Cost { flops: 2.0 * parameters, bytes: NUMBER * parameters }
+}
+
+/// At most 1,024 squares, all positive, in sums of 4, then 8, then 32.
+pub fn bounds(observed: &Observed) -> Vec<Output> {
+    let one = |at: usize| {
+        let value = observed.floats(Buffer::Partials)[at];
+        let bound = Bound::Absolute(46.0 * U * value + f32::MIN_POSITIVE as f64);
+        Output::new(Buffer::Partials, at, 1, bound)
+    };
+    (0..observed.member.blocks.len()).map(one).collect()
 }

@@ -2,7 +2,7 @@
 
 use crate::population::Member;
 use crate::population::random::{Purpose, key, normal};
-use crate::population::tables::{ChunkKind, Record};
+use crate::population::tables::{ChunkKind, Record, Statistic};
 use crate::step::memory::Memory;
 use crate::step::real::Real;
 
@@ -26,7 +26,7 @@ pub fn cpu<R: Real>(member: &Member, memory: &mut Memory<R>) {
     memory.stats.fill(R::ZERO);
     for layer in member.layers.iter().filter(|l| l.is_normalized()) {
         let o = layer.outputs as usize;
-        memory.stats[layer.stats as usize + 2 * o..][..o].fill(R::ONE);
+        memory.stats[layer.stats as usize + Statistic::RunningVar.start(o)..][..o].fill(R::ONE);
     }
     memory.scale = R::ONE;
     memory.first_bad = Record::FINITE;

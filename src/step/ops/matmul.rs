@@ -2,55 +2,64 @@
 
 use std::ops::Range;
 
-use crate::step::Product;
+use crate::population::tables::LayerRow;
+use crate::population::{Buffer, Member};
+use crate::spec::Precision;
+use crate::step::bounds::{Bound, Observed, Output, U, sizes};
+use crate::step::cost::{Cost, NUMBER};
 use crate::step::memory::{Slab, View};
 use crate::step::real::{Real, Strides};
 use crate::step::team::{LONG, Rank};
+use crate::step::{Layers, Product};
 
 /// Columns from which on they may be cut: where rows are short, threads would write to both ends of the same cache lines.
 const WIDE: usize = 512;
 /// Elements of a cache line.
 const LINE: usize = 16;
 
-pub fn cpu<R: Real>(c: &View<R>, product: Product, layer: usize) {
-    let l = c.member.layers[layer];
-    let (n, i, o) = (c.rows(), l.inputs as usize, l.outputs as usize);
-    let (w, x, z) = (l.w as usize, l.x as usize, l.z as usize);
-    let m = c.memory;
+pub fn cpu<R: Real>(view: &View<R>, product: Product, layer: usize) {
+    let layer_row = view.member.layers[layer];
+    let (batch, inputs, outputs) = (view.rows(), layer_row.inputs as usize, layer_row.outputs as usize);
+    let (w, x, z) = (layer_row.w as usize, layer_row.x as usize, layer_row.z as usize);
+    let memory = view.memory;
     match product {
         Product::Forward => {
-            let a = (&m.acts, x, Strides::row_major(i));
-            let b = (&m.params, w, Strides::row_major(o));
-            let [rows, columns] = match c.rank.half(i).filter(|_| !is_vector(n, o)) {
-                Some(half) => by_halves(c, half, layer),
-                None => multiply(c, [n, o, i], a, b, (&m.z, z)),
+            let a = (&memory.acts, x, Strides::row_major(inputs));
+            let b = (&memory.params, w, Strides::row_major(outputs));
+            let [rows, columns] = match view.rank.half(inputs).filter(|_| !is_vector(batch, outputs)) {
+                Some(half) => by_halves(view, half, layer),
+                None => multiply(view, [batch, outputs, inputs], a, b, (&memory.z, z)),
             };
-            if !l.is_normalized() {
-                // SAFETY: nobody writes parameters now.
-                let bias = unsafe { m.params.part(l.b as usize + columns.start, columns.len()) };
+            if !layer_row.is_normalized() {
+                // SAFETY: no thread writes parameters now.
+                let bias = unsafe { memory.params.part(layer_row.b as usize + columns.start, columns.len()) };
                 for row in rows {
                     // SAFETY: `multiply` gave this part of Z to this thread.
-                    let z = unsafe { m.z.part_mut(z + row * o + columns.start, columns.len()) };
+                    let z = unsafe { memory.z.part_mut(z + row * outputs + columns.start, columns.len()) };
                     z.iter_mut().zip(bias).for_each(|(z, &b)| *z += b);
                 }
             }
         }
         Product::BackwardInput => {
-            let out = c.member.layers[layer - 1].z as usize;
-            let a = (&m.dz, z, Strides::row_major(o));
-            let b = (&m.params, w, Strides::transposed(o));
-            multiply(c, [n, i, o], a, b, (&m.dz, out));
+            let out = view.member.layers[layer - 1].z as usize;
+            let a = (&memory.dz, z, Strides::row_major(outputs));
+            let b = (&memory.params, w, Strides::transposed(outputs));
+            multiply(view, [batch, inputs, outputs], a, b, (&memory.dz, out));
         }
         Product::BackwardWeight => {
-            let a = (&m.acts, x, Strides::transposed(i));
-            let b = (&m.dz, z, Strides::row_major(o));
-            let rows = if is_vector(i, o) { c.rank.all_or_none(i) } else { c.rank.some_rows(i) };
-            multiply_part([rows.clone(), 0..o], [o, n], a, b, (&m.grads, w));
-            if c.member.row.l2 != 0.0 {
-                let l2 = R::from_f64(c.member.training.l2);
-                let (at, len) = (w + rows.start * o, rows.len() * o);
-                // SAFETY: these rows are this thread's; nobody writes parameters now.
-                let (g, w) = unsafe { (m.grads.part_mut(at, len), m.params.part(at, len)) };
+            let a = (&memory.acts, x, Strides::transposed(inputs));
+            let b = (&memory.dz, z, Strides::row_major(outputs));
+            let rows = if is_vector(inputs, outputs) {
+                view.rank.all_or_none(inputs)
+            } else {
+                view.rank.some_rows(inputs)
+            };
+            multiply_part([rows.clone(), 0..outputs], [outputs, batch], a, b, (&memory.grads, w));
+            if view.member.row.l2 != 0.0 {
+                let l2 = R::from_f64(view.member.training.l2);
+                let (at, len) = (w + rows.start * outputs, rows.len() * outputs);
+                // SAFETY: these rows are this thread's; no thread writes parameters now.
+                let (g, w) = unsafe { (memory.grads.part_mut(at, len), memory.params.part(at, len)) };
                 g.iter_mut().zip(w).for_each(|(g, &w)| *g += l2 * w);
             }
         }
@@ -59,24 +68,28 @@ pub fn cpu<R: Real>(c: &View<R>, product: Product, layer: usize) {
 
 /// Z = X W of a layer whose sums are two pieces, each worked out by half of the threads: those whose rows of W it needs are
 /// those who have updated them, and who have gathered these features ([`super::gather`]). Nothing large changes cores.
-fn by_halves<R: Real>(c: &View<R>, (half, rank): (usize, Rank), layer: usize) -> [Range<usize>; 2] {
-    let l = c.member.layers[layer];
-    let (n, i, o, z) = (c.rows(), l.inputs as usize, l.outputs as usize, l.z as usize);
-    let m = c.memory;
-    let terms = i * half / 2..i * (half + 1) / 2;
-    let a = (&m.acts, l.x as usize + terms.start, Strides::row_major(i));
-    let b = (&m.params, l.w as usize + terms.start * o, Strides::row_major(o));
+fn by_halves<R: Real>(view: &View<R>, (half, rank): (usize, Rank), layer: usize) -> [Range<usize>; 2] {
+    let layer_row = view.member.layers[layer];
+    let (batch, inputs, outputs, z) =
+        (view.rows(), layer_row.inputs as usize, layer_row.outputs as usize, layer_row.z as usize);
+    let memory = view.memory;
+    let terms = inputs * half / 2..inputs * (half + 1) / 2;
+    let a = (&memory.acts, layer_row.x as usize + terms.start, Strides::row_major(inputs));
+    let b = (&memory.params, layer_row.w as usize + terms.start * outputs, Strides::row_major(outputs));
     // The gradient's place is free in the forward pass.
-    let out = if half == 0 { &m.z } else { &m.dz };
-    multiply_part([rank.some_rows(n), 0..o], [o, terms.len()], a, b, (out, z));
-    c.rank.meet();
-    let own = c.rank.rows(n);
+    let out = if half == 0 { &memory.z } else { &memory.dz };
+    multiply_part([rank.some_rows(batch), 0..outputs], [outputs, terms.len()], a, b, (out, z));
+    view.rank.meet();
+    let own = view.rank.rows(batch);
     // SAFETY: these rows are this thread's.
     let (sum, part) = unsafe {
-        (m.z.part_mut(z + own.start * o, own.len() * o), m.dz.part(z + own.start * o, own.len() * o))
+        (
+            memory.z.part_mut(z + own.start * outputs, own.len() * outputs),
+            memory.dz.part(z + own.start * outputs, own.len() * outputs),
+        )
     };
     sum.iter_mut().zip(part).for_each(|(sum, &part)| *sum += part);
-    [own, 0..o]
+    [own, 0..outputs]
 }
 
 /// A matrix: where it lies, its first element, its strides.
@@ -85,7 +98,7 @@ type Operand<'a, R> = (&'a Slab<R>, usize, Strides);
 /// Computes this thread's part, (rows, columns), of C `[m, n]` (row-major) = A `[m, k]` · B `[k, n]`, where m are the rows
 /// of the batch: its rows, or some of the columns where these are many.
 fn multiply<R: Real>(
-    c: &View<R>,
+    view: &View<R>,
     [m, n, k]: [usize; 3],
     a: Operand<R>,
     b: Operand<R>,
@@ -94,9 +107,9 @@ fn multiply<R: Real>(
     // A last column by itself would be a vector.
     let by_columns = n >= WIDE && n > m && n % LINE != 1;
     let part = match by_columns {
-        _ if is_vector(m, n) => [c.rank.all_or_none(m), 0..n],
-        true => [0..m, c.rank.share(n, LINE)],
-        false => [c.rank.some_rows(m), 0..n],
+        _ if is_vector(m, n) => [view.rank.all_or_none(m), 0..n],
+        true => [0..m, view.rank.share(n, LINE)],
+        false => [view.rank.some_rows(m), 0..n],
     };
     multiply_part(part.clone(), [n, k], a, b, out);
     part
@@ -131,8 +144,69 @@ fn multiply_part<R: Real>(
     for piece in 0..pieces {
         let (from, to) = (k * piece / pieces, k * (piece + 1) / pieces);
         let (a, b) = (a.wrapping_add(from * a_strides.col), b.wrapping_add(from * b_strides.row));
-        // SAFETY: the extents are asserted; the threads' parts of C are disjoint and overlap neither A nor B, which nobody
-        // writes now: where C lies in A's slab, it is the part of another layer.
+        // SAFETY: the extents are asserted; the threads' parts of C are disjoint and overlap neither A nor B, which no
+        // thread writes now: where C lies in A's slab, it is the part of another layer.
         unsafe { R::gemm([m, n, to - from], a, a_strides, b, b_strides, out, strides, piece > 0) };
     }
+}
+
+/// In reports.
+pub fn name(product: Product, layers: Layers) -> String {
+    let product = match product {
+        Product::Forward => "XW",
+        Product::BackwardInput => "dZ Wᵀ",
+        Product::BackwardWeight => "Xᵀ dZ",
+    };
+    match layers {
+        Layers::One(layer) => format!("{product} {}", layer + 1),
+        Layers::All => format!("{product}, all layers"),
+    }
+}
+
+/// Of `rows` rows. Nothing goes back into the data.
+pub fn cost(member: &Member, rows: f64, product: Product, layers: Layers) -> Cost {
+    let all = member.layers.iter().enumerate().filter(|&(at, _)| layers.contains(at));
+    let all = all.filter(|&(at, _)| product != Product::BackwardInput || at > 0);
+    let one = |(_, layer): (usize, &LayerRow)| {
+        let (inputs, outputs) = (layer.inputs as f64, layer.outputs as f64);
+        Cost {
+            flops: 2.0 * rows * inputs * outputs,
+            bytes: NUMBER * (rows * inputs + inputs * outputs + rows * outputs),
+        }
+    };
+    all.map(one).sum()
+}
+
+/// A sum of k products in any order: γ_k of the sum of the absolute products (Higham 2002, section 3.1), and one more
+/// operation for the bias or λ W.
+///
+/// In pairs of halves each operand is off by 2^-22, and the product of their lesser parts is left out: 12 u; devices may
+/// truncate instead of rounding when they add: γ_2k. The lesser part is subnormal below 2^-28 of the largest in its row:
+/// at most 2^-50 of that off.
+pub fn bounds(observed: &Observed, product: Product, layers: Layers) -> Vec<Output> {
+    let rows = observed.rows();
+    let units = |units: usize| units as f64 * U * 1.01;
+    // Of k products a b, of the largest a and b.
+    let bound = |k: usize, a: f64, b: f64| match observed.precision {
+        Precision::F32 => Bound::OfAbsoluteValues(units(k + 3), 0.0),
+        Precision::F16 => Bound::OfAbsoluteValues(units(2 * k + 15), k as f64 * 2f64.powi(-49) * a * b),
+    };
+    let one = |(at, layer): (usize, &LayerRow)| {
+        let (inputs, outputs, z) = sizes(layer);
+        let w = observed.largest_before(Buffer::Params, layer.w as usize, inputs * outputs);
+        let x = observed.largest_before(Buffer::Acts, layer.x as usize, rows * inputs);
+        let dz = observed.largest_before(Buffer::Dz, z, rows * outputs);
+        match product {
+            Product::Forward => Output::new(Buffer::Z, z, rows * outputs, bound(inputs, x, w)),
+            Product::BackwardInput => {
+                let z = observed.member.layers[at - 1].z as usize;
+                Output::new(Buffer::Dz, z, rows * inputs, bound(outputs, dz, w))
+            }
+            Product::BackwardWeight => {
+                Output::new(Buffer::Grads, layer.w as usize, inputs * outputs, bound(rows, x, dz))
+            }
+        }
+    };
+    let layers = observed.member.layers.iter().enumerate().filter(|&(at, _)| layers.contains(at));
+    layers.map(one).collect()
 }

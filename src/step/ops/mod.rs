@@ -1,4 +1,6 @@
-//! Each operation: what it computes, its twin on the CPU.
+//! Each operation: what it computes, its twin on the CPU, its name, its cost, its error bounds.
+//!
+//! To add an operation: a variant of [`Op`], a file here, a shader. The compiler names the other places.
 
 pub mod activation;
 pub mod batch_norm;
@@ -13,10 +15,13 @@ pub mod percentiles;
 pub mod record;
 pub mod update;
 
+use super::bounds::{Observed, Output};
+use super::cost::Cost;
 use super::memory::{Context, Slabs, View};
 use super::real::{Kernel, Real, vectorised};
 use super::team::Rank;
 use super::{Layers, Op};
+use crate::population::Member;
 
 /// Runs one operation on one member.
 pub fn run<R: Real>(op: Op, context: &mut Context<R>) {
@@ -77,6 +82,62 @@ impl<R: Real> Kernel for Elementwise<'_, '_, R> {
             Op::BatchNorm { .. } | Op::BatchNormInference { .. } | Op::BatchNormBackward { .. } => {}
             // Not loops over elements: `run_part` has done them.
             Op::Matmul { .. } | Op::Percentiles { .. } | Op::Record { .. } => {}
+        }
+    }
+}
+
+impl Op {
+    /// In reports.
+    pub fn name(self) -> String {
+        match self {
+            Op::Gather => gather::NAME.into(),
+            Op::Matmul { product, layer } => matmul::name(product, layer),
+            Op::BatchNorm { layer, .. } => batch_norm::name(layer),
+            Op::BatchNormInference { layer } => batch_norm_inference::name(layer),
+            Op::Loss => loss::NAME.into(),
+            Op::BatchNormBackward { layer } => batch_norm_backward::name(layer),
+            Op::GradNorm => grad_norm::NAME.into(),
+            Op::Percentiles { layer, .. } => percentiles::name(layer),
+            Op::Record { .. } => record::NAME.into(),
+            Op::Update => update::NAME.into(),
+        }
+    }
+
+    /// What it takes at least for one member and `rows` rows; `value` bytes hold a feature of the data.
+    ///
+    /// Elements count as in the kernels' text, an activation and its derivative as one operation each.
+    pub fn cost(self, member: &Member, rows: usize, value: usize) -> Cost {
+        let rows = rows as f64;
+        match self {
+            Op::Gather => gather::cost(member, rows, value),
+            Op::Matmul { product, layer } => matmul::cost(member, rows, product, layer),
+            Op::BatchNorm { layer, .. } => batch_norm::cost(member, rows, layer),
+            Op::BatchNormInference { layer } => batch_norm_inference::cost(member, rows, layer),
+            Op::Loss => loss::cost(member, rows),
+            Op::BatchNormBackward { layer } => batch_norm_backward::cost(member, rows, layer),
+            Op::GradNorm => grad_norm::cost(member),
+            Op::Percentiles { layer, .. } => percentiles::cost(member, rows, layer),
+            Op::Record { .. } => record::cost(member, rows),
+            Op::Update => update::cost(member),
+        }
+    }
+
+    /// What it writes for one member, with each bound's derivation.
+    pub fn bounds(self, observed: &Observed) -> Vec<Output> {
+        if observed.rows() == 0 {
+            return Vec::new();
+        }
+        match self {
+            Op::Gather => gather::bounds(observed),
+            Op::Matmul { product, layer } => matmul::bounds(observed, product, layer),
+            Op::BatchNorm { layer, tracks } => batch_norm::bounds(observed, layer, tracks),
+            Op::BatchNormInference { layer } => batch_norm_inference::bounds(observed, layer),
+            Op::Loss => loss::bounds(observed),
+            Op::BatchNormBackward { layer } => batch_norm_backward::bounds(observed, layer),
+            Op::GradNorm => grad_norm::bounds(observed),
+            Op::Percentiles { layer, normalized } => percentiles::bounds(observed, layer, normalized),
+            Op::Record { .. } => record::bounds(observed),
+            Op::Update => update::bounds(observed),
         }
     }
 }

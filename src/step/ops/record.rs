@@ -7,18 +7,24 @@
 use std::sync::atomic::Ordering;
 
 use crate::population::tables::Record;
+use crate::population::{Buffer, Member};
 use crate::step::StepKind;
+use crate::step::bounds::{Bound, Observed, Output, U};
+use crate::step::cost::{Cost, NUMBER};
 use crate::step::memory::View;
 use crate::step::real::Real;
 
-pub fn cpu<R: Real>(c: &View<R>, kind: StepKind) {
-    if !c.rank.is_first() {
+/// Added to the norm of the gradients before it divides.
+pub const CLIP_EPS: f64 = 1e-6;
+
+pub fn cpu<R: Real>(view: &View<R>, kind: StepKind) {
+    if !view.rank.is_first() {
         return;
     }
-    let (rows, m) = (c.rows(), c.memory);
+    let (rows, memory) = (view.rows(), view.memory);
     let (mut loss, mut hits) = (R::ZERO, R::ZERO);
     // SAFETY: the first thread alone does this operation.
-    for pair in unsafe { m.row_loss.part(0, 2 * rows) }.chunks_exact(2) {
+    for pair in unsafe { memory.row_loss.part(0, 2 * rows) }.chunks_exact(2) {
         loss += pair[0];
         hits += pair[1];
     }
@@ -26,28 +32,42 @@ pub fn cpu<R: Real>(c: &View<R>, kind: StepKind) {
     if kind == StepKind::Train {
         let mut squares = R::ZERO;
         // SAFETY: as above.
-        unsafe { m.partials.part(0, c.member.blocks.len()) }.iter().for_each(|&p| squares += p);
+        unsafe { memory.partials.part(0, view.member.blocks.len()) }.iter().for_each(|&p| squares += p);
         norm = squares.sqrt();
-        c.check(norm.is_finite());
-        let limit = R::from_f64(c.member.training.clip_norm.unwrap_or(0.0));
-        let scale = limit / (norm + R::from_f64(1e-6));
+        view.check(norm.is_finite());
+        let limit = R::from_f64(view.member.training.clip_norm.unwrap_or(0.0));
+        let scale = limit / (norm + R::from_f64(CLIP_EPS));
         let scale = if limit > R::ZERO && scale < R::ONE { scale } else { R::ONE };
         // SAFETY: as above.
-        unsafe { m.scale.part_mut(0, 1)[0] = scale };
+        unsafe { memory.scale.part_mut(0, 1)[0] = scale };
     }
     // What the optimiser made of this step shows in the next: see `update`.
-    let bad = m.first_bad().load(Ordering::Relaxed);
-    let first_bad = if kind == StepKind::Train && bad > c.step.step { Record::FINITE } else { bad };
+    let bad = memory.first_bad().load(Ordering::Relaxed);
+    let first_bad = if kind == StepKind::Train && bad > view.step.step { Record::FINITE } else { bad };
     let record = Record {
         loss: loss.to_f32(),
         hits: hits.to_f32() as u32,
         grad_norm: norm.to_f32(),
         first_bad,
-        step: c.step.step,
-        rows: c.step.rows,
-        nonce: c.step.nonce,
+        step: view.step.step,
+        rows: view.step.rows,
+        nonce: view.step.nonce,
         _pad: 0,
     };
     // SAFETY: as above.
-    unsafe { m.record.part_mut(0, 1)[0] = record };
+    unsafe { memory.record.part_mut(0, 1)[0] = record };
+}
+
+/// In reports.
+pub const NAME: &str = "record";
+
+/// Of `rows` rows.
+pub fn cost(member: &Member, rows: f64) -> Cost {
+    let partials = member.sizes[Buffer::Partials as usize] as f64;
+    Cost { flops: 2.0 * rows + partials, bytes: NUMBER * (2.0 * rows + partials) }
+}
+
+/// The clipping scale.
+pub fn bounds(_: &Observed) -> Vec<Output> {
+    vec![Output::new(Buffer::State, 0, 1, Bound::Absolute(64.0 * U))]
 }

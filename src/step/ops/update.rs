@@ -3,11 +3,14 @@
 use std::ops::Range;
 
 use crate::population::tables::{ChunkKind, StepRow};
+use crate::population::{Buffer, Member};
 use crate::spec::Optimizer;
+use crate::step::bounds::{Bound, Observed, Output, U};
+use crate::step::cost::{Cost, NUMBER};
 use crate::step::memory::View;
 use crate::step::real::Real;
 
-/// What is the same for all parameters of a member in one step.
+/// The values that all parameters of a member share in one step.
 struct Rates<R> {
     optimizer: Optimizer,
     lr: R,
@@ -20,10 +23,10 @@ struct Rates<R> {
 }
 
 impl<R: Real> Rates<R> {
-    fn new(c: &View<R>, scale: R) -> Rates<R> {
-        let StepRow { lr, correction1, correction2, keep, .. } = c.step;
+    fn new(view: &View<R>, scale: R) -> Rates<R> {
+        let StepRow { lr, correction1, correction2, keep, .. } = view.step;
         Rates {
-            optimizer: c.member.training.optimizer,
+            optimizer: view.member.training.optimizer,
             lr: R::from_f32(lr),
             correction1: R::from_f32(correction1),
             correction2: R::from_f32(correction2),
@@ -34,29 +37,40 @@ impl<R: Real> Rates<R> {
 }
 
 #[inline(always)]
-pub fn cpu<R: Real>(c: &View<R>) {
-    // SAFETY: nobody writes it now.
-    let rates = Rates::new(c, unsafe { c.memory.scale.part(0, 1)[0] });
+pub fn cpu<R: Real>(view: &View<R>) {
+    // SAFETY: no thread writes it now.
+    let rates = Rates::new(view, unsafe { view.memory.scale.part(0, 1)[0] });
     let mut finite = true;
-    for l in &c.member.layers {
+    for layer_row in &view.member.layers {
         // The rows whose gradients this thread has worked out.
-        let (w, o, rows) = (l.w as usize, l.outputs as usize, c.rank.some_rows(l.inputs as usize));
-        finite &= run(c, &rates, ChunkKind::Weight, w + rows.start * o..w + rows.end * o);
+        let (w, outputs, rows) = (
+            layer_row.w as usize,
+            layer_row.outputs as usize,
+            view.rank.some_rows(layer_row.inputs as usize),
+        );
+        finite &= run(view, &rates, ChunkKind::Weight, w + rows.start * outputs..w + rows.end * outputs);
     }
-    for chunk in c.member.chunks.iter().filter(|chunk| chunk.kind != ChunkKind::Weight && c.rank.is_first()) {
-        finite &= run(c, &rates, chunk.kind, chunk.start..chunk.start + chunk.len);
+    for chunk in
+        view.member.chunks.iter().filter(|chunk| chunk.kind != ChunkKind::Weight && view.rank.is_first())
+    {
+        finite &= run(view, &rates, chunk.kind, chunk.start..chunk.start + chunk.len);
     }
-    // Those who may run before what reports of this step (`shaders/descent.wgsl`) are to report alike.
-    c.check_at(finite, c.step.step + 1);
+    // Blame step + 1: the fused kernel (`shaders/descent.wgsl`) may run before `Record`.
+    view.check_at(finite, view.step.step + 1);
 }
 
 /// Updates this thread's parameters `which`, all of one kind; whether all that was read and written is finite.
 #[inline(always)]
-fn run<R: Real>(c: &View<R>, rates: &Rates<R>, kind: ChunkKind, which: Range<usize>) -> bool {
-    let (m, at, len) = (c.memory, which.start, which.len());
+fn run<R: Real>(view: &View<R>, rates: &Rates<R>, kind: ChunkKind, which: Range<usize>) -> bool {
+    let (memory, at, len) = (view.memory, which.start, which.len());
     // SAFETY: these parameters are this thread's.
-    let (params, moments, grads) =
-        unsafe { (m.params.part_mut(at, len), m.moments.part_mut(2 * at, 2 * len), m.grads.part(at, len)) };
+    let (params, moments, grads) = unsafe {
+        (
+            memory.params.part_mut(at, len),
+            memory.moments.part_mut(2 * at, 2 * len),
+            memory.grads.part(at, len),
+        )
+    };
     if kind == ChunkKind::Weight && rates.keep != R::ONE {
         params.iter_mut().for_each(|w| *w *= rates.keep);
     }
@@ -110,4 +124,39 @@ fn each<R: Real>(
         finite &= p.is_finite() & m.is_finite() & v.is_finite();
     }
     finite
+}
+
+/// In reports.
+pub const NAME: &str = "optimiser";
+
+/// That of Adam: gradient, parameter and two moments read, three of them written.
+pub fn cost(member: &Member) -> Cost {
+    let parameters = member.parameters() as f64;
+    Cost { flops: 13.0 * parameters, bytes: 7.0 * NUMBER * parameters }
+}
+
+/// Few operations on each element. m may cancel, so its error is relative to its terms; it enters p through the rate
+/// dp/dm, and so do v's relative error and the roundings of the step itself.
+pub fn bounds(observed: &Observed) -> Vec<Output> {
+    let step = observed.step;
+    let (lr, tiny) = (step.lr as f64, f32::MIN_POSITIVE as f64);
+    let mut all = Vec::new();
+    for at in observed.member.chunks.iter().flat_map(|chunk| chunk.start..chunk.start + chunk.len) {
+        let p = observed.largest(Buffer::Params, at, 1) + observed.largest_before(Buffer::Params, at, 1);
+        let g = observed.largest(Buffer::Grads, at, 1) * observed.after.scale.abs();
+        let m = observed.largest_before(Buffer::Moments, 2 * at, 1) + g;
+        let v = observed.largest(Buffer::Moments, 2 * at + 1, 1);
+        let rate = match observed.member.training.optimizer {
+            Optimizer::Adam { eps, .. } => {
+                lr * step.correction1 as f64 / ((v * step.correction2 as f64).sqrt() + eps)
+            }
+            Optimizer::Sgd { .. } => 2.0 * lr,
+            Optimizer::RmsProp { eps, .. } => lr / (v.sqrt() + eps),
+        };
+        let p = 4.0 * U * p + 64.0 * U * rate * m + tiny;
+        all.push(Output::new(Buffer::Params, at, 1, Bound::Absolute(p)));
+        all.push(Output::new(Buffer::Moments, 2 * at, 1, Bound::Absolute(8.0 * U * m + tiny)));
+        all.push(Output::new(Buffer::Moments, 2 * at + 1, 1, Bound::Absolute(8.0 * U * v + tiny)));
+    }
+    all
 }

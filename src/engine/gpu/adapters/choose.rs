@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 
-use super::{AdapterKind, AdapterSummary, NoAdapter, contains, rank};
+use super::no_adapter::NoAdapter;
+use super::summary::{AdapterKind, AdapterSummary, NO_HALVES, contains, rank};
 use crate::base::text::bytes;
 use crate::engine::cpu;
 
@@ -42,7 +43,7 @@ pub enum ChooseError {
     #[error("--device {wanted}: several adapters match: {matches}; give an index or more of the name")]
     Ambiguous { wanted: String, matches: String },
     /// The device does not multiply in half precision.
-    #[error("--precision f16: {name} {}; use --precision f32, or another --device", super::NO_HALVES)]
+    #[error("--precision f16: {name} {}; use --precision f32, or another --device", NO_HALVES)]
     NoHalves { name: String },
     /// The adapter of this index or name lacks something.
     #[error("--device {wanted}: {name} cannot be used: {problem}; there is {available}")]

@@ -1,5 +1,6 @@
 //! Ranking and naming on machines that are made up, and the listing of the real one.
 
+use super::summary::*;
 use super::*;
 use wgpu::DeviceType;
 
