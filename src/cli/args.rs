@@ -6,10 +6,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 
+use super::sweep_args::SPACE_SYNTAX;
 use crate::report::language::Lang;
-use crate::spec::{
-    Activation, Count, Hidden, LogLevel, PartialConfig, PartialSweep, Precision, Real, SPACE_SYNTAX,
-};
+use crate::spec::{Activation, Count, Hidden, LogLevel, PartialConfig, PartialSweep, Precision, Real};
 
 /// Trains batch-normalised neural networks on any GPU, or on the CPU.
 #[derive(Clone, Debug, Parser)]

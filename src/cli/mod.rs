@@ -4,6 +4,9 @@ mod args;
 pub mod commands;
 mod exit;
 #[cfg(test)]
+mod hyperparameter_tests;
+mod sweep_args;
+#[cfg(test)]
 mod sweep_tests;
 #[cfg(test)]
 mod tests;
@@ -21,10 +24,11 @@ pub use args::{
     WeightsArg,
 };
 pub use exit::Exit;
+use sweep_args::any_case;
 
 use crate::spec::{
     Bytes, ConfigError, Count, PartialConfig, PartialSweep, Real, RunRequest, Seed, SweepOptions,
-    SweepRequest, any_case, resolve, resolve_sweep, shard_of, text,
+    SweepRequest, resolve, resolve_sweep, shard_of, text,
 };
 
 /// The whole command line, with each default of `train` in its help; of a flag given twice the

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 use super::space_text::SpaceProblem;
+use super::strategy::Strategy;
 
 /// A configuration that cannot be used. The program exits with 2.
 #[derive(Debug, Error)]
@@ -46,9 +47,10 @@ pub enum ConfigError {
     Twice { path: PathBuf, key: String },
 
     #[error(
-        "--trials is needed with --strategy {strategy}: write how many settings to try, for example --trials 64"
+        "--trials is needed with --strategy {}: write how many settings to try, for example --trials 64",
+        strategy.name()
     )]
-    NoTrials { strategy: &'static str },
+    NoTrials { strategy: Strategy },
 
     #[error(
         "the grid has {size}; write --trials N to train a part of it, or use --strategy random --trials N"

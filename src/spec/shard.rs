@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::de::{self, Deserializer};
 use serde::{Deserialize, Serialize, Serializer};
 
-use super::ConfigError;
+use super::config_error::ConfigError;
 
 /// A part of the trials: those whose number leaves the remainder `index` when divided by `count`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,54 +1,24 @@
-//! A sweep as it is asked for.
+//! A sweep, complete and validated.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::ValueEnum;
-use serde::{Deserialize, Serialize};
 use toml::Table;
 
-use super::resolve::{BELONGS, Given, written};
-use super::space_text::{is_searchable, to_toml};
-use super::sweep_resolve::drop_unowned;
-use super::{
-    ConfigError, Count, Devices, Dimension, Params, PartialConfig, PartialSweep, RunRequest, Shard, Space,
-    SweepOptions, Training, resolve_sweep,
-};
-
-/// How the values of the trials are chosen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-pub enum Strategy {
-    /// Every combination of the sets
-    Grid,
-    /// Independent draws
-    Random,
-    /// Owen-scrambled Sobol sequence
-    Sobol,
-    /// Tree-structured Parzen estimator
-    Tpe,
-}
-
-/// What makes one trial better than another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
-#[serde(rename_all = "snake_case")]
-pub enum Objective {
-    /// Lowest validation loss
-    #[value(name = "val_loss")]
-    ValLoss,
-    /// Highest validation accuracy (R² for numbers)
-    #[value(name = "val_acc")]
-    ValAcc,
-}
-
-/// Successive halving: of the trials at a rung, one in `eta` goes on to the next, `eta` times as far.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Halving {
-    /// η, 2 or more.
-    pub eta: u32,
-    /// Epochs of the first rung.
-    pub min_epochs: u64,
-}
+use super::asked::drop_unowned;
+use super::config::PartialConfig;
+use super::config_error::ConfigError;
+use super::given::Given;
+use super::hyperparameter::{is_searchable, owned};
+use super::request::RunRequest;
+use super::shard::Shard;
+use super::space::{Dimension, Params, Space};
+use super::space_text::to_toml;
+use super::strategy::{Halving, Objective, Strategy};
+use super::sweep_config::{Devices, SweepOptions};
+use super::text::written;
+use super::training::Training;
+use super::values::Count;
 
 /// A sweep, complete and validated.
 #[derive(Clone, Debug, PartialEq)]
@@ -87,18 +57,6 @@ pub struct SweepRequest {
     pub tensorboard: bool,
 }
 
-impl Strategy {
-    /// The name on the command line and in files.
-    pub fn name(self) -> &'static str {
-        match self {
-            Strategy::Grid => "grid",
-            Strategy::Random => "random",
-            Strategy::Sobol => "sobol",
-            Strategy::Tpe => "tpe",
-        }
-    }
-}
-
 impl SweepRequest {
     /// The complete, validated request of one training: these values beside what is the same in all trials.
     ///
@@ -122,9 +80,8 @@ impl SweepRequest {
     fn shared_table(&self, base: &RunRequest) -> Result<Table, ConfigError> {
         let mut table = PartialConfig::from(base).table()?;
         table.retain(|key, _| {
-            let depends = BELONGS
-                .iter()
-                .any(|(setting, choice, _)| *setting == key && self.space.get(choice).is_some())
+            let depends = owned()
+                .any(|(setting, choice, _)| setting == key && self.space.get(choice).is_some())
                 || (key == "init" && self.space.get("activation").is_some());
             !depends && self.space.get(key).is_none()
         });
@@ -159,16 +116,6 @@ impl SweepRequest {
             toml += &format!("{key} = {}\n", domain.to_toml());
         }
         toml
-    }
-
-    /// Reads what [`SweepRequest::to_toml`] writes, or any configuration file of a sweep; `path` names it in errors.
-    /// The environment is not asked for a shard.
-    ///
-    /// # Errors
-    /// As [`resolve_sweep`].
-    pub fn from_toml(text: &str, path: &Path) -> Result<Self, ConfigError> {
-        let file = PartialSweep::from_toml(text, path)?;
-        resolve_sweep(PartialSweep::default(), Some((path.to_path_buf(), file)), None)
     }
 
     /// The whole study that this is a part of.
