@@ -33,30 +33,43 @@ fn flag(of: &Hyperparameter, value: &str) -> String {
     }
 }
 
-/// The flags that let a hyperparameter be used: its owner, and what `check.rs` wants beside it.
-fn company(of: &Hyperparameter) -> Vec<String> {
-    let owner = of.owner.iter().map(|owner| match hyperparameter(owner.choice) {
-        Some(choice) => flag(choice, owner.values[0]),
-        None => panic!("{}: its owner {} is no hyperparameter", of.key, owner.choice),
-    });
-    let beside = (of.key == "nesterov").then(|| "--momentum=0.5".to_owned());
+/// A line of the top level of a file that sets a value.
+fn line(of: &Hyperparameter, value: &str) -> String {
+    let value = match (of.kind, value) {
+        (Kind::Switch, "on") => "true".into(),
+        (Kind::Switch, "off") => "false".into(),
+        (Kind::Real(_) | Kind::Whole(_), _) if value.parse::<f64>().is_ok() => value.into(),
+        (Kind::Architecture, _) => format!("'{}'", value.replace('-', ",")),
+        (Kind::Name(_), _) => format!("'{}'", value.to_ascii_lowercase()),
+        _ => format!("'{value}'"),
+    };
+    format!("{} = {value}\n", of.key)
+}
+
+/// What a hyperparameter needs beside it: its owner, and for Nesterov's momentum a momentum.
+fn company(of: &Hyperparameter) -> Vec<(&'static Hyperparameter, &'static str)> {
+    let find = |key: &str| hyperparameter(key).unwrap_or_else(|| panic!("{} needs {key}", of.key));
+    let owner = of.owner.iter().map(|owner| (find(owner.choice), owner.values[0]));
+    let beside = (of.key == "nesterov").then(|| (find("momentum"), "0.5"));
     owner.chain(beside).collect()
 }
 
-fn with(mut company: Vec<String>, flag: String) -> Vec<String> {
-    company.push(flag);
-    company
+/// The flags of its company, and this one.
+fn with(of: &Hyperparameter, last: String) -> Vec<String> {
+    company(of).into_iter().map(|(of, value)| flag(of, value)).chain([last]).collect()
 }
 
-/// A value as the top level of a file has it.
-fn in_file(of: &Hyperparameter, value: &str) -> String {
-    match (of.kind, value) {
-        (Kind::Switch, "on") => "true".into(),
-        (Kind::Switch, "off") => "false".into(),
-        (Kind::Real(_) | Kind::Whole(_), _) => value.into(),
-        (Kind::Architecture, _) => format!("'{}'", value.replace('-', ",")),
-        _ => format!("'{}'", value.to_ascii_lowercase()),
-    }
+/// The request of a file with its company and this value, or the message.
+fn file(of: &Hyperparameter, value: &str) -> Result<RunRequest, String> {
+    let text: String =
+        company(of).into_iter().chain([(of, value)]).map(|(of, value)| line(of, value)).collect();
+    read(&text)
+}
+
+fn read(text: &str) -> Result<RunRequest, String> {
+    let path = Path::new("c.toml");
+    let file = PartialConfig::from_toml(text, path).map_err(|e| e.to_string())?;
+    resolve(PartialConfig::default(), Some((path.into(), file))).map_err(|e| e.to_string())
 }
 
 #[test]
@@ -65,30 +78,16 @@ fn every_valid_sample_round_trips_through_flag_file_and_trial() {
         assert!(!of.valid.is_empty() && !of.invalid.is_empty(), "{} has no samples", of.key);
         for value in of.valid {
             let what = format!("--{} {value}", of.key);
-            let run = train(&with(company(of), flag(of, value))).unwrap_or_else(|e| panic!("{what}: {e}"));
-            let read = |toml: &str| {
-                let path = Path::new("c.toml");
-                let file = PartialConfig::from_toml(toml, path).unwrap_or_else(|e| panic!("{what}: {e}"));
-                resolve(PartialConfig::default(), Some((path.into(), file))).unwrap()
-            };
-            assert_eq!(read(&run.to_toml()), run, "{what}\n{}", run.to_toml());
-
-            // The same value typed in a file, over what it needs beside.
-            let mut table: toml::Table = train(&company(of)).unwrap().to_toml().parse().unwrap();
-            let typed: toml::Table = format!("{} = {}", of.key, in_file(of, value)).parse().unwrap();
-            table.extend(typed);
-            // A default that follows another value does not stand in the file.
-            if of.key == "activation" {
-                table.remove("init");
-            }
-            assert_eq!(read(&table.to_string()), run, "{what}");
+            let run = train(&with(of, flag(of, value))).unwrap_or_else(|e| panic!("{what}: {e}"));
+            assert_eq!(read(&run.to_toml()).as_ref(), Ok(&run), "{what}\n{}", run.to_toml());
+            assert_eq!(file(of, value).as_ref(), Ok(&run), "{what}");
 
             // As the one value of a sweep, and as the value of a trial.
-            let fixed = sweep(&with(company(of), format!("--{}={value}", of.key)));
+            let fixed = sweep(&with(of, format!("--{}={value}", of.key)));
             let fixed = fixed.unwrap_or_else(|e| panic!("{what}: {e}"));
             assert_eq!(fixed.base, run, "{what}");
             let both = format!("--{}={}", of.key, of.example_set);
-            let study = sweep(&with(company(of), both)).unwrap_or_else(|e| panic!("{what}: {e}"));
+            let study = sweep(&with(of, both)).unwrap_or_else(|e| panic!("{what}: {e}"));
             let dimension = study.space.get(of.key).unwrap_or_else(|| panic!("{what} is not searched"));
             let values = dimension.domain.ends();
             assert!(values.len() > 1, "{what}: {values:?}");
@@ -100,7 +99,7 @@ fn every_valid_sample_round_trips_through_flag_file_and_trial() {
                     serde_json::Value::String(text) => text,
                     other => other.to_string(),
                 };
-                assert_eq!(trial, train(&with(company(of), flag(of, &text))).unwrap(), "{what}: {text}");
+                assert_eq!(trial, train(&with(of, flag(of, &text))).unwrap(), "{what}: {text}");
             }
         }
     }
@@ -113,20 +112,12 @@ fn every_invalid_sample_is_refused_by_flag_file_and_sweep_with_the_key_named() {
         for value in of.invalid.iter().copied().chain([text.as_str()]) {
             let what = format!("--{} {value}", of.key);
             let named = |message: String| assert!(message.contains(of.key), "{what}: {message}");
-            named(train(&with(company(of), format!("--{}={value}", of.key))).expect_err(&what));
-            named(sweep(&with(company(of), format!("--{}={value}", of.key))).expect_err(&what));
+            named(train(&with(of, format!("--{}={value}", of.key))).expect_err(&what));
+            named(sweep(&with(of, format!("--{}={value}", of.key))).expect_err(&what));
             let set = format!("--{}={value},{}", of.key, of.valid[0]);
-            named(sweep(&with(company(of), set)).expect_err(&what));
+            named(sweep(&with(of, set)).expect_err(&what));
 
-            let toml = train(&company(of)).unwrap().to_toml();
-            let line = format!("{} = {}", of.key, in_file(of, value));
-            let mut lines: Vec<&str> =
-                toml.lines().filter(|other| !other.starts_with(&format!("{} =", of.key))).collect();
-            lines.push(&line);
-            let path = Path::new("c.toml");
-            let refused = PartialConfig::from_toml(&lines.join("\n"), path)
-                .and_then(|file| resolve(PartialConfig::default(), Some((path.into(), file))));
-            named(refused.expect_err(&what).to_string());
+            named(file(of, value).expect_err(&what));
         }
     }
 }

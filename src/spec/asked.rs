@@ -15,7 +15,7 @@ use super::space_text::{domain_of, to_json, to_toml};
 use super::sweep_config::PartialSweep;
 use super::text::{text, value_text};
 
-/// The hyperparameters that were asked for, and where.
+/// The hyperparameters of a sweep, and where each is set.
 pub(super) struct Asked {
     /// Single values of the flags, and of the file.
     flags: Table,
@@ -112,7 +112,10 @@ impl Asked {
         }
     }
 
-    /// Nothing is watched of a sweep.
+    /// Whether no layer is to be recorded, which a sweep cannot do.
+    ///
+    /// # Errors
+    /// [`ConfigError::Invalid`].
     pub fn check_unwatched(&self) -> Result<(), ConfigError> {
         match self.flags.get("watch").or_else(|| self.file.get("watch")) {
             None => Ok(()),
@@ -126,7 +129,10 @@ impl Asked {
         }
     }
 
-    /// Whether each given setting belongs to something that a trial has.
+    /// Whether each given setting belongs to a choice that a trial makes.
+    ///
+    /// # Errors
+    /// [`ConfigError::Misplaced`].
     pub fn check_choices(&self) -> Result<(), ConfigError> {
         for (setting, choice, owners) in owned() {
             let possible = self.possible(choice);
@@ -173,7 +179,10 @@ impl Asked {
         Ok(())
     }
 
-    /// The training with these values, and the first value of what is searched beside.
+    /// The training with these values, and the first value of everything else that is searched.
+    ///
+    /// # Errors
+    /// The first value that cannot be used.
     pub fn request(&self, picks: &Params) -> Result<RunRequest, ConfigError> {
         let (mut flags, mut file) = (self.flags.clone(), self.file.clone());
         for (dimension, by_flag) in &self.dimensions {
@@ -205,7 +214,7 @@ impl Asked {
     }
 }
 
-/// Takes out the settings of what is not chosen; the tables are in the order in which they count.
+/// Removes the settings of choices that were not made. A choice in an earlier table wins.
 pub(super) fn drop_unowned(tables: &mut [&mut Table], defaults: &Table) {
     for (setting, choice, owners) in owned() {
         let chosen = tables.iter().find_map(|table| table.get(choice)).or_else(|| defaults.get(choice));

@@ -33,16 +33,16 @@ settings! {
         /// Share of all rows, 0 to 1, held out for the test where the source has no test set
         #[arg(long, value_name = "SHARE", help_heading = "Data")]
         test_split: Real = Real(0.1);
-        /// The rows are split by this number [default: --seed]
+        /// Seed of the split of the rows [default: --seed]
         #[arg(long, value_name = "N", help_heading = "Data")]
         split_seed: Seed;
         /// Scale each feature to mean 0 and variance 1, fitted on the training rows
         #[arg(long, help_heading = "Data", num_args = 0, default_missing_value = "true", overrides_with = "no_standardize")]
         standardize: bool = true, or
-            /// Take the features as they are
+            /// Use the features unscaled
             #[arg(long, help_heading = "Data", overrides_with = "standardize")]
             no_standardize;
-        /// Memory for data on the device, in bytes or as 512M, 2G; larger data stream through it [default: what the device allows]
+        /// Memory for data on the device, in bytes or as 512M, 2G; larger data are streamed [default: the device's limit]
         #[arg(long, value_name = "BYTES", help_heading = "Data")]
         data_memory: Bytes;
         /// Folder in which data sets are found by name [default: $BNGPU_DATA, else the platform's data folder]
@@ -107,7 +107,7 @@ settings! {
         /// Decoupled weight decay (AdamW), a fraction of lr
         #[arg(long, value_name = "DECAY", help_heading = "Training")]
         weight_decay: Real = Real(0.0);
-        /// How the learning rate runs over the training: step, x0.1 from half, x0.01 from three quarters; exponential, down to 1 % at the end; cosine, down to 0; one-cycle, up and down
+        /// How the learning rate changes over the training: step, x0.1 from half, x0.01 from three quarters; exponential, down to 1 % at the end; cosine, down to 0; one-cycle, up and down
         #[arg(long, value_name = "NAME", help_heading = "Training")]
         schedule: Schedule = Schedule::Constant;
         /// Steps over which the learning rate rises at the start
@@ -119,7 +119,7 @@ settings! {
         /// Rows of a mini-batch
         #[arg(long, value_name = "ROWS", help_heading = "Training")]
         batch_size: Count = Count(64);
-        // Behind all others that a sweep can vary: a random sweep draws by their order, and keeps its draws.
+        // After all other hyperparameters: a random sweep draws by their order, so the draws of the others stay.
         /// Gamma and beta of batch normalisation are trained
         #[arg(long, help_heading = "Network", num_args = 0, default_missing_value = "true", overrides_with = "no_bn_affine")]
         bn_affine: bool = BatchNorm::default().affine, or
@@ -138,14 +138,14 @@ settings! {
         /// Stop after this time, as 30s, 10m or 1h30m [default: no limit]
         #[arg(long, value_name = "TIME", help_heading = "Training")]
         max_time: Time;
-        /// Everything random comes from this number
+        /// Seed of everything random
         #[arg(long, value_name = "N", help_heading = "Training")]
         seed: Seed = Seed(0);
 
         /// auto, gpu, cpu, or an index or a part of a name as `bngpu devices` prints it
         #[arg(long, value_name = "DEVICE", help_heading = "Device")]
         device: String = "auto".into();
-        /// In what matrix products multiply
+        /// Precision of matrix products
         #[arg(long, value_name = "NAME", help_heading = "Device")]
         precision: Precision = Precision::default();
 
@@ -155,7 +155,7 @@ settings! {
         /// Name of the run [default: from the data]
         #[arg(long, value_name = "NAME", help_heading = "Output")]
         name: String;
-        /// Watch each layer at steps evenly spaced in the logarithm, for `bngpu report` and metrics.jsonl
+        /// Record each layer at log-spaced steps, for `bngpu report` and metrics.jsonl
         #[arg(long, value_name = "LIST", help_heading = "Output", value_delimiter = ',')]
         watch: Vec<Watched>;
         /// Print the result as JSON on stdout

@@ -15,7 +15,7 @@ use super::values::{Bytes, Count, Hidden, Real, Seed, Time};
 /// The run that flags and a file (with its path) describe: flags over the file over the defaults.
 ///
 /// A choice among the flags (`--optimizer`, `--no-bn`, `--steps`) replaces the file's choice
-/// together with the settings that only that had.
+/// together with the settings that belong to it.
 ///
 /// # Errors
 /// If a value is out of its range, or a setting belongs to something that was not chosen; the

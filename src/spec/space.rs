@@ -1,4 +1,4 @@
-//! What a sweep tries: the values of each hyperparameter that is not fixed.
+//! The search space: the values of each hyperparameter that is not fixed.
 
 use serde_json::{Map, Value};
 
@@ -10,7 +10,7 @@ use super::text::value_text;
 /// text. An architecture is a text that joins its layers by `-`: `256-128`, `100x3`.
 pub type Params = Map<String, Value>;
 
-/// Most settings of a sweep.
+/// Largest number of settings of a sweep.
 pub const MAX_TRIALS: u64 = 1_000_000;
 
 /// The values that one hyperparameter can have.
@@ -27,12 +27,14 @@ pub enum Domain {
 pub struct Dimension {
     /// The flag without `--`.
     pub key: String,
+    /// Its values.
     pub domain: Domain,
 }
 
 /// All searched hyperparameters, in the order of the flags of `train`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Space {
+    /// One for each searched hyperparameter.
     pub dimensions: Vec<Dimension>,
 }
 
@@ -59,8 +61,8 @@ impl Domain {
         }
     }
 
-    /// Where in [0, 1) a value lies: what [`Domain::at`] makes it from, in the middle of its part of a set. None for
-    /// what is no value of the domain.
+    /// Where in [0, 1) a value lies: what [`Domain::at`] makes it from, in the middle of its part of a set. None if
+    /// the domain lacks it.
     pub fn position(&self, value: &Value) -> Option<f64> {
         match self {
             Domain::Set(values) => {
@@ -109,11 +111,11 @@ impl Space {
         self.dimensions.iter().find(|dimension| dimension.key == key)
     }
 
-    /// A value for each dimension, those left out that belong to a choice that was not made: β1 of SGD.
+    /// A value for each dimension, without the settings of choices that were not made: SGD has no β1.
     pub fn params(&self, mut value: impl FnMut(usize, &Dimension) -> Value) -> Params {
         let mut params = Params::new();
         for (index, dimension) in self.dimensions.iter().enumerate() {
-            // Asked for in any case: what one dimension gets does not depend on what others got.
+            // Called in any case, so that no dimension's value depends on the other values.
             let value = value(index, dimension);
             if is_owned(&dimension.key, &params) {
                 params.insert(dimension.key.clone(), value);

@@ -31,16 +31,16 @@ settings! {
         /// How the values of the trials are chosen: every combination of sets, independent draws, a Sobol sequence, or a tree-structured Parzen estimator [default: grid where every space is a set, else random]
         #[arg(long, value_name = "NAME", help_heading = "Sweep")]
         strategy: Strategy;
-        /// Settings to try; of a grid a part, drawn by --seed [default: the whole grid]
+        /// Settings to try; fewer than a whole grid are drawn from it by --seed [default: the whole grid]
         #[arg(long, value_name = "N", help_heading = "Sweep")]
         trials: Count;
         /// Train each setting with this many seeds, from --seed on
         #[arg(long, value_name = "S", help_heading = "Sweep")]
         seeds: Count = Count(1);
-        /// Stop trials early by successive halving: at each rung one in --eta goes on
+        /// Stop trials early by successive halving: each rung promotes one trial in --eta
         #[arg(long, help_heading = "Sweep", num_args = 0, default_missing_value = "true")]
         halving: bool = false;
-        /// Halving: one trial in this many goes on, this many times as far
+        /// Halving: one trial in this many is promoted, to a rung this many times as long
         #[arg(long, value_name = "ETA", help_heading = "Sweep")]
         eta: Count = Count(3);
         /// Halving: epochs of the first rung
@@ -49,28 +49,28 @@ settings! {
         /// What makes one trial better than another
         #[arg(long, value_name = "NAME", help_heading = "Sweep")]
         objective: Objective = Objective::ValLoss;
-        /// Trials that are compared at the end with new seeds and on the test rows, at most; 0 leaves it out
+        /// At most this many trials are compared at the end, with new seeds and on the test rows; 0 skips the comparison
         #[arg(long, value_name = "N", help_heading = "Sweep")]
         finalists: Count = Count(3);
         /// New seeds of each finalist
         #[arg(long, value_name = "R", help_heading = "Sweep")]
         final_seeds: Count = Count(5);
-        /// Queues of each device [default: what was measured to be best]
+        /// Queues of each device [default: the best measured]
         #[arg(long, value_name = "Q", help_heading = "Sweep")]
         queues: Count;
         /// Train on every adapter of the machine and on the CPU, instead of --device
         #[arg(long, value_name = "WHICH", help_heading = "Sweep")]
         devices: Devices;
-        /// Models that train at once on a queue, at most [default: as many as memory and speed allow]
+        /// Most models that train at once on a queue [default: as many as memory and speed allow]
         #[arg(long, value_name = "K", help_heading = "Sweep")]
         population: Count;
-        /// Trials whose weights are kept, the best ones
+        /// Keep the weights of this many best trials
         #[arg(long, value_name = "N", help_heading = "Sweep")]
         keep: Count = Count(10);
         /// Write TensorBoard event files of the trials that are kept
         #[arg(long, help_heading = "Sweep", num_args = 0, default_missing_value = "true")]
         tensorboard: bool = false;
-        /// Only part I of N of the trials, from 0/N; read by itself from a Slurm job array or an indexed Kubernetes job (with BNGPU_SHARDS) [default: all]
+        /// Only part I of N of the trials, from 0/N; read from the environment in a Slurm job array or an indexed Kubernetes job (with BNGPU_SHARDS) [default: all]
         #[arg(long, value_name = "I/N", help_heading = "Sweep")]
         shard: Shard;
     }

@@ -11,10 +11,10 @@ use super::sweep::SweepRequest;
 use super::sweep_config::{PartialSweep, SweepOptions};
 use super::sweep_own::Own;
 
-/// What is asked for: flags over the file (and its path) over the defaults; `shard` is what the environment says, and
-/// counts where neither flags nor file have one.
+/// The sweep that flags and a file (with its path) describe: flags over the file over the defaults. `shard` is that of
+/// the environment, used if neither flags nor file name one.
 ///
-/// A choice among the flags replaces the file's choice together with the settings that only that had.
+/// A choice among the flags replaces the file's choice together with the settings that belong to it.
 ///
 /// # Errors
 /// If a set or a range cannot be understood, a value anywhere in it is out of its range, a setting belongs to
@@ -43,7 +43,7 @@ pub fn resolve_sweep(
 
 impl SweepRequest {
     /// Reads what [`SweepRequest::to_toml`] writes, or any configuration file of a sweep; `path` names it in errors.
-    /// The environment is not asked for a shard.
+    /// It does not read a shard from the environment.
     ///
     /// # Errors
     /// As [`resolve_sweep`].
