@@ -105,7 +105,7 @@
 
 pub mod base;
 pub mod bench;
-#[cfg(not(target_family = "wasm"))]
+#[cfg(all(feature = "cli", not(target_family = "wasm")))]
 pub mod cli;
 pub mod data;
 #[cfg(not(target_family = "wasm"))]

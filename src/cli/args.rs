@@ -6,10 +6,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 
+use super::sweep_args::SPACE_SYNTAX;
 use crate::report::language::Lang;
-use crate::spec::{
-    Activation, Count, Hidden, LogLevel, PartialConfig, PartialSweep, Precision, Real, SPACE_SYNTAX,
-};
+use crate::spec::{Activation, Count, Hidden, LogLevel, PartialConfig, PartialSweep, Precision, Real};
 
 /// Trains batch-normalised neural networks on any GPU, or on the CPU.
 #[derive(Clone, Debug, Parser)]
@@ -27,11 +26,11 @@ pub enum Command {
     /// Train many models at once and find the best settings
     #[command(after_help = SPACE_SYNTAX)]
     Sweep(Box<SweepArgs>),
-    /// Loss and accuracy of a trained model
+    /// Measure the loss and accuracy of a trained model
     Eval(EvalArgs),
-    /// The class and its probabilities, or the value, for every row
+    /// Predict the class and its probabilities, or the value, of every row
     Predict(PredictArgs),
-    /// Go on with an interrupted run
+    /// Continue an interrupted run
     Resume(ResumeArgs),
     /// Train one trial of a sweep again, alone, and compare its weights bit for bit
     Repro(ReproArgs),
@@ -43,7 +42,7 @@ pub enum Command {
     Report(ReportArgs),
     /// Join the shards of one sweep
     Merge(MergeArgs),
-    /// List the adapters, and what `auto` would take and why
+    /// List the adapters, and which one `auto` picks and why
     Devices(DevicesArgs),
     /// Measure how fast this machine trains
     Bench(BenchArgs),
@@ -92,16 +91,16 @@ pub struct ReproArgs {
 pub struct LrFindArgs {
     #[command(flatten)]
     pub flags: PartialConfig,
-    /// Lowest rate that is tried
+    /// Lowest learning rate
     #[arg(long, value_name = "LR", help_heading = "Rates", default_value = "1e-6")]
     pub from: Real,
-    /// Highest rate that is tried
+    /// Highest learning rate
     #[arg(long, value_name = "LR", help_heading = "Rates", default_value = "10")]
     pub to: Real,
-    /// Rates between them, evenly in the logarithm
+    /// Number of log-spaced learning rates
     #[arg(long, value_name = "N", help_heading = "Rates", default_value = "36")]
     pub rates: Count,
-    /// The same with and without batch normalisation
+    /// Compare with and without batch normalisation
     #[arg(long, help_heading = "Rates")]
     pub compare_bn: bool,
 }
@@ -179,13 +178,13 @@ pub struct ResumeArgs {
 /// `bngpu demo`.
 #[derive(Args, Clone, Debug)]
 pub struct DemoArgs {
-    /// Which one, as --list has them, or `all`
+    /// Name of a demonstration, as --list prints it, or `all`
     #[arg(value_name = "NAME", required_unless_present = "list")]
     pub name: Option<String>,
-    /// List them with their claims
+    /// List the demonstrations with their claims
     #[arg(long)]
     pub list: bool,
-    /// What to measure it on, as for `train`
+    /// Data to measure on, as for `train`
     #[arg(long, value_name = "SRC", default_value = "digits", value_hint = ValueHint::AnyPath)]
     pub data: String,
     /// Label column of a table, by name or index [default: the last column]
@@ -197,10 +196,10 @@ pub struct DemoArgs {
     /// The long form: more steps, rates and seeds, for large data
     #[arg(long)]
     pub full: bool,
-    /// Seeds of each network [default: what the demonstration thinks best]
+    /// Seeds of each network [default: set by the demonstration]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
     pub seeds: Option<u32>,
-    /// The first of them
+    /// The first seed
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
     /// Hidden units of each layer of its networks, as for `train`; depth has layers of its own, and grid-or-random takes how
@@ -229,7 +228,7 @@ pub struct ReportArgs {
     /// File for the page [default: report.html in the folder]
     #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub output: Option<PathBuf>,
-    /// Nothing but warnings and errors on stderr
+    /// Only warnings and errors on stderr
     #[arg(long, short)]
     pub quiet: bool,
     /// Messages on stderr up to this level
@@ -246,7 +245,7 @@ pub struct MergeArgs {
     /// Folder for the whole sweep, which must hold no run yet
     #[arg(long, short, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub output: PathBuf,
-    /// Merge what is there where shards or trials are missing [default: an error that names them]
+    /// Merge even if shards or trials are missing [default: an error that names them]
     #[arg(long)]
     pub partial: bool,
     #[command(flatten)]
@@ -262,7 +261,7 @@ pub struct DevicesArgs {
     /// Only this device: an index or a part of a name [default: all]
     #[arg(long, value_name = "DEVICE")]
     pub device: Option<String>,
-    /// With --self-test: in what matrix products multiply
+    /// With --self-test: precision of matrix products
     #[arg(long, value_name = "NAME", value_enum, default_value_t)]
     pub precision: Precision,
     #[command(flatten)]
@@ -275,19 +274,19 @@ pub struct BenchArgs {
     /// auto, gpu, cpu, or an index or a part of a name as `bngpu devices` prints it
     #[arg(long, value_name = "DEVICE", default_value = "auto")]
     pub device: String,
-    /// In what matrix products multiply
+    /// Precision of matrix products
     #[arg(long, value_name = "NAME", value_enum, default_value_t)]
     pub precision: Precision,
     /// Networks: a 784-100-100-100-10, b 784-512-512-10, c 784-2048-2048-10
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "a,b,c")]
     pub case: Vec<String>,
-    /// Instead: hidden units of each layer of a network of your own, 784 inputs and 10 classes, as for `train`
+    /// Measure your own network instead: hidden units of each layer, as for `train`; 784 inputs and 10 classes
     #[arg(long, value_name = "UNITS", conflicts_with = "case")]
     pub hidden: Option<Hidden>,
-    /// Its non-linearity
+    /// Non-linearity of your own network
     #[arg(long, value_name = "NAME", default_value = "relu", requires = "hidden")]
     pub activation: Activation,
-    /// Rows of its mini-batches
+    /// Rows of a mini-batch of your own network
     #[arg(long, value_name = "ROWS", default_value_t = 64, requires = "hidden", value_parser = clap::value_parser!(u32).range(2..=60_000))]
     pub batch_size: u32,
     /// Models that train at once [default: 1,8,64 of a, 1,8 of b, else 1]
@@ -296,16 +295,16 @@ pub struct BenchArgs {
     /// Seconds for each measurement
     #[arg(long, value_name = "SECONDS", default_value_t = 1.0)]
     pub seconds: f64,
-    /// Steps alone: neither the operations of a step nor steps without batch normalisation
+    /// Only whole steps: skip single operations, and steps without batch normalisation
     #[arg(long)]
     pub brief: bool,
-    /// First find the kernels' best sizes for this GPU, in some minutes, and keep them in the cache folder
+    /// First find the best kernel sizes for this GPU (some minutes) and store them in the cache folder
     #[arg(long)]
     pub tune: bool,
-    /// What `bench --json` has printed before: each line is compared with it, and slower ones are an error
+    /// Earlier output of `bench --json` to compare with; a slower line is an error
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub baseline: Option<PathBuf>,
-    /// How many times as long as in the baseline a line may take
+    /// Largest allowed ratio to the time in the baseline
     #[arg(long, value_name = "RATIO", default_value_t = 1.5, requires = "baseline")]
     pub tolerance: f64,
     #[command(flatten)]
@@ -330,7 +329,7 @@ pub struct CommonArgs {
     pub reporting: ReportingArgs,
 }
 
-/// How results and messages are told.
+/// How results and messages are reported.
 #[derive(Args, Clone, Debug)]
 pub struct ReportingArgs {
     /// Print the result as JSON on stdout

@@ -1,8 +1,11 @@
-//! The command line: arguments as typed, turned into what is asked for; completions; exit codes.
+//! The command line: from arguments to requests; completions; exit codes.
 
 mod args;
 pub mod commands;
 mod exit;
+#[cfg(test)]
+mod hyperparameter_tests;
+mod sweep_args;
 #[cfg(test)]
 mod sweep_tests;
 #[cfg(test)]
@@ -21,10 +24,11 @@ pub use args::{
     WeightsArg,
 };
 pub use exit::Exit;
+use sweep_args::any_case;
 
 use crate::spec::{
     Bytes, ConfigError, Count, PartialConfig, PartialSweep, Real, RunRequest, Seed, SweepOptions,
-    SweepRequest, any_case, resolve, resolve_sweep, shard_of, text,
+    SweepRequest, resolve, resolve_sweep, shard_of, text,
 };
 
 /// The whole command line, with each default of `train` in its help; of a flag given twice the
@@ -76,7 +80,7 @@ pub fn parse() -> Cli {
 /// Arguments, the program's name first.
 ///
 /// # Errors
-/// clap's: wrong usage, or that help or the version was asked for.
+/// clap's: wrong usage, or a request for help or the version.
 pub fn try_parse_from<I, T>(args: I) -> Result<Cli, clap::Error>
 where
     I: IntoIterator<Item = T>,
@@ -86,7 +90,7 @@ where
 }
 
 impl TrainArgs {
-    /// The run that is asked for: flags over `--config` over defaults.
+    /// The run to do: flags over `--config` over defaults.
     ///
     /// # Errors
     /// If the file or a value cannot be used; the program then ends with [`Exit::Usage`].
@@ -103,8 +107,8 @@ impl TrainArgs {
 }
 
 impl SweepArgs {
-    /// The sweep that is asked for: flags over `--config` over defaults, with the shard that the environment names
-    /// where neither does.
+    /// The sweep to do: flags over `--config` over defaults, with the shard of the environment
+    /// if neither names one.
     ///
     /// # Errors
     /// If the file or a value cannot be used; the program then ends with [`Exit::Usage`].

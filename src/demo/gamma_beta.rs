@@ -10,7 +10,7 @@ use super::{Course, Demo, Finding, Lab, LabError, Outcome, Plan, Verdict, log_sp
 use crate::base::text::count;
 use crate::report::figure::{Axis, Colour, Figure, Panel, Shape};
 use crate::report::language::Text;
-use crate::spec::{Activation, BatchNorm, Init};
+use crate::spec::{Activation, BatchNorm};
 use crate::sweep::analysis::Estimate;
 use crate::text;
 
@@ -46,7 +46,7 @@ impl Demo for GammaBeta {
                 plan.members.extend(seeds.iter().map(|&seed| {
                     let mut training = lab.training(false, LR, seed);
                     training.network.activation = activation;
-                    training.network.init = if activation.is_relu_like() { Init::He } else { Init::Xavier };
+                    training.network.init = activation.default_init();
                     training.network.batch_norm =
                         affine.map(|affine| BatchNorm { affine, ..BatchNorm::default() });
                     (training, looks.clone())

@@ -66,7 +66,7 @@ pub const BOTH: [bool; 2] = [false, true];
 
 /// A hidden layer's activation as it is written, and the initial weights that suit it.
 pub fn with_activation(training: Training, activation: Activation) -> Training {
-    let init = if activation.is_relu_like() { Init::He } else { Init::Xavier };
+    let init = activation.default_init();
     let network = Network { activation, init, ..training.network };
     Training { network, ..training }
 }

@@ -1,52 +1,23 @@
-//! The ranges: what a training and its data may ask for, wherever the values come from.
-//!
-//! Devices compute in 32 bits, so ranges are checked on the value that is left in 32 bits:
-//! an ε of 1e-60 is a zero there, and an α of 1e39 an infinity.
+//! Checks of a request: whether every value is in its range, alone and beside the others.
 
+use super::hyperparameter::{Kind, hyperparameter};
+use super::network::{BatchNorm, Init, Network};
+use super::range::{Check, Invalid, Range, ensure};
+use super::request::{DataRequest, RunRequest};
+use super::training::{Length, Optimizer, Training};
 use super::values::{MAX_LAYERS, MAX_UNITS};
-use super::{DataRequest, Init, Length, Optimizer, Training};
 
-/// A value out of range: which one (as the flag without `--`), what it is, what it must be.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
-    pub key: &'static str,
-    pub value: String,
-    pub expected: String,
+/// Whether a number is in the range of its hyperparameter.
+fn number(key: &'static str, value: f64) -> Check {
+    match hyperparameter(key).map(|of| (of.kind, of.example)) {
+        Some((Kind::Real(range) | Kind::Whole(Some(range)), example)) => range.check(key, value, example),
+        _ => unreachable!("{key} has no range in HYPERPARAMETERS"),
+    }
 }
 
-type Check = Result<(), Problem>;
-
-fn ensure(holds: bool, key: &'static str, value: impl ToString, expected: &str) -> Check {
-    let problem = || Problem { key, value: value.to_string(), expected: expected.to_string() };
-    if holds { Ok(()) } else { Err(problem()) }
-}
-
-/// 0 < value < ∞
-fn positive(key: &'static str, value: f64, example: &str) -> Check {
-    let narrow = value as f32;
-    let expected =
-        format!("write a number greater than 0 within the range of 32-bit floats, for example {example}");
-    ensure(narrow.is_normal() && narrow > 0.0, key, value, &expected)
-}
-
-/// 0 ≤ value < ∞
-fn not_negative(key: &'static str, value: f64, example: &str) -> Check {
-    let narrow = value as f32;
-    let expected =
-        format!("write 0 or a greater number within the range of 32-bit floats, for example {example}");
-    ensure(narrow.is_finite() && value >= 0.0, key, value, &expected)
-}
-
-/// 0 ≤ value < 1
-fn below_one(key: &'static str, value: f64, example: &str) -> Check {
-    let expected = format!("write a number from 0 to below 1, for example {example}");
-    ensure(value >= 0.0 && (value as f32) < 1.0, key, value, &expected)
-}
-
-/// 1 ≤ value < 2³², as counters on the device
+/// 1 or more.
 fn count(key: &'static str, value: u64, example: &str) -> Check {
-    let expected = format!("write 1 or more, at most {}, for example {example}", u32::MAX);
-    ensure((1..=u32::MAX.into()).contains(&value), key, value, &expected)
+    Range::Count.check(key, value as f64, example)
 }
 
 impl Training {
@@ -54,75 +25,46 @@ impl Training {
     ///
     /// # Errors
     /// The first value that is not.
-    pub fn check(&self) -> Result<(), Problem> {
-        self.check_network()?;
-        self.check_optimizer()?;
-        not_negative("l2", self.l2, "1e-4")?;
-        not_negative("weight-decay", self.weight_decay, "0.01")?;
-        if let Some(norm) = self.clip_norm {
-            positive("clip-norm", norm, "1")?;
+    pub fn check(&self) -> Result<(), Invalid> {
+        let Training {
+            network,
+            optimizer,
+            lr,
+            l2,
+            weight_decay,
+            schedule: _,
+            warmup,
+            clip_norm,
+            batch_size,
+            length,
+            patience,
+            max_time,
+            seed: _,
+        } = self;
+        network.check()?;
+        number("lr", *lr)?;
+        optimizer.check()?;
+        number("l2", *l2)?;
+        number("weight-decay", *weight_decay)?;
+        if let Some(norm) = clip_norm {
+            number("clip-norm", *norm)?;
         }
-        count("batch-size", self.batch_size as u64, "64")?;
-        let normalisable = self.network.batch_norm.is_none() || self.batch_size >= 2;
+        number("batch-size", *batch_size as f64)?;
+        let normalisable = network.batch_norm.is_none() || *batch_size >= 2;
         let expected = "write 2 or more with --bn (one row has no variance), or use --no-bn";
-        ensure(normalisable, "batch-size", self.batch_size, expected)?;
-        self.check_length()
-    }
-
-    fn check_network(&self) -> Check {
-        let network = &self.network;
-        let hidden = format!("{:?}", network.hidden);
-        let expected = format!("write at most {MAX_LAYERS} layers, for example 128,64");
-        ensure(network.hidden.len() <= MAX_LAYERS, "hidden", &hidden, &expected)?;
-        let fits = network.hidden.iter().all(|units| (1..=MAX_UNITS).contains(units));
-        ensure(fits, "hidden", &hidden, &format!("write 1 to {MAX_UNITS} units for each layer"))?;
-        if let Some(batch_norm) = network.batch_norm {
-            positive("bn-eps", batch_norm.eps, "1e-5")?;
-            let momentum = batch_norm.momentum;
-            let fits = momentum as f32 > 0.0 && momentum <= 1.0;
-            ensure(fits, "bn-momentum", momentum, "write a number above 0, at most 1, for example 0.1")?;
-        }
-        below_one("dropout", network.dropout, "0.2")?;
-        if let Init::Normal(std) = network.init {
-            positive("init", std, "normal:0.01")
-                .map_err(|p| Problem { value: network.init.to_string(), ..p })?;
-        }
-        Ok(())
-    }
-
-    fn check_optimizer(&self) -> Check {
-        positive("lr", self.lr, "1e-3")?;
-        match self.optimizer {
-            Optimizer::Adam { beta1, beta2, eps } => {
-                below_one("beta1", beta1, "0.9")?;
-                below_one("beta2", beta2, "0.999")?;
-                positive("eps", eps, "1e-8")
-            }
-            Optimizer::Sgd { momentum, nesterov } => {
-                below_one("momentum", momentum, "0.9")?;
-                let holds = !nesterov || momentum > 0.0;
-                ensure(holds, "nesterov", nesterov, "it needs a momentum above 0, for example --momentum 0.9")
-            }
-            Optimizer::RmsProp { alpha, eps } => {
-                below_one("rms-alpha", alpha, "0.99")?;
-                positive("eps", eps, "1e-8")
-            }
-        }
-    }
-
-    fn check_length(&self) -> Check {
-        match self.length {
+        ensure(normalisable, "batch-size", batch_size, expected)?;
+        match *length {
             Length::Epochs(epochs) => count("epochs", epochs, "20")?,
             Length::Steps(steps) => {
                 count("steps", steps, "10000")?;
                 let expected = format!("write less than the {steps} steps of the training");
-                ensure(self.warmup < steps, "warmup", self.warmup, &expected)?;
+                ensure(*warmup < steps, "warmup", warmup, &expected)?;
             }
         }
-        if let Some(patience) = self.patience {
+        if let Some(patience) = *patience {
             count("patience", patience, "10")?;
         }
-        match self.max_time {
+        match *max_time {
             // A deadline must be a time that clocks can hold.
             Some(time) if time.is_zero() || time.as_secs() > u32::MAX.into() => {
                 let expected = "write a time above 0, at most 136 years, for example 10m";
@@ -133,22 +75,97 @@ impl Training {
     }
 }
 
+impl Network {
+    fn check(&self) -> Check {
+        let Network { hidden, activation: _, batch_norm, dropout, init } = self;
+        let units = format!("{hidden:?}");
+        let expected = format!("write at most {MAX_LAYERS} layers, for example 128,64");
+        ensure(hidden.len() <= MAX_LAYERS, "hidden", &units, &expected)?;
+        let fits = hidden.iter().all(|units| (1..=MAX_UNITS).contains(units));
+        ensure(fits, "hidden", &units, &format!("write 1 to {MAX_UNITS} units for each layer"))?;
+        if let Some(BatchNorm { eps, momentum, affine: _ }) = *batch_norm {
+            number("bn-eps", eps)?;
+            number("bn-momentum", momentum)?;
+        }
+        number("dropout", *dropout)?;
+        match *init {
+            Init::Normal(std) => Range::Positive
+                .check("init", std, "normal:0.01")
+                .map_err(|invalid| Invalid { value: init.to_string(), ..invalid }),
+            Init::He | Init::Xavier => Ok(()),
+        }
+    }
+}
+
+impl Optimizer {
+    fn check(&self) -> Check {
+        match *self {
+            Optimizer::Adam { beta1, beta2, eps } => {
+                number("beta1", beta1)?;
+                number("beta2", beta2)?;
+                number("eps", eps)
+            }
+            Optimizer::Sgd { momentum, nesterov } => {
+                number("momentum", momentum)?;
+                let holds = !nesterov || momentum > 0.0;
+                ensure(holds, "nesterov", nesterov, "it needs a momentum above 0, for example --momentum 0.9")
+            }
+            Optimizer::RmsProp { alpha, eps } => {
+                number("rms-alpha", alpha)?;
+                number("eps", eps)
+            }
+        }
+    }
+}
+
 impl DataRequest {
     /// Whether every value is in its range, alone and beside the others.
     ///
     /// # Errors
     /// The first value that is not.
-    pub fn check(&self) -> Result<(), Problem> {
+    pub fn check(&self) -> Result<(), Invalid> {
         let expected = "name a file, a folder or a data set, for example digits";
         ensure(!self.source.trim().is_empty(), "data", "empty", expected)?;
         let named = self.target.as_ref().is_none_or(|target| !target.is_empty());
         ensure(named, "target", "empty", "name a column of the table, or give its index from 0")?;
-        below_one("val-split", self.val_split, "0.1")?;
-        below_one("test-split", self.test_split, "0.1")?;
+        Range::BelowOne.check("val-split", self.val_split, "0.1")?;
+        Range::BelowOne.check("test-split", self.test_split, "0.1")?;
         let sum = format!("{} beside --val-split {}", self.test_split, self.val_split);
         let expected = "their sum must be below 1, so that rows are left for training";
         ensure(self.val_split + self.test_split < 1.0, "test-split", sum, expected)?;
         let memory = self.data_memory.unwrap_or(1);
         ensure(memory >= 1, "data-memory", memory, "write an amount above 0, for example 512M")
     }
+}
+
+impl RunRequest {
+    /// Whether every value is in its range.
+    ///
+    /// # Errors
+    /// The first value that is not.
+    pub fn check(&self) -> Result<(), Invalid> {
+        self.data.check()?;
+        self.training.check()?;
+        let problem = |key, value: &str, expected: &str| {
+            Err(Invalid { key, value: value.into(), expected: expected.into() })
+        };
+        if self.device.trim().is_empty() {
+            return problem("device", "empty", "write auto, gpu, cpu, or what `bngpu devices` prints");
+        }
+        match &self.name {
+            Some(name) if !is_file_name(name) => problem(
+                "name",
+                &format!("{name:?}"),
+                "use letters, digits and - _ . only, a letter or digit first",
+            ),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Whether a name is one component of a path on every system.
+fn is_file_name(name: &str) -> bool {
+    name.starts_with(char::is_alphanumeric)
+        && name.ends_with(|c: char| c.is_alphanumeric() || "-_".contains(c))
+        && name.chars().all(|c| c.is_alphanumeric() || "-_.".contains(c))
 }

@@ -1,4 +1,4 @@
-//! A TOML file with the places of its keys, so that every mistake is told with its line.
+//! A TOML file with the places of its keys, so that every error names its line.
 
 use std::fs;
 use std::path::Path;
@@ -41,7 +41,7 @@ impl<'a> Document<'a> {
         self.root.get_ref()
     }
 
-    /// Whether each key is a known one; `otherwise` is said where none is near.
+    /// Whether each key is a known one; `otherwise` is the advice if no known key is near.
     ///
     /// # Errors
     /// [`ConfigError::UnknownKey`].
@@ -86,7 +86,7 @@ fn start(error: &Error) -> usize {
     error.span().map_or(0, |span| span.start)
 }
 
-/// The known key that fewest edits turn `key` into, if they are few for its length.
+/// The known key nearest to `key` in edits, if they are few for its length.
 pub(super) fn nearest(key: &str, known: &[String]) -> Option<String> {
     let key = key.to_lowercase().replace('_', "-");
     let known = known.iter().map(|known| (edits(&key, known), known));

@@ -1,38 +1,54 @@
-//! What is asked for: network, training, data; every default and all validation stand here.
+//! What to do: network, training, data and sweep, from flags and files to complete, validated requests.
+//!
+//! `config.rs` and `sweep_config.rs` list every setting with its help and default, `hyperparameter.rs` everything else
+//! about the settings that a sweep can vary, `check.rs` every condition on them.
 
+mod asked;
 mod check;
 mod config;
 mod config_error;
 mod document;
+mod given;
+mod hyperparameter;
+mod named;
 mod network;
+mod range;
+mod request;
 mod resolve;
+mod scale;
+mod settings;
 mod shard;
 mod space;
 mod space_text;
+mod strategy;
 mod sweep;
 mod sweep_config;
 mod sweep_own;
 mod sweep_resolve;
 #[cfg(test)]
 mod tests;
+mod text;
 mod training;
 mod values;
 
-pub use check::Problem;
 pub use config::PartialConfig;
-pub(crate) use config::any_case;
 pub use config_error::{ConfigError, Place};
+pub use hyperparameter::{HYPERPARAMETERS, Hyperparameter, Kind, Owner, SEARCHABLE, hyperparameter};
 pub use network::{Activation, BatchNorm, Init, Network};
-pub(crate) use resolve::text;
-pub use resolve::{DataRequest, DeviceUse, RunRequest, resolve};
+pub use range::{Invalid, Range};
+pub use request::{DataRequest, DeviceUse, RunRequest};
+pub use resolve::resolve;
+pub use scale::Scale;
 pub use shard::{Shard, shard_of};
-pub use space::{Dimension, Domain, MAX_TRIALS, Params, SEARCHABLE, Scale, Space};
+pub use space::{Dimension, Domain, MAX_TRIALS, Params, Space};
 pub use space_text::SpaceProblem;
-pub use sweep::{Halving, Objective, Strategy, SweepRequest};
-pub use sweep_config::{Devices, PartialSweep, SPACE_SYNTAX, SweepOptions};
+pub(crate) use space_text::to_toml;
+pub use strategy::{Halving, Objective, Strategy};
+pub use sweep::SweepRequest;
+pub use sweep_config::{Devices, PartialSweep, SweepOptions};
 pub use sweep_resolve::resolve_sweep;
-pub use training::{Length, Optimizer, Schedule, Training};
+pub(crate) use text::text;
+pub use training::{Length, Optimizer, OptimizerKind, Schedule, Training};
 pub use values::{
-    Bytes, Count, Hidden, LogLevel, MAX_LAYERS, MAX_UNITS, OptimizerKind, Precision, Real, Seed, TaskKind,
-    Time, Watched,
+    Bytes, Count, Hidden, LogLevel, MAX_LAYERS, MAX_UNITS, Precision, Real, Seed, TaskKind, Time, Watched,
 };

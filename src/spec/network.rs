@@ -1,64 +1,42 @@
-//! The network that is asked for: layers, activation, batch normalisation, dropout, initial weights.
+//! The network to train: layers, activation, batch normalisation, dropout, initial weights.
 
-use serde::{Deserialize, Serialize};
+use super::named::named;
 
-/// The non-linearity after each hidden layer.
-///
-/// To add one: a line here and in [`Activation::ALL`]; the compiler then asks for its formula in
-/// `step/ops/activation.rs`, and a test asks for its branch in `shaders/activation.wgsl`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-#[repr(u32)]
-pub enum Activation {
-    /// max(y, 0)
-    Relu = 0,
-    /// 1 / (1 + e^-y)
-    Sigmoid = 1,
-    /// tanh y
-    Tanh = 2,
-    /// y where y > 0, 0.01 y elsewhere
-    LeakyRelu = 3,
-    /// y where y > 0, e^y - 1 elsewhere (Clevert et al. 2015, arXiv 1511.07289)
-    Elu = 4,
-    /// y Φ(y), the exact form with erf (Hendrycks & Gimpel 2016, arXiv 1606.08415)
-    Gelu = 5,
-    /// y sigmoid(y) (Elfwing et al. 2017, arXiv 1702.03118)
-    Silu = 6,
-    /// y
-    Identity = 7,
+named! {
+    /// The non-linearity after each hidden layer, in the order of its number on the device.
+    ///
+    /// To add one: a row here; the compiler then asks for its initialisation below and for its formula in
+    /// `step/ops/activation.rs`, and a test asks for its branch in `shaders/activation.wgsl`.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    #[repr(u32)]
+    pub enum Activation {
+        /// max(y, 0)
+        Relu = "relu",
+        /// 1 / (1 + e^-y)
+        Sigmoid = "sigmoid",
+        /// tanh y
+        Tanh = "tanh",
+        /// y where y > 0, 0.01 y elsewhere
+        LeakyRelu = "leaky-relu",
+        /// y where y > 0, e^y - 1 elsewhere (Clevert et al. 2015, arXiv 1511.07289)
+        Elu = "elu",
+        /// y Φ(y), the exact form with erf (Hendrycks & Gimpel 2016, arXiv 1606.08415)
+        Gelu = "gelu",
+        /// y sigmoid(y) (Elfwing et al. 2017, arXiv 1702.03118)
+        Silu = "silu",
+        /// y
+        Identity = "identity",
+    }
 }
 
 impl Activation {
-    /// Every activation, in the order of its number on the device.
-    pub const ALL: [Activation; 8] = [
-        Activation::Relu,
-        Activation::Sigmoid,
-        Activation::Tanh,
-        Activation::LeakyRelu,
-        Activation::Elu,
-        Activation::Gelu,
-        Activation::Silu,
-        Activation::Identity,
-    ];
-
-    /// The name on the command line and in files.
-    pub fn name(self) -> &'static str {
-        match self {
-            Activation::Relu => "relu",
-            Activation::Sigmoid => "sigmoid",
-            Activation::Tanh => "tanh",
-            Activation::LeakyRelu => "leaky-relu",
-            Activation::Elu => "elu",
-            Activation::Gelu => "gelu",
-            Activation::Silu => "silu",
-            Activation::Identity => "identity",
-        }
-    }
-
-    /// Whether He's initialisation is the default (the rectifier family), or Xavier's.
-    pub fn is_relu_like(self) -> bool {
+    /// The default of `--init`: He's for the rectifier family, Xavier's for the others.
+    pub fn default_init(self) -> Init {
         use Activation::*;
-        matches!(self, Relu | LeakyRelu | Elu | Gelu | Silu)
+        match self {
+            Relu | LeakyRelu | Elu | Gelu | Silu => Init::He,
+            Sigmoid | Tanh | Identity => Init::Xavier,
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Which part of the trials a process trains, from a flag or from the cluster that started it.
+//! The part of the trials that a process trains, from a flag or from the environment of a cluster job.
 
 use std::fmt::{self, Display};
 use std::str::FromStr;
@@ -6,12 +6,14 @@ use std::str::FromStr;
 use serde::de::{self, Deserializer};
 use serde::{Deserialize, Serialize, Serializer};
 
-use super::ConfigError;
+use super::config_error::ConfigError;
 
-/// A part of the trials: those whose number leaves the remainder `index` when divided by `count`.
+/// A part of the trials: the numbers that leave the remainder `index` when divided by `count`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shard {
+    /// From 0.
     pub index: u32,
+    /// Number of parts, 1 or more.
     pub count: u32,
 }
 
@@ -56,7 +58,7 @@ impl<'de> Deserialize<'de> for Shard {
 /// Kubernetes job (`JOB_COMPLETION_INDEX` of `BNGPU_SHARDS` or `JOB_COMPLETIONS`); none outside both.
 ///
 /// # Errors
-/// If it names a part but not of how many, or no whole numbers.
+/// If it names a part but not the number of parts, or if one of them is no whole number.
 pub fn shard_of(env: impl Fn(&str) -> Option<String>) -> Result<Option<Shard>, ConfigError> {
     let number = |name: &str| match env(name).filter(|text| !text.trim().is_empty()) {
         None => Ok(None),

@@ -1,53 +1,17 @@
-//! What a sweep tries: the values of each hyperparameter that is not fixed.
+//! The search space: the values of each hyperparameter that is not fixed.
 
 use serde_json::{Map, Value};
 
-use super::resolve::BELONGS;
+use super::hyperparameter::owned;
+use super::scale::Scale;
+use super::text::value_text;
 
 /// The values of one trial: each searched hyperparameter's key (the flag without `--`) with a number, a switch or a
 /// text. An architecture is a text that joins its layers by `-`: `256-128`, `100x3`.
 pub type Params = Map<String, Value>;
 
-/// Most settings of a sweep.
+/// Largest number of settings of a sweep.
 pub const MAX_TRIALS: u64 = 1_000_000;
-
-/// The hyperparameters: what a sweep can vary, in the order of the flags of `train`.
-pub const SEARCHABLE: [&str; 22] = [
-    "hidden",
-    "activation",
-    "bn",
-    "bn-eps",
-    "bn-momentum",
-    "dropout",
-    "init",
-    "optimizer",
-    "lr",
-    "beta1",
-    "beta2",
-    "eps",
-    "momentum",
-    "nesterov",
-    "rms-alpha",
-    "l2",
-    "weight-decay",
-    "schedule",
-    "warmup",
-    "clip-norm",
-    "batch-size",
-    "bn-affine",
-];
-
-/// How the numbers of a range lie.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scale {
-    /// Uniform.
-    Linear,
-    /// Uniform in ln x.
-    Log,
-    /// Uniform in ln 1/(1 - β): the logarithm of the number of steps that a moving average remembers. From 0.9 to
-    /// 0.9995 as many values lie between 0.9 and 0.99 (10 to 100 steps) as between 0.99 and 0.999 (100 to 1000).
-    Ema,
-}
 
 /// The values that one hyperparameter can have.
 #[derive(Clone, Debug, PartialEq)]
@@ -63,12 +27,14 @@ pub enum Domain {
 pub struct Dimension {
     /// The flag without `--`.
     pub key: String,
+    /// Its values.
     pub domain: Domain,
 }
 
 /// All searched hyperparameters, in the order of the flags of `train`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Space {
+    /// One for each searched hyperparameter.
     pub dimensions: Vec<Dimension>,
 }
 
@@ -95,8 +61,8 @@ impl Domain {
         }
     }
 
-    /// Where in [0, 1) a value lies: what [`Domain::at`] makes it from, in the middle of its part of a set. None for
-    /// what is no value of the domain.
+    /// Where in [0, 1) a value lies: what [`Domain::at`] makes it from, in the middle of its part of a set. None if
+    /// the domain lacks it.
     pub fn position(&self, value: &Value) -> Option<f64> {
         match self {
             Domain::Set(values) => {
@@ -132,47 +98,10 @@ impl Domain {
     }
 }
 
-impl Scale {
-    /// From a value to where ranges are uniform. `libm` gives the same bits on every system.
-    fn forward(self, x: f64) -> f64 {
-        match self {
-            Scale::Linear => x,
-            Scale::Log => libm::log(x),
-            Scale::Ema => -libm::log1p(-x),
-        }
-    }
-
-    fn back(self, y: f64) -> f64 {
-        match self {
-            Scale::Linear => y,
-            Scale::Log => libm::exp(y),
-            Scale::Ema => -libm::expm1(-y),
-        }
-    }
-
-    /// What stands behind the range.
-    pub fn suffix(self) -> &'static str {
-        match self {
-            Scale::Linear => "",
-            Scale::Log => ":log",
-            Scale::Ema => ":ema",
-        }
-    }
-}
-
-/// A value as it is told and compared with names of choices.
-pub(super) fn value_text(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        Value::Bool(on) => if *on { "on" } else { "off" }.into(),
-        other => other.to_string(),
-    }
-}
-
-/// Whether a setting means something with these choices; one whose choice is not among `params` does.
+/// Whether a setting belongs to the choices in `params`; it does if `params` lacks its choice.
 pub(super) fn is_owned(key: &str, params: &Params) -> bool {
-    BELONGS.iter().filter(|(setting, ..)| *setting == key).all(|(_, choice, owners)| {
-        params.get(*choice).is_none_or(|chosen| owners.contains(&value_text(chosen).as_str()))
+    owned().filter(|(setting, ..)| *setting == key).all(|(_, choice, owners)| {
+        params.get(choice).is_none_or(|chosen| owners.contains(&value_text(chosen).as_str()))
     })
 }
 
@@ -182,11 +111,11 @@ impl Space {
         self.dimensions.iter().find(|dimension| dimension.key == key)
     }
 
-    /// A value for each dimension, those left out that belong to a choice that was not made: β1 of SGD.
+    /// A value for each dimension, without the settings of choices that were not made: SGD has no β1.
     pub fn params(&self, mut value: impl FnMut(usize, &Dimension) -> Value) -> Params {
         let mut params = Params::new();
         for (index, dimension) in self.dimensions.iter().enumerate() {
-            // Asked for in any case: what one dimension gets does not depend on what others got.
+            // Called in any case, so that no dimension's value depends on the other values.
             let value = value(index, dimension);
             if is_owned(&dimension.key, &params) {
                 params.insert(dimension.key.clone(), value);
@@ -233,7 +162,7 @@ fn count(dimensions: &[Dimension], params: &mut Params) -> Option<u64> {
     if !is_owned(&first.key, params) {
         return count(rest, params);
     }
-    if !BELONGS.iter().any(|(_, choice, _)| *choice == first.key) {
+    if !owned().any(|(_, choice, _)| *choice == first.key) {
         return count(rest, params)?.checked_mul(values.len() as u64);
     }
     let mut sum = 0u64;

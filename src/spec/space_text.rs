@@ -1,18 +1,18 @@
-//! Sets and ranges as they are typed: `0.1,0.01`, `1e-4..1e-1:log`, or an array of a file.
+//! Sets and ranges as typed: `0.1,0.01`, `1e-4..1e-1:log`, or an array of a file.
 //!
-//! Each single value is read by the one parser that `train` has for the flag.
+//! Each single value is read by the parser of its flag of `train`.
 
-use std::any::TypeId;
-use std::error::Error as _;
-use std::ffi::OsString;
+use std::str::FromStr;
 
-use clap::{Args, FromArgMatches};
 use serde_json::Value;
 use thiserror::Error;
 
-use super::config::any_case;
-use super::space::{Domain, SEARCHABLE, Scale, value_text};
-use super::{Count, PartialConfig, Real};
+use super::hyperparameter::{Hyperparameter, Kind, hyperparameter};
+use super::network::Init;
+use super::scale::Scale;
+use super::space::Domain;
+use super::text::value_text;
+use super::values::{Count, Hidden, Real};
 
 /// What is wrong with a set or a range.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -51,101 +51,50 @@ pub enum SpaceProblem {
     Type { example: &'static str },
 }
 
-/// What a hyperparameter's values are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    Real,
-    Whole,
-    Switch,
-    Text,
-}
+/// Completes the message about an unknown architecture.
+const ARCHITECTURES: &str = "expected architectures, for example 64x2 or 256-128 (- joins the layers of one), or none; at most \
+                             64 layers of 1 to 65536 units";
 
-/// What an argument of `train` takes.
-pub(super) fn kind(arg: &clap::Arg) -> Kind {
-    let of = arg.get_value_parser().type_id();
-    if of == TypeId::of::<Real>() {
-        Kind::Real
-    } else if of == TypeId::of::<Count>() {
-        Kind::Whole
-    } else if of == TypeId::of::<bool>() {
-        Kind::Switch
-    } else {
-        Kind::Text
+/// The values that a text, a value or an array stands for, given by a flag or a file.
+///
+/// # Errors
+/// The first mistake in them.
+pub(super) fn domain_of(key: &str, given: &toml::Value) -> Result<Domain, SpaceProblem> {
+    // Flags and files refuse other keys beforehand.
+    let of = hyperparameter(key).unwrap_or_else(|| unreachable!("{key} is no hyperparameter"));
+    match given {
+        toml::Value::String(text) => of.domain(text),
+        toml::Value::Array(items) => of.set(items.iter().map(|item| of.item(item))),
+        other => of.set(std::iter::once(of.item(other))),
     }
 }
 
-/// Sets of each hyperparameter, for messages.
-fn example(key: &str) -> &'static str {
-    match key {
-        "hidden" => "64x2,256-128",
-        "activation" => "relu,tanh",
-        "bn" | "bn-affine" | "nesterov" => "both",
-        "init" => "he,normal:0.01",
-        "optimizer" => "adam,sgd",
-        "schedule" => "constant,cosine",
-        "warmup" => "0,100",
-        "batch-size" => "32,64,128",
-        "bn-eps" | "eps" => "1e-8,1e-5",
-        "bn-momentum" | "dropout" => "0.1,0.3",
-        "beta1" | "beta2" | "momentum" | "rms-alpha" => "0.9,0.99",
-        "clip-norm" => "1,5",
-        _ => "1e-3,1e-2",
-    }
-}
-
-/// Reads values as `train` does.
-pub(super) struct Reader {
-    command: clap::Command,
-}
-
-impl Reader {
-    pub fn new() -> Self {
-        let command = PartialConfig::augment_args(clap::Command::new("train").no_binary_name(true));
-        Reader { command: command.mut_args(any_case) }
-    }
-
-    /// The values that a flag's text stands for.
-    ///
-    /// # Errors
-    /// What is wrong with it.
-    pub fn domain(&self, key: &str, text: &str) -> Result<Domain, SpaceProblem> {
-        let (text, example) = (text.trim(), example(key));
-        let kind = self.kind(key);
+impl Hyperparameter {
+    /// The values that a text stands for.
+    fn domain(&self, text: &str) -> Result<Domain, SpaceProblem> {
+        let (text, example) = (text.trim(), self.example_set);
         if text.is_empty() {
             return Err(SpaceProblem::Empty { example });
         }
-        if kind == Kind::Switch && text.eq_ignore_ascii_case("both") {
+        if self.kind == Kind::Switch && text.eq_ignore_ascii_case("both") {
             return Ok(Domain::Set(vec![false.into(), true.into()]));
         }
         if !text.contains("..") {
-            return self.set(key, text.split(',').map(|item| self.value(key, item)));
+            return self.set(text.split(',').map(|item| self.value(item)));
         }
         if text.contains(',') {
             return Err(SpaceProblem::RangeInSet { example });
         }
-        match kind {
-            Kind::Real | Kind::Whole => self.range(key, text, kind == Kind::Whole),
-            Kind::Switch | Kind::Text => Err(SpaceProblem::NoRange { example }),
+        match self.kind {
+            Kind::Real(_) => self.range(text, false),
+            Kind::Whole(_) => self.range(text, true),
+            Kind::Switch | Kind::Name(_) | Kind::Init | Kind::Architecture => {
+                Err(SpaceProblem::NoRange { example })
+            }
         }
     }
 
-    /// The values that a file's text, value or array stands for.
-    ///
-    /// # Errors
-    /// What is wrong with them.
-    pub fn domain_of(&self, key: &str, given: &toml::Value) -> Result<Domain, SpaceProblem> {
-        match given {
-            toml::Value::String(text) => self.domain(key, text),
-            toml::Value::Array(items) => self.set(key, items.iter().map(|item| self.item(key, item))),
-            other => self.set(key, std::iter::once(self.item(key, other))),
-        }
-    }
-
-    fn set(
-        &self,
-        key: &str,
-        items: impl Iterator<Item = Result<Value, SpaceProblem>>,
-    ) -> Result<Domain, SpaceProblem> {
+    fn set(&self, items: impl Iterator<Item = Result<Value, SpaceProblem>>) -> Result<Domain, SpaceProblem> {
         let mut values: Vec<Value> = Vec::new();
         for item in items {
             let item = item?;
@@ -155,34 +104,34 @@ impl Reader {
             values.push(item);
         }
         if values.is_empty() {
-            Err(SpaceProblem::Empty { example: example(key) })
+            Err(SpaceProblem::Empty { example: self.example_set })
         } else {
             Ok(Domain::Set(values))
         }
     }
 
-    fn item(&self, key: &str, item: &toml::Value) -> Result<Value, SpaceProblem> {
-        let example = example(key);
-        let wrong = Err(SpaceProblem::Type { example });
-        match (item, self.kind(key)) {
+    /// One value of a file.
+    fn item(&self, item: &toml::Value) -> Result<Value, SpaceProblem> {
+        let example = self.example_set;
+        match (item, self.kind) {
             (toml::Value::String(text), _) if text.contains("..") => {
                 Err(SpaceProblem::RangeInSet { example })
             }
-            (toml::Value::String(text), _) => self.value(key, text),
+            (toml::Value::String(text), _) => self.value(text),
             (toml::Value::Boolean(on), Kind::Switch) => Ok((*on).into()),
-            (toml::Value::Integer(_) | toml::Value::Float(_), Kind::Real | Kind::Whole) => {
-                self.value(key, &item.to_string())
+            (toml::Value::Integer(_) | toml::Value::Float(_), Kind::Real(_) | Kind::Whole(_)) => {
+                self.value(&item.to_string())
             }
-            (toml::Value::Integer(units), _) if key == "hidden" => self.value(key, &units.to_string()),
-            (toml::Value::Array(layers), _) if key == "hidden" => {
+            (toml::Value::Integer(units), Kind::Architecture) => self.value(&units.to_string()),
+            (toml::Value::Array(layers), Kind::Architecture) => {
                 let layers: Vec<String> = layers.iter().map(ToString::to_string).collect();
-                self.value(key, &if layers.is_empty() { "none".into() } else { layers.join("-") })
+                self.value(&if layers.is_empty() { "none".into() } else { layers.join("-") })
             }
-            _ => wrong,
+            _ => Err(SpaceProblem::Type { example }),
         }
     }
 
-    fn range(&self, key: &str, text: &str, integer: bool) -> Result<Domain, SpaceProblem> {
+    fn range(&self, text: &str, integer: bool) -> Result<Domain, SpaceProblem> {
         let (low, rest) = text.split_once("..").ok_or(SpaceProblem::NoEnd)?;
         let (high, scale) = rest.split_once(':').unwrap_or((rest, "linear"));
         if low.trim().is_empty() || high.trim().is_empty() {
@@ -194,7 +143,7 @@ impl Reader {
             "ema" => Scale::Ema,
             other => return Err(SpaceProblem::Scale { scale: other.into() }),
         };
-        let number = |text: &str| Ok(self.value(key, text)?.as_f64().unwrap_or(f64::NAN));
+        let number = |text: &str| Ok(self.value(text)?.as_f64().unwrap_or(f64::NAN));
         let (low, high): (f64, f64) = (number(low)?, number(high)?);
         if low > high {
             return Err(SpaceProblem::Reversed { low: low.to_string(), high: high.to_string() });
@@ -209,71 +158,48 @@ impl Reader {
         }
     }
 
-    fn arg(&self, key: &str) -> Option<&clap::Arg> {
-        self.command.get_arguments().find(|arg| arg.get_long() == Some(key))
-    }
-
-    fn kind(&self, key: &str) -> Kind {
-        self.arg(key).map_or(Kind::Text, kind)
-    }
-
-    /// One value.
-    fn value(&self, key: &str, item: &str) -> Result<Value, SpaceProblem> {
-        let (item, example) = (item.trim(), example(key));
+    /// One value, read by the parser of its flag.
+    fn value(&self, item: &str) -> Result<Value, SpaceProblem> {
+        let (item, example) = (item.trim(), self.example_set);
         let wrong = |expected: String| SpaceProblem::Value { item: item.into(), expected };
         if item.is_empty() {
             return Err(SpaceProblem::EmptyItem { example });
         }
-        if self.kind(key) == Kind::Switch {
-            return match item.to_ascii_lowercase().as_str() {
+        let not_a_number = |expected: String| match item.rsplit_once(':') {
+            Some((_, scale)) => SpaceProblem::ScaleOfSet { scale: format!(":{scale}"), example },
+            None => wrong(expected),
+        };
+        match self.kind {
+            Kind::Real(_) => match Real::from_str(item).map_err(not_a_number)?.0 {
+                number if number.is_finite() => Ok(number.into()),
+                _ => Err(SpaceProblem::NotFinite { item: item.into(), example }),
+            },
+            Kind::Whole(_) => Ok(Count::from_str(item).map_err(not_a_number)?.0.into()),
+            Kind::Switch => match item.to_ascii_lowercase().as_str() {
                 "on" | "true" => Ok(true.into()),
                 "off" | "false" => Ok(false.into()),
                 _ => Err(wrong("expected on, off or both".into())),
-            };
-        }
-        let typed = if key == "hidden" { item.replace('-', ",") } else { item.to_owned() };
-        let parsed = self.command.clone().try_get_matches_from([OsString::from(format!("--{key}={typed}"))]);
-        let matches = parsed.map_err(|error| {
-            let scale = item.rsplit_once(':').map(|(_, scale)| format!(":{scale}"));
-            match (scale, self.kind(key)) {
-                (Some(scale), Kind::Real | Kind::Whole) => SpaceProblem::ScaleOfSet { scale, example },
-                _ => wrong(self.expected(key, &error)),
-            }
-        })?;
-        let config = PartialConfig::from_arg_matches(&matches).map_err(|e| wrong(e.to_string()))?;
-        let table = config.table().map_err(|e| wrong(e.to_string()))?;
-        match table.get(key) {
-            Some(toml::Value::Float(number)) if !number.is_finite() => {
-                Err(SpaceProblem::NotFinite { item: item.into(), example })
-            }
-            Some(value) => Ok(to_json(key, value)),
-            None => Err(wrong(format!("expected for example {example}"))),
-        }
-    }
-
-    /// What the parser of `train` says.
-    fn expected(&self, key: &str, error: &clap::Error) -> String {
-        if key == "hidden" {
-            return "expected architectures, for example 64x2 or 256-128 (- joins the layers of one), or none; at most \
-                    64 layers of 1 to 65536 units"
-                .into();
-        }
-        let names = self.arg(key).map(clap::Arg::get_possible_values).unwrap_or_default();
-        match error.source() {
-            Some(source) if names.is_empty() => source.to_string(),
-            _ => {
-                let names: Vec<&str> = names.iter().map(|name| name.get_name()).collect();
-                format!("expected one of {}", names.join(", "))
-            }
+            },
+            Kind::Name(names) => match names.iter().find(|name| name.eq_ignore_ascii_case(item)) {
+                Some(name) => Ok((*name).into()),
+                None => Err(wrong(format!("expected one of {}", names.join(", ")))),
+            },
+            Kind::Init => Ok(Init::from_str(item).map_err(wrong)?.to_string().into()),
+            Kind::Architecture => match Hidden::from_str(&item.replace('-', ",")) {
+                Ok(Hidden(layers)) => Ok(architecture(&layers).into()),
+                Err(_) => Err(wrong(ARCHITECTURES.into())),
+            },
         }
     }
 }
 
-/// A value of `train`'s configuration as one of a trial.
+/// A value of `train`'s configuration as a value of a trial.
 pub(super) fn to_json(key: &str, value: &toml::Value) -> Value {
     match value {
-        toml::Value::Array(layers) if key == "hidden" => {
-            Value::from(architecture(&layers.iter().filter_map(toml::Value::as_integer).collect::<Vec<_>>()))
+        toml::Value::Array(layers) if is_architecture(key) => {
+            let units =
+                |layer: &toml::Value| layer.as_integer().and_then(|units| usize::try_from(units).ok());
+            architecture(&layers.iter().filter_map(units).collect::<Vec<_>>()).into()
         }
         toml::Value::Boolean(on) => Value::from(*on),
         toml::Value::Integer(number) => Value::from(*number),
@@ -282,22 +208,26 @@ pub(super) fn to_json(key: &str, value: &toml::Value) -> Value {
     }
 }
 
-/// A value of a trial as one of `train`'s configuration; none for what is no value of a trial.
-pub(super) fn to_toml(key: &str, value: &Value) -> Option<toml::Value> {
+/// A value of a trial as a value of `train`'s configuration; none if no trial can have it.
+pub(crate) fn to_toml(key: &str, value: &Value) -> Option<toml::Value> {
     match value {
-        Value::String(text) if key == "hidden" => Some(text.replace('-', ",").into()),
+        Value::String(text) if is_architecture(key) => Some(text.replace('-', ",").into()),
         Value::String(text) => Some(text.as_str().into()),
         Value::Bool(on) => Some((*on).into()),
         Value::Number(number) => match number.as_i64() {
             Some(whole) => Some(whole.into()),
             None => number.as_f64().map(Into::into),
         },
-        _ => None,
+        Value::Null | Value::Array(_) | Value::Object(_) => None,
     }
 }
 
+fn is_architecture(key: &str) -> bool {
+    hyperparameter(key).is_some_and(|hyperparameter| hyperparameter.kind == Kind::Architecture)
+}
+
 /// Layers of equal width are counted: `100x3`, `256-64x2`, `none`.
-fn architecture(layers: &[i64]) -> String {
+fn architecture(layers: &[usize]) -> String {
     if layers.is_empty() {
         return "none".into();
     }
@@ -331,9 +261,4 @@ impl Domain {
             Domain::Range { low, high, scale, .. } => format!("\"{low:?}..{high:?}{}\"", scale.suffix()),
         }
     }
-}
-
-/// Whether a key is a hyperparameter.
-pub(super) fn is_searchable(key: &str) -> bool {
-    SEARCHABLE.contains(&key)
 }

@@ -1,78 +1,52 @@
-//! A sweep as it is asked for.
+//! A sweep, complete and validated.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::ValueEnum;
-use serde::{Deserialize, Serialize};
 use toml::Table;
 
-use super::resolve::{BELONGS, Given, written};
-use super::space_text::{is_searchable, to_toml};
-use super::sweep_resolve::drop_unowned;
-use super::{
-    ConfigError, Count, Devices, Dimension, Params, PartialConfig, PartialSweep, RunRequest, Shard, Space,
-    SweepOptions, Training, resolve_sweep,
-};
-
-/// How the values of the trials are chosen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-pub enum Strategy {
-    /// Every combination of the sets
-    Grid,
-    /// Independent draws
-    Random,
-    /// Owen-scrambled Sobol sequence
-    Sobol,
-    /// Tree-structured Parzen estimator
-    Tpe,
-}
-
-/// What makes one trial better than another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
-#[serde(rename_all = "snake_case")]
-pub enum Objective {
-    /// Lowest validation loss
-    #[value(name = "val_loss")]
-    ValLoss,
-    /// Highest validation accuracy (R² for numbers)
-    #[value(name = "val_acc")]
-    ValAcc,
-}
-
-/// Successive halving: of the trials at a rung, one in `eta` goes on to the next, `eta` times as far.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Halving {
-    /// η, 2 or more.
-    pub eta: u32,
-    /// Epochs of the first rung.
-    pub min_epochs: u64,
-}
+use super::asked::drop_unowned;
+use super::config::PartialConfig;
+use super::config_error::ConfigError;
+use super::given::Given;
+use super::hyperparameter::{is_searchable, owned};
+use super::request::RunRequest;
+use super::shard::Shard;
+use super::space::{Dimension, Params, Space};
+use super::space_text::to_toml;
+use super::strategy::{Halving, Objective, Strategy};
+use super::sweep_config::{Devices, SweepOptions};
+use super::text::written;
+use super::training::Training;
+use super::values::Count;
 
 /// A sweep, complete and validated.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SweepRequest {
-    /// What is the same in all trials; a searched hyperparameter has any one of its values here. `training.max_time`
+    /// The settings that all trials share; a searched hyperparameter has any one of its values here. `training.max_time`
     /// is none: `--max-time` of a sweep is [`SweepRequest::max_time`].
     pub base: RunRequest,
+    /// The values to try.
     pub space: Space,
     /// Values, given or by default, of settings that only some of the trials have because their choice is searched:
     /// β1 of `--optimizer adam,sgd`. And `init`, if it is given and the activation is searched, for its default is the
     /// activation's.
     pub settings: Params,
+    /// How the trials choose their values.
     pub strategy: Strategy,
     /// Number of different settings. The whole grid where it is not given and the strategy is `grid`.
     pub trials: u64,
     /// Each trial is trained with this many seeds: `base.training.seed`, and those that follow it.
     pub seeds: u32,
+    /// Early stopping; none trains every trial to its end.
     pub halving: Option<Halving>,
+    /// The value by which trials are compared.
     pub objective: Objective,
     /// Trials that the final comparison trains again with new seeds, at most; 0 leaves it out.
     pub finalists: u32,
     /// Seeds of each finalist.
     pub final_seeds: u32,
-    /// Queues of each adapter; none is what was measured to be best.
+    /// Queues of each adapter; none is the best measured.
     pub queues: Option<u32>,
     /// All adapters of the machine and the CPU engine, instead of `base.device`.
     pub all_devices: bool,
@@ -80,30 +54,19 @@ pub struct SweepRequest {
     pub population: Option<u32>,
     /// Wall-clock limit of the whole sweep.
     pub max_time: Option<Duration>,
+    /// The part of the trials to train; none is all.
     pub shard: Option<Shard>,
-    /// Trials whose weights are kept.
+    /// Number of trials whose weights are kept.
     pub keep: u32,
-    /// TensorBoard event files of the trials that are kept.
+    /// Whether to write TensorBoard event files of the kept trials.
     pub tensorboard: bool,
 }
 
-impl Strategy {
-    /// The name on the command line and in files.
-    pub fn name(self) -> &'static str {
-        match self {
-            Strategy::Grid => "grid",
-            Strategy::Random => "random",
-            Strategy::Sobol => "sobol",
-            Strategy::Tpe => "tpe",
-        }
-    }
-}
-
 impl SweepRequest {
-    /// The complete, validated request of one training: these values beside what is the same in all trials.
+    /// The complete, validated request of one training: these values beside the settings that all trials share.
     ///
     /// # Errors
-    /// If a value is of a wrong type or out of its range, which those of the sweep's own trials are not.
+    /// If a value is of a wrong type or out of its range, which never holds for the sweep's own trials.
     pub fn run_request(&self, params: &Params, seed: u64) -> Result<RunRequest, ConfigError> {
         let defaults = PartialConfig::defaults().table()?;
         let mut base = self.base.clone();
@@ -118,13 +81,12 @@ impl SweepRequest {
         Ok(RunRequest { json, quiet, log, ..request })
     }
 
-    /// What all trials share of `base`: without what is searched, and without what depends on that.
+    /// The settings of `base` that all trials share: without the searched ones and the settings that depend on them.
     fn shared_table(&self, base: &RunRequest) -> Result<Table, ConfigError> {
         let mut table = PartialConfig::from(base).table()?;
         table.retain(|key, _| {
-            let depends = BELONGS
-                .iter()
-                .any(|(setting, choice, _)| *setting == key && self.space.get(choice).is_some())
+            let depends = owned()
+                .any(|(setting, choice, _)| setting == key && self.space.get(choice).is_some())
                 || (key == "init" && self.space.get("activation").is_some());
             !depends && self.space.get(key).is_none()
         });
@@ -133,7 +95,7 @@ impl SweepRequest {
 
     /// `config.toml` of the sweep: `bngpu sweep --config` of it repeats the study.
     ///
-    /// Where the results go and how they are told (`output`, `json`, `quiet`, `log`) is not in it.
+    /// It leaves out where results go and how they are reported (`output`, `json`, `quiet`, `log`).
     pub fn to_toml(&self) -> String {
         let base = RunRequest {
             training: Training { max_time: self.max_time, ..self.base.training.clone() },
@@ -159,16 +121,6 @@ impl SweepRequest {
             toml += &format!("{key} = {}\n", domain.to_toml());
         }
         toml
-    }
-
-    /// Reads what [`SweepRequest::to_toml`] writes, or any configuration file of a sweep; `path` names it in errors.
-    /// The environment is not asked for a shard.
-    ///
-    /// # Errors
-    /// As [`resolve_sweep`].
-    pub fn from_toml(text: &str, path: &Path) -> Result<Self, ConfigError> {
-        let file = PartialSweep::from_toml(text, path)?;
-        resolve_sweep(PartialSweep::default(), Some((path.to_path_buf(), file)), None)
     }
 
     /// The whole study that this is a part of.

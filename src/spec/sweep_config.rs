@@ -1,132 +1,93 @@
-//! The configuration of a sweep as typed: the flags of `train`, of which each hyperparameter takes a set or a range,
+//! The configuration of a sweep as typed: the settings of `train`, where each hyperparameter takes a set or a range,
 //! and the sweep's own.
-//!
-//! No flag of `train` stands here a second time: the arguments are those of [`PartialConfig`], with text for the
-//! values of hyperparameters.
 
-use std::ffi::OsString;
 use std::path::Path;
 
-use clap::parser::ValueSource;
-use clap::{Arg, ArgMatches, Args, FromArgMatches, ValueEnum};
 use serde::{Deserialize, Serialize};
 use toml::Table;
 use toml::de::{DeTable, DeValue};
 
+use super::config::PartialConfig;
+use super::config_error::ConfigError;
 use super::document::{Document, read_file};
-use super::space_text::{Kind, is_searchable, kind};
+use super::hyperparameter::{SEARCHABLE, is_searchable};
+use super::settings::settings;
+use super::shard::Shard;
+use super::strategy::{Objective, Strategy};
 use super::values::Count;
-use super::{ConfigError, Objective, PartialConfig, SEARCHABLE, Shard, Strategy};
-
-const SWEEP: &str = "Sweep";
-
-/// How sets and ranges are written, below the help.
-pub const SPACE_SYNTAX: &str = "\
-Sets and ranges, for every flag under Network, and under Training from --optimizer to --batch-size:
-  --lr 0.1,0.01,0.001          a set
-  --lr 1e-4..1e-1:log          a range, uniform in the logarithm
-  --dropout 0..0.5             a range, uniform
-  --beta1 0.9..0.9995:ema      a range, uniform in the logarithm of 1/(1-beta), the number of steps
-                               remembered: as many values from 0.9 to 0.99 as from 0.99 to 0.999
-  --batch-size 32..256:log     whole numbers, as the flag's
-  --hidden 64x2,128x3,256-128  architectures; - joins the layers of one, none is a linear model
-  --activation relu,tanh       names
-  --bn both                    off and on; --bn alone is on
-In the file of --config, single values stand at the top level as for `train`, sets and ranges
-under [space], as the same text or as arrays: lr = \"1e-4..1e-1:log\", batch-size = [32, 64].";
 
 /// `--devices`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 #[serde(rename_all = "lowercase")]
 pub enum Devices {
     /// every adapter and the CPU engine
     All,
 }
 
-/// The flags that `sweep` has and `train` has not, each given or not; keys of a file alike.
-#[derive(Args, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-pub struct SweepOptions {
-    /// How the values of the trials are chosen: every combination of sets, independent draws, a Sobol sequence, or a tree-structured Parzen estimator [default: grid where every space is a set, else random]
-    #[arg(long, value_name = "NAME", help_heading = SWEEP)]
-    pub strategy: Option<Strategy>,
-    /// Settings to try; of a grid a part, drawn by --seed [default: the whole grid]
-    #[arg(long, value_name = "N", help_heading = SWEEP)]
-    pub trials: Option<Count>,
-    /// Train each setting with this many seeds, from --seed on
-    #[arg(long, value_name = "S", help_heading = SWEEP)]
-    pub seeds: Option<Count>,
-    /// Stop trials early by successive halving: at each rung one in --eta goes on
-    #[arg(long, help_heading = SWEEP, num_args = 0, default_missing_value = "true")]
-    pub halving: Option<bool>,
-    /// Halving: one trial in this many goes on, this many times as far
-    #[arg(long, value_name = "ETA", help_heading = SWEEP)]
-    pub eta: Option<Count>,
-    /// Halving: epochs of the first rung
-    #[arg(long, value_name = "N", help_heading = SWEEP)]
-    pub min_epochs: Option<Count>,
-    /// What makes one trial better than another
-    #[arg(long, value_name = "NAME", help_heading = SWEEP)]
-    pub objective: Option<Objective>,
-    /// Trials that are compared at the end with new seeds and on the test rows, at most; 0 leaves it out
-    #[arg(long, value_name = "N", help_heading = SWEEP)]
-    pub finalists: Option<Count>,
-    /// New seeds of each finalist
-    #[arg(long, value_name = "R", help_heading = SWEEP)]
-    pub final_seeds: Option<Count>,
-    /// Queues of each device [default: what was measured to be best]
-    #[arg(long, value_name = "Q", help_heading = SWEEP)]
-    pub queues: Option<Count>,
-    /// Train on every adapter of the machine and on the CPU, instead of --device
-    #[arg(long, value_name = "WHICH", help_heading = SWEEP)]
-    pub devices: Option<Devices>,
-    /// Models that train at once on a queue, at most [default: as many as memory and speed allow]
-    #[arg(long, value_name = "K", help_heading = SWEEP)]
-    pub population: Option<Count>,
-    /// Trials whose weights are kept, the best ones
-    #[arg(long, value_name = "N", help_heading = SWEEP)]
-    pub keep: Option<Count>,
-    /// Write TensorBoard event files of the trials that are kept
-    #[arg(long, help_heading = SWEEP, num_args = 0, default_missing_value = "true")]
-    pub tensorboard: Option<bool>,
-    /// Only part I of N of the trials, from 0/N; read by itself from a Slurm job array or an indexed Kubernetes job (with BNGPU_SHARDS) [default: all]
-    #[arg(long, value_name = "I/N", help_heading = SWEEP)]
-    pub shard: Option<Shard>,
+settings! {
+    /// The flags that `sweep` has beside those of `train`, each given or not; they are keys of a file too.
+    pub struct SweepOptions {
+        /// How the values of the trials are chosen: every combination of sets, independent draws, a Sobol sequence, or a tree-structured Parzen estimator [default: grid where every space is a set, else random]
+        #[arg(long, value_name = "NAME", help_heading = "Sweep")]
+        strategy: Strategy;
+        /// Settings to try; fewer than a whole grid are drawn from it by --seed [default: the whole grid]
+        #[arg(long, value_name = "N", help_heading = "Sweep")]
+        trials: Count;
+        /// Train each setting with this many seeds, from --seed on
+        #[arg(long, value_name = "S", help_heading = "Sweep")]
+        seeds: Count = Count(1);
+        /// Stop trials early by successive halving: each rung promotes one trial in --eta
+        #[arg(long, help_heading = "Sweep", num_args = 0, default_missing_value = "true")]
+        halving: bool = false;
+        /// Halving: one trial in this many is promoted, to a rung this many times as long
+        #[arg(long, value_name = "ETA", help_heading = "Sweep")]
+        eta: Count = Count(3);
+        /// Halving: epochs of the first rung
+        #[arg(long, value_name = "N", help_heading = "Sweep")]
+        min_epochs: Count = Count(1);
+        /// What makes one trial better than another
+        #[arg(long, value_name = "NAME", help_heading = "Sweep")]
+        objective: Objective = Objective::ValLoss;
+        /// At most this many trials are compared at the end, with new seeds and on the test rows; 0 skips the comparison
+        #[arg(long, value_name = "N", help_heading = "Sweep")]
+        finalists: Count = Count(3);
+        /// New seeds of each finalist
+        #[arg(long, value_name = "R", help_heading = "Sweep")]
+        final_seeds: Count = Count(5);
+        /// Queues of each device [default: the best measured]
+        #[arg(long, value_name = "Q", help_heading = "Sweep")]
+        queues: Count;
+        /// Train on every adapter of the machine and on the CPU, instead of --device
+        #[arg(long, value_name = "WHICH", help_heading = "Sweep")]
+        devices: Devices;
+        /// Most models that train at once on a queue [default: as many as memory and speed allow]
+        #[arg(long, value_name = "K", help_heading = "Sweep")]
+        population: Count;
+        /// Keep the weights of this many best trials
+        #[arg(long, value_name = "N", help_heading = "Sweep")]
+        keep: Count = Count(10);
+        /// Write TensorBoard event files of the trials that are kept
+        #[arg(long, help_heading = "Sweep", num_args = 0, default_missing_value = "true")]
+        tensorboard: bool = false;
+        /// Only part I of N of the trials, from 0/N; read from the environment in a Slurm job array or an indexed Kubernetes job (with BNGPU_SHARDS) [default: all]
+        #[arg(long, value_name = "I/N", help_heading = "Sweep")]
+        shard: Shard;
+    }
 }
 
 impl SweepOptions {
-    /// Every default that does not depend on other values; each stands here alone.
-    pub fn defaults() -> Self {
-        SweepOptions {
-            seeds: Some(Count(1)),
-            halving: Some(false),
-            eta: Some(Count(3)),
-            min_epochs: Some(Count(1)),
-            objective: Some(Objective::ValLoss),
-            finalists: Some(Count(3)),
-            final_seeds: Some(Count(5)),
-            keep: Some(Count(10)),
-            tensorboard: Some(false),
-            ..Default::default()
-        }
-    }
-
     /// The given values by key.
     pub fn table(&self) -> Table {
-        Table::try_from(self).unwrap_or_else(|e| unreachable!("numbers and names are valid TOML: {e}"))
-    }
-
-    /// Every key: the long flags.
-    pub fn keys() -> Vec<String> {
-        let command = Self::augment_args(clap::Command::new("keys"));
-        command.get_arguments().filter_map(|arg| arg.get_long()).map(String::from).collect()
+        Table::try_from(self.negated())
+            .unwrap_or_else(|e| unreachable!("numbers and names are valid TOML: {e}"))
     }
 }
 
-/// Everything `sweep` can be told, each value given or not.
+/// Everything that `sweep` accepts, each value given or not.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PartialSweep {
-    /// What is not searched; of a file the single values of hyperparameters too.
+    /// The settings that are not searched; in a file also the single values of hyperparameters.
     pub(super) fixed: PartialConfig,
     /// Values of hyperparameters by key, as typed.
     pub(super) space: Table,
@@ -134,7 +95,12 @@ pub struct PartialSweep {
 }
 
 impl PartialSweep {
-    /// Whether it says which part of the trials is meant.
+    /// `space` holds the text of each hyperparameter by its key.
+    pub fn new(fixed: PartialConfig, space: Table, options: SweepOptions) -> Self {
+        PartialSweep { fixed, space, options }
+    }
+
+    /// Whether it names a part of the trials.
     pub fn has_shard(&self) -> bool {
         self.options.shard.is_some()
     }
@@ -192,98 +158,4 @@ impl PartialSweep {
 struct SpaceTable {
     #[expect(dead_code, reason = "read for its error alone")]
     space: Table,
-}
-
-/// An argument of `train` as `sweep` has it: a hyperparameter takes the text of a set or a range.
-fn argument(arg: &Arg) -> Arg {
-    let given = arg.clone();
-    if !arg.get_long().is_some_and(is_searchable) {
-        return match arg.get_long() {
-            Some("max-time") => {
-                given.help("Stop the whole sweep after this time, as 10m or 1h30m [default: no limit]")
-            }
-            Some("patience") => {
-                given.help("Stop a trial after N epochs without a better validation loss [default: never]")
-            }
-            Some("seed") => {
-                given.help("Number of the study: what is tried and everything random come from it")
-            }
-            // Named, where it is given, by the error of `resolve_sweep`.
-            Some("watch") => given.hide(true),
-            Some("output") => given.help("Folder of the sweep [default: runs/DATE-NAME]"),
-            Some("name") => given.help("Name of the sweep [default: from the data]"),
-            _ => given,
-        };
-    }
-    let names: Vec<String> =
-        arg.get_possible_values().iter().map(|name| name.get_name().to_owned()).collect();
-    let text = given.value_parser(clap::value_parser!(String));
-    let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
-    match kind(arg) {
-        // A negative number reaches the check of its value, whose message says what to write.
-        Kind::Real | Kind::Whole => text.allow_hyphen_values(true),
-        Kind::Switch => text.num_args(0..=1).value_name("on|off|both"),
-        Kind::Text if names.is_empty() && arg.get_long() == Some("hidden") => text.help(
-            "Architectures: 64x2 for two layers of 64, 256-128 for two unequal ones, none for a linear model; \
-             commas separate architectures",
-        ),
-        Kind::Text if names.is_empty() => text,
-        Kind::Text => text.help(format!("{help}: {}", names.join(", "))),
-    }
-}
-
-impl Args for PartialSweep {
-    fn augment_args(command: clap::Command) -> clap::Command {
-        let train = PartialConfig::augment_args(clap::Command::new("train"));
-        let command = train.get_arguments().fold(command, |command, arg| command.arg(argument(arg)));
-        SweepOptions::augment_args(command)
-    }
-
-    fn augment_args_for_update(command: clap::Command) -> clap::Command {
-        Self::augment_args(command)
-    }
-}
-
-impl FromArgMatches for PartialSweep {
-    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        let train = PartialConfig::augment_args(clap::Command::new("train").no_binary_name(true));
-        let mut space = Table::new();
-        // What is not searched is read by the parser of `train`, from what was written.
-        let mut written = Vec::new();
-        for arg in train.get_arguments() {
-            let (id, Some(long)) = (arg.get_id().as_str(), arg.get_long()) else { continue };
-            if matches.value_source(id) != Some(ValueSource::CommandLine) {
-                continue;
-            }
-            let negated = long.strip_prefix("no-").filter(|key| is_searchable(key));
-            if let Some(key) = negated {
-                space.insert(key.into(), "off".into());
-            } else if is_searchable(long) {
-                let text = matches.get_one::<String>(id).cloned().unwrap_or_default();
-                space.insert(long.into(), text.into());
-            } else {
-                let takes_value = arg.get_action().takes_values()
-                    && arg.get_num_args().is_none_or(|count| count.max_values() > 0);
-                let value =
-                    matches.get_raw(id).and_then(|mut values| values.next_back()).filter(|_| takes_value);
-                let mut flag = OsString::from(format!("--{long}"));
-                if let Some(value) = value {
-                    flag.push("=");
-                    flag.push(value);
-                }
-                written.push(flag);
-            }
-        }
-        let fixed = train.mut_args(super::any_case).try_get_matches_from(written)?;
-        Ok(PartialSweep {
-            fixed: PartialConfig::from_arg_matches(&fixed)?,
-            space,
-            options: SweepOptions::from_arg_matches(matches)?,
-        })
-    }
-
-    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
-        *self = Self::from_arg_matches(matches)?;
-        Ok(())
-    }
 }

@@ -2,13 +2,17 @@
 
 use std::time::Duration;
 
-use super::resolve::Given;
-use super::space::MAX_TRIALS;
-use super::sweep_resolve::Asked;
-use super::{
-    ConfigError, Count, Domain, Halving, Length, Objective, Place, RunRequest, Shard, Space, Strategy,
-    SweepOptions, SweepRequest,
-};
+use super::asked::Asked;
+use super::config_error::{ConfigError, Place};
+use super::given::Given;
+use super::request::RunRequest;
+use super::shard::Shard;
+use super::space::{Domain, MAX_TRIALS, Space};
+use super::strategy::{Halving, Objective, Strategy};
+use super::sweep::SweepRequest;
+use super::sweep_config::SweepOptions;
+use super::training::Length;
+use super::values::Count;
 
 /// Most settings of a Sobol sequence.
 const MAX_SOBOL: u64 = 65_536;
@@ -149,7 +153,7 @@ impl Own<'_> {
         }
         let limit = if strategy == Strategy::Sobol { MAX_SOBOL } else { MAX_TRIALS };
         match given {
-            None => Err(ConfigError::NoTrials { strategy: strategy.name() }),
+            None => Err(ConfigError::NoTrials { strategy }),
             Some(trials) if trials > limit => invalid(at_most(limit)),
             Some(trials) => Ok(trials),
         }

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::hyperparameter::CHOICES;
 use super::*;
 
 fn file(text: &str) -> Option<(PathBuf, PartialConfig)> {
@@ -221,5 +222,39 @@ fn every_name_is_the_one_of_its_files() {
     }
     for schedule in Schedule::ALL {
         assert_eq!(toml::Value::try_from(schedule).unwrap().as_str(), Some(schedule.name()));
+    }
+    for kind in OptimizerKind::ALL {
+        assert_eq!(toml::Value::try_from(kind).unwrap().as_str(), Some(kind.name()));
+    }
+}
+
+#[test]
+fn owners_are_choices_that_exist_and_stand_before_their_settings() {
+    for (at, of) in HYPERPARAMETERS.iter().enumerate() {
+        let Some(owner) = of.owner else { continue };
+        assert!(CHOICES.contains(&owner.choice), "{}: {}", of.key, owner.choice);
+        let choice = HYPERPARAMETERS.iter().position(|other| other.key == owner.choice).unwrap();
+        assert!(choice < at, "{} stands before its owner {}", of.key, owner.choice);
+        match HYPERPARAMETERS[choice].kind {
+            Kind::Name(names) => {
+                assert!(owner.values.iter().all(|value| names.contains(value)), "{}", of.key)
+            }
+            Kind::Switch => assert_eq!(owner.values, ["on"], "{}", of.key),
+            other => panic!("{} belongs to {other:?}", of.key),
+        }
+    }
+}
+
+#[test]
+fn an_optimizer_writes_the_settings_that_it_owns_and_no_others() {
+    for kind in OptimizerKind::ALL {
+        let config = PartialConfig { optimizer: Some(kind), ..Default::default() };
+        let run = resolve(config, None).unwrap();
+        let table = PartialConfig::from(&run).table().unwrap();
+        for of in &HYPERPARAMETERS {
+            let Some(owner) = of.owner.filter(|owner| owner.choice == "optimizer") else { continue };
+            let owned = owner.values.contains(&kind.name());
+            assert_eq!(table.contains_key(of.key), owned, "{} of {}", of.key, kind.name());
+        }
     }
 }

@@ -1,12 +1,14 @@
-//! The training that is asked for: loss terms, optimiser, schedule, length, seed.
+//! One training: loss terms, optimiser, schedule, length, seed.
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use super::named::named;
+use super::network::Network;
 
-use super::Network;
-
-/// The update rule. All of them update W, b, γ and β alike.
+/// The update rule with its settings. All of them update W, b, γ and β alike.
+///
+/// To add one: a variant here and a row in [`OptimizerKind`]; the compiler then names every place that must follow.
+/// Its hyperparameters go to `hyperparameter.rs` with the optimiser as their owner.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Optimizer {
     /// Kingma & Ba 2014 (arXiv 1412.6980), algorithm 1.
@@ -17,37 +19,35 @@ pub enum Optimizer {
     RmsProp { alpha: f64, eps: f64 },
 }
 
-/// How the learning rate runs over T steps in all (t = 0 is the first).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Schedule {
-    /// lr
-    Constant,
-    /// lr, a tenth from T/2 on, a hundredth from 3T/4 on
-    Step,
-    /// lr · 0.01^(t/T)
-    Exponential,
-    /// lr · (1 + cos(π t/T)) / 2 (Loshchilov & Hutter 2016, arXiv 1608.03983)
-    Cosine,
-    /// lr/25 up to lr over the first 30 %, then down to lr/250,000, along cosines
-    /// (Smith & Topin 2017, arXiv 1708.07120, with PyTorch's constants)
-    OneCycle,
+named! {
+    /// The update rule by name; [`Optimizer`] holds its settings too.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+    pub enum OptimizerKind {
+        /// Adam, with beta1, beta2, eps
+        Adam = "adam",
+        /// stochastic gradient descent, with momentum, nesterov
+        Sgd = "sgd",
+        /// RMSprop, with rms-alpha, eps
+        Rmsprop = "rmsprop",
+    }
 }
 
-impl Schedule {
-    /// Every schedule, for lists and help texts.
-    pub const ALL: [Schedule; 5] =
-        [Schedule::Constant, Schedule::Step, Schedule::Exponential, Schedule::Cosine, Schedule::OneCycle];
-
-    /// The name on the command line and in files.
-    pub fn name(self) -> &'static str {
-        match self {
-            Schedule::Constant => "constant",
-            Schedule::Step => "step",
-            Schedule::Exponential => "exponential",
-            Schedule::Cosine => "cosine",
-            Schedule::OneCycle => "one-cycle",
-        }
+named! {
+    /// How the learning rate changes over the T steps of a training; t = 0 is the first step.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum Schedule {
+        /// lr
+        Constant = "constant",
+        /// lr, a tenth from T/2 on, a hundredth from 3T/4 on
+        Step = "step",
+        /// lr · 0.01^(t/T)
+        Exponential = "exponential",
+        /// lr · (1 + cos(π t/T)) / 2 (Loshchilov & Hutter 2016, arXiv 1608.03983)
+        Cosine = "cosine",
+        /// lr/25 up to lr over the first 30 %, then down to lr/250,000, along cosines
+        /// (Smith & Topin 2017, arXiv 1708.07120, with PyTorch's constants)
+        OneCycle = "one-cycle",
     }
 }
 
@@ -60,10 +60,12 @@ pub enum Length {
     Steps(u64),
 }
 
-/// One model's training, complete and validated: what `train` is given and a trial of a sweep is.
+/// The training of one model, complete and validated: a run of `train`, or one trial of a sweep.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Training {
+    /// The model.
     pub network: Network,
+    /// The update rule.
     pub optimizer: Optimizer,
     /// α, the learning rate before its schedule.
     pub lr: f64,
@@ -71,6 +73,7 @@ pub struct Training {
     pub l2: f64,
     /// Decoupled weight decay (Loshchilov & Hutter 2017, arXiv 1711.05101): W ← W - lr·decay·W, weights only.
     pub weight_decay: f64,
+    /// How the learning rate changes.
     pub schedule: Schedule,
     /// Steps over which the learning rate rises linearly from lr/warmup to its schedule.
     pub warmup: u64,
@@ -78,11 +81,12 @@ pub struct Training {
     pub clip_norm: Option<f64>,
     /// Rows of a mini-batch.
     pub batch_size: usize,
+    /// When the training ends.
     pub length: Length,
     /// Epochs without an improvement of the validation loss after which training stops.
     pub patience: Option<u64>,
     /// Wall-clock limit.
     pub max_time: Option<Duration>,
-    /// Everything random comes from it.
+    /// Seed of everything random.
     pub seed: u64,
 }

@@ -1,27 +1,27 @@
-//! Values as they are typed: one type for each kind of value, read alike from the command line
-//! (`FromStr`, which clap uses) and from TOML (serde), with one text of what is expected.
+//! Values as typed: one type for each kind of value, read from the command line (`FromStr`, which clap uses) and from
+//! TOML (serde), with one text for what is expected.
 //!
-//! Here a text becomes a number or a list; whether the number is in range stands in `check.rs`.
+//! This file turns a text into a number or a list; `check.rs` checks its range.
 
 use std::fmt::{self, Display};
 use std::marker::PhantomData;
 use std::str::FromStr;
 use std::time::Duration;
 
-use clap::ValueEnum;
-use clap::builder::PossibleValue;
 use serde::de::{self, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{Activation, Init, Schedule};
+use super::named::named;
+use super::network::Init;
 
 /// Most hidden layers of a network.
 pub const MAX_LAYERS: usize = 64;
 /// Most hidden units of a layer.
 pub const MAX_UNITS: usize = 65_536;
 
-/// What the model is to tell of a row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+/// What the model predicts for a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 #[serde(rename_all = "kebab-case")]
 pub enum TaskKind {
     /// A class: softmax and cross-entropy.
@@ -30,8 +30,9 @@ pub enum TaskKind {
     Regress,
 }
 
-/// What `--watch` looks at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ValueEnum)]
+/// What `--watch` records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 #[serde(rename_all = "kebab-case")]
 pub enum Watched {
     /// percentiles of each layer's Z, before and after batch normalisation
@@ -40,41 +41,22 @@ pub enum Watched {
     Gradients,
 }
 
-/// In what the operands of matrix products are multiplied; sums are f32.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-pub enum Precision {
-    /// single precision
-    #[default]
-    F32,
-    /// pairs of half precision, on a GPU with cooperative matrices: 22 binary digits instead of 24
-    F16,
-}
-
-impl Precision {
-    /// As it is typed.
-    pub fn name(self) -> &'static str {
-        match self {
-            Precision::F32 => "f32",
-            Precision::F16 => "f16",
-        }
+named! {
+    /// Precision of the operands of matrix products; sums are f32.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+    pub enum Precision {
+        /// single precision
+        #[default]
+        F32 = "f32",
+        /// pairs of half precision, on a GPU with cooperative matrices: 22 binary digits instead of 24
+        F16 = "f16",
     }
 }
 
-/// The update rule by name; [`super::Optimizer`] has its settings too.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-pub enum OptimizerKind {
-    /// Adam, with beta1, beta2, eps
-    Adam,
-    /// stochastic gradient descent, with momentum, nesterov
-    Sgd,
-    /// RMSprop, with rms-alpha, eps
-    Rmsprop,
-}
-
-/// How much is told on stderr.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+/// Which messages go to stderr.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 #[serde(rename_all = "kebab-case")]
 pub enum LogLevel {
     Off,
@@ -99,26 +81,35 @@ impl From<LogLevel> for log::LevelFilter {
     }
 }
 
-/// Enums with `ALL` and `name` list their names in help and completions.
-macro_rules! listed {
-    ($($type:ty),*) => {$(
-        impl ValueEnum for $type {
-            fn value_variants<'a>() -> &'a [Self] {
-                &Self::ALL
+/// clap reads these by their names; `--help` lists the names alone.
+#[cfg(feature = "cli")]
+mod value_enum {
+    use clap::ValueEnum;
+    use clap::builder::PossibleValue;
+
+    use super::super::network::Activation;
+    use super::super::training::Schedule;
+
+    macro_rules! listed {
+        ($($type:ty),*) => {$(
+            impl ValueEnum for $type {
+                fn value_variants<'a>() -> &'a [Self] {
+                    &Self::ALL
+                }
+                fn to_possible_value(&self) -> Option<PossibleValue> {
+                    Some(PossibleValue::new(self.name()))
+                }
             }
-            fn to_possible_value(&self) -> Option<PossibleValue> {
-                Some(PossibleValue::new(self.name()))
-            }
-        }
-    )*};
+        )*};
+    }
+    listed!(Activation, Schedule);
 }
-listed!(Activation, Schedule);
 
 /// A number, as `0.001` or `1e-3`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Real(pub f64);
 
-/// How many: a whole number that fits the device's 32 bits.
+/// A count: a whole number that fits the device's 32 bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Count(pub u32);
 
@@ -138,15 +129,15 @@ pub struct Time(pub Duration);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hidden(pub Vec<usize>);
 
-/// What a type is read from besides its text on the command line, and how that is described.
+/// The forms in which TOML may hold a value, besides its text on the command line, and their description.
 trait Typed: FromStr<Err = String> {
     /// Completes "expected …".
     const EXPECTED: &'static str;
-    /// Text is taken in TOML too.
+    /// Whether TOML may hold it as text.
     const TEXT: bool = false;
-    /// Numbers are taken in TOML.
+    /// Whether TOML may hold it as a number.
     const NUMBER: bool = false;
-    /// Lists of whole numbers are taken in TOML.
+    /// Whether TOML may hold it as a list of whole numbers.
     const LIST: bool = false;
 }
 

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::numbers::exact;
 use super::trials::Trial;
+use crate::spec::{Scale, hyperparameter};
 
 /// Numbers that include 0 and otherwise span more than this factor are shown as categories.
 const WIDE: f64 = 50.0;
@@ -103,7 +104,7 @@ fn kind<'a>(key: &str, values: impl Iterator<Item = &'a Value>, domain: Option<&
     numbers.dedup();
     let (low, high) = (numbers[0], numbers[numbers.len() - 1]);
     let smallest = numbers.iter().copied().find(|x| *x > 0.0).unwrap_or(high);
-    let decays = ["beta1", "beta2", "rms-alpha"].contains(&key);
+    let decays = hyperparameter(key).is_some_and(|of| of.scale == Scale::Ema);
     if decays && low >= 0.0 && high < 1.0 {
         Kind::Ema
     } else if low > 0.0 && high >= 8.0 * low {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use toml::{Table, Value};
 
 use crate::base::shell_word;
-use crate::spec::{Params, PartialConfig, RunRequest, resolve, text};
+use crate::spec::{Params, PartialConfig, RunRequest, resolve, text, to_toml};
 
 /// Where the run goes and how it talks are not a part of the trial; a sweep's time limit is not the trial's.
 const LEFT_OUT: [&str; 6] = ["output", "name", "json", "quiet", "log", "max-time"];
@@ -23,7 +23,7 @@ pub(super) fn train_command(config: &Table, params: &Params, seed: u64) -> Optio
     }
     let mut chosen = Table::new();
     for (key, value) in params {
-        chosen.insert(key.clone(), setting(key, value)?);
+        chosen.insert(key.clone(), to_toml(key, value)?);
     }
     chosen.insert("seed".into(), seed_setting(seed));
     let all = PartialConfig::from(&resolved(&chosen, &fixed)?).table().ok()?;
@@ -49,21 +49,6 @@ pub(super) fn train_command(config: &Table, params: &Params, seed: u64) -> Optio
 fn resolved(chosen: &Table, fixed: &Table) -> Option<RunRequest> {
     let config = |table: &Table| table.clone().try_into::<PartialConfig>().ok();
     resolve(config(chosen)?, Some((PathBuf::from("config.toml"), config(fixed)?))).ok()
-}
-
-/// The value of a hyperparameter as a configuration file has it.
-fn setting(key: &str, value: &serde_json::Value) -> Option<Value> {
-    Some(match value {
-        serde_json::Value::Bool(on) => Value::Boolean(*on),
-        serde_json::Value::Number(number) => match number.as_i64() {
-            Some(whole) => Value::Integer(whole),
-            None => Value::Float(number.as_f64()?),
-        },
-        // A sweep joins the layers of one architecture by `-`.
-        serde_json::Value::String(text) if key == "hidden" => Value::String(text.replace('-', ",")),
-        serde_json::Value::String(text) => Value::String(text.clone()),
-        _ => return None,
-    })
 }
 
 /// A seed as TOML can hold it.

@@ -3,15 +3,11 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use super::scale::{from_scale, on_scale, place};
-use crate::spec::{Domain, Params, Scale, Space};
+use super::scale::place;
+use crate::spec::{Domain, Kind, Params, Scale, Space, hyperparameter};
 
 /// Part of a range, on its scale, that counts as its end.
 const END: f64 = 0.05;
-/// Hyperparameters below 1.
-const BELOW_ONE: [&str; 6] = ["beta1", "beta2", "rms-alpha", "momentum", "bn-momentum", "dropout"];
-/// Hyperparameters that count something.
-const WHOLE: [&str; 5] = ["batch-size", "warmup", "epochs", "steps", "patience"];
 
 /// The winner's value of a hyperparameter is the last that was tried.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -46,6 +42,16 @@ pub fn edges(params: &Params, space: &Space) -> Vec<Edge> {
     found.collect()
 }
 
+/// Whether no value of the hyperparameter is above 1.
+fn ends_at_one(key: &str) -> bool {
+    match hyperparameter(key).map(|of| of.kind) {
+        Some(Kind::Real(range) | Kind::Whole(Some(range))) => range.ends_at_one(),
+        Some(Kind::Whole(None) | Kind::Switch | Kind::Name(_) | Kind::Init | Kind::Architecture) | None => {
+            false
+        }
+    }
+}
+
 fn in_set(key: &str, value: &Value, values: &[Value]) -> Option<Edge> {
     let value = value.as_f64()?;
     let mut numbers = values.iter().map(Value::as_f64).collect::<Option<Vec<f64>>>()?;
@@ -57,8 +63,8 @@ fn in_set(key: &str, value: &Value, values: &[Value]) -> Option<Edge> {
         _ if value == numbers[0] => (false, numbers[1]),
         _ => return None,
     };
-    let whole = WHOLE.contains(&key);
-    let mut beyond = beyond(value, neighbour, BELOW_ONE.contains(&key) && upper, whole);
+    let whole = hyperparameter(key).is_some_and(|of| matches!(of.kind, Kind::Whole(_)));
+    let mut beyond = beyond(value, neighbour, ends_at_one(key) && upper, whole);
     beyond.retain(|next| if upper { *next > value } else { *next < value && (!whole || *next >= 1.0) });
     beyond.dedup();
     if beyond.is_empty() {
@@ -106,18 +112,18 @@ fn by_factor(value: f64, factor: f64) -> [f64; 2] {
 
 fn in_range(key: &str, value: f64, upper: bool, range: (f64, f64, Scale), integer: bool) -> Option<Edge> {
     let (low, high, scale) = range;
-    let (first, last) = (on_scale(low, scale), on_scale(high, scale));
+    let (first, last) = (scale.forward(low), scale.forward(high));
     // By its own width; of a logarithmic range by half its width, at least twofold and at most tenfold.
     let reach = match scale {
         Scale::Linear => last - first,
         Scale::Log | Scale::Ema => ((last - first) / 2.0).clamp(2_f64.ln(), 10_f64.ln()),
     };
     let (new_low, new_high) = if upper {
-        let wide = from_scale(last + reach, scale);
-        let bounded = BELOW_ONE.contains(&key) && scale != Scale::Ema;
+        let wide = scale.back(last + reach);
+        let bounded = ends_at_one(key) && scale != Scale::Ema;
         (low, if bounded { wide.min((1.0 + high) / 2.0) } else { wide })
     } else {
-        let wide = from_scale(first - reach, scale);
+        let wide = scale.back(first - reach);
         (
             if wide > 0.0 || low == 0.0 {
                 wide.max(0.0)
@@ -138,11 +144,7 @@ fn in_range(key: &str, value: f64, upper: bool, range: (f64, f64, Scale), intege
     if (upper && new_high <= high) || (!upper && new_low >= low) {
         return None;
     }
-    let suffix = match scale {
-        Scale::Linear => "",
-        Scale::Log => ":log",
-        Scale::Ema => ":ema",
-    };
+    let suffix = scale.suffix();
     let text = |low, high| format!("{}..{}{suffix}", short(low), short(high));
     let try_instead = format!("--{key} {}", text(new_low, new_high));
     let (end, more) = if upper { ("upper", "larger") } else { ("lower", "smaller") };

@@ -1,0 +1,226 @@
+//! The hyperparameters of a sweep: single values and what is searched, flags over file over defaults.
+
+use std::path::PathBuf;
+
+use serde_json::Value;
+use toml::Table;
+
+use super::config::PartialConfig;
+use super::config_error::{ConfigError, Place};
+use super::given::Given;
+use super::hyperparameter::{SEARCHABLE, owned};
+use super::request::RunRequest;
+use super::space::{Dimension, Domain, Params};
+use super::space_text::{domain_of, to_json, to_toml};
+use super::sweep_config::PartialSweep;
+use super::text::{text, value_text};
+
+/// The hyperparameters of a sweep, and where each is set.
+pub(super) struct Asked {
+    /// Single values of the flags, and of the file.
+    flags: Table,
+    file: Table,
+    path: PathBuf,
+    defaults: Table,
+    /// What is searched, in the order of [`SEARCHABLE`], and whether a flag says so.
+    pub dimensions: Vec<(Dimension, bool)>,
+}
+
+impl Asked {
+    pub fn new(flags: PartialSweep, file: PartialSweep, path: PathBuf) -> Result<Self, ConfigError> {
+        let read = |space: Table, place: &dyn Fn(String) -> Place| {
+            let domain = |(key, given): (String, toml::Value)| match domain_of(&key, &given) {
+                Ok(domain) => Ok((key, domain)),
+                Err(problem) => {
+                    Err(ConfigError::Space { place: place(key), text: text(&given), problem: problem.into() })
+                }
+            };
+            space.into_iter().map(domain).collect::<Result<Vec<_>, _>>()
+        };
+        let mut asked = Asked {
+            flags: flags.fixed.table()?,
+            file: file.fixed.table()?,
+            path: path.clone(),
+            defaults: PartialConfig::defaults().table()?,
+            dimensions: Vec::new(),
+        };
+        if let Some(key) = file.space.keys().find(|key| asked.file.contains_key(*key)) {
+            return Err(ConfigError::Twice { path, key: key.clone() });
+        }
+        let by_file = read(file.space, &|key| Place::File { key, path: path.clone() })?;
+        let by_flags = read(flags.space, &|key| Place::Flag { key })?;
+        for (domains, by_flag) in [(by_file, false), (by_flags, true)] {
+            for (key, domain) in domains {
+                asked.insert(key, domain, by_flag);
+            }
+        }
+        // A choice among the flags drops the settings in the file that it has no use for.
+        for (setting, choice, owners) in owned() {
+            let chosen_by_flag = asked.flags.contains_key(choice)
+                || asked.dimensions.iter().any(|(dimension, by_flag)| *by_flag && dimension.key == choice);
+            if chosen_by_flag
+                && !asked.possible(choice).iter().any(|chosen| owners.contains(&chosen.as_str()))
+            {
+                asked.file.remove(setting);
+                asked.dimensions.retain(|(dimension, by_flag)| *by_flag || dimension.key != setting);
+            }
+        }
+        let order = |key: &str| SEARCHABLE.iter().position(|other| *other == key);
+        asked.dimensions.sort_by_key(|(dimension, _)| order(&dimension.key));
+        Ok(asked)
+    }
+
+    fn insert(&mut self, key: String, domain: Domain, by_flag: bool) {
+        self.file.remove(&key);
+        self.dimensions.retain(|(dimension, _)| dimension.key != key);
+        let single = match &domain {
+            Domain::Set(values) if values.len() == 1 => to_toml(&key, &values[0]),
+            _ => None,
+        };
+        match single {
+            Some(value) if by_flag => drop(self.flags.insert(key, value)),
+            Some(value) => drop(self.file.insert(key, value)),
+            None => self.dimensions.push((Dimension { key, domain }, by_flag)),
+        }
+    }
+
+    fn domain(&self, key: &str) -> Option<&Domain> {
+        self.dimensions.iter().map(|(dimension, _)| dimension).find(|d| d.key == key).map(|d| &d.domain)
+    }
+
+    fn single(&self, key: &str) -> Option<&toml::Value> {
+        self.flags.get(key).or_else(|| self.file.get(key)).or_else(|| self.defaults.get(key))
+    }
+
+    /// All values that a choice has in the trials.
+    fn possible(&self, choice: &str) -> Vec<String> {
+        match self.domain(choice) {
+            Some(domain) => domain.ends().iter().map(value_text).collect(),
+            None => self.single(choice).map(text).into_iter().collect(),
+        }
+    }
+
+    pub fn place(&self, key: &str) -> Place {
+        let (name, key) = (key, key.to_string());
+        let searched = self.dimensions.iter().find(|(dimension, _)| dimension.key == name);
+        if self.flags.contains_key(name) || searched.is_some_and(|(_, by_flag)| *by_flag) {
+            Place::Flag { key }
+        } else if self.file.contains_key(name) || searched.is_some() {
+            Place::File { key, path: self.path.clone() }
+        } else {
+            Place::Default { key }
+        }
+    }
+
+    /// Whether no layer is to be recorded, which a sweep cannot do.
+    ///
+    /// # Errors
+    /// [`ConfigError::Invalid`].
+    pub fn check_unwatched(&self) -> Result<(), ConfigError> {
+        match self.flags.get("watch").or_else(|| self.file.get("watch")) {
+            None => Ok(()),
+            Some(value) => Err(ConfigError::Invalid {
+                place: self.place("watch"),
+                value: text(value),
+                expected:
+                    "a sweep watches no layers; drop it, or train one trial alone with `bngpu train --watch`"
+                        .into(),
+            }),
+        }
+    }
+
+    /// Whether each given setting belongs to a choice that a trial makes.
+    ///
+    /// # Errors
+    /// [`ConfigError::Misplaced`].
+    pub fn check_choices(&self) -> Result<(), ConfigError> {
+        for (setting, choice, owners) in owned() {
+            let possible = self.possible(choice);
+            let place = self.place(setting);
+            let is_given = !matches!(place, Place::Default { .. });
+            if is_given && !possible.iter().any(|chosen| owners.contains(&chosen.as_str())) {
+                let chosen = possible.join(" or ");
+                return Err(ConfigError::Misplaced { place, choice, owners, chosen });
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether every value of every set, and both ends of every range, can be trained beside all others: each is tried
+    /// in the strictest company that the space has for it.
+    pub fn check_values(&self) -> Result<(), ConfigError> {
+        let mut company = Params::new();
+        for key in ["bn", "nesterov"] {
+            if let Some(on) =
+                self.domain(key).and_then(|domain| domain.ends().into_iter().find(|v| *v == true))
+            {
+                company.insert(key.into(), on);
+            }
+        }
+        for key in ["momentum", "batch-size"] {
+            let number = |value: &Value| value.as_f64().unwrap_or(f64::NAN);
+            let ends = self.domain(key).map(Domain::ends).unwrap_or_default();
+            if let Some(least) = ends.into_iter().min_by(|a, b| number(a).total_cmp(&number(b))) {
+                company.insert(key.into(), least);
+            }
+        }
+        for (dimension, _) in &self.dimensions {
+            let mut picks = company.clone();
+            for (_, choice, owners) in owned().filter(|(setting, ..)| *setting == dimension.key) {
+                let chosen = self.domain(choice).map(Domain::ends).unwrap_or_default();
+                let owner = chosen.into_iter().find(|v| owners.contains(&value_text(v).as_str()));
+                picks.extend(owner.map(|owner| (choice.to_string(), owner)));
+            }
+            for value in dimension.domain.ends() {
+                picks.insert(dimension.key.clone(), value);
+                self.request(&picks)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The training with these values, and the first value of everything else that is searched.
+    ///
+    /// # Errors
+    /// The first value that cannot be used.
+    pub fn request(&self, picks: &Params) -> Result<RunRequest, ConfigError> {
+        let (mut flags, mut file) = (self.flags.clone(), self.file.clone());
+        for (dimension, by_flag) in &self.dimensions {
+            let key = &dimension.key;
+            let value = picks.get(key).cloned().unwrap_or_else(|| dimension.domain.first());
+            let table = if *by_flag { &mut flags } else { &mut file };
+            table.extend(to_toml(key, &value).map(|value| (key.clone(), value)));
+        }
+        drop_unowned(&mut [&mut flags, &mut file], &self.defaults);
+        Given::new(flags, file, self.path.clone(), self.defaults.clone()).run_request()
+    }
+
+    /// See [`SweepRequest::settings`].
+    pub fn settings(&self) -> Params {
+        let mut settings = Params::new();
+        let mut add = |key: &str, value: Option<&toml::Value>| {
+            settings.extend(value.map(|value| (key.to_owned(), to_json(key, value))));
+        };
+        if self.domain("activation").is_some() && self.domain("init").is_none() {
+            add("init", self.single("init"));
+        }
+        for (setting, choice, owners) in owned() {
+            let varies = self.domain(choice).is_some() && self.domain(setting).is_none();
+            if varies && self.possible(choice).iter().any(|chosen| owners.contains(&chosen.as_str())) {
+                add(setting, self.single(setting));
+            }
+        }
+        settings
+    }
+}
+
+/// Removes the settings of choices that were not made. A choice in an earlier table wins.
+pub(super) fn drop_unowned(tables: &mut [&mut Table], defaults: &Table) {
+    for (setting, choice, owners) in owned() {
+        let chosen = tables.iter().find_map(|table| table.get(choice)).or_else(|| defaults.get(choice));
+        let chosen = chosen.map(text).unwrap_or_default();
+        if !owners.contains(&chosen.as_str()) {
+            tables.iter_mut().for_each(|table| drop(table.remove(setting)));
+        }
+    }
+}

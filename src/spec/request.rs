@@ -1,0 +1,70 @@
+//! A run of `train`, complete and validated.
+
+use std::path::PathBuf;
+
+use super::training::Training;
+use super::values::{LogLevel, Precision, TaskKind, Watched};
+
+/// The data to train on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DataRequest {
+    /// `digits`, a path, or a name in the data folder.
+    pub source: String,
+    /// Label column, by name or index; none is the last.
+    pub target: Option<String>,
+    /// None is decided by the target column.
+    pub task: Option<TaskKind>,
+    /// Share of the rows outside the test set that validate, 0 ≤ share < 1.
+    pub val_split: f64,
+    /// Share of all rows that test, 0 ≤ share < 1, where the source has no test set.
+    pub test_split: f64,
+    /// Seed of the split of the rows.
+    pub split_seed: u64,
+    /// Scale features to mean 0 and variance 1.
+    pub standardize: bool,
+    /// Bytes for data on the device; none is what the device allows.
+    pub data_memory: Option<u64>,
+    /// Folder of named data sets; none is `$BNGPU_DATA`, else the platform's data folder.
+    pub data_dir: Option<PathBuf>,
+}
+
+/// A run of `train`, complete and validated.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunRequest {
+    /// The data.
+    pub data: DataRequest,
+    /// The network, its optimiser and its length.
+    pub training: Training,
+    /// `auto`, `gpu`, `cpu`, an index or a part of a name.
+    pub device: String,
+    /// Precision of the operands of matrix products.
+    pub precision: Precision,
+    /// Folder of the run; none is `runs/<date>-<name>`.
+    pub output: Option<PathBuf>,
+    /// Name of the run; none is named after the data.
+    pub name: Option<String>,
+    /// What is recorded for each layer, without repeats.
+    pub watch: Vec<Watched>,
+    /// Results as JSON on stdout.
+    pub json: bool,
+    /// No progress on stderr.
+    pub quiet: bool,
+    /// Messages on stderr.
+    pub log: LogLevel,
+}
+
+/// How a device is used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DeviceUse {
+    /// Bytes for data on it; none is what it allows.
+    pub data_memory: Option<u64>,
+    /// Precision of the operands of matrix products.
+    pub precision: Precision,
+}
+
+impl RunRequest {
+    /// How the run uses its device.
+    pub fn device_use(&self) -> DeviceUse {
+        DeviceUse { data_memory: self.data.data_memory, precision: self.precision }
+    }
+}
