@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::population::random::pcg4d;
 use crate::population::tables::StepRow;
-use crate::population::{Loss, Member, Population, TooLarge, check_size, training_step};
+use crate::population::{Loss, Member, Population, TooLarge, check_size};
 use crate::spec::{Activation, BatchNorm, Init, Length, Network, Optimizer, Schedule, Training};
 use crate::step::memory::{Table, Values};
 
@@ -92,9 +92,8 @@ impl Case {
 
     /// Training steps of all members.
     pub fn steps(population: &Population, from: u64, count: u64) -> Vec<StepRow> {
-        let row =
-            |s: u64| population.members.iter().map(move |m| training_step(&m.training, &m.walk, s, TOTAL));
-        (from..from + count).flat_map(row).collect()
+        let starts: Vec<_> = (0..population.len()).map(|slot| (slot, from)).collect();
+        population.training_steps(&starts, count as usize)
     }
 }
 

@@ -94,7 +94,7 @@ impl<'a> Bench<'a> {
         let mut run = |engine: &mut dyn Engine, count: u64| -> Result<f64, EngineError> {
             let rows = Case::steps(&population, at, count);
             let start = Instant::now();
-            engine.run(StepKind::Train, &rows)?;
+            engine.run_checked(StepKind::Train, &rows)?;
             at += count;
             Ok(start.elapsed().as_secs_f64() / count as f64)
         };
@@ -155,7 +155,7 @@ impl<'a> Bench<'a> {
     pub fn operations(&self, case: &Case) -> Result<Vec<OperationTime>, EngineError> {
         let population = case.population(1, true);
         let mut engine = self.engine(&population)?;
-        engine.run(StepKind::Train, &Case::steps(&population, 0, 2))?;
+        engine.run_checked(StepKind::Train, &Case::steps(&population, 0, 2))?;
         let parts = engine.profile(&Case::steps(&population, 2, 1), self.seconds)?;
         let of = |(ops, seconds): (Vec<Op>, f64)| {
             let cost = cost(&population, &ops, &self.table);
@@ -196,8 +196,8 @@ pub fn validate(
     let alone = Arc::new(Population::new(vec![population.members[0].clone()]));
     let mut truth = CpuEngine::<f64>::new(alone.clone(), table.clone());
     truth.initialize()?;
-    let got = engine.run(StepKind::Train, &Case::steps(population, 0, 2))?;
-    let expected = truth.run(StepKind::Train, &Case::steps(&alone, 0, 2))?;
+    let got = engine.run_checked(StepKind::Train, &Case::steps(population, 0, 2))?;
+    let expected = truth.run_checked(StepKind::Train, &Case::steps(&alone, 0, 2))?;
     let growth = 1.2f32.powi(alone.layers as i32);
     for (got, expected) in got.iter().step_by(population.len()).zip(&expected) {
         // A row's loss is the logarithm of a sum near 1 at best: off by some units of f32 each. What one layer rounds, the

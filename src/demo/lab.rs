@@ -3,6 +3,7 @@
 use std::cell::{Cell, OnceCell};
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Instant;
 
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
@@ -10,18 +11,16 @@ use rand::seq::SliceRandom;
 
 use super::networks;
 use crate::data::{DataError, Dataset, Features, Part, Targets};
-use crate::engine::{Engine, EngineError, EngineFactory};
-use crate::population::tables::{Record, StepRow};
-use crate::population::{Buffer, Population, evaluation_step, training_step};
+use crate::engine::{EngineError, EngineFactory};
+use crate::population::Population;
 use crate::report::figure::Axis;
 use crate::report::language::Text;
 use crate::run::{LayerTensors, Score};
 use crate::spec::{Length, Training};
-use crate::step::StepKind;
 use crate::step::watch::LayerWatch;
 use crate::text;
-use crate::train::model::{ALONE, layers};
-use crate::train::{Canary, Problem, Stop, Sums, TrainError, evaluate, member};
+use crate::train::model::Weights;
+use crate::train::{Cost, Pace, Problem, Stepper, Stop, Sums, TrainError, member};
 
 /// Why a demonstration came to no end.
 #[derive(Debug, thiserror::Error)]
@@ -103,6 +102,7 @@ pub struct Lab<'a> {
     stop: &'a Stop,
     progress: &'a dyn Fn(f64, &str),
     tally: Cell<Tally>,
+    pace: Pace,
 }
 
 /// How the data are wanted.
@@ -213,7 +213,21 @@ impl<'a> Lab<'a> {
         stop: &'a Stop,
         progress: &'a dyn Fn(f64, &str),
     ) -> Lab<'a> {
-        Lab { factory, load, problems: Default::default(), settings, stop, progress, tally: Cell::default() }
+        Lab {
+            factory,
+            load,
+            problems: Default::default(),
+            settings,
+            stop,
+            progress,
+            tally: Cell::default(),
+            pace: Pace::default(),
+        }
+    }
+
+    /// The same, with another pace of reading weights back and of trying again after a fault of the device.
+    pub fn with_pace(self, pace: Pace) -> Lab<'a> {
+        Lab { pace, ..self }
     }
 
     /// `usual` without, `long` with `--full`.
@@ -374,22 +388,21 @@ impl<'a> Lab<'a> {
             population = population.watched();
         }
         let population = Arc::new(population);
-        let mut engine = self.factory.build(&population, &problem.table)?;
-        engine.initialize()?;
+        let k = population.len();
+        let stepper = Stepper::new(self.factory, population, problem.table.clone(), self.pace.backoff);
         let course = Course { points: Vec::new(), diverged: None, rows: Vec::new(), weights: Vec::new() };
-        let mut bench = Bench {
+        let mut experiment = Experiment {
             lab: self,
             problem,
             plan,
-            engine: engine.as_mut(),
-            courses: vec![course; population.len()],
-            steps: vec![0; population.len()],
-            losses: vec![(0.0, 0); population.len()],
-            canary: Canary::default(),
-            population,
+            stepper,
+            courses: vec![course; k],
+            standings: vec![Standing::default(); k],
+            saved: vec![Saved::default(); k],
+            read: Cost::now(),
         };
-        bench.run(what)?;
-        let courses = bench.courses;
+        experiment.run(what)?;
+        let courses = experiment.courses;
         let mut tally = self.tally.get();
         tally.trained += courses.len();
         tally.diverged += courses.iter().filter(|course| course.diverged.is_some()).count();
@@ -400,49 +413,121 @@ impl<'a> Lab<'a> {
     }
 }
 
-/// A population at work.
-struct Bench<'a> {
+/// One training of a [`Plan`].
+struct Experiment<'a> {
     lab: &'a Lab<'a>,
     problem: &'a Problem,
     plan: &'a Plan,
-    population: Arc<Population>,
-    engine: &'a mut dyn Engine,
+    stepper: Stepper<'a>,
+    /// `[K]`, as the next three.
     courses: Vec<Course>,
-    /// Steps taken, `[K]`.
-    steps: Vec<u64>,
-    /// Sum of the losses since the last look, and their rows, `[K]`.
-    losses: Vec<(f64, u64)>,
-    canary: Canary,
+    standings: Vec<Standing>,
+    /// From where each member goes on after a fault of the device.
+    saved: Vec<Saved>,
+    /// When members were saved last.
+    read: Cost,
 }
 
-impl Bench<'_> {
+/// How far a member has come.
+#[derive(Clone, Copy, Debug, Default)]
+struct Standing {
+    /// Steps taken.
+    steps: u64,
+    /// Sum of the losses since the last look, and their rows.
+    loss: f64,
+    rows: u64,
+}
+
+/// A member on the host.
+#[derive(Clone, Debug, Default)]
+struct Saved {
+    standing: Standing,
+    points: usize,
+    diverged: Option<u64>,
+    /// None before its first step.
+    weights: Option<Weights>,
+}
+
+impl Saved {
+    /// The weights of each member, `[K]`.
+    fn weights(saved: &[Saved]) -> Vec<Option<&Weights>> {
+        saved.iter().map(|saved| saved.weights.as_ref()).collect()
+    }
+}
+
+impl Experiment<'_> {
     fn run(&mut self, what: &str) -> Result<(), LabError> {
-        let total: u64 = self.population.members.iter().map(|member| member.total_steps()).sum();
-        loop {
-            let due: Vec<usize> =
-                (0..self.steps.len()).filter(|&k| self.next_look(k) == Some(self.steps[k])).collect();
-            if !due.is_empty() {
-                self.look(&due)?;
-                continue;
-            }
-            let active: Vec<usize> = (0..self.steps.len()).filter(|&k| self.next_look(k).is_some()).collect();
-            if active.is_empty() {
-                break;
-            }
-            self.advance(&active)?;
-            let done: u64 = self.steps.iter().sum();
-            (self.lab.progress)(done as f64 / total.max(1) as f64, what);
+        let all = &self.stepper.population().members;
+        let total: u64 = all.iter().map(|member| member.total_steps()).sum();
+        if let Err(error) = self.stepper.set_up(&[]) {
+            self.recover(error)?;
         }
-        self.evaluate_rows()?;
-        if self.plan.keep_weights {
-            for k in 0..self.population.len() {
-                let regions =
-                    [Buffer::Params, Buffer::Stats].map(|buffer| (buffer, self.population.region(k, buffer)));
-                let read = self.engine.read_regions(&regions)?;
-                if let [params, stats] = &read[..] {
-                    self.courses[k].weights = layers(&self.population.members[k], &ALONE, params, stats);
+        loop {
+            match self.go_on() {
+                Ok(true) => {
+                    let done: u64 = self.standings.iter().map(|standing| standing.steps).sum();
+                    (self.lab.progress)(done as f64 / total.max(1) as f64, what);
                 }
+                Ok(false) => return Ok(()),
+                Err(LabError::Engine(error)) => self.recover(error)?,
+                Err(error) => return Err(error),
             }
+        }
+    }
+
+    /// Looks at the members that are due, or trains the others further, or ends the courses: false is the latter.
+    fn go_on(&mut self) -> Result<bool, LabError> {
+        let all = 0..self.courses.len();
+        let steps = |k: usize| self.standings[k].steps;
+        let due: Vec<usize> = all.clone().filter(|&k| self.next_look(k) == Some(steps(k))).collect();
+        let active: Vec<usize> = all.filter(|&k| self.next_look(k).is_some()).collect();
+        if !due.is_empty() {
+            self.look(&due)?;
+        } else if !active.is_empty() {
+            self.advance(&active)?;
+        } else {
+            self.end()?;
+            return Ok(false);
+        }
+        let Pace { read_every, share, .. } = self.lab.pace;
+        // After a fault, every success is saved at once.
+        if self.stepper.is_recovering() || self.read.is_due(read_every, share) {
+            self.save()?;
+        }
+        Ok(true)
+    }
+
+    /// Saves how far each member has come, and reads the weights of those that have moved.
+    fn save(&mut self) -> Result<(), LabError> {
+        let start = Instant::now();
+        let has_moved = |&k: &usize| self.standings[k].steps > self.saved[k].standing.steps;
+        let moved: Vec<usize> = (0..self.courses.len()).filter(has_moved).collect();
+        let weights = self.stepper.read(&moved)?;
+        for (&k, weights) in moved.iter().zip(weights) {
+            self.saved[k].weights = Some(weights);
+        }
+        let mut progressed = !moved.is_empty();
+        for ((saved, course), standing) in self.saved.iter_mut().zip(&self.courses).zip(&self.standings) {
+            progressed |= course.points.len() > saved.points;
+            saved.standing = *standing;
+            saved.points = course.points.len();
+            saved.diverged = course.diverged;
+        }
+        if progressed {
+            self.stepper.progressed();
+        }
+        self.read = Cost::since(start);
+        Ok(())
+    }
+
+    /// After a fault: a new engine, and every member where it was saved.
+    fn recover(&mut self, error: EngineError) -> Result<(), LabError> {
+        let announce = &mut |error: &EngineError, _| log::warn!("{error}; trying again");
+        self.stepper.recover(error, &Saved::weights(&self.saved), announce)?;
+        for ((saved, course), standing) in self.saved.iter().zip(&mut self.courses).zip(&mut self.standings) {
+            *standing = saved.standing;
+            course.points.truncate(saved.points);
+            course.diverged = saved.diverged;
         }
         Ok(())
     }
@@ -452,37 +537,26 @@ impl Bench<'_> {
         self.plan.members[k].1.get(self.courses[k].points.len()).copied()
     }
 
-    fn check_stop(&self) -> Result<(), LabError> {
-        if self.lab.stop.asked() { Err(LabError::Interrupted) } else { Ok(()) }
-    }
-
     /// Trains `active` up to the nearest look among them, at most as far as one call should reach.
     fn advance(&mut self, active: &[usize]) -> Result<(), LabError> {
-        self.check_stop()?;
-        let k = self.population.len();
-        let to_look = |&at: &usize| self.next_look(at).map_or(u64::MAX, |look| look - self.steps[at]);
-        let nearest = active.iter().map(to_look).min().unwrap_or(1);
-        let count = (self.engine.pace(StepKind::Train) as u64).clamp(1, nearest) as usize;
-        let mut rows = vec![StepRow::IDLE; count * k];
-        for &at in active {
-            let member = &self.population.members[at];
-            for (step, rows) in (self.steps[at]..).zip(rows.chunks_exact_mut(k)) {
-                rows[at] = training_step(&member.training, &member.walk, step, member.total_steps());
-            }
+        if self.lab.stop.asked() {
+            return Err(LabError::Interrupted);
         }
-        let records = self.engine.run(StepKind::Train, &rows)?;
+        let to_look =
+            |&at: &usize| self.next_look(at).map_or(u64::MAX, |look| look - self.standings[at].steps);
+        let nearest = active.iter().map(to_look).min().unwrap_or(1);
+        let count = self.stepper.pace(nearest)?;
+        let starts: Vec<_> = active.iter().map(|&at| (at, self.standings[at].steps)).collect();
+        let submit = self.stepper.train(&starts, count)?;
         for &at in active {
-            let mut bad = Record::FINITE;
-            for records in records.chunks_exact(k) {
-                let record = &records[at];
-                let finite = record.loss.is_finite() && record.grad_norm.is_finite();
-                bad = bad.min(record.first_bad).min(if finite { Record::FINITE } else { record.step });
-                self.losses[at].0 += f64::from(record.loss);
-                self.losses[at].1 += u64::from(record.rows);
+            let standing = &mut self.standings[at];
+            for record in submit.records(at) {
+                standing.loss += f64::from(record.loss);
+                standing.rows += u64::from(record.rows);
             }
-            self.steps[at] += count as u64;
-            if bad != Record::FINITE {
-                self.give_up(at, u64::from(bad) + 1);
+            standing.steps += count as u64;
+            if let Some(step) = submit.diverged(at) {
+                self.give_up(at, step);
             }
         }
         Ok(())
@@ -519,39 +593,41 @@ impl Bench<'_> {
             Some(rows) => Some(self.evaluate_by_batch(due, rows, &test)?),
             None => None,
         };
-        let mut layers = vec![Vec::new(); self.population.len()];
+        let mut layers = vec![None; self.courses.len()];
         if self.plan.watch {
-            let mut rows = vec![StepRow::IDLE; self.population.len()];
-            for &at in due {
-                let member = &self.population.members[at];
-                // The same rows at every look: what moves is the network.
-                rows[at] = training_step(&member.training, &member.walk, 0, member.total_steps());
-            }
-            let found = self.engine.watch(&rows)?;
-            layers.iter_mut().zip(found).for_each(|(to, found)| *to = found.unwrap_or_default());
+            // The same rows at every look: what moves is the network.
+            layers = self.stepper.watch(&due.iter().map(|&at| (at, 0)).collect::<Vec<_>>())?;
         }
         for (number, &at) in due.iter().enumerate() {
-            let (loss, rows) = std::mem::take(&mut self.losses[at]);
+            let Standing { steps, loss, rows } = self.standings[at];
+            self.standings[at] = Standing { steps, ..Standing::default() };
             self.courses[at].points.push(Point {
-                step: self.steps[at],
+                step: steps,
                 batch_loss: loss / rows as f64,
                 test: test[number],
                 train: train.as_ref().map(|train| train[number]),
                 val: val.as_ref().map(|val| val[number]),
                 by_batch: by_batch.as_ref().map(|by_batch| by_batch[number]),
-                layers: std::mem::take(&mut layers[at]),
+                layers: layers[at].take().unwrap_or_default(),
             });
         }
         Ok(())
     }
 
-    fn evaluate_rows(&mut self) -> Result<(), LabError> {
-        let all: Vec<usize> = (0..self.population.len()).collect();
-        for rows in &self.plan.rows {
-            let found = self.evaluate(&all, rows.clone(), Part::Test)?;
-            for (course, found) in self.courses.iter_mut().zip(found) {
-                course.rows.push(if course.diverged.is_some() { Scored::NOTHING } else { found });
-            }
+    /// What the plan wants of each member at its end.
+    fn end(&mut self) -> Result<(), LabError> {
+        let all: Vec<usize> = (0..self.courses.len()).collect();
+        let ranges = self.plan.rows.iter();
+        let found = ranges.map(|rows| self.evaluate(&all, rows.clone(), Part::Test));
+        let found = found.collect::<Result<Vec<_>, _>>()?;
+        let models = if self.plan.keep_weights { self.stepper.read_models(&all)? } else { Vec::new() };
+        for (k, course) in self.courses.iter_mut().enumerate() {
+            let has_diverged = course.diverged.is_some();
+            let scored = |found: &Vec<Scored>| if has_diverged { Scored::NOTHING } else { found[k] };
+            course.rows = found.iter().map(scored).collect();
+        }
+        for (course, model) in self.courses.iter_mut().zip(models) {
+            course.weights = model;
         }
         Ok(())
     }
@@ -563,8 +639,7 @@ impl Bench<'_> {
         rows: Range<usize>,
         part: Part,
     ) -> Result<Vec<Scored>, LabError> {
-        let (engine, canary) = (&mut *self.engine, &mut self.canary);
-        let sums = evaluate(engine, &self.population, members, rows, canary, self.lab.stop)?;
+        let sums = self.stepper.evaluate(members, rows, self.lab.stop)?;
         Ok(sums.ok_or(LabError::Interrupted)?.iter().map(|sums| self.scored(part, sums)).collect())
     }
 
@@ -578,18 +653,8 @@ impl Bench<'_> {
     ) -> Result<Vec<[Scored; 2]>, LabError> {
         let all = self.problem.split.range(Part::Test);
         let rows = all.start..all.end - all.len() % batch;
-        let mut sums = vec![Sums::default(); members.len()];
-        for first in rows.clone().step_by(batch) {
-            self.check_stop()?;
-            let mut steps = vec![StepRow::IDLE; self.population.len()];
-            members.iter().for_each(|&at| steps[at] = evaluation_step(first, batch));
-            let records = self.engine.run(StepKind::Watch, &steps)?;
-            for (sums, &at) in sums.iter_mut().zip(members) {
-                sums.loss += f64::from(records[at].loss);
-                sums.hits += u64::from(records[at].hits);
-                sums.rows += u64::from(records[at].rows);
-            }
-        }
+        let sums = self.stepper.evaluate_by_batch(members, rows.clone(), batch, self.lab.stop)?;
+        let sums = sums.ok_or(LabError::Interrupted)?;
         let running = if rows == all { test.to_vec() } else { self.evaluate(members, rows, Part::Test)? };
         Ok(sums.iter().zip(running).map(|(sums, running)| [self.scored(Part::Test, sums), running]).collect())
     }

@@ -1,10 +1,15 @@
+use std::time::Duration;
+
 use super::networks::{ADAM, training};
 use super::*;
 use crate::data::{Dataset, LoadRequest, Part, load};
 use crate::engine::CpuFactory;
+use crate::population::random::pcg4d;
 use crate::report::language::Lang;
 use crate::spec::Training;
-use crate::train::Stop;
+use crate::train::tests::EAGER;
+use crate::train::tests::faulty::{Fault, FaultyFactory};
+use crate::train::{Pace, Problem, Stop, TrainError};
 
 fn digits(ask: &Ask) -> Result<Dataset, LabError> {
     let request = LoadRequest {
@@ -91,6 +96,69 @@ fn a_member_that_diverges_leaves_gaps_and_the_others_alone() {
         assert!(courses[0].final_score().is_nan() && courses[0].points[0].test.score.is_finite());
         assert!(courses[1].diverged.is_none() && courses[1].final_score() > 0.5);
     });
+}
+
+/// One member that diverges, two that go on; everything that a plan can want.
+fn demanding(problem: &Problem) -> Plan {
+    let mut wild = small(false, 0);
+    wild.network.activation = crate::spec::Activation::Relu;
+    wild.optimizer = super::networks::SGD;
+    wild.lr = 1e30;
+    Plan {
+        members: vec![
+            (wild, vec![0, 20]),
+            (small(true, 3), vec![0, 1, 2, 10, 33, 40]),
+            (Training { batch_size: 17, ..small(true, 1) }, vec![7, 25]),
+        ],
+        train_score: true,
+        by_batch: Some(50),
+        watch: true,
+        rows: vec![problem.split.range(Part::Test)],
+        keep_weights: true,
+        ..Plan::default()
+    }
+}
+
+/// The courses of a demanding plan, each f64 with all its digits.
+fn courses_on(factory: &FaultyFactory, pace: Pace) -> Result<String, LabError> {
+    let stop = Stop::default();
+    let lab = Lab::new(factory, &digits, Settings::default(), &stop, &|_, _| ()).with_pace(pace);
+    let problem = lab.problem()?;
+    lab.train(problem, &demanding(problem), "").map(|courses| format!("{courses:?}"))
+}
+
+#[test]
+fn a_device_lost_twice_leaves_the_same_courses() {
+    let lazy = Pace { read_every: Duration::from_secs(3600), ..EAGER };
+    let mut expected: Option<String> = None;
+    for (round, pace) in [(0, EAGER), (1, lazy)] {
+        let clean = FaultyFactory::default();
+        let courses = courses_on(&clean, pace).unwrap();
+        assert_eq!(*expected.get_or_insert_with(|| courses.clone()), courses);
+        let calls = clean.script.calls.get();
+        for nth in 0..15 {
+            let factory = FaultyFactory::default();
+            let [first, second, ..] = pcg4d([nth, round, 5, 6]).map(|word| word as usize % calls);
+            let kinds = [Fault::Lost, Fault::Timeout, Fault::Stale];
+            let second = if first == second { first + 1 } else { second };
+            factory
+                .script
+                .faults
+                .borrow_mut()
+                .extend([(first, kinds[nth as usize % 3]), (second, Fault::Lost)]);
+            let found = courses_on(&factory, pace).unwrap();
+            assert_eq!(factory.script.met.get(), 2, "calls {first} and {second} of {calls}");
+            assert!(found == courses, "lost at calls {first} and {second} of {calls}");
+        }
+    }
+}
+
+#[test]
+fn a_device_that_stays_lost_ends_a_demonstration() {
+    let factory = FaultyFactory::default();
+    factory.script.dead_from.set(Some(30));
+    let ended = courses_on(&factory, EAGER);
+    assert!(matches!(ended, Err(LabError::Train(TrainError::GaveUp { tries: 3, .. }))), "{ended:?}");
 }
 
 #[test]

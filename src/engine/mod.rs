@@ -123,6 +123,23 @@ pub trait Engine {
     /// not depend on how steps are divided into calls.
     fn run(&mut self, kind: StepKind, steps: &[StepRow]) -> Result<Vec<Record>, EngineError>;
 
+    /// As [`Engine::run`], and each record is seen to belong to its step.
+    ///
+    /// # Errors
+    /// As [`Engine::run`]; [`EngineError::Canary`].
+    fn run_checked(&mut self, kind: StepKind, steps: &[StepRow]) -> Result<Vec<Record>, EngineError> {
+        let records = self.run(kind, steps)?;
+        let mut pairs = steps.iter().zip(&records);
+        match pairs.find(|(step, got)| step.rows > 0 && (got.step, got.rows) != (step.step, step.rows)) {
+            None => Ok(records),
+            Some((step, got)) => Err(EngineError::Canary {
+                device: self.info().device.clone(),
+                expected: step.step,
+                got: got.step,
+            }),
+        }
+    }
+
     /// How many steps are best given to one call of `run`: about a tenth of a second of work.
     fn pace(&self, kind: StepKind) -> usize;
 
@@ -143,7 +160,7 @@ pub trait Engine {
                 what: "its population is not watched".into(),
             });
         }
-        self.run(StepKind::Watch, steps)?;
+        self.run_checked(StepKind::Watch, steps)?;
         let roles = [Buffer::Looks, Buffer::Partials].map(|role| (role, 0..population.sizes[role as usize]));
         let found = self.read_regions(&roles)?;
         let of = |slot: usize| {

@@ -13,7 +13,7 @@ pub use schedule::{Walk, evaluation_step, learning_rate, training_step};
 pub use size::{TooLarge, check_size};
 
 use crate::spec::{Activation, Init, Length, Network, Optimizer, Schedule, Training};
-use tables::{ChunkKind, LayerRow, LossKind, MemberRow, OptimizerKind, Statistic};
+use tables::{ChunkKind, LayerRow, LossKind, MemberRow, OptimizerKind, Statistic, StepRow};
 
 /// The percentiles that are looked at.
 pub const PERCENTS: [usize; 5] = [5, 15, 50, 85, 95];
@@ -462,6 +462,18 @@ impl Population {
     pub fn region(&self, slot: usize, buffer: Buffer) -> std::ops::Range<usize> {
         let start = self.bases[slot][buffer as usize];
         start..start + self.members[slot].sizes[buffer as usize]
+    }
+
+    /// `[count, K]` training steps of some members, each given as its slot and its next step; the others rest.
+    pub fn training_steps(&self, starts: &[(usize, u64)], count: usize) -> Vec<StepRow> {
+        let mut steps = vec![StepRow::IDLE; count * self.len()];
+        for &(slot, start) in starts {
+            let member = &self.members[slot];
+            for (step, row) in (start..).zip(steps.chunks_exact_mut(self.len())) {
+                row[slot] = training_step(&member.training, &member.walk, step, member.total_steps());
+            }
+        }
+        steps
     }
 
     /// What a step of the slots in `active` takes, about: see [`Member::work`].

@@ -1,14 +1,13 @@
 //! How many members train at once, and how long a sweep will take: from memory, and from speed measured on the spot.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::engine::lanes::DeviceSource;
 use crate::engine::{EngineError, EngineFactory};
-use crate::population::{Member, Population, Room, training_step};
+use crate::population::{Member, Population, Room};
 use crate::spec::Halving;
-use crate::step::StepKind;
-use crate::train::Problem;
+use crate::train::{Pace, Problem, Stepper};
 
 use super::schedule::rungs;
 
@@ -98,16 +97,12 @@ pub fn measure(
 ) -> Result<Speed, EngineError> {
     let members = &members[..members.len().min(slots).min(MEASURED)];
     let population = Arc::new(Population::new(members.to_vec()));
-    let mut engine = factory.build(&population, &problem.table)?;
-    engine.initialize()?;
+    let mut stepper = Stepper::new(factory, population, problem.table.clone(), Pace::default().backoff);
+    stepper.set_up(&[])?;
     let (mut step, mut count) = (0, 1);
     loop {
-        let of = |step: u64, m: &Member| training_step(&m.training, &m.walk, step, m.total_steps());
-        let rows: Vec<_> =
-            (step..step + count).flat_map(|step| members.iter().map(move |m| of(step, m))).collect();
-        let start = Instant::now();
-        engine.run(StepKind::Train, &rows)?;
-        let took = start.elapsed();
+        let starts: Vec<_> = (0..members.len()).map(|slot| (slot, step)).collect();
+        let took = stepper.train(&starts, count as usize)?.took;
         // The first step compiles and warms up.
         if step > 0 && (took >= LONG_ENOUGH || count >= 4096) {
             let k = members.len().max(1) as f64;

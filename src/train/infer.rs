@@ -8,21 +8,15 @@ use crate::engine::{Engine, EngineError, EngineFactory, EngineInfo};
 use crate::population::Population;
 use crate::run::{LayerTensors, Score};
 
-use super::evaluate::{self, Canary};
 use super::model::{self, Weights};
-use super::recovery::{self, TRIES};
+use super::stepper::Stepper;
 use super::{Pace, Problem, Stop, TrainError};
 
 /// One model on one engine, with data. Made by [`super::Stored::inference`].
 pub struct Inference<'a> {
-    factory: &'a dyn EngineFactory,
-    population: Arc<Population>,
+    stepper: Stepper<'a>,
     problem: &'a Problem,
     weights: Weights,
-    /// None after a fault.
-    engine: Option<Box<dyn Engine>>,
-    info: EngineInfo,
-    canary: Canary,
 }
 
 impl<'a> Inference<'a> {
@@ -39,24 +33,20 @@ impl<'a> Inference<'a> {
         if !model::put_layers(member, &model::ALONE, layers, &mut weights) {
             return None;
         }
-        let mut given = engine;
-        let engine = tries(factory, || {
-            let mut engine = match given.take() {
-                Some(engine) => engine,
-                None => factory.build(&population, &problem.table)?,
-            };
-            recovery::put(engine.as_mut(), &population, 0, &weights)?;
-            Ok(engine)
-        });
-        Some(engine.map(|engine| {
-            let (info, canary) = (engine.info().clone(), Canary::default());
-            Inference { factory, problem, weights, engine: Some(engine), info, canary, population }
-        }))
+        let stepper = Stepper::new(factory, population, problem.table.clone(), Pace::default().backoff);
+        let mut inference = Inference { stepper, problem, weights };
+        let saved = [Some(&inference.weights)];
+        let ready = match engine {
+            Some(engine) => inference.stepper.take_over(engine, &saved),
+            None => inference.stepper.set_up(&saved),
+        };
+        let ready = ready.or_else(|error| inference.recover(error));
+        Some(ready.map(|()| inference))
     }
 
     /// What it runs on.
     pub fn info(&self) -> &EngineInfo {
-        &self.info
+        self.stepper.info()
     }
 
     /// Mean loss and score of the rows of `part`; none where it has no rows.
@@ -69,9 +59,7 @@ impl<'a> Inference<'a> {
             return Ok(None);
         }
         let never = Stop::default();
-        let sums = self.with_tries(|engine, population, canary| {
-            evaluate::evaluate(engine, population, &[0], rows.clone(), canary, &never)
-        })?;
+        let sums = self.with_tries(|stepper| stepper.evaluate(&[0], rows.clone(), &never))?;
         Ok(sums.map(|sums| self.problem.evaluation(part, &sums[0])))
     }
 
@@ -80,52 +68,27 @@ impl<'a> Inference<'a> {
     /// # Errors
     /// [`TrainError::Engine`] or [`TrainError::GaveUp`].
     pub fn outputs(&mut self, rows: Range<usize>) -> Result<Vec<f32>, TrainError> {
-        self.with_tries(|engine, population, canary| {
-            evaluate::outputs(engine, population, rows.clone(), canary)
-        })
+        self.with_tries(|stepper| stepper.outputs(rows.clone()))
     }
 
     /// Runs `what`, after a fault again on a new engine.
     fn with_tries<T>(
         &mut self,
-        what: impl Fn(&mut dyn Engine, &Population, &mut Canary) -> Result<T, EngineError>,
+        what: impl Fn(&mut Stepper) -> Result<T, EngineError>,
     ) -> Result<T, TrainError> {
-        tries(self.factory, || {
-            // What fails does not come back.
-            let mut engine = match self.engine.take() {
-                Some(engine) => engine,
-                None => {
-                    let mut engine = self.factory.build(&self.population, &self.problem.table)?;
-                    recovery::put(engine.as_mut(), &self.population, 0, &self.weights)?;
-                    engine
+        loop {
+            match what(&mut self.stepper) {
+                Ok(value) => {
+                    self.stepper.progressed();
+                    return Ok(value);
                 }
-            };
-            let value = what(engine.as_mut(), &self.population, &mut self.canary)?;
-            self.engine = Some(engine);
-            Ok(value)
-        })
-    }
-}
-
-/// Calls `what` until it goes well, at most three times more after transient faults.
-fn tries<T>(
-    factory: &dyn EngineFactory,
-    mut what: impl FnMut() -> Result<T, EngineError>,
-) -> Result<T, TrainError> {
-    let mut tries = 0;
-    loop {
-        match what() {
-            Ok(value) => return Ok(value),
-            Err(cause) if !cause.is_transient() => return Err(cause.into()),
-            Err(cause) if tries == TRIES => {
-                return Err(TrainError::GaveUp { cause, tries, checkpoint: None });
-            }
-            Err(cause) => {
-                tries += 1;
-                log::warn!("{cause}; trying again");
-                factory.soften();
-                std::thread::sleep(Pace::default().backoff * tries);
+                Err(error) => self.recover(error)?,
             }
         }
+    }
+
+    fn recover(&mut self, error: EngineError) -> Result<(), TrainError> {
+        let announce = &mut |error: &EngineError, _| log::warn!("{error}; trying again");
+        self.stepper.recover(error, &[Some(&self.weights)], announce)
     }
 }

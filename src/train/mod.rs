@@ -15,21 +15,23 @@ mod recovery;
 mod session;
 mod slots;
 mod state;
+mod stepper;
 mod stop;
 #[cfg(test)]
 pub(crate) mod tests;
 mod trainer;
 
 pub use error::TrainError;
-pub(crate) use evaluate::{Canary, evaluate};
 pub use events::{Advance, Events};
 pub use files::{Origin, RunFiles, Stored};
 pub use infer::Inference;
 pub use member::member;
 pub use problem::{Problem, Sums};
+pub(crate) use recovery::Cost;
 pub use recovery::Pace;
 pub use session::{Outcome, Session, Started};
 pub use slots::Arrival;
 pub use state::{Best, Checkpoint, Ended, EpochSums, MemberCheckpoint, MemberState, TrainingState};
+pub(crate) use stepper::Stepper;
 pub use stop::Stop;
 pub use trainer::Trainer;

@@ -8,9 +8,8 @@ use crate::engine::EngineError;
 use crate::population::{Member, Population};
 use crate::run::Score;
 
-use super::evaluate::evaluate;
 use super::model::{self, Weights};
-use super::recovery::{engine, put};
+use super::recovery::saved;
 use super::{Ended, Events, MemberCheckpoint, MemberState, Stop, TrainError, Trainer};
 
 /// The time that a member has been trained.
@@ -54,7 +53,7 @@ impl Trainer<'_> {
     /// # Errors
     /// [`EngineError::Unsupported`] if not.
     pub fn supports(&self, member: &Member) -> Result<(), EngineError> {
-        self.engine.as_ref().map_or(Ok(()), |engine| engine.supports(member))
+        self.stepper.supports(member)
     }
 
     /// Puts a member into `slot`, in place of whoever is there, at its beginning or where `from` has it; false where
@@ -83,7 +82,7 @@ impl Trainer<'_> {
         events: &mut dyn Events,
     ) -> Result<Vec<Arrival>, TrainError> {
         arrivals.iter().try_for_each(|arrival| self.supports(&arrival.member))?;
-        let mut population = Population::clone(&self.population);
+        let mut population = Population::clone(self.population());
         let (mut slots, mut left) = (Vec::new(), Vec::new());
         for arrival in arrivals {
             if !population.place(arrival.slot, arrival.member.clone()) {
@@ -97,24 +96,22 @@ impl Trainer<'_> {
             slots.push(slot);
         }
         if !slots.is_empty() {
-            self.population = Arc::new(population);
-            if let Err(error) = self.refill(&slots) {
-                // The new engine has the new members, where they begin.
-                self.recover(error, events)?;
-            }
+            self.refill(population, &slots, events)?;
         }
         Ok(left)
     }
 
-    fn refill(&mut self, slots: &[usize]) -> Result<(), EngineError> {
-        let engine = engine(&mut self.engine)?;
-        engine.refill(&self.population, slots)?;
-        for &slot in slots {
-            if let Some(from) = &self.checkpoint[slot] {
-                put(engine.as_mut(), &self.population, slot, &from.weights)?;
-            }
+    fn refill(
+        &mut self,
+        population: Population,
+        slots: &[usize],
+        events: &mut dyn Events,
+    ) -> Result<(), TrainError> {
+        match self.stepper.refill(Arc::new(population), slots, &saved(&self.checkpoint)) {
+            Ok(()) => Ok(()),
+            // The new engine has the new members, where they begin.
+            Err(error) => self.recover(error, events),
         }
-        Ok(())
     }
 
     /// Ends the member of a slot where it stands; it is to be taken then. (A fault of the device before that lets it go
@@ -133,7 +130,7 @@ impl Trainer<'_> {
         slot: usize,
         events: &mut dyn Events,
     ) -> Result<Option<MemberCheckpoint>, TrainError> {
-        if self.population.is_vacant(slot) {
+        if self.population().is_vacant(slot) {
             return Ok(None);
         }
         self.secure(&[slot], events)?;
@@ -149,13 +146,9 @@ impl Trainer<'_> {
     pub fn vacate(&mut self, slot: usize, events: &mut dyn Events) -> Result<(), TrainError> {
         self.checkpoint[slot] = None;
         self.members[slot] = MemberState::default();
-        let mut population = Population::clone(&self.population);
+        let mut population = Population::clone(self.population());
         population.vacate(slot);
-        self.population = Arc::new(population);
-        match self.refill(&[slot]) {
-            Ok(()) => Ok(()),
-            Err(error) => self.recover(error, events),
-        }
+        self.refill(population, &[slot], events)
     }
 
     /// The last checkpoint of a slot's member; none at its beginning.
@@ -198,20 +191,18 @@ impl Trainer<'_> {
         slots: &[usize],
         rows: std::ops::Range<usize>,
     ) -> Result<Vec<super::Sums>, EngineError> {
-        let engine = engine(&mut self.engine)?;
         for &k in slots {
-            let member = &self.population.members[k];
+            let member = self.member(k);
             let mut weights = Weights::zeros(&member.sizes);
             let layers = self.members[k].best.as_deref().map_or(&[][..], Vec::as_slice);
             let fits = model::put_layers(member, &model::ALONE, layers, &mut weights);
             debug_assert!(fits, "a member's own model");
-            put(engine.as_mut(), &self.population, k, &weights)?;
+            self.stepper.put(k, &weights)?;
         }
-        let never = Stop::default();
-        let sums = evaluate(engine.as_mut(), &self.population, slots, rows, &mut self.canary, &never)?;
+        let sums = self.stepper.evaluate(slots, rows, &Stop::default())?;
         for &k in slots {
             if let Some(good) = &self.checkpoint[k] {
-                put(engine.as_mut(), &self.population, k, &good.weights)?;
+                self.stepper.put(k, &good.weights)?;
             }
         }
         Ok(sums.unwrap_or_default())

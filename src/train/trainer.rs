@@ -4,20 +4,16 @@
 //! are evaluated together, and told in the order of their slots, however many steps the engine takes at a time.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use crate::data::Part;
 use crate::engine::{Engine, EngineFactory, EngineInfo};
-use crate::population::tables::{Record, StepRow};
-use crate::population::{Buffer, Member, Population, learning_rate, training_step};
+use crate::population::{Member, Population, learning_rate};
 use crate::run::{EpochMetrics, Look};
-use crate::step::StepKind;
 use crate::step::watch::next_look;
 
-use super::evaluate::{self, Canary, evaluate};
-use super::model;
-use super::recovery::{Cost, engine};
+use super::recovery::{Cost, saved};
 use super::slots::Clock;
+use super::stepper::Stepper;
 use super::{
     Advance, Best, Checkpoint, Ended, EpochSums, Events, MemberCheckpoint, MemberState, Pace, Problem, Stop,
     Sums, TrainError,
@@ -25,22 +21,15 @@ use super::{
 
 /// Trains a population on one engine at a time.
 pub struct Trainer<'a> {
-    pub(super) factory: &'a dyn EngineFactory,
-    pub(super) population: Arc<Population>,
+    pub(super) stepper: Stepper<'a>,
     pub(super) problem: &'a Problem,
     pub(super) pace: Pace,
-    /// None only while it is rebuilt.
-    pub(super) engine: Option<Box<dyn Engine>>,
-    pub(super) info: EngineInfo,
     pub(super) members: Vec<MemberState>,
     pub(super) clocks: Vec<Clock>,
-    pub(super) canary: Canary,
     /// The latest points from which training can go on.
     pub(super) checkpoint: Checkpoint,
     pub(super) read: Cost,
     pub(super) stored: Cost,
-    /// Faults since the last progress.
-    pub(super) tries: u32,
 }
 
 impl<'a> Trainer<'a> {
@@ -62,23 +51,17 @@ impl<'a> Trainer<'a> {
         let member = |from: &Option<MemberCheckpoint>| from.as_ref().map(MemberCheckpoint::member);
         let members: Vec<MemberState> =
             checkpoint.iter().map(|from| member(from).unwrap_or_default()).collect();
-        let details = serde_json::Value::Null;
         let mut trainer = Trainer {
-            factory,
+            stepper: Stepper::new(factory, population, problem.table.clone(), pace.backoff),
             problem,
             pace,
-            engine: None,
-            info: EngineInfo { engine: "none", device: "the device".into(), details },
             clocks: members.iter().map(|member| Clock::after(member.state.wall_s)).collect(),
             members,
-            canary: Canary::default(),
             checkpoint,
             read: Cost::now(),
             stored: Cost::now(),
-            tries: 0,
-            population,
         };
-        if let Err(error) = trainer.rebuild() {
+        if let Err(error) = trainer.stepper.set_up(&saved(&trainer.checkpoint)) {
             trainer.recover(error, events)?;
         }
         Ok(trainer)
@@ -86,12 +69,12 @@ impl<'a> Trainer<'a> {
 
     /// What runs the steps.
     pub fn info(&self) -> &EngineInfo {
-        &self.info
+        self.stepper.info()
     }
 
     /// Its slots, and who is in them.
     pub fn population(&self) -> &Arc<Population> {
-        &self.population
+        self.stepper.population()
     }
 
     /// Where every member stands, `[K]`; nothing of a vacant slot.
@@ -101,7 +84,7 @@ impl<'a> Trainer<'a> {
 
     /// Gives the engine on, for [`super::Stored::inference`].
     pub fn into_engine(self) -> Option<Box<dyn Engine>> {
-        self.engine
+        self.stepper.into_engine()
     }
 
     /// Stores the present state, so that a process killed from now on can be resumed.
@@ -190,24 +173,24 @@ impl<'a> Trainer<'a> {
     }
 
     pub(super) fn member(&self, k: usize) -> &Member {
-        &self.population.members[k]
+        &self.population().members[k]
     }
 
     /// Whether the member of a slot goes on.
     pub(super) fn is_active(&self, k: usize) -> bool {
-        !self.population.is_vacant(k) && self.members[k].state.ended.is_none()
+        !self.population().is_vacant(k) && self.members[k].state.ended.is_none()
     }
 
     /// Whether a member's open epoch is over: all its batches are done, or all steps, or the time is up.
     pub(super) fn must_close(&self, k: usize) -> bool {
-        let (member, state) = (&self.population.members[k], &self.members[k].state);
+        let (member, state) = (self.member(k), &self.members[k].state);
         let at_end = state.step.is_multiple_of(member.walk.steps_per_epoch);
         let all = state.step >= member.total_steps();
         all || (state.open.steps > 0 && at_end) || self.time_is_up(k)
     }
 
     fn time_is_up(&self, k: usize) -> bool {
-        let limit = self.population.members[k].training.max_time;
+        let limit = self.member(k).training.max_time;
         limit.is_some_and(|limit| self.members[k].state.wall_s >= limit.as_secs_f64())
     }
 
@@ -220,48 +203,32 @@ impl<'a> Trainer<'a> {
         events: &mut dyn Events,
     ) -> Result<(), TrainError> {
         self.look(active, events)?;
-        let k = self.population.len();
-        let watched = self.population.is_watched();
+        let watched = self.population().is_watched();
         let to_boundary = |&at: &usize| {
-            let (member, step) = (&self.population.members[at], self.members[at].state.step);
+            let (member, step) = (self.member(at), self.members[at].state.step);
             let per_epoch = member.walk.steps_per_epoch;
             let end = (per_epoch - step % per_epoch).min(member.total_steps() - step);
             if watched { end.min(next_look(step + 1, member.total_steps()) - step) } else { end }
         };
         let nearest = active.iter().map(to_boundary).min().unwrap_or(0).min(most);
-        let engine = engine(&mut self.engine)?;
-        let count = (engine.pace(StepKind::Train) as u64).clamp(1, nearest.max(1)) as usize;
-        let mut steps = vec![StepRow::IDLE; count * k];
+        let count = self.stepper.pace(nearest)?;
+        let starts: Vec<_> = active.iter().map(|&at| (at, self.members[at].state.step)).collect();
+        let submit = self.stepper.train(&starts, count)?;
+        let seconds = submit.took.as_secs_f64();
         for &at in active {
-            let (member, first) = (&self.population.members[at], self.members[at].state.step);
-            let total = member.total_steps();
-            for (s, steps) in (first..).zip(steps.chunks_exact_mut(k)) {
-                steps[at] = training_step(&member.training, &member.walk, s, total);
+            if let Some(step) = submit.diverged(at) {
+                self.diverge(at, step);
+                continue;
             }
-        }
-        let start = Instant::now();
-        let records = engine.run(StepKind::Train, &steps)?;
-        let seconds = start.elapsed().as_secs_f64();
-        log::debug!("{count} steps in {:.1} ms", 1e3 * seconds);
-        for &at in active {
             let (mut loss, mut rows) = (0.0, 0);
             let state = &mut self.members[at].state;
             let open = &mut state.open;
-            let mut bad = Record::FINITE;
-            for (asked, got) in steps.chunks_exact(k).zip(records.chunks_exact(k)) {
-                let (asked, got) = (&asked[at], &got[at]);
-                evaluate::check(&self.info.device, asked, got)?;
-                let finite = got.loss.is_finite() && got.grad_norm.is_finite();
-                bad = bad.min(got.first_bad).min(if finite { Record::FINITE } else { got.step });
-                loss += f64::from(got.loss);
-                rows += u64::from(got.rows);
-                open.loss += f64::from(got.loss);
-                open.hits += u64::from(got.hits);
-                open.grad_norm += f64::from(got.grad_norm);
-            }
-            if bad != Record::FINITE {
-                self.diverge(at, u64::from(bad) + 1);
-                continue;
+            for record in submit.records(at) {
+                loss += f64::from(record.loss);
+                rows += u64::from(record.rows);
+                open.loss += f64::from(record.loss);
+                open.hits += u64::from(record.hits);
+                open.grad_norm += f64::from(record.grad_norm);
             }
             open.steps += count as u64;
             open.rows += rows;
@@ -277,21 +244,16 @@ impl<'a> Trainer<'a> {
 
     /// Looks at the layers of those `active` members whose next step is one to be looked at.
     fn look(&mut self, active: &[usize], events: &mut dyn Events) -> Result<(), TrainError> {
-        if !self.population.is_watched() {
+        if !self.population().is_watched() {
             return Ok(());
         }
-        let mut steps = vec![StepRow::IDLE; self.population.len()];
-        for &at in active {
-            let (member, step) = (&self.population.members[at], self.members[at].state.step);
-            let total = member.total_steps();
-            if next_look(step, total) == step {
-                steps[at] = training_step(&member.training, &member.walk, step, total);
-            }
-        }
-        if steps.iter().all(|step| step.rows == 0) {
+        let next = active.iter().map(|&at| (at, self.members[at].state.step));
+        let is_due = |&(at, step): &(usize, u64)| next_look(step, self.member(at).total_steps()) == step;
+        let due: Vec<_> = next.filter(is_due).collect();
+        if due.is_empty() {
             return Ok(());
         }
-        for (at, seen) in engine(&mut self.engine)?.watch(&steps)?.into_iter().enumerate() {
+        for (at, seen) in self.stepper.watch(&due)?.into_iter().enumerate() {
             let Some(layers) = seen else { continue };
             let look = Look::new(self.members[at].state.step, &layers);
             events.look(at, &look);
@@ -309,26 +271,18 @@ impl<'a> Trainer<'a> {
         stop: &Stop,
     ) -> Result<bool, TrainError> {
         let rows = self.problem.split.range(Part::Val);
-        let engine = engine(&mut self.engine)?;
         let has_val = !rows.is_empty();
-        let canary = &mut self.canary;
-        let Some(sums) = evaluate(engine.as_mut(), &self.population, closing, rows, canary, stop)? else {
-            return Ok(false);
-        };
+        let Some(sums) = self.stepper.evaluate(closing, rows, stop)? else { return Ok(false) };
         let improves = |at: usize, sums: &Sums| {
             let best = self.members[at].state.best;
             let loss = sums.loss / sums.rows as f64;
             has_val && loss.is_finite() && best.is_none_or(|best| loss < best.val_loss)
         };
         let improved: Vec<bool> = closing.iter().zip(&sums).map(|(&at, sums)| improves(at, sums)).collect();
-        // Read at once for all that improved.
-        let regions = (closing.iter().zip(&improved).filter(|(_, improved)| **improved))
-            .flat_map(|(&at, _)| [Buffer::Params, Buffer::Stats].map(|b| (b, self.population.region(at, b))));
-        let regions: Vec<_> = regions.collect();
-        let read = if regions.is_empty() { Vec::new() } else { engine.read_regions(&regions)? };
-        let mut read = read.chunks_exact(2);
+        let better = closing.iter().zip(&improved).filter(|(_, improved)| **improved).map(|(&at, _)| at);
+        let mut models = self.stepper.read_models(&better.collect::<Vec<_>>())?.into_iter();
         for ((&at, sums), improved) in closing.iter().zip(&sums).zip(improved) {
-            let weights = if improved { read.next() } else { None };
+            let model = if improved { models.next() } else { None };
             if self.members[at].state.open.steps > 0 {
                 if !sums.loss.is_finite() {
                     self.diverge(at, self.members[at].state.step);
@@ -336,9 +290,8 @@ impl<'a> Trainer<'a> {
                 }
                 let metrics = self.close_epoch(at, has_val.then_some(sums));
                 events.epoch(at, &metrics);
-                if let Some([params, stats]) = weights {
-                    let layers = model::layers(self.member(at), &model::ALONE, params, stats);
-                    self.members[at].best = Some(Arc::new(layers));
+                if let Some(model) = model {
+                    self.members[at].best = Some(Arc::new(model));
                 }
             }
             self.members[at].state.ended = self.end(at, has_val);
@@ -348,7 +301,7 @@ impl<'a> Trainer<'a> {
 
     /// Enters a member's open epoch into its record.
     fn close_epoch(&mut self, at: usize, val: Option<&Sums>) -> EpochMetrics {
-        let member = &self.population.members[at];
+        let member = &self.stepper.population().members[at];
         let MemberState { state, history, .. } = &mut self.members[at];
         let open = std::mem::take(&mut state.open);
         let train = Sums { loss: open.loss, hits: open.hits, rows: open.rows };
@@ -381,7 +334,7 @@ impl<'a> Trainer<'a> {
 
     /// Whether a member's training is over, and why.
     fn end(&self, at: usize, has_val: bool) -> Option<Ended> {
-        let (member, state) = (&self.population.members[at], &self.members[at].state);
+        let (member, state) = (self.member(at), &self.members[at].state);
         let stopped = |reason: String| Some(Ended::Stopped { reason });
         if state.step >= member.total_steps() {
             return Some(Ended::Completed);
