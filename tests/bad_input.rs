@@ -213,7 +213,7 @@ fn tables_of_text() {
     let at = wrong_sum.len() - 6;
     wrong_sum[at] ^= 1;
     c.file("gzip with a wrong checksum", "sum.csv.gz", &wrong_sum, &["damaged gzip"]);
-    c.file("unknown format", "data.xyz", b"hello", &["no format", ".parquet"]);
+    c.file("unknown format", "data.xyz", b"hello", &["unsupported file format", ".parquet"]);
     c.at_least(43);
 }
 

@@ -19,7 +19,12 @@ pub fn count(n: u64) -> String {
 
 /// `n` with its noun: "1 epoch", "1,200 epochs".
 pub fn counted(n: u64, noun: &str) -> String {
-    format!("{} {noun}{}", count(n), if n == 1 { "" } else { "s" })
+    counted_as(n, noun, &format!("{noun}s"))
+}
+
+/// `n` with the form of its noun, for an irregular plural: "1 class", "10 classes".
+pub fn counted_as(n: u64, one: &str, many: &str) -> String {
+    format!("{} {}", count(n), if n == 1 { one } else { many })
 }
 
 /// Bytes with an SI prefix (1 kB = 1,000 B) and three digits: "512 B", "1.05 MB".
@@ -160,6 +165,7 @@ mod tests {
         let of = [0, 7, 999, 1000, 12_345, 1_234_567, u64::MAX].map(count);
         assert_eq!(of, ["0", "7", "999", "1,000", "12,345", "1,234,567", "18,446,744,073,709,551,615"]);
         assert_eq!(counted(1, "epoch") + ", " + &counted(1200, "step"), "1 epoch, 1,200 steps");
+        assert_eq!([1, 10].map(|n| counted_as(n, "class", "classes")), ["1 class", "10 classes"]);
     }
 
     #[test]

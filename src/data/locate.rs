@@ -109,7 +109,7 @@ fn describe(path: &Path) -> Result<Located, DataError> {
                 [b'P', b'K', 3, 4, ..] => located(Format::Npz),
                 _ => Err(DataError::file(
                     &path.display().to_string(),
-                    "is of no format that bngpu knows",
+                    "unsupported file format",
                     format!("expected one of {} or a folder of IDX files; rename it", EXTENSIONS.join(" ")),
                 )),
             }

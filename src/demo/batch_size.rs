@@ -68,12 +68,12 @@ impl Demo for BatchSize {
             plain.iter().zip(normalized).map(|(plain, bn)| difference_of_rounded(plain, bn, step)).collect();
 
         let mut panel = Panel::new(
-            text!("score by batch size", "不同批大小的得分"),
-            Axis::log(text!("rows of a batch", "批大小（行）")),
+            text!("score by batch size", "不同批量大小的得分"),
+            Axis::log(text!("rows of a batch", "批量大小（样本数）")),
             lab.score_axis()?,
         );
         let mut table = vec![
-            [text!("rows of a batch", "批大小")]
+            [text!("rows of a batch", "批量大小")]
                 .into_iter()
                 .chain(sizes.iter().map(|&n| Text::same(count(n as u64))))
                 .collect(),
@@ -96,7 +96,7 @@ impl Demo for BatchSize {
         let usual = behind.get(USUAL).and_then(Option::as_ref).map_or("-".into(), points_pm);
         let sentence = text!(
             "In batches of 2 rows BN changes the score by {two} points, in batches of 64 by {usual}",
-            "批大小为 2 时 BN 使得分变化 {two} 个百分点，为 64 时 {usual}"
+            "批量大小为 2 时 BN 使得分变化 {two} 个百分点，为 64 时 {usual}"
         );
         // Where small batches do not tell, or a size has no interval, not clearly behind says nothing.
         let told = outcome != Outcome::Unclear
@@ -112,7 +112,7 @@ impl Demo for BatchSize {
         let caption = lab.layers()
             + text!(
                 " ReLU units, Adam with α = {LR}, {epochs} epochs at every batch size, so that all see the same number of rows; {n} seeds: mean, and from the least to the best.",
-                " ReLU 单元，α = {LR} 的 Adam，每种批大小都训练 {epochs} 轮，所见行数相同；{n} 个种子：平均值及最差到最好的范围。"
+                " ReLU 单元，α = {LR} 的 Adam，每种批量大小都训练 {epochs} 轮，所见行数相同；{n} 个种子：平均值及最差到最好的范围。"
             );
         Ok(Finding {
             figure: Figure { panels: vec![panel], columns: 1 },

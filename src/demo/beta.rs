@@ -110,7 +110,7 @@ impl Demo for Beta {
         );
         let networks = text!(
             " sigmoid units with BN, batches of 60, {steps_text} steps, {n} seeds: means, and their range over the seeds. (b) W ← W - α v, where v is the average of the gradients and α = {LR}; (c) Adam with α = {ADAM_LR} and β₂ = 0.999. The mean over the training is that of looks at even distances of the logarithm of the steps.",
-            " sigmoid 单元，有 BN，批大小 60，{steps_text} 步，{n} 个种子：均值及各种子的范围。(b) W ← W - α v，v 为梯度的移动平均，α = {LR}；(c) Adam，α = {ADAM_LR}，β₂ = 0.999。训练全程的平均取自步数对数等间隔的各次测量。"
+            " sigmoid 单元，有 BN，批量大小 60，{steps_text} 步，{n} 个种子：均值及各种子的范围。(b) W ← W - α v，v 为梯度的移动平均，α = {LR}；(c) Adam，α = {ADAM_LR}，β₂ = 0.999。训练全程的平均取自步数对数等间隔的各次测量。"
         );
         let caption = average + lab.layers() + networks;
         let scores = |of: &&[Course]| of.iter().map(Course::scores).collect::<Vec<_>>();

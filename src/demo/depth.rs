@@ -196,7 +196,7 @@ impl Demo for Depth {
         let (low, high) = (MANY_RATES[0], MANY_RATES[n - 1]);
         let caption = text!(
             "Layers of {UNITS} units (sigmoid and tanh: Xavier's initial weights, ReLU: He's), batches of 60, gradient descent, {steps} steps, {seeds_n} seeds, α of 0.01, 0.1 and 1 (at 50 layers without --full 0.1 alone), and for ten sigmoid layers {n} rates from {low} to {high}. Above: the norm of each layer's dW on one batch, mean of the seeds at α = {RATE}; layer 11 is the output. Below: of each seed the best score over the rates, mean.",
-            "每层 {UNITS} 个单元（sigmoid 与 tanh 用 Xavier 初始化，ReLU 用 He 初始化），批大小 60，梯度下降，{steps} 步，{seeds_n} 个种子，α 取 0.01、0.1 和 1（不加 --full 时 50 层只取 0.1），十层 sigmoid 网络另取从 {low} 到 {high} 的 {n} 个学习率。上：一个批次上各层 dW 的范数，α = {RATE} 时各种子的平均；第 11 层为输出层。下：每个种子在各学习率中的最好得分的平均。"
+            "每层 {UNITS} 个单元（sigmoid 与 tanh 用 Xavier 初始化，ReLU 用 He 初始化），批量大小 60，梯度下降，{steps} 步，{seeds_n} 个种子，α 取 0.01、0.1 和 1（不加 --full 时 50 层只取 0.1），十层 sigmoid 网络另取从 {low} 到 {high} 的 {n} 个学习率。上：一个批次上各层 dW 的范数，α = {RATE} 时各种子的平均；第 11 层为输出层。下：每个种子在各学习率中的最好得分的平均。"
         );
         let gradients: Vec<Value> = ACTIVATIONS
             .iter()

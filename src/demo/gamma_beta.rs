@@ -125,7 +125,7 @@ impl Demo for GammaBeta {
         let caption = lab.layers()
             + text!(
                 " units, batches of 60, gradient descent with α = {LR}, {all} steps, {n} seeds each; means over them. Without γ and β they stay at 1 and 0 (bngpu train --no-bn-affine). (a) and (b) score over training with sigmoids and with ReLUs; (c) {{15, 50, 85}}th percentiles of the inputs of the last hidden layer's sigmoids: between -1 and 1 a sigmoid is nearly linear.",
-                "单元，批大小 60，α = {LR} 的梯度下降，{all} 步，各 {n} 个种子的均值。没有 γ、β 即它们保持为 1 和 0（bngpu train --no-bn-affine）。(a)、(b) sigmoid 与 ReLU 网络训练过程中的得分；(c) 最后隐藏层 sigmoid 输入的第 {{15, 50, 85}} 百分位：在 -1 与 1 之间 sigmoid 近似线性。"
+                "单元，批量大小 60，α = {LR} 的梯度下降，{all} 步，各 {n} 个种子的均值。没有 γ、β 即它们保持为 1 和 0（bngpu train --no-bn-affine）。(a)、(b) sigmoid 与 ReLU 网络训练过程中的得分；(c) 最后隐藏层 sigmoid 输入的第 {{15, 50, 85}} 百分位：在 -1 与 1 之间 sigmoid 近似线性。"
             );
         let curves = |groups: &[&[Course]]| -> Vec<Vec<Vec<(f64, f64)>>> {
             groups.iter().map(|courses| courses.iter().map(Course::scores).collect()).collect()

@@ -177,7 +177,7 @@ impl Demo for GridOrRandom {
         let caption = layers(lab.depth())
             + text!(
                 " of {u0} to {u1} sigmoid units without BN, which would forgive many an α, batches of 32, Adam with α from {a0} to {a1} and β₁ from {b1} to {b0}, a full training is {full} steps. {n} studies, each with {tries} random settings of its own, drawn in {ORDERS} orders, and grids whose place is random. The setting with the least validation loss is chosen, and the test score of its training is shown: (a) by the budget, means over the studies; halving goes on with 1 of {eta} at 1/9 and 1/3 of a training. (b) Every random setting. (c) The first study, seen along β₁: a grid tries few values of each setting.",
-                "，每层 {u0} 至 {u1} 个 sigmoid 单元，无 BN（有 BN 时对 α 不敏感），批大小 32，Adam，α 为 {a0} 至 {a1}，β₁ 为 {b1} 至 {b0}，完整训练为 {full} 步。{n} 次重复实验，各有自己的 {tries} 组随机设置（以 {ORDERS} 种次序抽取）和位置随机的网格。按验证损失选出设置，给出其测试得分：(a) 随预算的变化，各研究的均值；逐次减半在训练的 1/9 与 1/3 处保留 1/{eta}。(b) 全部随机设置。(c) 第一次重复实验，沿 β₁ 方向看：网格对每个设置只试少数几个值。"
+                "，每层 {u0} 至 {u1} 个 sigmoid 单元，无 BN（有 BN 时对 α 不敏感），批量大小 32，Adam，α 为 {a0} 至 {a1}，β₁ 为 {b1} 至 {b0}，完整训练为 {full} 步。{n} 次重复实验，各有自己的 {tries} 组随机设置（以 {ORDERS} 种次序抽取）和位置随机的网格。按验证损失选出设置，给出其测试得分：(a) 随预算的变化，各研究的均值；逐次减半在训练的 1/9 与 1/3 处保留 1/{eta}。(b) 全部随机设置。(c) 第一次重复实验，沿 β₁ 方向看：网格对每个设置只试少数几个值。"
             );
         Ok(Finding {
             figure: Figure { panels: vec![found, every, places], columns: 3 },

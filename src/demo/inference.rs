@@ -125,7 +125,7 @@ impl Demo for Inference {
         let caption = lab.layers()
             + text!(
                 " sigmoid units with BN, batches of 60, gradient descent with α = {LR}, {steps} steps, means of {n} seeds. Momentum is the weight of the new batch. The test batch's own statistics are no statistics of one row: a model that serves single rows needs the running ones.",
-                "有 BN 的 sigmoid 单元，批大小 60，α = {LR} 的梯度下降，{steps} 步，{n} 个种子的平均。动量为新批次的权重。单行数据没有自己的统计量：要为单行预测，就需要滑动统计量。"
+                "有 BN 的 sigmoid 单元，批量大小 60，α = {LR} 的梯度下降，{steps} 步，{n} 个种子的平均。动量为新批次的权重。单行数据没有自己的统计量：要为单行预测，就需要滑动统计量。"
             );
         Ok(Finding {
             figure: Figure { panels: vec![momenta, kinds], columns: 2 },

@@ -96,7 +96,7 @@ impl Demo for InitialWeights {
         let caption = lab.layers()
             + text!(
                 " units, batches of 60, gradient descent, {steps} steps, means of {n} seeds; all weights from N(0, σ²). A scale counts if the score comes nine tenths of the way from chance to the best of all. From {from} to {to} was tried: a range that ends there may be wider.",
-                "单元，批大小 60，梯度下降，{steps} 步，{n} 个种子的平均；全部权重取自 N(0, σ²)。得分达到从随机水平到全体最好得分的九成，即为可训练。只尝试了 {from} 到 {to}：在两端截止的范围可能更宽。"
+                "单元，批量大小 60，梯度下降，{steps} 步，{n} 个种子的平均；全部权重取自 N(0, σ²)。得分达到从随机水平到全体最好得分的九成，即为可训练。只尝试了 {from} 到 {to}：在两端截止的范围可能更宽。"
             );
         Ok(Finding {
             figure: Figure { panels, columns: 2 },

@@ -102,7 +102,7 @@ impl Demo for Inputs {
         let caption = lab.layers()
             + text!(
                 " ReLU units, batches of 60, gradient descent with {RATES} rates, {steps} steps, means of {n} seeds. A rate is usable if the score comes nine tenths of the way from chance to the best of all. A network that became infinite counts as 0. From {from} to {to} was tried: a range that ends there may be wider.",
-                " ReLU 单元，批大小 60，{RATES} 个学习率的梯度下降，{steps} 步，{n} 个种子的平均。得分达到从随机水平到全体最好得分的九成的学习率为可用。发散的网络计为 0。只尝试了 {from} 到 {to}：在两端截止的范围可能更宽。"
+                " ReLU 单元，批量大小 60，{RATES} 个学习率的梯度下降，{steps} 步，{n} 个种子的平均。得分达到从随机水平到全体最好得分的九成的学习率为可用。发散的网络计为 0。只尝试了 {from} 到 {to}：在两端截止的范围可能更宽。"
             );
         Ok(Finding {
             figure: Figure { panels, columns: 2 },

@@ -73,7 +73,7 @@ pub struct Tally {
     pub best: Option<f64>,
 }
 
-/// What whoever asks for a demonstration may choose.
+/// User-configurable settings.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Whether the long form is wanted.

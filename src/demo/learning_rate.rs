@@ -109,7 +109,7 @@ impl Demo for LearningRate {
         let caption = lab.layers()
             + text!(
                 " sigmoid units, batches of 60, gradient descent with {RATES} rates, {steps} steps, {n} seeds each: mean, and from the least to the best. A rate is usable if the score comes at least half of the way from chance to the best of all, together with all rates between it and the network's best. A network that became infinite counts as 0; the largest rates are compared where both networks have one. From {from} to {to} was tried: a range that ends there may be wider.",
-                " sigmoid 单元，批大小 60，{RATES} 个学习率的梯度下降，{steps} 步，各 {n} 个种子：平均值及最差到最好的范围。若得分达到从随机水平到全体最好得分的一半以上，且到该网络最好学习率之间的学习率都如此，则为可用。发散的网络计为 0；只在两个网络都有可用学习率时比较最大值。只尝试了 {from} 到 {to}：在两端截止的范围可能更宽。"
+                " sigmoid 单元，批量大小 60，{RATES} 个学习率的梯度下降，{steps} 步，各 {n} 个种子：平均值及最差到最好的范围。若得分达到从随机水平到全体最好得分的一半以上，且到该网络最好学习率之间的学习率都如此，则为可用。发散的网络计为 0；只在两个网络都有可用学习率时比较最大值。只尝试了 {from} 到 {to}：在两端截止的范围可能更宽。"
             );
         Ok(Finding {
             figure: Figure { panels: vec![panel], columns: 1 },

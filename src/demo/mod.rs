@@ -110,7 +110,7 @@ impl Outcome {
         match self {
             Outcome::Holds => text!("holds here", "在此成立"),
             Outcome::Fails => text!("does not hold here", "在此不成立"),
-            Outcome::Unclear => text!("cannot be told here", "在此无法判断"),
+            Outcome::Unclear => text!("inconclusive here", "在此无法判断"),
         }
     }
 }

@@ -39,7 +39,7 @@ pub fn page(findings: &[(&dyn Demo, Finding)], lang: Lang, about: &Value) -> Str
     let measured = text!("Data: {data}. Device: {device}.", "数据：{data}。设备：{device}。");
     let rule = text!(
         "± is the 95 % interval of a mean over the seeds (Student's t), and so are ranges in brackets; the test rows are the same for all. A claim holds, or does not, where such intervals decide; elsewhere it cannot be told.",
-        "± 为各种子均值的 95 % 置信区间（Student t 分布），括号中的范围亦同；所有种子用同样的测试行。由这样的区间判定结论成立或不成立；否则无法判断。"
+        "± 为各种子均值的 95 % 置信区间（Student t 分布），括号中的范围亦同；所有种子用同样的测试样本。由这样的区间判定结论成立或不成立；否则无法判断。"
     );
     let written = text!("Written by bngpu {version}.", "由 bngpu {version} 生成。");
     format!(

@@ -132,7 +132,7 @@ impl Demo for Paper {
         let caption = lab.layers()
             + text!(
                 " sigmoid units, weights from N(0, {STD}²), batches of 60, gradient descent with α = {LR}, {steps_text} steps, {n} seeds each. (a) shows every seed; (b) and (c) the {{15, 50, 85}}th percentiles of one input of the last hidden sigmoid over the rows of the first batch, first seed. Movement: the range of the median over training, in units of the mean distance of the 15th and the 85th percentile.",
-                " sigmoid 单元，初始权重取自 N(0, {STD}²)，批大小 60，α = {LR} 的梯度下降，{steps_text} 步，各 {n} 个种子。(a) 为全部种子；(b)、(c) 为第一个种子在第一个批次上、最后隐藏层某个 sigmoid 输入的第 {{15, 50, 85}} 百分位。移动：训练中中位数的变化范围，以第 15 与第 85 百分位的平均间距为单位。"
+                " sigmoid 单元，初始权重取自 N(0, {STD}²)，批量大小 60，α = {LR} 的梯度下降，{steps_text} 步，各 {n} 个种子。(a) 为全部种子；(b)、(c) 为第一个种子在第一个批次上、最后隐藏层某个 sigmoid 输入的第 {{15, 50, 85}} 百分位。移动：训练中中位数的变化范围，以第 15 与第 85 百分位的平均间距为单位。"
             );
         Ok(Finding {
             figure: Figure { panels, columns: 3 },

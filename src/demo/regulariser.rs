@@ -101,7 +101,7 @@ impl Demo for Regulariser {
         let beyond = difference(&large, &small);
         let [small, large] = [small, large].map(|changes| Estimate::of(&changes));
 
-        let axis = || Axis::log(text!("rows of a batch", "批大小（行）"));
+        let axis = || Axis::log(text!("rows of a batch", "批量大小（样本数）"));
         let mut loss = Panel::new(
             text!("test loss less training loss", "测试损失减训练损失"),
             axis(),
@@ -110,10 +110,10 @@ impl Demo for Regulariser {
         let mut score = Panel::new(text!("score", "得分"), axis(), lab.score_axis()?);
         let mut table = vec![vec![
             Text::default(),
-            text!("gap, batches of 8", "差距，批大小 8"),
-            text!("gap, batches of 128", "差距，批大小 128"),
-            text!("score, batches of 8", "得分，批大小 8"),
-            text!("score, batches of 128", "得分，批大小 128"),
+            text!("gap, batches of 8", "差距，批量大小 8"),
+            text!("gap, batches of 128", "差距，批量大小 128"),
+            text!("score, batches of 8", "得分，批量大小 8"),
+            text!("score, batches of 128", "得分，批量大小 128"),
         ]];
         for (kind, (name, colour, _)) in kinds.iter().enumerate() {
             let points = |values: &[Vec<f64>]| -> Vec<(f64, f64)> {
@@ -139,13 +139,13 @@ impl Demo for Regulariser {
         let [small, large, beyond] = [small, large, beyond].map(told);
         let sentence = text!(
             "BN changes the gap between test and training loss by {small} in batches of 8 and by {large} in batches of 128, a difference of {beyond}.",
-            "BN 使测试损失与训练损失的差距改变：批大小 8 时 {small}，批大小 128 时 {large}，两者相差 {beyond}。"
+            "BN 使测试损失与训练损失的差距改变：批量大小 8 时 {small}，批量大小 128 时 {large}，两者相差 {beyond}。"
         );
         let (n, rows) = (seeds.len(), count(train as u64));
         let caption = lab.layers()
             + text!(
                 " ReLU units on {rows} training rows, Adam with α = {LR}, {epochs} epochs, means of {n} seeds. Left: how much larger the loss of the test rows is than that of the training rows, by running statistics and without dropout.",
-                " ReLU 单元，{rows} 行训练数据，α = {LR} 的 Adam，{epochs} 轮，{n} 个种子的平均。左：测试损失比训练损失大多少（用滑动统计量，不用 dropout）。"
+                " ReLU 单元，{rows} 个训练样本，α = {LR} 的 Adam，{epochs} 轮，{n} 个种子的平均。左：测试损失比训练损失大多少（用滑动统计量，不用 dropout）。"
             );
         Ok(Finding {
             figure: Figure { panels: vec![loss, score], columns: 2 },

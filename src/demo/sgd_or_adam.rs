@@ -156,7 +156,7 @@ impl Demo for SgdOrAdam {
         let caption = lab.layers()
             + text!(
                 " sigmoid units with BN, batches of 60, {steps_text} steps, {n} seeds; each method at the one of {rates} rates with the least validation loss. (a) Means over the seeds. (b), (c) γ and β of all hidden units of all seeds, sorted; they start at 1 and 0. (d) The score at the end by Adam with α = {EPS_LR} and ε from {first_eps} to 1, means over the seeds.",
-                " sigmoid 单元，有 BN，批大小 60，{steps_text} 步，{n} 个种子；每种方法从 {rates} 个学习率中取验证损失最小者。(a) 各种子的均值。(b)、(c) 所有种子、所有隐藏单元的 γ 与 β（排序后），初值为 1 与 0。(d) Adam，α = {EPS_LR}，ε 从 {first_eps} 到 1 的最终得分，各种子的均值。"
+                " sigmoid 单元，有 BN，批量大小 60，{steps_text} 步，{n} 个种子；每种方法从 {rates} 个学习率中取验证损失最小者。(a) 各种子的均值。(b)、(c) 所有种子、所有隐藏单元的 γ 与 β（排序后），初值为 1 与 0。(d) Adam，α = {EPS_LR}，ε 从 {first_eps} 到 1 的最终得分，各种子的均值。"
             );
         let method = |((name, _, _), (&at, found)): (&(&str, _, _), (&usize, &Found))| {
             json!({

@@ -164,7 +164,7 @@ impl Demo for Shift {
         let caption = lab.layers()
             + text!(
                 " sigmoid units, batches of 60, gradient descent with α = {LR}, {steps} steps, means of {n} seeds. Left: how far the median of one unit's input over the rows of the first batch moves in training, in mean distances of the 15th and the 85th percentile. Middle and right: the score when all standardised inputs of the test rows are shifted or scaled alike.",
-                " sigmoid 单元，批大小 60，α = {LR} 的梯度下降，{steps} 步，{n} 个种子的平均。左：训练中某单元在第一个批次上的输入的中位数移动了多远，以第 15 与第 85 百分位的平均间距为单位。中、右：测试数据的全部标准化输入一同平移或缩放时的得分。"
+                " sigmoid 单元，批量大小 60，α = {LR} 的梯度下降，{steps} 步，{n} 个种子的平均。左：训练中某单元在第一个批次上的输入的中位数移动了多远，以第 15 与第 85 百分位的平均间距为单位。中、右：测试数据的全部标准化输入一同平移或缩放时的得分。"
             );
         Ok(Finding {
             figure: Figure { panels: vec![movements, shifted, scaled], columns: 3 },

@@ -136,7 +136,7 @@ impl Demo for Steps {
         let caption = lab.layers()
             + text!(
                 " sigmoid units, batches of 60, {steps} steps; means of {n} seeds. Grey: one point below the mean of the best scores without BN. Times fewer: geometric mean over the seeds, with its 95 % interval; a network that does not get there within the {steps} steps counts as if it did at their end.",
-                " sigmoid 单元，批大小 60，{steps} 步；{n} 个种子的平均。灰线：无 BN 时最好得分的平均减一个百分点。倍数为各种子的几何平均及其 95 % 区间；在 {steps} 步内未达到的按最后一步计。"
+                " sigmoid 单元，批量大小 60，{steps} 步；{n} 个种子的平均。灰线：无 BN 时最好得分的平均减一个百分点。倍数为各种子的几何平均及其 95 % 区间；在 {steps} 步内未达到的按最后一步计。"
             );
         Ok(Finding {
             figure: Figure { panels, columns: 2 },
