@@ -13,7 +13,7 @@ struct Console;
 
 impl Events for Console {
     fn epoch(&mut self, _member: usize, metrics: &EpochMetrics) {
-        if metrics.epoch % 5 == 0 {
+        if metrics.epoch.is_multiple_of(5) {
             println!("epoch {:2}  train loss {:.4}", metrics.epoch, metrics.train_loss);
         }
     }

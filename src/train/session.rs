@@ -108,7 +108,7 @@ impl Session {
 enum Kept {
     /// The latest of this process.
     Memory(Option<Box<MemberCheckpoint>>),
-    Folder(RunFiles),
+    Folder(Box<RunFiles>),
 }
 
 /// A training whose device is ready.
@@ -145,7 +145,7 @@ impl Started<'_> {
 
     /// Keeps the run in the folder that it was begun in.
     pub fn go_on_in(&mut self, dir: RunDir) {
-        self.kept = Kept::Folder(RunFiles::new(dir, self.session.origin.clone()));
+        self.kept = Kept::Folder(Box::new(RunFiles::new(dir, self.session.origin.clone())));
     }
 
     /// Trains until the end or until `stop`, then evaluates the best model (the latest, without validation rows) on the

@@ -1,6 +1,6 @@
 //! What `train` and `resume` share: they tell what is planned, show the progress, and sum up.
 
-use crate::base::text::{count, counted};
+use crate::base::text::{count, counted, counted_as};
 use crate::cli::Exit;
 use crate::data::{Dataset, Task};
 use crate::report::{
@@ -168,7 +168,7 @@ pub(super) fn about(dataset: &Dataset) -> Vec<(&'static str, String)> {
     let split = &dataset.split;
     let rows = |n: usize| count(n as u64);
     let what = match &dataset.task {
-        Task::Classify { classes } => counted(classes.len() as u64, "class").replace("classs", "classes"),
+        Task::Classify { classes } => counted_as(classes.len() as u64, "class", "classes"),
         Task::Regress => format!("regression of {}", dataset.preprocessing.target_name()),
     };
     let all = split.train + split.val + split.test;

@@ -94,7 +94,7 @@ pub fn data(request: &mut SweepRequest) -> Result<Dataset, Failure> {
 /// If it cannot be trained.
 pub fn plan(request: SweepRequest, dataset: Dataset, sources: Vec<DeviceSource>) -> Result<Search, Failure> {
     let mut search = Search::new(request, dataset, sources)?;
-    if let Some(text) = std::env::var(CHECKPOINT_EVERY).ok() {
+    if let Ok(text) = std::env::var(CHECKPOINT_EVERY) {
         match humantime::parse_duration(&text) {
             Ok(every) => search.checkpoint_every = every,
             Err(_) => {
