@@ -96,9 +96,8 @@
 //!
 //! # Features
 //!
-//! `cli`, on by default, is the program: the command line, the terminal, pages and figures, GPUs, and all data formats.
-//! Without it there is the core, which also compiles for `wasm32-unknown-unknown`; `gpu`, `parquet` and `numpy` add their
-//! parts to it.
+//! `cli`, on by default, is the program's command line. The settings of [`spec`] read and write text without it.
+//! For `wasm32-unknown-unknown` the core compiles: data, training and the CPU engine.
 
 // Parts of the core have no user but the rest of the program.
 #![cfg_attr(target_family = "wasm", allow(dead_code, unused_imports))]
