@@ -62,7 +62,7 @@ impl fmt::Display for Backend {
 /// An adapter as people and `--json` see it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct AdapterSummary {
-    /// Its place in [`list`], which `--device` takes.
+    /// Its place in [`super::list`], which `--device` takes.
     pub index: usize,
     pub name: String,
     pub kind: AdapterKind,
