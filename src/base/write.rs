@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::FileError;
 use super::error::is_held;
 
-/// Ends the names of files that are being written; `run::RunDir` clears away those that a killed process left.
+/// Suffix of files while they are written. `run::RunDir` removes the leftovers of killed processes.
 pub(crate) const TEMPORARY_SUFFIX: &str = ".bngpu-tmp";
 
 /// Most links that are followed, as many as Linux follows.

@@ -497,7 +497,7 @@ impl Experiment<'_> {
         Ok(true)
     }
 
-    /// Saves how far each member has come, and reads the weights of those that have moved.
+    /// Saves each member's progress, and reads the weights that have changed.
     fn save(&mut self) -> Result<(), LabError> {
         let start = Instant::now();
         let has_moved = |&k: &usize| self.standings[k].steps > self.saved[k].standing.steps;

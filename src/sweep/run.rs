@@ -84,19 +84,17 @@ impl Search {
         let deadline = deadline(self.request.max_time);
         let stages = Stages { search: self, store, observer, stop };
         observer.event(self.planned(0));
-        for record in lock(store).records() {
-            observer.event(SweepEvent::Ended {
-                lane: 0,
-                slot: record.slot,
-                record: Box::new(record.clone()),
-            });
+        // The store is free while the observer is called: it may look into it.
+        let earlier = lock(store).records().to_vec();
+        for record in earlier {
+            observer.event(SweepEvent::Ended { lane: 0, slot: record.slot, record: Box::new(record) });
         }
         let study = Study::new(&self.request)?;
         let scheduler = self.scheduler(Stage::Search, self.trials().collect(), Box::new(study));
         // The final comparison keeps its share of a limited time.
         let limit = deadline.map(|deadline| deadline.checked_sub(self.finals_time()).unwrap_or(deadline));
         let end = stages.run(Stage::Search, scheduler, limit)?;
-        if end.is(StageEnd::Interrupted) || self.request.shard.is_some() || end.by_hand {
+        if end.end == StageEnd::Interrupted || self.request.shard.is_some() || end.by_hand {
             return Ok(end.of_sweep(false));
         }
         let records = lock(store).records().to_vec();
@@ -160,10 +158,6 @@ struct End {
 }
 
 impl End {
-    fn is(&self, end: StageEnd) -> bool {
-        self.end == end
-    }
-
     fn of_sweep(&self, cut_short_before: bool) -> SweepEnd {
         match self.end {
             StageEnd::Interrupted => SweepEnd::Interrupted,

@@ -216,7 +216,7 @@ impl Search {
         let one_finalist = self.finals_s / asked.1.clamp(1, asked.0.min(u32::MAX.into()) as u32) as f64;
         let fits = |time: f64, one: f64| if one > 0.0 { (time / one) as u64 } else { u64::MAX };
         let finalists = fits(limit / 3.0, one_finalist).min(asked.1.into()) as u32;
-        // One alone has nobody to be compared with.
+        // A single finalist cannot be compared.
         self.request.finalists = if finalists < asked.1.min(2) { 0 } else { finalists };
         self.finals_s = one_finalist * f64::from(self.request.finalists);
         self.request.trials = fits(limit - self.finals_s, one_trial).clamp(1, asked.0);
@@ -292,7 +292,7 @@ impl Search {
         Scheduler::new(proposals, trials, self.seeds(stage), halving, epochs, WAITING * slots)
     }
 
-    /// Lanes, for those who watch.
+    /// The lanes, for observers.
     pub fn lane_infos(&self) -> Vec<LaneInfo> {
         let info = |(at, lane): (usize, &LanePlan)| LaneInfo {
             name: at.to_string(),

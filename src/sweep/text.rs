@@ -1,6 +1,6 @@
 //! Settings and dimensions as they are typed.
 
-use crate::spec::{Dimension, Domain, Params, Scale};
+use crate::spec::{Dimension, Domain, Params};
 
 /// "lr 1e-4..1e-1:log", "beta1 0.8,0.9".
 ///
@@ -15,12 +15,8 @@ pub fn dimension_text(dimension: &Dimension) -> String {
     let values = match &dimension.domain {
         Domain::Set(values) => values.iter().map(value_text).collect::<Vec<_>>().join(","),
         Domain::Range { low, high, scale, .. } => {
-            let scale = match scale {
-                Scale::Linear => "",
-                Scale::Log => ":log",
-                Scale::Ema => ":ema",
-            };
-            format!("{}..{}{scale}", value_text(&(*low).into()), value_text(&(*high).into()))
+            let (low, high) = (value_text(&(*low).into()), value_text(&(*high).into()));
+            format!("{low}..{high}{}", scale.suffix())
         }
     };
     format!("{} {values}", dimension.key)

@@ -92,7 +92,7 @@ impl Session {
         let was_over = from.as_ref().is_some_and(|from| from.state.ended.is_some());
         let (factory, population) = (self.factory.as_ref(), self.population.clone());
         let trainer = Trainer::new(factory, population, &self.problem, vec![from], Pace::default(), events)?;
-        Ok(Started { session: self, trainer, kept: Kept::Memory(None), was_over })
+        Ok(Started { session: self, trainer, files: None, was_over })
     }
 
     /// Trains and evaluates without a folder.
@@ -104,18 +104,12 @@ impl Session {
     }
 }
 
-/// Where checkpoints go.
-enum Kept {
-    /// The latest of this process.
-    Memory(Option<Box<MemberCheckpoint>>),
-    Folder(Box<RunFiles>),
-}
-
 /// A training whose device is ready.
 pub struct Started<'a> {
     session: &'a Session,
     trainer: Trainer<'a>,
-    kept: Kept,
+    /// None without a folder.
+    files: Option<RunFiles>,
     was_over: bool,
 }
 
@@ -140,12 +134,12 @@ impl Started<'_> {
         let engine = serde_json::to_value(self.trainer.info()).unwrap_or_default();
         dir.write_env(&Environment::now(engine, &origin.fingerprint))?;
         self.go_on_in(dir);
-        self.trainer.store(&mut Recorder { kept: &mut self.kept, events: &mut () })
+        self.trainer.store(&mut Recorder { files: self.files.as_mut(), events: &mut () })
     }
 
     /// Keeps the run in the folder that it was begun in.
     pub fn go_on_in(&mut self, dir: RunDir) {
-        self.kept = Kept::Folder(Box::new(RunFiles::new(dir, self.session.origin.clone())));
+        self.files = Some(RunFiles::new(dir, self.session.origin.clone()));
     }
 
     /// Trains until the end or until `stop`, then evaluates the best model (the latest, without validation rows) on the
@@ -157,9 +151,9 @@ impl Started<'_> {
     /// [`TrainError::Run`] of the files.
     pub fn run(mut self, events: &mut dyn Events, stop: &Stop) -> Result<Outcome, TrainError> {
         if !self.was_over {
-            self.trainer.run(&mut Recorder { kept: &mut self.kept, events }, stop)?;
+            self.trainer.run(&mut Recorder { files: self.files.as_mut(), events }, stop)?;
         }
-        let Started { session, trainer, kept, was_over } = self;
+        let Started { session, trainer, files, was_over } = self;
         let (end, info) = (trainer.members()[0].clone(), trainer.info().clone());
         let mut outcome = Outcome {
             history: end.history,
@@ -169,23 +163,20 @@ impl Started<'_> {
             model: None,
             best_epoch: None,
             evaluations: [None, None],
-            last: match &kept {
-                Kept::Folder(files) => Some(files.last()),
-                Kept::Memory(_) => None,
-            },
+            last: files.as_ref().map(RunFiles::last),
         };
         let is_evaluated = match outcome.state.ended {
             Some(Ended::Completed | Ended::Stopped { .. }) => true,
             Some(Ended::Diverged { .. }) => false,
             // In a folder, `bngpu resume` goes on with it.
-            None => matches!(kept, Kept::Memory(_)),
+            None => files.is_none(),
         };
         if !is_evaluated {
             return Ok(outcome);
         }
-        let model = match kept {
-            Kept::Folder(files) => Some(Stored::load(files.dir(), RunFile::Best)?),
-            Kept::Memory(latest) => session.model_in_memory(end.best, latest, &outcome.state),
+        let model = match files {
+            Some(files) => Some(Stored::load(files.dir(), RunFile::Best)?),
+            None => session.model_in_memory(end.best, trainer.checkpoint(0), &outcome.state),
         };
         let Some(model) = model else { return Ok(outcome) };
         outcome.best_epoch = Some(model.best()?.0);
@@ -204,13 +195,13 @@ impl Session {
     fn model_in_memory(
         &self,
         best: Option<Arc<Vec<crate::run::LayerTensors>>>,
-        latest: Option<Box<MemberCheckpoint>>,
+        latest: Option<&MemberCheckpoint>,
         state: &TrainingState,
     ) -> Option<Stored> {
         let (layers, of) = match (best, state.best) {
             (Some(layers), Some(of)) => (layers.to_vec(), of),
             _ => {
-                let weights = latest?.weights;
+                let weights = &latest?.weights;
                 let layers = model::layers(self.member(), &model::ALONE, &weights.params, &weights.stats);
                 (layers, Best { epoch: state.epochs, step: state.step, val_loss: f64::NAN })
             }
@@ -243,7 +234,7 @@ pub struct Outcome {
 
 /// Stores checkpoints and passes everything else on.
 struct Recorder<'a> {
-    kept: &'a mut Kept,
+    files: Option<&'a mut RunFiles>,
     events: &'a mut dyn Events,
 }
 
@@ -269,19 +260,16 @@ impl Events for Recorder<'_> {
         population: &Population,
         checkpoint: &[Option<MemberCheckpoint>],
     ) -> Result<(), RunError> {
-        if let [Some(checkpoint)] = checkpoint {
-            match self.kept {
-                Kept::Folder(files) => files.write(&population.members[0], checkpoint)?,
-                Kept::Memory(latest) => *latest = Some(Box::new(checkpoint.clone())),
-            }
+        if let (Some(files), [Some(checkpoint)]) = (&mut self.files, checkpoint) {
+            files.write(&population.members[0], checkpoint)?;
         }
         self.events.checkpoint(population, checkpoint)
     }
 
     fn checkpoint_path(&self) -> Option<PathBuf> {
-        match &self.kept {
-            Kept::Folder(files) => Some(files.last()),
-            Kept::Memory(_) => self.events.checkpoint_path(),
+        match &self.files {
+            Some(files) => Some(files.last()),
+            None => self.events.checkpoint_path(),
         }
     }
 }

@@ -14,8 +14,8 @@ use crate::sweep::{Memory, Search, SweepEnd, TrialRecord, TrialStatus};
 use crate::train::Stop;
 
 use super::session::about;
-use super::sweep::{data, devices, introduce, plan};
-use super::{Failure, say, start_log};
+use super::sweep::{devices, introduce, plan};
+use super::{Failure, load_and_anchor, say, start_log};
 
 /// Steps that each rate is trained.
 const STEPS: u32 = 300;
@@ -56,7 +56,7 @@ pub fn run(args: LrFindArgs) -> Result<Exit, Failure> {
     let settings: Vec<Params> = settings(&rates, both);
     let mut request = sweep(base, &rates, both, settings.len() as u64);
     let sources = devices(&request)?;
-    let dataset = data(&mut request)?;
+    let dataset = load_and_anchor(&mut request.base)?;
     let about = about(&dataset);
     let search = plan(request, dataset, sources)?;
     introduce(&search, &about);

@@ -17,7 +17,7 @@ mod sweep;
 mod train;
 
 use std::io::{IsTerminal, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
@@ -194,6 +194,15 @@ fn weights(dir: &RunDir, asked: Option<WeightsArg>) -> Result<Stored, Failure> {
         "note    the run has no {best} (no epoch had a finite validation loss): {last}, of step {at}, serves"
     ));
     Ok(stored)
+}
+
+/// Loads the data of a run that begins, and makes their paths absolute for its record.
+fn load_and_anchor(request: &mut RunRequest) -> Result<Dataset, Failure> {
+    let dataset = load_data(request, &request.data.source)?;
+    request.data.source = anchored(&request.data.source);
+    let absolute = |dir: PathBuf| std::path::absolute(&dir).unwrap_or(dir);
+    request.data.data_dir = request.data.data_dir.take().map(absolute);
+    Ok(dataset)
 }
 
 /// Where a source is, if it is a path, so that it is found from any folder; names stay.

@@ -1,6 +1,5 @@
 //! `bngpu sweep`, and `bngpu resume` of a sweep.
 
-use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError, mpsc};
 use std::time::Instant;
 
@@ -22,7 +21,7 @@ use crate::sweep::{
 use crate::train::Stop;
 
 use super::session::about;
-use super::{Failure, anchored, load_data, report, say, start_log, stderr_is_terminal, tell, warn};
+use super::{Failure, load_and_anchor, load_data, report, say, start_log, stderr_is_terminal, tell, warn};
 
 /// Event files, in the folder of the sweep.
 const TENSORBOARD: &str = "tensorboard";
@@ -37,7 +36,7 @@ pub fn run(args: SweepArgs) -> Result<Exit, Failure> {
         RunDir::check_free(output)?;
     }
     let sources = devices(&request)?;
-    let dataset = data(&mut request)?;
+    let dataset = load_and_anchor(&mut request.base)?;
     let mut about = about(&dataset);
     let mut search = plan(request, dataset, sources)?;
     let asked = search.request.trials;
@@ -73,19 +72,6 @@ pub fn devices(request: &SweepRequest) -> Result<Vec<DeviceSource>, Failure> {
         return Ok(lanes::all_sources(using)?);
     }
     Ok(vec![lanes::source(&DeviceRequest { device: &request.base.device, using })?])
-}
-
-/// Loads the data, and anchors their place for the record.
-///
-/// # Errors
-/// If they cannot be used.
-pub fn data(request: &mut SweepRequest) -> Result<Dataset, Failure> {
-    let base = &mut request.base;
-    let dataset = load_data(base, &base.data.source)?;
-    base.data.source = anchored(&base.data.source);
-    let absolute = |dir: PathBuf| std::path::absolute(&dir).unwrap_or(dir);
-    base.data.data_dir = base.data.data_dir.take().map(absolute);
-    Ok(dataset)
 }
 
 /// Plans the sweep, with `$BNGPU_CHECKPOINT_EVERY` for its checkpoints.

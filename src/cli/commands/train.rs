@@ -1,14 +1,12 @@
 //! `bngpu train`.
 
-use std::path::PathBuf;
-
 use crate::cli::{Exit, TrainArgs};
 use crate::engine::{DeviceRequest, choose};
 use crate::run::RunDir;
 use crate::train::Session;
 
 use super::session::{self, Folder, about};
-use super::{Failure, anchored, load_data, start_log};
+use super::{Failure, load_and_anchor, start_log};
 
 pub fn run(args: TrainArgs) -> Result<Exit, Failure> {
     let mut request = args.request()?;
@@ -18,10 +16,7 @@ pub fn run(args: TrainArgs) -> Result<Exit, Failure> {
     }
     let (device, using) = (request.device.as_str(), request.device_use());
     let factory = choose(&DeviceRequest { device, using })?;
-    let dataset = load_data(&request, &request.data.source)?;
-    request.data.source = anchored(&request.data.source);
-    let absolute = |dir: PathBuf| std::path::absolute(&dir).unwrap_or(dir);
-    request.data.data_dir = request.data.data_dir.map(absolute);
+    let dataset = load_and_anchor(&mut request)?;
     let name = request.name.clone().unwrap_or_else(|| dataset.name.clone());
     let output = request.output.clone();
     let about = about(&dataset);
