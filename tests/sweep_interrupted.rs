@@ -5,7 +5,7 @@
 mod sweep;
 
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use sweep::{bngpu, difference, lines};
@@ -90,7 +90,9 @@ fn sweeps_killed_at_random_and_resumed_equal_the_undisturbed_one() {
                 false => start(&part, &[]),
             };
         }
-        assert_eq!(resume(&part).status().unwrap().code(), Some(0), "sweep {nth}");
+        let end = resume(&part).stderr(Stdio::piped()).output().unwrap();
+        let said = String::from_utf8_lossy(&end.stderr);
+        assert_eq!(end.status.code(), Some(0), "sweep {nth}: {said}");
         assert_eq!(difference(&whole, &part), None, "sweep {nth}");
         assert!(!part.join("unfinished").exists(), "sweep {nth}");
     }
@@ -104,6 +106,21 @@ fn sweeps_killed_at_random_and_resumed_equal_the_undisturbed_one() {
 fn whole_lines(sweep: &Path) -> usize {
     let text = std::fs::read_to_string(sweep.join("trials.jsonl")).unwrap_or_default();
     text.matches('\n').count()
+}
+
+#[test]
+fn a_sweep_killed_between_its_first_two_files_begins_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let (whole, part) = (dir.path().join("whole"), dir.path().join("part"));
+    assert!(start(&whole, &[]).status().unwrap().success());
+    std::fs::create_dir(&part).unwrap();
+    std::fs::copy(whole.join("config.toml"), part.join("config.toml")).unwrap();
+    let end = resume(&part).stderr(Stdio::piped()).output().unwrap();
+    assert_eq!(end.status.code(), Some(0), "{}", String::from_utf8_lossy(&end.stderr));
+    assert_eq!(difference(&whole, &part), None);
+    // Trainings without the record of what they ran on are no beginning.
+    std::fs::remove_file(part.join("env.json")).unwrap();
+    assert_eq!(resume(&part).status().unwrap().code(), Some(1));
 }
 
 #[test]

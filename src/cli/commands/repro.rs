@@ -33,7 +33,7 @@ pub fn run(args: ReproArgs) -> Result<Exit, Failure> {
     };
     let training = request.run_request(&record.params, record.seed)?;
     let dataset = load_data(&training, &training.data.source)?;
-    check_data(&dir, &dataset)?;
+    check_data(&dir, &dir.read_env()?, &dataset)?;
     let problem = Problem::new(dataset);
     let source = device(&request, &record, args.common.device.as_deref())?;
     tell("device", source.why());

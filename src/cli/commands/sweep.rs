@@ -10,12 +10,12 @@ use crate::engine::DeviceRequest;
 use crate::engine::lanes::{self, DeviceSource};
 use crate::report::live::{self, Aim, Live, LiveOptions, give_back};
 use crate::report::{Status, SweepResult, SweepSummary, stdout};
-use crate::run::{Environment, RunDir, RunFile};
+use crate::run::{Environment, RunDir, RunError, RunFile};
 use crate::spec::SweepRequest;
 use crate::sweep::analysis::Analysis;
 use crate::sweep::files::{SweepFiles, best_model};
 use crate::sweep::{
-    Observer, Request, Search, Store, SweepEnd, SweepEvent, TrialRecord, TrialStatus, dimension_text,
+    Observer, Request, Search, Store, SweepEnd, SweepEvent, TRIALS, TrialRecord, TrialStatus, dimension_text,
     tensorboard,
 };
 use crate::train::Stop;
@@ -185,8 +185,8 @@ pub fn request_of(dir: &RunDir) -> Result<SweepRequest, Failure> {
 ///
 /// # Errors
 /// If they are not.
-pub fn check_data(dir: &RunDir, dataset: &Dataset) -> Result<(), Failure> {
-    let then = dir.read_env()?.data_fingerprint;
+pub fn check_data(dir: &RunDir, env: &Environment, dataset: &Dataset) -> Result<(), Failure> {
+    let then = env.data_fingerprint.clone();
     if then == dataset.fingerprint {
         return Ok(());
     }
@@ -208,20 +208,31 @@ pub fn resume(dir: RunDir, args: ResumeArgs) -> Result<Exit, Failure> {
     (request.base.json, request.base.quiet, request.base.log) =
         (reporting.json, reporting.quiet, reporting.log);
     let as_begun = request.clone();
-    let env = dir.read_env()?;
-    let sources = match &args.common.device {
-        Some(device) => {
+    let env = match dir.read_env() {
+        Ok(env) => Some(env),
+        // Killed between its first two files, it has trained nothing.
+        Err(RunError::Missing { .. }) if !dir.path().join(TRIALS).exists() => None,
+        Err(error) => return Err(error.into()),
+    };
+    let sources = match (&args.common.device, &env) {
+        (Some(device), _) => {
             (request.base.device, request.all_devices) = (device.clone(), false);
             devices(&request)?
         }
-        None => devices_again(&request, &env)?,
+        (None, Some(env)) => devices_again(&request, env)?,
+        (None, None) => devices(&request)?,
     };
     let dataset = load_data(&request.base, &request.base.data.source)?;
-    check_data(&dir, &dataset)?;
+    if let Some(env) = &env {
+        check_data(&dir, env, &dataset)?;
+    }
     let about = about(&dataset);
     let search = plan(request, dataset, sources)?;
     introduce(&search, &about);
-    let files = SweepFiles::open(dir, &as_begun, &search.preprocessing, env)?;
+    let files = match env {
+        Some(env) => SweepFiles::open(dir, &as_begun, &search.preprocessing, env)?,
+        None => SweepFiles::create(dir, &as_begun, &search.preprocessing, search.environment())?,
+    };
     let (ended, unfinished) = (files.records().len() as u64, files.unfinished().len() as u64);
     tell("resume", &format!("{} ended, {} under way", counted(ended, "training"), count(unfinished)));
     finish(search, files)
