@@ -96,26 +96,33 @@
 //!
 //! # Features
 //!
-//! `cli`, on by default, is the program's command line. The settings of [`spec`] read and write text without it.
-//! For `wasm32-unknown-unknown` the core compiles: data, training and the CPU engine.
+//! | feature | |
+//! |---|---|
+//! | `cli`, the default | the program: arguments, terminal, figures, pages, demonstrations; it brings all others |
+//! | `gpu` | the GPU engine, and the choice of a device |
+//! | `npz`, `parquet` | these data formats |
+//! | `tensorboard` | event files of a sweep |
+//!
+//! Without any feature, the library reads CSV, NPY and IDX, trains and sweeps on the CPU engine, and compiles for
+//! `wasm32-unknown-unknown`.
 
 // Parts of the core have no user but the rest of the program.
-#![cfg_attr(target_family = "wasm", allow(dead_code, unused_imports))]
+#![cfg_attr(not(feature = "cli"), allow(dead_code, unused_imports))]
 
 pub mod base;
+#[cfg(feature = "cli")]
 pub mod bench;
-#[cfg(all(feature = "cli", not(target_family = "wasm")))]
+#[cfg(feature = "cli")]
 pub mod cli;
 pub mod data;
-#[cfg(not(target_family = "wasm"))]
+#[cfg(feature = "cli")]
 pub mod demo;
 pub mod engine;
 pub mod population;
-#[cfg(not(target_family = "wasm"))]
+#[cfg(feature = "cli")]
 pub mod report;
 pub mod run;
 pub mod spec;
 pub mod step;
-#[cfg(not(target_family = "wasm"))]
 pub mod sweep;
 pub mod train;

@@ -1,14 +1,12 @@
 //! Bad data and bad requests: each must be an error whose message says where, what and what to do; none may
 //! panic.
 
-mod support;
-
 use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
+use crate::common::files::{Cells, gz, idx, npy, npy_header, npz, parquet, request};
 use bngpu::data::{DataError, LoadRequest, Part, TaskKind, load};
-use support::{Cells, gz, idx, npy, npy_header, npz, parquet, request};
 
 /// Checks the message and counts the case.
 struct Cases {

@@ -1,7 +1,5 @@
 //! The program as it is used: arguments, exit codes, files, signals.
 
-mod common;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -155,7 +153,7 @@ fn what_is_watched_stands_between_the_epochs() {
 
 #[test]
 fn what_is_watched_stands_between_the_epochs_gpu() {
-    if common::gpu::adapter().is_some() {
+    if crate::common::gpu::adapter().is_some() {
         watches("gpu");
     }
 }

@@ -1,8 +1,6 @@
 //! The comparison itself: what it must reject.
 
-mod common;
-
-use common::close::{Tolerance, close};
+use crate::common::close::{Tolerance, close};
 
 const TOLERANCE: Tolerance = Tolerance { abs: 1e-6, rel: 1e-5 };
 

@@ -1,13 +1,11 @@
 //! Every format gives the same data; scaling is exact; nothing but the training rows is learned from; the parts
 //! of a source are found again.
 
-mod support;
-
 use std::collections::HashSet;
 use std::path::Path;
 
+use crate::common::files::{Cells, Random, gz, idx, npy, npz, parquet, request};
 use bngpu::data::{Dataset, Features, LoadRequest, Part, Preprocessing, Targets, Task, TaskKind, load};
-use support::{Cells, Random, gz, idx, npy, npz, parquet, request};
 
 fn floats(data: &Dataset) -> &[f32] {
     match &data.features {

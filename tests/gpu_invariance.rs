@@ -1,13 +1,11 @@
 //! The four invariants and PyTorch's arrays on the GPU engine; the suites are those of the CPU engine.
 
-mod common;
-
+use crate::common::tolerances::{HARD_VARIANCE_F32, HARD_VARIANCE_RUNNING_F32, pytorch_f32};
 use bngpu::engine::gpu::GpuOptions;
-use common::tolerances::{HARD_VARIANCE_F32, HARD_VARIANCE_RUNNING_F32, pytorch_f32};
 
-use common::training::{EAGER, LAZY, digits, factory};
-use common::{gpu, pytorch};
-use common::{invariance, refill};
+use crate::common::training::{EAGER, LAZY, digits, factory};
+use crate::common::{gpu, pytorch};
+use crate::common::{invariance, refill};
 
 macro_rules! on_gpu {
     ($($(#[$about:meta])* $name:ident: $body:expr;)*) => {$(
@@ -56,7 +54,7 @@ on_gpu! {
         let alone = refill::each_alone(&factory, &trainings, &problem);
         // Once more with data that pass through a window.
         let window = GpuOptions { data_memory: Some(20_000), ..gpu::strict() };
-        let window = common::training::factory(window).expect("an adapter");
+        let window = crate::common::training::factory(window).expect("an adapter");
         for (factory, pace) in [(&factory, EAGER), (&factory, LAZY), (&window, EAGER)] {
             let (found, moved) = refill::stream(factory, &trainings, &problem, pace, 0);
             assert!(moved > 10, "{moved}");

@@ -1,7 +1,5 @@
 //! Every kernel against its twin in f64, on the same memory, over random ragged populations.
 
-mod common;
-
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -16,8 +14,8 @@ use bngpu::population::{Buffer, Loss, Member, Population, training_step};
 use bngpu::spec::{Activation, Init, Network, Precision};
 use bngpu::step::{Op, StepKind, plan};
 
-use common::gpu;
-use common::random_population::{Case, Rng, Space, plain, random_table};
+use crate::common::gpu;
+use crate::common::random_population::{Case, Rng, Space, plain, random_table};
 
 /// Populations; each has up to five members, which differ in everything.
 const CASES: u64 = 500;

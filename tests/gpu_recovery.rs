@@ -1,8 +1,6 @@
 //! Faults of a real device: lost, out of memory, too slow. They end in the undisturbed run's weights, or in an error
 //! that says what to do; never in a panic.
 
-mod common;
-
 use std::cell::Cell;
 use std::ops::Range;
 use std::rc::Rc;
@@ -18,9 +16,9 @@ use bngpu::step::memory::Table;
 use bngpu::step::{Op, StepKind};
 use bngpu::train::{Pace, TrainError};
 
-use common::random_population::{Case, Rng, Space};
-use common::training::{EAGER, LAZY, Told, assert_same, digits, factory, train, training};
-use common::{gpu, refill};
+use crate::common::random_population::{Case, Rng, Space};
+use crate::common::training::{EAGER, LAZY, Told, assert_same, digits, factory, train, training};
+use crate::common::{gpu, refill};
 
 /// When the device is to be lost, and what happened: shared by a factory and its engines.
 struct Plan {

@@ -1,8 +1,6 @@
 //! Kernels that a device refuses: another layout with the same bits, then separate kernels, then, by `--device auto`,
 //! another device. A named device that cannot be used is an error.
 
-mod common;
-
 use std::sync::{Arc, OnceLock};
 
 use bngpu::engine::gpu::adapters::{
@@ -10,16 +8,16 @@ use bngpu::engine::gpu::adapters::{
 };
 use bngpu::engine::gpu::tiles::{Abilities, Shape, Tile, Ways};
 use bngpu::engine::gpu::{GpuEngine, GpuOptions};
-use bngpu::engine::lanes::{self, DeviceSource};
+use bngpu::engine::{DeviceSource, lanes};
 use bngpu::engine::{Engine, EngineError, EngineFactory, EngineInfo};
 use bngpu::population::tables::Record;
 use bngpu::population::{Buffer, Population};
 use bngpu::step::{StepKind, plan};
 use bngpu::train::TrainError;
 
-use common::random_population::{Case, Space};
-use common::training::{EAGER, assert_same, digits, factory, train, training};
-use common::{gpu, refill};
+use crate::common::random_population::{Case, Space};
+use crate::common::training::{EAGER, assert_same, digits, factory, train, training};
+use crate::common::{gpu, refill};
 
 /// The ways of the test device, for the functions that refuse some of them.
 static STRICT: OnceLock<Ways> = OnceLock::new();
@@ -260,7 +258,7 @@ fn auto_takes_one_adapter_after_the_other_then_the_cpu() {
         adapter(2, AdapterKind::Integrated, "C"),
         adapter(3, AdapterKind::Software, "llvmpipe"),
     ];
-    let refused = |source: &DeviceSource| EngineError::Refused {
+    let refused = |source: &dyn DeviceSource| EngineError::Refused {
         device: source.name().into(),
         what: "the kernel 'loss'".into(),
         reason: "error X3663:\n  thread sync".into(),
@@ -268,7 +266,7 @@ fn auto_takes_one_adapter_after_the_other_then_the_cpu() {
     let mut source = lanes::among(Ok(all.clone()), "auto", GpuOptions::default()).expect("a device");
     let mut taken = vec![source.name().to_owned()];
     for _ in 0..3 {
-        source = source.after(refused(&source)).expect("another device");
+        source = source.after(refused(&*source)).expect("another device");
         taken.push(source.name().to_owned());
     }
     assert_eq!(taken, ["A", "B", "C", "native CPU engine"]);
@@ -277,9 +275,9 @@ fn auto_takes_one_adapter_after_the_other_then_the_cpu() {
         assert!(source.why().contains(&part), "{part} is missing: {}", source.why());
     }
     // Nothing comes after the CPU, nor after any other fault, nor after a named device.
-    assert!(source.after(refused(&source)).is_err());
+    assert!(source.after(refused(&*source)).is_err());
     let named = lanes::among(Ok(all.clone()), "B", GpuOptions::default()).expect("a device");
-    assert!(named.after(refused(&named)).is_err());
+    assert!(named.after(refused(&*named)).is_err());
     let auto = lanes::among(Ok(all), "auto", GpuOptions::default()).expect("a device");
     let lost = EngineError::Lost { device: "A".into(), reason: "a reset".into() };
     assert!(matches!(auto.after(lost), Err(EngineError::Lost { .. })));

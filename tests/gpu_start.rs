@@ -1,7 +1,5 @@
 //! How a GPU engine starts: pipelines made on all cores, and what the cache folder keeps for the next process.
 
-mod common;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -9,7 +7,7 @@ use std::process::{Command, Output, Stdio};
 use bngpu::engine::gpu::GpuOptions;
 use bngpu::engine::gpu::kernels::Kernel;
 
-use common::gpu;
+use crate::common::gpu;
 
 /// A short training with `cache` as the cache folder, on the GPU.
 fn train(cache: &Path, run: &Path) -> Command {

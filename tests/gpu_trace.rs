@@ -1,7 +1,5 @@
 //! A trace holds all that a step needs: a minimal player repeats it on a fresh device, from the file alone.
 
-mod common;
-
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -12,7 +10,7 @@ use bngpu::population::tables::StepRow;
 use bngpu::population::{Buffer, evaluation_step, training_step};
 use bngpu::step::StepKind;
 
-use common::gpu;
+use crate::common::gpu;
 
 /// Runs initialisation, two steps of training in one submit, an evaluation and a watched step; `record` records them.
 fn run(device: &Arc<Device>, case: u32, record: bool) -> (Option<Trace>, Vec<Vec<u32>>) {

@@ -1,8 +1,6 @@
 //! Whole trainings on the GPU: they follow the CPU engine, and neither the data's window nor the engine that predicts
 //! makes a difference.
 
-mod common;
-
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
@@ -15,9 +13,9 @@ use bngpu::spec::{Activation, Length, Network, Training};
 use bngpu::step::StepKind;
 use bngpu::train::Problem;
 
-use common::gpu;
-use common::tolerances::Trajectory;
-use common::training::{digits, training};
+use crate::common::gpu;
+use crate::common::tolerances::Trajectory;
+use crate::common::training::{digits, training};
 
 const STEPS: u64 = 500;
 

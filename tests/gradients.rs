@@ -1,7 +1,5 @@
 //! Gradients of the f64 engine against central differences, on random networks in ragged populations.
 
-mod common;
-
 use bngpu::engine::cpu::CpuEngine;
 use bngpu::population::tables::{ChunkKind, StepRow};
 use bngpu::population::{Loss, Member};
@@ -9,9 +7,9 @@ use bngpu::spec::Activation;
 use bngpu::step::memory::{Context, Memory};
 use bngpu::step::{Op, StepKind, ops, plan};
 
-use common::close::assert_close;
-use common::random_population::{Case, Rng, Space};
-use common::tolerances::{DIFFERENCE_LEFT_OUT, DIFFERENCE_SPREAD, DIFFERENCE_STEP as H, differences};
+use crate::common::close::assert_close;
+use crate::common::random_population::{Case, Rng, Space};
+use crate::common::tolerances::{DIFFERENCE_LEFT_OUT, DIFFERENCE_SPREAD, DIFFERENCE_STEP as H, differences};
 
 /// Mean loss of the batch + λ/2·‖W‖²: what the gradients are gradients of.
 fn objective(case: &Case, member: &Member, memory: &mut Memory<f64>, step: StepRow) -> f64 {

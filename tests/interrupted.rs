@@ -1,8 +1,5 @@
 //! Signals and kills: whatever the moment, the run can be resumed, and ends in the weights of the uninterrupted
 //! one.
-#![cfg(unix)]
-
-mod common;
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -10,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use bngpu::run::{ModelFile, RunDir};
 
-use common::gpu;
+use crate::common::gpu;
 
 /// What the trainings have in common.
 const ARGS: &[&str] = &[

@@ -1,7 +1,5 @@
 //! The four invariants on the CPU engine in f32; `common/invariance.rs` says what they are.
 
-mod common;
-
 use std::sync::Arc;
 
 use bngpu::engine::Engine;
@@ -11,9 +9,9 @@ use bngpu::spec::{Activation, BatchNorm, Init, Network, Optimizer, Training};
 use bngpu::step::StepKind;
 use bngpu::step::memory::Table;
 
-use common::close::assert_same_bits;
-use common::invariance;
-use common::random_population::{Rng, plain, random_table};
+use crate::common::close::assert_same_bits;
+use crate::common::invariance;
+use crate::common::random_population::{Rng, plain, random_table};
 
 fn make(population: Arc<Population>, table: Arc<Table>) -> Box<dyn Engine> {
     Box::new(CpuEngine::<f32>::new(population, table))

@@ -1,10 +1,8 @@
 //! The CPU engine against PyTorch's float64 arrays, in f64 and in f32.
 
-mod common;
-
-use common::probe::{Exact, Single};
-use common::pytorch;
-use common::tolerances::{
+use crate::common::probe::{Exact, Single};
+use crate::common::pytorch;
+use crate::common::tolerances::{
     HARD_VARIANCE_F32, HARD_VARIANCE_RUNNING_F32, PYTORCH_F64, PYTORCH_F64_STEPS, pytorch_f32,
 };
 

@@ -1,7 +1,5 @@
 //! Slots that are refilled while the others go on, on the CPU engine; `common/refill.rs` says what is tested.
 
-mod common;
-
 use std::sync::Arc;
 
 use bngpu::engine::cpu::CpuEngine;
@@ -13,9 +11,9 @@ use bngpu::population::{Member, Population, Room};
 use bngpu::step::memory::Table;
 use bngpu::step::{Op, StepKind, plan};
 
-use common::random_population::{Case, Rng, Space, random_member};
-use common::refill;
-use common::training::{EAGER, LAZY, digits};
+use crate::common::random_population::{Case, Rng, Space, random_member};
+use crate::common::refill;
+use crate::common::training::{EAGER, LAZY, digits};
 
 fn make(population: Arc<Population>, table: Arc<Table>) -> Box<dyn Engine> {
     Box::new(CpuEngine::<f32>::new(population, table))

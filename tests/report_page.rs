@@ -1,15 +1,13 @@
 //! The page of a sweep and of a training: its size, its safety, and its charts as Chromium draws them.
 
-#[path = "support/study.rs"]
-mod study;
-mod support;
-
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use bngpu::report::page::{Findings, SweepPage, TrainingPage};
 use bngpu::sweep::TrialRecord;
 use serde_json::{Value, json};
+
+use crate::common::study;
 
 const MEGABYTE: usize = 1_000_000;
 

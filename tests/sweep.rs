@@ -1,15 +1,11 @@
 //! `bngpu sweep` and what belongs to it, as a user runs them.
 
-mod common;
-#[path = "common/sweep.rs"]
-mod sweep;
-
 use std::path::Path;
 
 use serde_json::Value;
 
-use common::gpu;
-use sweep::{difference, ends_with, lines, trials};
+use crate::common::gpu;
+use crate::common::sweep::{difference, ends_with, lines, output, trials};
 
 /// The issue's nine trials, on the embedded digits.
 const NINE: &str = "--bn --lr 0.1,0.01,0.001 --beta1 0.8,0.88,0.9 --hidden 30x3 --epochs 3 --finalists 2 \
@@ -180,7 +176,7 @@ fn what_cannot_be_swept_is_refused_before_there_is_a_folder() {
         ("--lr 1e-3..1e-1:log", "--trials"),
         ("--device nonsense", "no such device"),
     ] {
-        let said = sweep::output([words("sweep --quiet"), words(args), vec!["-o", &folder]].concat());
+        let said = output([words("sweep --quiet"), words(args), vec!["-o", &folder]].concat());
         let text = String::from_utf8_lossy(&said.stderr);
         let code = if args.contains("device") { 5 } else { 2 };
         assert_eq!(said.status.code(), Some(code), "{args}: {text}");

@@ -1,14 +1,10 @@
 //! Sweeps killed at any moment: each training ends once, in the weights of the undisturbed sweep.
-#![cfg(unix)]
-
-#[path = "common/sweep.rs"]
-mod sweep;
 
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use sweep::{bngpu, difference, lines};
+use crate::common::sweep::{bngpu, difference, lines};
 
 /// A mixed space with halving, trainings that wait, two seeds of each trial, and a final comparison.
 const ARGS: &[&str] = &[

@@ -1,7 +1,5 @@
 //! What is watched of training, on both engines; `common/watch.rs` says what holds.
 
-mod common;
-
 use std::sync::Arc;
 
 use bngpu::engine::Engine;
@@ -10,8 +8,8 @@ use bngpu::engine::gpu::GpuOptions;
 use bngpu::population::Population;
 use bngpu::step::memory::Table;
 
-use common::probe::Make;
-use common::{gpu, watch};
+use crate::common::probe::Make;
+use crate::common::{gpu, watch};
 
 /// (rows, units): the smallest batch, odd ones, a large layer, and one of which only some rows are looked at.
 const SIZES: [(usize, usize); 6] = [(2, 1), (2, 3), (19, 1), (61, 100), (1024, 2048), (1500, 2500)];

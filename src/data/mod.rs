@@ -21,7 +21,10 @@ mod file;
 mod idx;
 mod load;
 mod locate;
-mod numpy;
+mod npy;
+#[cfg(feature = "npz")]
+mod npz;
+#[cfg(feature = "parquet")]
 mod parquet;
 mod preprocessing;
 mod raw;
@@ -231,6 +234,7 @@ impl From<&DataRequest> for LoadRequest {
 }
 
 /// Reads a source as it is. `target` is what the user calls it, for formats that name arrays.
+#[cfg_attr(not(feature = "npz"), expect(unused_variables))]
 fn read_raw(located: &Located, expect: &csv::Expect, target: Option<&str>) -> Result<Raw, DataError> {
     let path: &Path = &located.path;
     match located.format {
@@ -238,8 +242,21 @@ fn read_raw(located: &Located, expect: &csv::Expect, target: Option<&str>) -> Re
         Format::IdxFolder => idx::read_folder(path),
         Format::IdxFile => idx::read_file(path),
         Format::Csv => csv::read_file(path, expect),
-        Format::Npz => numpy::read_npz(path, target),
-        Format::Npy => numpy::read_npy(path),
+        #[cfg(feature = "npz")]
+        Format::Npz => npz::read(path, target),
+        #[cfg(not(feature = "npz"))]
+        Format::Npz => Err(not_built(path, "npz")),
+        Format::Npy => npy::read(path),
+        #[cfg(feature = "parquet")]
         Format::Parquet => parquet::read(path, expect),
+        #[cfg(not(feature = "parquet"))]
+        Format::Parquet => Err(not_built(path, "parquet")),
     }
+}
+
+#[cfg(not(all(feature = "npz", feature = "parquet")))]
+fn not_built(path: &Path, feature: &str) -> DataError {
+    let what = format!("this build does not read {feature}");
+    let remedy = format!("build bngpu with its feature `{feature}`, or convert the file to CSV");
+    DataError::file(&path.display().to_string(), what, remedy)
 }

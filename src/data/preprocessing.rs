@@ -8,7 +8,6 @@ use serde::{Deserialize, Serialize};
 use super::csv::Expect;
 use super::encode::{ColumnEncoding, Kind};
 use super::locate::{Located, locate};
-use super::numpy::bytes_as_table;
 use super::raw::{Raw, RawFeatures, hex};
 use super::scale::ByteScaling;
 use super::split::{Fractions, assign};
@@ -404,4 +403,10 @@ fn encode_pixels(scaling: &ByteScaling, table: &Table, order: &[usize]) -> Resul
         }
     }
     Ok(out)
+}
+
+/// Bytes `[rows, n]` as a table of numbers.
+fn bytes_as_table(file: &str, data: &[u8], n_features: usize) -> Table {
+    let numbers: Vec<f64> = data.iter().map(|b| f64::from(*b)).collect();
+    Table::from_matrix(file, &numbers, n_features)
 }

@@ -1,5 +1,6 @@
 //! How an engine is made, and made again after a fault.
 
+use std::fmt::Debug;
 use std::sync::Arc;
 
 use super::cpu::{self, CpuEngine};
@@ -45,10 +46,75 @@ pub trait EngineFactory {
     }
 }
 
+/// A device, chosen, not open: each lane of a sweep makes its own engines from it, on its own thread.
+pub trait DeviceSource: Debug + Send + Sync {
+    /// Name of the adapter, or of the CPU engine.
+    fn name(&self) -> &str;
+
+    /// The device, and why it was chosen: "NAME, because REASON".
+    fn why(&self) -> &str;
+
+    /// Bytes for a population, as far as is known.
+    fn memory(&self) -> Option<u64>;
+
+    /// Bytes of the largest role of memory; none where there is no limit.
+    fn largest_role(&self) -> Option<u64> {
+        None
+    }
+
+    /// Whether it computes on the processor's cores, so that several lanes of it share them.
+    fn is_processor(&self) -> bool;
+
+    /// Makes its engines, each with a device and a queue of its own. Where `auto` chose a device that refuses a kernel,
+    /// it makes engines of the next one.
+    fn factory(&self) -> Box<dyn EngineFactory>;
+
+    /// Makes engines of this device and of no other.
+    fn factory_of_it_alone(&self) -> Box<dyn EngineFactory> {
+        self.factory()
+    }
+
+    /// The device that `auto` takes after `error`.
+    ///
+    /// # Errors
+    /// `error`, where the device did not refuse anything, was named, or nothing else multiplies as is asked for.
+    fn after(&self, error: EngineError) -> Result<Arc<dyn DeviceSource>, EngineError> {
+        Err(error)
+    }
+}
+
 /// The native CPU engine in f32.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct CpuFactory {
     pub(super) why: String,
+}
+
+impl Default for CpuFactory {
+    fn default() -> CpuFactory {
+        CpuFactory { why: cpu::NAME.into() }
+    }
+}
+
+impl DeviceSource for CpuFactory {
+    fn name(&self) -> &str {
+        cpu::NAME
+    }
+
+    fn why(&self) -> &str {
+        &self.why
+    }
+
+    fn memory(&self) -> Option<u64> {
+        cpu::available()
+    }
+
+    fn is_processor(&self) -> bool {
+        true
+    }
+
+    fn factory(&self) -> Box<dyn EngineFactory> {
+        Box::new(self.clone())
+    }
 }
 
 impl EngineFactory for CpuFactory {

@@ -1,14 +1,13 @@
-//! Which device a command uses: plain data, from which each thread makes its own engine factory.
+//! Which device a command uses: `--device`, the adapters of the machine, and what `auto` takes after a refusal.
 
 use std::cell::{Cell, OnceCell};
 use std::sync::Arc;
 use std::time::Instant;
 
 use super::cpu;
-use super::factory::CpuFactory;
 use super::gpu::adapters::{self, AdapterKind, AdapterSummary, Choice, ChooseError, NoAdapter};
 use super::gpu::{GpuFactory, GpuOptions, brief};
-use super::{Engine, EngineError, EngineFactory};
+use super::{CpuFactory, DeviceSource, Engine, EngineError, EngineFactory};
 use crate::population::Population;
 use crate::spec::{DeviceUse, Precision};
 use crate::step::memory::Table;
@@ -21,104 +20,81 @@ pub struct DeviceRequest<'a> {
     pub using: DeviceUse,
 }
 
-/// One device, chosen, not open.
+/// An adapter, chosen, not open.
 #[derive(Clone, Debug)]
-pub struct DeviceSource {
-    what: What,
+struct AdapterSource {
+    adapter: AdapterSummary,
     why: String,
     options: GpuOptions,
     /// All adapters of the machine, where `auto` chose: it chooses again if the device refuses a kernel.
     others: Option<Vec<AdapterSummary>>,
 }
 
-#[derive(Clone, Debug)]
-enum What {
-    Cpu,
-    Adapter(Box<AdapterSummary>),
-}
-
-impl What {
-    fn multiplies_in(&self, precision: Precision) -> bool {
-        precision == Precision::F32
-            || matches!(self, What::Adapter(adapter) if adapter.features.precision_f16)
-    }
-}
-
-impl DeviceSource {
-    /// Name of the adapter, or of the CPU engine.
-    pub fn name(&self) -> &str {
-        match &self.what {
-            What::Cpu => cpu::NAME,
-            What::Adapter(adapter) => &adapter.name,
-        }
+impl DeviceSource for AdapterSource {
+    fn name(&self) -> &str {
+        &self.adapter.name
     }
 
-    /// What was taken, and why: "NAME, because REASON".
-    pub fn why(&self) -> &str {
+    fn why(&self) -> &str {
         &self.why
     }
 
-    /// Bytes for a population, as far as is known.
-    pub fn memory(&self) -> Option<u64> {
-        match &self.what {
-            What::Cpu => cpu::available(),
-            // A software adapter's memory is the processor's.
-            What::Adapter(adapter) if adapter.kind == AdapterKind::Software => cpu::available(),
-            What::Adapter(adapter) => adapter.limits.memory,
-        }
+    fn memory(&self) -> Option<u64> {
+        // A software adapter's memory is the processor's.
+        if self.is_processor() { cpu::available() } else { self.adapter.limits.memory }
     }
 
-    /// Bytes of the largest role of memory; none where there is no limit.
-    pub fn largest_role(&self) -> Option<u64> {
-        match &self.what {
-            What::Cpu => None,
-            What::Adapter(adapter) => Some(adapter.limits.max_binding.min(adapter.limits.max_buffer)),
-        }
+    fn largest_role(&self) -> Option<u64> {
+        Some(self.adapter.limits.max_binding.min(self.adapter.limits.max_buffer))
     }
 
-    /// Whether it computes on the processor's cores, so that several lanes of it share them.
-    pub fn is_processor(&self) -> bool {
-        match &self.what {
-            What::Cpu => true,
-            What::Adapter(adapter) => adapter.kind == AdapterKind::Software,
-        }
+    fn is_processor(&self) -> bool {
+        self.adapter.kind == AdapterKind::Software
     }
 
-    /// What makes its engines: of a device and a queue of its own. Where `auto` chose a device that refuses a kernel, it
-    /// makes engines of the next one.
-    pub fn factory(&self) -> Box<dyn EngineFactory> {
+    fn factory(&self) -> Box<dyn EngineFactory> {
         match self.others {
-            Some(_) => Box::new(AutoFactory::new(self.clone())),
+            Some(_) => Box::new(AutoFactory::new(Arc::new(self.clone()))),
             None => self.factory_of_it_alone(),
         }
     }
 
-    /// What makes engines of this device and of no other.
-    pub fn factory_of_it_alone(&self) -> Box<dyn EngineFactory> {
-        match &self.what {
-            What::Cpu => Box::new(CpuFactory { why: self.why.clone() }),
-            What::Adapter(adapter) => {
-                Box::new(GpuFactory::new((**adapter).clone(), self.why.clone(), self.options))
-            }
-        }
+    fn factory_of_it_alone(&self) -> Box<dyn EngineFactory> {
+        Box::new(GpuFactory::new(self.adapter.clone(), self.why.clone(), self.options))
     }
 
-    /// After `error`: what `auto` takes where this device cannot be used.
-    ///
-    /// # Errors
-    /// `error`, where the device did not refuse anything, was named, or nothing else multiplies as is asked for.
-    pub fn after(&self, error: EngineError) -> Result<DeviceSource, EngineError> {
-        let (Some(others), What::Adapter(refusing)) = (&self.others, &self.what) else { return Err(error) };
+    fn after(&self, error: EngineError) -> Result<Arc<dyn DeviceSource>, EngineError> {
+        let Some(others) = &self.others else { return Err(error) };
         let EngineError::Refused { what, reason, .. } = &error else { return Err(error) };
         let problem = format!("refused {what}: {}", brief(reason));
         let mut others = others.clone();
-        for adapter in others.iter_mut().filter(|adapter| adapter.index == refusing.index) {
+        for adapter in others.iter_mut().filter(|adapter| adapter.index == self.adapter.index) {
             adapter.problem = Some(format!("it {problem}"));
         }
         let next = among(Ok(others), "auto", self.options).map_err(|_| error)?;
-        log::warn!("{} {problem}; --device auto goes on to {}", self.name(), next.why);
+        log::warn!("{} {problem}; --device auto goes on to {}", self.name(), next.why());
         Ok(next)
     }
+}
+
+/// The CPU engine, which multiplies in f32 alone.
+fn cpu_source(why: String, options: GpuOptions) -> Result<Arc<dyn DeviceSource>, ChooseError> {
+    match options.precision {
+        Precision::F32 => Ok(Arc::new(CpuFactory { why })),
+        _ => Err(ChooseError::NoHalves { name: cpu::NAME.into() }),
+    }
+}
+
+fn adapter_source(
+    adapter: &AdapterSummary,
+    why: String,
+    options: GpuOptions,
+    others: Option<Vec<AdapterSummary>>,
+) -> Result<Arc<dyn DeviceSource>, ChooseError> {
+    if options.precision != Precision::F32 && !adapter.features.precision_f16 {
+        return Err(ChooseError::NoHalves { name: adapter.name.clone() });
+    }
+    Ok(Arc::new(AdapterSource { adapter: adapter.clone(), why, options, others }))
 }
 
 /// How a device is opened for `using`.
@@ -130,7 +106,7 @@ fn options(DeviceUse { data_memory, precision }: DeviceUse) -> GpuOptions {
 ///
 /// # Errors
 /// [`ChooseError`] if there is none. The program exits with 5.
-pub fn source(request: &DeviceRequest) -> Result<DeviceSource, ChooseError> {
+pub fn source(request: &DeviceRequest) -> Result<Arc<dyn DeviceSource>, ChooseError> {
     // Asked for the CPU engine, no driver is touched.
     let start = Instant::now();
     let found =
@@ -145,7 +121,7 @@ pub fn source(request: &DeviceRequest) -> Result<DeviceSource, ChooseError> {
     }
     let source = among(summaries, request.device, options(request.using))?;
     let ms = 1e3 * start.elapsed().as_secs_f64();
-    log::info!("--device {}: {} ({ms:.0} ms)", request.device, source.why);
+    log::info!("--device {}: {} ({ms:.0} ms)", request.device, source.why());
     Ok(source)
 }
 
@@ -157,43 +133,37 @@ pub fn among(
     found: Result<Vec<AdapterSummary>, NoAdapter>,
     wanted: &str,
     options: GpuOptions,
-) -> Result<DeviceSource, ChooseError> {
+) -> Result<Arc<dyn DeviceSource>, ChooseError> {
     let chosen = adapters::choose(found.as_deref(), wanted)?;
     let why = format!("{}, because {}", chosen.name, chosen.reason);
     let adapters = found.unwrap_or_default();
-    let what = match chosen.choice {
-        Choice::Cpu => What::Cpu,
-        Choice::Adapter(index) => match adapters.get(index) {
-            Some(adapter) => What::Adapter(Box::new(adapter.clone())),
-            None => What::Cpu,
-        },
-    };
-    if !what.multiplies_in(options.precision) {
-        return Err(ChooseError::NoHalves { name: chosen.name });
+    let Choice::Adapter(index) = chosen.choice else { return cpu_source(why, options) };
+    match adapters.get(index).cloned() {
+        Some(adapter) => {
+            let others = wanted.trim().eq_ignore_ascii_case("auto").then_some(adapters);
+            adapter_source(&adapter, why, options, others)
+        }
+        None => cpu_source(why, options),
     }
-    let others = wanted.trim().eq_ignore_ascii_case("auto").then_some(adapters);
-    Ok(DeviceSource { what, why, options, others })
 }
 
 /// The device that a run was trained on, `name` as the run's record has it; none if this machine has it no more.
 ///
 /// # Errors
 /// [`ChooseError`] if it has it, and it cannot be used so.
-pub fn source_again(name: &str, using: DeviceUse) -> Result<Option<DeviceSource>, ChooseError> {
-    let why = format!("{}, because the run was trained on it", name.trim());
-    let what = if name == cpu::NAME {
-        What::Cpu
-    } else {
-        let mut found = adapters::list().unwrap_or_default().into_iter().map(|(summary, _)| summary);
-        match found.find(|a| a.name == name.trim() && a.problem.is_none()) {
-            Some(adapter) => What::Adapter(Box::new(adapter)),
-            None => return Ok(None),
+pub fn source_again(name: &str, using: DeviceUse) -> Result<Option<Arc<dyn DeviceSource>>, ChooseError> {
+    let why = format!("{} (as in training)", name.trim());
+    let (name, options) = (name.trim(), options(using));
+    if name == cpu::NAME {
+        return cpu_source(why, options).map(Some);
+    }
+    let mut found = adapters::list().unwrap_or_default().into_iter().map(|(summary, _)| summary);
+    match found.find(|adapter| adapter.name == name && adapter.problem.is_none()) {
+        Some(adapter) => {
+            log::info!("{why}");
+            adapter_source(&adapter, why, options, None).map(Some)
         }
-    };
-    log::info!("{why}");
-    match what.multiplies_in(using.precision) {
-        true => Ok(Some(DeviceSource { what, why, options: options(using), others: None })),
-        false => Err(ChooseError::NoHalves { name: name.trim().into() }),
+        None => Ok(None),
     }
 }
 
@@ -202,18 +172,13 @@ pub fn source_again(name: &str, using: DeviceUse) -> Result<Option<DeviceSource>
 ///
 /// # Errors
 /// [`ChooseError`] if none of them multiplies as is asked for.
-pub fn all_sources(using: DeviceUse) -> Result<Vec<DeviceSource>, ChooseError> {
+pub fn all_sources(using: DeviceUse) -> Result<Vec<Arc<dyn DeviceSource>>, ChooseError> {
     let why = |name: &str| format!("{name}, because --devices all takes every device");
+    let options = options(using);
     let found = adapters::list().unwrap_or_default().into_iter().map(|(adapter, _)| adapter);
-    let usable: Vec<_> = found.filter(|adapter| adapter.problem.is_none()).collect();
-    let hardware = usable.iter().filter(|adapter| adapter.kind != AdapterKind::Software).cloned();
-    let adapters = hardware.map(|adapter| {
-        let why = why(&adapter.name);
-        DeviceSource { what: What::Adapter(Box::new(adapter)), why, options: options(using), others: None }
-    });
-    let cpu = DeviceSource { what: What::Cpu, why: why(cpu::NAME), options: options(using), others: None };
-    let all = adapters.chain([cpu]);
-    let able: Vec<_> = all.filter(|source| source.what.multiplies_in(using.precision)).collect();
+    let hardware = found.filter(|a| a.problem.is_none() && a.kind != AdapterKind::Software);
+    let adapters = hardware.map(|adapter| adapter_source(&adapter, why(&adapter.name), options, None));
+    let able: Vec<_> = adapters.chain([cpu_source(why(cpu::NAME), options)]).flatten().collect();
     let none = || ChooseError::NoHalves { name: "this machine".into() };
     if able.is_empty() { Err(none()) } else { Ok(able) }
 }
@@ -238,7 +203,7 @@ pub fn choose_again(name: &str, using: DeviceUse) -> Result<Option<Box<dyn Engin
 /// Makes engines of the device that `auto` took. Where that refuses a kernel before there was an engine, makes engines of
 /// the next device: at last of the CPU.
 struct AutoFactory {
-    source: DeviceSource,
+    source: Arc<dyn DeviceSource>,
     own: Box<dyn EngineFactory>,
     next: OnceCell<Box<AutoFactory>>,
     /// Whether an engine was made: a training or a benchmark does not change its device halfway.
@@ -246,7 +211,7 @@ struct AutoFactory {
 }
 
 impl AutoFactory {
-    fn new(source: DeviceSource) -> AutoFactory {
+    fn new(source: Arc<dyn DeviceSource>) -> AutoFactory {
         let own = source.factory_of_it_alone();
         AutoFactory { source, own, next: OnceCell::new(), used: Cell::new(false) }
     }

@@ -3,14 +3,14 @@
 pub mod compare;
 pub mod cpu;
 mod factory;
-#[cfg(not(target_family = "wasm"))]
+#[cfg(feature = "gpu")]
 pub mod gpu;
-#[cfg(not(target_family = "wasm"))]
+#[cfg(feature = "gpu")]
 pub mod lanes;
 pub mod self_test;
 
-pub use factory::{CpuFactory, EngineFactory};
-#[cfg(not(target_family = "wasm"))]
+pub use factory::{CpuFactory, DeviceSource, EngineFactory};
+#[cfg(feature = "gpu")]
 pub use lanes::{DeviceRequest, choose, choose_again};
 
 use std::ops::Range;

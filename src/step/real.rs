@@ -58,6 +58,8 @@ pub trait Real:
     fn erfc(self) -> Self;
     fn abs(self) -> Self;
     fn is_finite(self) -> bool;
+    /// Runs a kernel, compiled for the vectors of this type.
+    fn run<K: Kernel>(kernel: K) -> K::Output;
     /// C `[m, n]` = A `[m, k]` · B `[k, n]`, added to what stands in C where `adds`; single-threaded, always in the same
     /// order.
     ///
@@ -77,7 +79,7 @@ pub trait Real:
 }
 
 macro_rules! real {
-    ($t:ident, $exp:expr, $exp_m1:path, $ln:path, $tanh:path, $erfc:path, $gemm:path) => {
+    ($t:ident, $exp:expr, $exp_m1:path, $ln:path, $tanh:path, $erfc:path, $gemm:path, $run:path) => {
         impl Real for $t {
             const ZERO: Self = 0.0;
             const ONE: Self = 1.0;
@@ -129,6 +131,10 @@ macro_rules! real {
             fn is_finite(self) -> bool {
                 <$t>::is_finite(self)
             }
+            #[inline(always)]
+            fn run<K: Kernel>(kernel: K) -> K::Output {
+                $run(kernel)
+            }
             unsafe fn gemm(
                 [m, n, k]: [usize; 3],
                 a: *const Self,
@@ -179,8 +185,27 @@ macro_rules! real {
 }
 
 // f32 is what trains: libm, not the system's C library, so that every system gives the same bits.
-real!(f32, exp_f32, libm::expm1f, libm::logf, libm::tanhf, libm::erfcf, gemm_f32::gemm::f32::get_gemm_fn);
-real!(f64, f64::exp, f64::exp_m1, f64::ln, f64::tanh, libm::erfc, gemm_f64::gemm::f64::get_gemm_fn);
+real!(
+    f32,
+    exp_f32,
+    libm::expm1f,
+    libm::logf,
+    libm::tanhf,
+    libm::erfcf,
+    gemm_f32::gemm::f32::get_gemm_fn,
+    vectorised
+);
+// f64 is what f32 is compared with: not worth compiling its kernels three times.
+real!(
+    f64,
+    f64::exp,
+    f64::exp_m1,
+    f64::ln,
+    f64::tanh,
+    libm::erfc,
+    gemm_f64::gemm::f64::get_gemm_fn,
+    Kernel::call
+);
 
 /// e^x in f32 without a branch or a call, so that loops over it become vector instructions; within 2 units in
 /// the last place. Range reduction by Cody & Waite, polynomial of degree 6 (Cephes `expf`).
@@ -214,14 +239,14 @@ pub fn exp_f32(x: f32) -> f32 {
     }
 }
 
-/// A piece of arithmetic for [`vectorised`]. `call` and what it spends its time in must be `#[inline(always)]`:
+/// A piece of arithmetic for [`Real::run`]. `call` and what it spends its time in must be `#[inline(always)]`:
 /// only what is inlined is compiled for wide vectors. A closure cannot be forced inline, hence the type.
 pub use pulp::NullaryFnOnce as Kernel;
 
 /// Runs a kernel, compiled for the widest vectors that the machine has. The results are the same on each, since
 /// no operation is fused or reordered.
 #[inline(always)]
-pub fn vectorised<K: Kernel>(kernel: K) -> K::Output {
+fn vectorised<K: Kernel>(kernel: K) -> K::Output {
     pulp::Arch::new().dispatch(kernel)
 }
 

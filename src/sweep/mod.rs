@@ -20,6 +20,7 @@ mod stage;
 mod study;
 #[cfg(test)]
 mod study_tests;
+#[cfg(feature = "tensorboard")]
 pub mod tensorboard;
 #[cfg(test)]
 mod test_study;

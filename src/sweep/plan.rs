@@ -3,8 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::engine::lanes::DeviceSource;
-use crate::engine::{EngineError, EngineFactory};
+use crate::engine::{DeviceSource, EngineError, EngineFactory};
 use crate::population::{Member, Population, Room};
 use crate::spec::Halving;
 use crate::train::{Pace, Problem, Stepper};
@@ -63,7 +62,7 @@ pub fn flops(member: &Member) -> f64 {
 
 /// Room for `slots` members like `members` on `lanes` lanes of a device, or for as many as there is memory for; none
 /// if there is none for the largest of them.
-pub fn fit(source: &DeviceSource, members: &[&Member], slots: usize, lanes: usize) -> Option<Slots> {
+pub fn fit(source: &dyn DeviceSource, members: &[&Member], slots: usize, lanes: usize) -> Option<Slots> {
     let largest = source.largest_role().unwrap_or(u64::MAX);
     let all = source.memory().map_or(u64::MAX, |bytes| (bytes as f64 * SHARE) as u64) / lanes.max(1) as u64;
     let fits = |room: &Room| {

@@ -7,8 +7,8 @@ use thiserror::Error;
 
 use crate::base::text::bytes;
 use crate::data::{Dataset, Preprocessing};
+use crate::engine::DeviceSource;
 use crate::engine::EngineError;
-use crate::engine::lanes::DeviceSource;
 use crate::population::Member;
 use crate::run::{Environment, RunDir, RunError, RunFile};
 use crate::spec::{ConfigError, Domain, Length, Params, SweepRequest};
@@ -90,7 +90,7 @@ impl Search {
     pub fn new(
         request: SweepRequest,
         dataset: Dataset,
-        sources: Vec<DeviceSource>,
+        sources: Vec<Arc<dyn DeviceSource>>,
     ) -> Result<Search, SweepError> {
         let (preprocessing, fingerprint) = (dataset.preprocessing.clone(), dataset.fingerprint.clone());
         let name = request.base.name.clone().unwrap_or_else(|| dataset.name.clone());
@@ -136,7 +136,7 @@ impl Search {
     }
 
     /// Decides how many slots each lane's population has.
-    fn plan(&mut self, sources: Vec<DeviceSource>) -> Result<(), SweepError> {
+    fn plan(&mut self, sources: Vec<Arc<dyn DeviceSource>>) -> Result<(), SweepError> {
         let request = &self.request;
         let study = Study::new(request)?;
         let mut members = Vec::new();
@@ -159,8 +159,8 @@ impl Search {
             let wanted = request.population.map_or(plan::MOST_SLOTS, |k| k as usize);
             let most = wanted.min(trainings.div_ceil(lanes)).max(1);
             let (slots, speed) = loop {
-                let Some(slots) = plan::fit(&source, &all, most, queues) else {
-                    return Err(no_room(&source, &all));
+                let Some(slots) = plan::fit(source.as_ref(), &all, most, queues) else {
+                    return Err(no_room(source.as_ref(), &all));
                 };
                 let factory = source.factory_of_it_alone();
                 match plan::measure(factory.as_ref(), &self.problem, &members, slots.slots) {
@@ -315,7 +315,7 @@ impl Search {
     }
 }
 
-fn no_room(source: &DeviceSource, members: &[&Member]) -> SweepError {
+fn no_room(source: &dyn DeviceSource, members: &[&Member]) -> SweepError {
     let bytes_of = |member: &&Member| member.sizes.iter().map(|&size| 4 * size as u64).sum::<u64>();
     SweepError::NoRoom {
         device: source.name().into(),

@@ -2,9 +2,9 @@
 
 use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::engine::lanes::DeviceSource;
+use crate::engine::DeviceSource;
 use crate::train::TrainError;
 
 use super::event::SweepEvent;
@@ -17,7 +17,7 @@ const REVIVALS: u32 = 2;
 /// One lane: a device of its own, with the slots of its population.
 #[derive(Clone, Debug)]
 pub struct LanePlan {
-    pub source: DeviceSource,
+    pub source: Arc<dyn DeviceSource>,
     pub slots: Slots,
 }
 

@@ -19,11 +19,13 @@ impl Stop {
     /// Windows); the second ends the process at once, with exit code `at_once`.
     ///
     /// To be called once in a process; where it cannot be set up, a warning says so and signals end the process.
+    #[cfg(feature = "cli")]
     pub fn on_signals(at_once: u8) -> Stop {
         Stop::on_signals_after(at_once, || {})
     }
 
     /// The same; `leave` is called before the second signal ends the process (a terminal is given back, for one).
+    #[cfg(feature = "cli")]
     pub fn on_signals_after(at_once: u8, leave: fn()) -> Stop {
         let stop = Stop::default();
         let count = stop.0.clone();
@@ -33,9 +35,6 @@ impl Stop {
                 std::process::exit(at_once.into());
             }
         };
-        #[cfg(target_family = "wasm")]
-        let _ = handler; // There are no signals.
-        #[cfg(not(target_family = "wasm"))]
         if let Err(error) = ctrlc::set_handler(handler) {
             log::warn!("Ctrl-C will end the program without a checkpoint: {error}");
         }
@@ -57,7 +56,7 @@ impl Stop {
 
 /// Windows ends a process as soon as its handler of a closing console returns, and after 5 s in any case. ctrlc's
 /// handler returns at once, so a handler in front of it waits: the process ends by itself, after its checkpoint.
-#[cfg(windows)]
+#[cfg(all(windows, feature = "cli"))]
 mod closing {
     use std::sync::OnceLock;
     use std::thread;

@@ -1,8 +1,8 @@
 //! What the tests share: comparison with a stated tolerance, fixtures, random populations, and suites that
 //! run on any engine.
-#![allow(dead_code)]
 
 pub mod close;
+pub mod files;
 pub mod fixtures;
 pub mod gpu;
 pub mod invariance;
@@ -10,6 +10,8 @@ pub mod probe;
 pub mod pytorch;
 pub mod random_population;
 pub mod refill;
+pub mod study;
+pub mod sweep;
 pub mod tolerances;
 pub mod training;
 pub mod watch;

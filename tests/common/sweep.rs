@@ -1,5 +1,4 @@
 //! Sweeps run by the program, and what of their records must be equal.
-#![allow(dead_code)] // each test program uses its own share
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -8,8 +8,6 @@ use super::close::Tolerance;
 
 /// Unit roundoff of f32.
 pub const U32: f64 = 1.0 / (1u64 << 24) as f64;
-/// Unit roundoff of f64.
-pub const U64: f64 = 1.0 / (1u64 << 53) as f64;
 
 /// f64 against PyTorch's f64: the bound that the project promises. Both are off by less than γ_n with n of a
 /// few thousand (sums of up to 257 terms through 4 layers, there and back): 1e-12 of the terms, which divisions

@@ -1,11 +1,12 @@
 //! `bngpu repro`: one training of a sweep again, alone, compared bit for bit.
 
+use std::sync::Arc;
+
 use serde_json::json;
 
 use crate::base::text::{counted, duration};
 use crate::cli::{Exit, ReproArgs};
-use crate::engine::DeviceRequest;
-use crate::engine::lanes::{self, DeviceSource};
+use crate::engine::{DeviceRequest, DeviceSource, lanes};
 use crate::report::stdout;
 use crate::run::RunDir;
 use crate::spec::SweepRequest;
@@ -109,7 +110,7 @@ fn device(
     request: &SweepRequest,
     record: &TrialRecord,
     asked: Option<&str>,
-) -> Result<DeviceSource, Failure> {
+) -> Result<Arc<dyn DeviceSource>, Failure> {
     let using = request.base.device_use();
     if let Some(device) = asked {
         return Ok(lanes::source(&DeviceRequest { device, using })?);

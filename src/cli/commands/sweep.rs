@@ -1,13 +1,12 @@
 //! `bngpu sweep`, and `bngpu resume` of a sweep.
 
-use std::sync::{Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Instant;
 
 use crate::base::text::{count, counted, duration};
 use crate::cli::{Exit, ResumeArgs, SweepArgs};
 use crate::data::Dataset;
-use crate::engine::DeviceRequest;
-use crate::engine::lanes::{self, DeviceSource};
+use crate::engine::{DeviceRequest, DeviceSource, lanes};
 use crate::report::live::{self, Aim, Live, LiveOptions, give_back};
 use crate::report::{Status, SweepResult, SweepSummary, stdout};
 use crate::run::{Environment, RunDir, RunError, RunFile};
@@ -66,7 +65,7 @@ fn left_out(search: &Search, asked: u64) -> String {
 ///
 /// # Errors
 /// If there is no such device.
-pub fn devices(request: &SweepRequest) -> Result<Vec<DeviceSource>, Failure> {
+pub fn devices(request: &SweepRequest) -> Result<Vec<Arc<dyn DeviceSource>>, Failure> {
     let using = request.base.device_use();
     if request.all_devices {
         return Ok(lanes::all_sources(using)?);
@@ -78,7 +77,11 @@ pub fn devices(request: &SweepRequest) -> Result<Vec<DeviceSource>, Failure> {
 ///
 /// # Errors
 /// If it cannot be trained.
-pub fn plan(request: SweepRequest, dataset: Dataset, sources: Vec<DeviceSource>) -> Result<Search, Failure> {
+pub fn plan(
+    request: SweepRequest,
+    dataset: Dataset,
+    sources: Vec<Arc<dyn DeviceSource>>,
+) -> Result<Search, Failure> {
     let mut search = Search::new(request, dataset, sources)?;
     if let Ok(text) = std::env::var(CHECKPOINT_EVERY) {
         match humantime::parse_duration(&text) {
@@ -239,7 +242,7 @@ pub fn resume(dir: RunDir, args: ResumeArgs) -> Result<Exit, Failure> {
 }
 
 /// The devices that a sweep began on, as far as this machine has them.
-fn devices_again(request: &SweepRequest, env: &Environment) -> Result<Vec<DeviceSource>, Failure> {
+fn devices_again(request: &SweepRequest, env: &Environment) -> Result<Vec<Arc<dyn DeviceSource>>, Failure> {
     if request.all_devices {
         return devices(request);
     }

@@ -18,7 +18,7 @@ pub mod update;
 use super::bounds::{Observed, Output};
 use super::cost::Cost;
 use super::memory::{Context, Slabs, View};
-use super::real::{Kernel, Real, vectorised};
+use super::real::{Kernel, Real};
 use super::team::Rank;
 use super::{Layers, Op};
 use crate::population::Member;
@@ -53,7 +53,7 @@ pub fn run_part<R: Real>(op: Op, view: &View<R>) {
         | Op::Loss
         | Op::BatchNormBackward { .. }
         | Op::GradNorm
-        | Op::Update => vectorised(Elementwise { op, view }),
+        | Op::Update => R::run(Elementwise { op, view }),
     }
 }
 

@@ -1,8 +1,7 @@
-//! `.npz` archives of named arrays, and single `.npy` files.
+//! `.npz` archives of named arrays.
 //!
 //! Of an archive the arrays `x_train, y_train, x_test, y_test[, x_val, y_val]` are taken, or one pair of `x`
-//! and `y`, by the usual names (see [`INPUTS`] and [`LABELS`]; case does not matter). A `.npy` of two dimensions
-//! is a table whose columns are named by position.
+//! and `y`, by the usual names (see [`INPUTS`] and [`LABELS`]; case does not matter).
 
 use std::io::{Cursor, Read};
 use std::path::Path;
@@ -13,31 +12,14 @@ use zip::result::ZipError;
 use super::array::{Array, Values, parse_npy};
 use super::error::list;
 use super::raw::{Raw, digest};
-use super::table::Table;
 use super::{DataError, file};
 
 const INPUTS: [&str; 6] = ["x", "data", "images", "image", "features", "inputs"];
 const LABELS: [&str; 6] = ["y", "target", "targets", "labels", "label", "classes"];
 const PARTS: [&[&str]; 3] = [&["train"], &["val", "valid", "validation"], &["test"]];
 
-/// A `.npy`: `[rows, columns]` is a table with its label in it, more dimensions are images without labels.
-pub(crate) fn read_npy(path: &Path) -> Result<Raw, DataError> {
-    let name = path.display().to_string();
-    let bytes = file::read(path)?;
-    let mut array = parse_npy(&name, &bytes)?;
-    let content = digest(&[&bytes]);
-    if array.shape.len() != 2 {
-        return Raw::from_arrays(&name, array, None, None, content);
-    }
-    array.values = match array.values {
-        Values::Bytes(bytes) => Values::Numbers(bytes.into_iter().map(f64::from).collect()),
-        other => other,
-    };
-    Ok(Raw { holds_target: true, ..Raw::from_arrays(&name, array, None, None, content)? })
-}
-
 /// An `.npz`; `target` names the array of labels. Labels may lack for prediction (then there is no target).
-pub(crate) fn read_npz(path: &Path, target: Option<&str>) -> Result<Raw, DataError> {
+pub(crate) fn read(path: &Path, target: Option<&str>) -> Result<Raw, DataError> {
     let name = path.display().to_string();
     let bytes = file::read(path)?;
     let no_archive = |e: ZipError| {
@@ -191,10 +173,4 @@ fn append(file: &str, name: &str, all: &mut Array, more: Array) -> Result<(), Da
     }
     all.shape[0] += rows;
     Ok(())
-}
-
-/// Bytes `[rows, n]` as a table of numbers.
-pub(crate) fn bytes_as_table(file: &str, data: &[u8], n_features: usize) -> Table {
-    let numbers: Vec<f64> = data.iter().map(|b| f64::from(*b)).collect();
-    Table::from_matrix(file, &numbers, n_features)
 }

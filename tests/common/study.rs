@@ -1,5 +1,4 @@
 //! A made-up sweep and a made-up training, the same at every call, for the tests of what reads them.
-#![allow(dead_code)] // each test program uses its own share
 
 use bngpu::report::page::{Finalist, Findings, Importance, Interval};
 use bngpu::run::{EpochMetrics, Look, Score};
@@ -8,7 +7,7 @@ use bngpu::step::watch::{LayerWatch, Percentiles, next_look};
 use bngpu::sweep::{CurvePoint, Stage, TrialRecord, TrialStatus};
 use serde_json::{Value, json};
 
-use crate::support::Random;
+use super::files::Random;
 
 /// A name that would run as a script, or end one, wherever it is not escaped.
 pub const HOSTILE: &str =

@@ -1,5 +1,4 @@
 //! Writers of small data files, for the tests of what reads them.
-#![allow(dead_code)] // each test program uses its own share
 
 use std::io::{Cursor, Write};
 use std::path::Path;

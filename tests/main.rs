@@ -1,0 +1,30 @@
+//! All integration tests: one program, which links once and shares its helpers.
+
+mod common;
+
+mod arrows;
+mod bad_input;
+mod bench;
+mod cli;
+mod close;
+mod data;
+mod demo;
+mod examples;
+mod gpu_invariance;
+mod gpu_kernels;
+mod gpu_recovery;
+mod gpu_refused;
+mod gpu_start;
+mod gpu_trace;
+mod gpu_training;
+mod gradients;
+#[cfg(unix)]
+mod interrupted;
+mod invariance;
+mod pytorch;
+mod refill;
+mod report_page;
+mod sweep;
+#[cfg(unix)]
+mod sweep_interrupted;
+mod watch;
