@@ -97,7 +97,7 @@ fn tables_of_text() {
     c.file("only a byte order mark", "bom.csv", b"\xef\xbb\xbf", &["no rows"]);
     c.file("one line", "one.csv", b"1,2\n", &["rows"]);
     c.file("one row after a header", "header.csv", b"a,b\n1,2.5\n", &["row"]);
-    c.file("a header and no row", "heads.csv", b"a,b,c\n", &["holds a header and no rows"]);
+    c.file("a header and no row", "heads.csv", b"a,b,c\n", &["holds a header but no rows"]);
     c.file("ragged, too few", "few.csv", b"a,b,c\n1,2,3\n4,5\n", &["line 3", "2 cells", "3"]);
     c.file("ragged, too many", "many.csv", b"a,b\r\n1,2\r\n\r\n3,4,5\r\n", &["line 4", "3 cells"]);
     c.file("ragged after a quoted line end", "quoted.csv", b"a,b\n\"x\ny\",1\n2\n", &["line 4", "1 cell,"]);
@@ -207,7 +207,7 @@ fn tables_of_text() {
         r.target = Some("-1".into());
     });
     c.file("gzip cut off", "cut.csv.gz", &gz(good.as_bytes())[..30], &["damaged gzip", "again"]);
-    c.file("gzip of nothing", "nothing.csv.gz", &gz(b""), &["empty inside"]);
+    c.file("gzip of nothing", "nothing.csv.gz", &gz(b""), &["empty after unpacking"]);
     c.file("not gzip", "plain.csv.gz", good.as_bytes(), &["not gzip", ".gz"]);
     let mut wrong_sum = gz(good.as_bytes());
     let at = wrong_sum.len() - 6;
@@ -271,7 +271,7 @@ fn requests() {
     });
     #[cfg(unix)]
     {
-        c.fails("a device", &["/dev/null", "a file was expected"], |_| load(&request("/dev/null")));
+        c.fails("a device", &["/dev/null", "expected a file"], |_| load(&request("/dev/null")));
         use std::os::unix::fs::PermissionsExt;
         c.write("secret.csv", b"a,b\n1,2\n");
         let path = c.path("secret.csv");
@@ -303,7 +303,11 @@ fn folders_of_images() {
     c.folder("200 dimensions", &[(X, vec![0, 0, 8, 200, 1]), (Y, labels(20))], &[X, "200 dimensions"]);
     c.folder("cut off", &[(X, images(20)[..50].to_vec()), (Y, labels(20))], &[X, "34 bytes", "80 bytes"]);
     c.folder("too long", &[(X, [images(20), vec![0; 3]].concat()), (Y, labels(20))], &[X, "83 bytes"]);
-    c.folder("absurd size", &[(X, idx(8, &[u32::MAX; 6], &[])), (Y, labels(20))], &[X, "any memory"]);
+    c.folder(
+        "absurd size",
+        &[(X, idx(8, &[u32::MAX; 6], &[])), (Y, labels(20))],
+        &[X, "more than fits into memory"],
+    );
     c.folder("huge claim", &[(X, idx(8, &[u32::MAX, 1], &[1])), (Y, labels(20))], &[X, "4294967295"]);
     c.folder("images of no pixels", &[(X, idx(8, &[20, 0], &[])), (Y, labels(20))], &["shape [20, 0]"]);
     c.folder(
@@ -357,7 +361,12 @@ fn arrays() {
     c.file("npy: header length", "c.npy", b"\x93NUMPY\x02\0\xff\xff\xff\xff{", &["4294967295"]);
     c.file("npy: header cut", "d.npy", &x[..20], &["cut off"]);
     c.file("npy: data cut", "e.npy", &x[..x.len() - 1], &["47 bytes", "48"]);
-    c.file("npy: absurd shape", "f.npy", &npy("<f8", "(9999999999, 9999999999)", &[]), &["no memory"]);
+    c.file(
+        "npy: absurd shape",
+        "f.npy",
+        &npy("<f8", "(9999999999, 9999999999)", &[]),
+        &["not fit into memory"],
+    );
     c.file("npy: huge shape", "g.npy", &npy("<f8", "(99999999, 99999)", &[]), &["99999999"]);
     let empty = npy("<f8", "(0, 4611686018427387904, 8)", &[]);
     c.file("npy: a size that overflows", "g0.npy", &empty, &["shape [0, 4611686018427387904, 8]"]);
@@ -383,8 +392,8 @@ fn arrays() {
     );
     c.file("npy: images alone", "q.npy", &npy("|u1", "(2, 2, 2)", &[0; 8]), &["no labels"]);
     c.file("npy: text", "r.npy", &npy("<U1", "(1, 2)", &[97, 0, 0, 0, 98, 0, 0, 0]), &["text"]);
-    c.file("npz: no zip", "a.npz", b"hello", &["no .npz archive"]);
-    c.file("npz: cut", "b.npz", &npz(&[("x", x.clone()), ("y", y.clone())])[..100], &["no .npz archive"]);
+    c.file("npz: no zip", "a.npz", b"hello", &["not an .npz archive"]);
+    c.file("npz: cut", "b.npz", &npz(&[("x", x.clone()), ("y", y.clone())])[..100], &["not an .npz archive"]);
     c.file(
         "npz: no inputs",
         "c.npz",

@@ -361,7 +361,7 @@ fn a_split_that_the_source_makes_itself_is_told() {
     let told = |val_split, test_split| {
         load(&LoadRequest { val_split, test_split, ..write(&folder, "a.npz", &archive) }).unwrap().notes
     };
-    assert_eq!(told(0.1, 0.3), ["--test-split 0.3 is not used: the source has a test part of its own"]);
+    assert_eq!(told(0.1, 0.3), ["--test-split 0.3 is ignored: the source has its own test part"]);
     assert!(told(0.2, 0.1).is_empty(), "the validation part is split off");
 }
 
