@@ -351,7 +351,7 @@ fn what_is_told_is_what_was_asked_for() {
     assert_code(&run(next.split(' ')), 0);
     // A folder that is taken is refused before anything is read.
     let output = run(["train", "--data", "no-such-data", "-o", a.to_str().unwrap()]);
-    assert!(stderr(&output).contains("holds a run already"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("already holds a run"), "{}", stderr(&output));
 }
 
 #[test]
