@@ -32,7 +32,7 @@ impl Cases {
 
     /// `attempt` must fail with a message that holds all `words`.
     fn fails<T>(&mut self, case: &str, words: &[&str], attempt: impl FnOnce(&Path) -> Result<T, DataError>) {
-        assert!(self.seen.insert(case.to_owned()), "the case {case:?} stands here twice");
+        assert!(self.seen.insert(case.to_owned()), "the case {case:?} is listed twice");
         let result = catch_unwind(AssertUnwindSafe(|| attempt(self.folder.path())));
         let Ok(result) = result else { panic!("{case}: panicked") };
         let Err(error) = result else { panic!("{case}: was accepted") };
@@ -44,7 +44,7 @@ impl Cases {
         assert!(message.len() < 1500, "{case}: {} bytes of message", message.len());
     }
 
-    /// A file of these bytes; its name must stand in the message.
+    /// A file of these bytes; the message must contain its name.
     fn file(&mut self, case: &str, name: &str, bytes: &[u8], words: &[&str]) {
         self.file_with(case, name, bytes, words, |_| {});
     }
@@ -90,7 +90,7 @@ fn good_csv() -> String {
 }
 
 #[test]
-fn tables_of_text() {
+fn bad_text_tables_are_refused() {
     let mut c = Cases::new();
     c.file("empty file", "empty.csv", b"", &["is empty"]);
     c.file("only line ends", "blank.csv", b"\n\r\n\n", &["no rows"]);
@@ -217,7 +217,7 @@ fn tables_of_text() {
     c.at_least(43);
 }
 
-/// Rows that only an id tells apart.
+/// Rows that differ only in an id.
 fn ids() -> String {
     (0..30).fold("id,kind\n".into(), |csv, i| csv + &format!("u-{i},{}\n", ["a", "b"][i % 2]))
 }
@@ -236,7 +236,7 @@ fn lone() -> String {
 }
 
 #[test]
-fn requests() {
+fn bad_requests_are_refused() {
     let mut c = Cases::new();
     c.write("good.csv", good_csv().as_bytes());
     for (case, val, test, words) in [
@@ -276,7 +276,7 @@ fn requests() {
         c.write("secret.csv", b"a,b\n1,2\n");
         let path = c.path("secret.csv");
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o0)).unwrap();
-        // An administrator may read everything: then there is nothing to refuse.
+        // Root can read every file, so there is nothing to refuse.
         if std::fs::read(&path).is_err() {
             c.fails("no permission", &["secret.csv", "readable"], |_| load(&request(&path)));
         }
@@ -285,7 +285,7 @@ fn requests() {
 }
 
 #[test]
-fn folders_of_images() {
+fn bad_image_folders_are_refused() {
     let mut c = Cases::new();
     let images = |n: u32| idx(8, &[n, 2, 2], &vec![7; 4 * n as usize]);
     let labels = |n: u32| idx(8, &[n], &(0..n).map(|i| (i % 2) as u8).collect::<Vec<_>>());
@@ -352,7 +352,7 @@ fn folders_of_images() {
 }
 
 #[test]
-fn arrays() {
+fn bad_arrays_are_refused() {
     let mut c = Cases::new();
     let x = npy("<f8", "(3, 2)", &f64s(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.5]));
     let y = npy("<i8", "(3,)", &[0; 24]);
@@ -438,7 +438,7 @@ fn arrays() {
 }
 
 #[test]
-fn parquet_files() {
+fn bad_parquet_files_are_refused() {
     let mut c = Cases::new();
     let table = |last: Cells| {
         parquet(&[("a", Cells::Double((0..6).map(|i| Some(f64::from(i))).collect())), ("b", last)])
@@ -518,7 +518,7 @@ fn damage_at_any_byte_never_panics() {
 }
 
 #[test]
-fn rows_for_a_trained_model() {
+fn bad_rows_for_a_trained_model_are_refused() {
     let mut c = Cases::new();
     let mut csv = String::from("size,colour,kind\n");
     (0..40).for_each(|i| csv += &format!("{i},{},{}\n", ["red", "blue"][i / 2 % 2], ["a", "b"][i % 2]));

@@ -212,7 +212,7 @@ mod tests {
             let pipe = at("pipe");
             let reader = std::thread::spawn(move || fs::read(pipe).unwrap());
             write_whole(&at(name), b"rows").unwrap();
-            // If the pipe was replaced, its reader would wait for ever.
+            // If the pipe were replaced, its reader would wait for ever.
             assert!(fs::symlink_metadata(at("pipe")).unwrap().file_type().is_fifo());
             assert_eq!(reader.join().unwrap(), b"rows");
         }
