@@ -25,7 +25,7 @@ const WAITS: [u64; 8] = [5, 10, 20, 40, 80, 160, 320, 640];
 /// A link stays, and its target is written. A device or a pipe is never replaced: the bytes are written into it.
 ///
 /// # Errors
-/// [`FileError`] with the path and the cause; the old content then stands.
+/// [`FileError`] with the path and the cause; the old content then stays.
 ///
 /// ```
 /// let folder = tempfile::tempdir()?;

@@ -195,7 +195,7 @@ pub struct Rows {
     pub notes: Vec<String>,
 }
 
-/// What to load, and how.
+/// A data source and how to load it.
 #[derive(Clone, Debug)]
 pub struct LoadRequest {
     /// `digits`, a path, or a name in the data folder.
@@ -210,7 +210,7 @@ pub struct LoadRequest {
     pub test_split: f64,
     pub standardize: bool,
     pub seed: u64,
-    /// Where names are looked up; `$BNGPU_DATA` by default.
+    /// Folder to search for names; `$BNGPU_DATA` by default.
     pub data_dir: Option<PathBuf>,
 }
 

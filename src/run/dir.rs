@@ -94,7 +94,7 @@ impl RunDir {
         let stem = format!("{}-{}", time.strftime("%Y-%m-%d-%H%M%S"), slug(name));
         let mut path = parent.join(&stem);
         let mut n = 2;
-        // Of two processes in the same second, only one can create the folder.
+        // Only one of two processes in the same second can create the folder.
         while let Err(error) = fs::create_dir(&path) {
             if error.kind() != ErrorKind::AlreadyExists {
                 return Err(RunError::io("create the folder", &path, error));

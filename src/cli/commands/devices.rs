@@ -87,7 +87,7 @@ fn show(
     Ok(text)
 }
 
-/// What `--json` prints.
+/// The output of `--json`.
 ///
 /// `adapters`: a list of [`AdapterSummary`]; `no_adapter`: null, or why there is none; `device`: the value of
 /// `--device`; `takes`: what it takes, with `engine` (`gpu` or `cpu`), `index` (null for `cpu`), `name`, `reason`.
