@@ -30,7 +30,7 @@ impl Cases {
 
     /// `attempt` must fail with a message that holds all `words`.
     fn fails<T>(&mut self, case: &str, words: &[&str], attempt: impl FnOnce(&Path) -> Result<T, DataError>) {
-        assert!(self.seen.insert(case.to_owned()), "the case {case:?} stands here twice");
+        assert!(self.seen.insert(case.to_owned()), "the case {case:?} is listed twice");
         let result = catch_unwind(AssertUnwindSafe(|| attempt(self.folder.path())));
         let Ok(result) = result else { panic!("{case}: panicked") };
         let Err(error) = result else { panic!("{case}: was accepted") };
@@ -42,7 +42,7 @@ impl Cases {
         assert!(message.len() < 1500, "{case}: {} bytes of message", message.len());
     }
 
-    /// A file of these bytes; its name must stand in the message.
+    /// A file of these bytes; the message must contain its name.
     fn file(&mut self, case: &str, name: &str, bytes: &[u8], words: &[&str]) {
         self.file_with(case, name, bytes, words, |_| {});
     }
@@ -88,14 +88,14 @@ fn good_csv() -> String {
 }
 
 #[test]
-fn tables_of_text() {
+fn bad_text_tables_are_refused() {
     let mut c = Cases::new();
     c.file("empty file", "empty.csv", b"", &["is empty"]);
     c.file("only line ends", "blank.csv", b"\n\r\n\n", &["no rows"]);
     c.file("only a byte order mark", "bom.csv", b"\xef\xbb\xbf", &["no rows"]);
     c.file("one line", "one.csv", b"1,2\n", &["rows"]);
     c.file("one row after a header", "header.csv", b"a,b\n1,2.5\n", &["row"]);
-    c.file("a header and no row", "heads.csv", b"a,b,c\n", &["holds a header and no rows"]);
+    c.file("a header and no row", "heads.csv", b"a,b,c\n", &["holds a header but no rows"]);
     c.file("ragged, too few", "few.csv", b"a,b,c\n1,2,3\n4,5\n", &["line 3", "2 cells", "3"]);
     c.file("ragged, too many", "many.csv", b"a,b\r\n1,2\r\n\r\n3,4,5\r\n", &["line 4", "3 cells"]);
     c.file("ragged after a quoted line end", "quoted.csv", b"a,b\n\"x\ny\",1\n2\n", &["line 4", "1 cell,"]);
@@ -205,7 +205,7 @@ fn tables_of_text() {
         r.target = Some("-1".into());
     });
     c.file("gzip cut off", "cut.csv.gz", &gz(good.as_bytes())[..30], &["damaged gzip", "again"]);
-    c.file("gzip of nothing", "nothing.csv.gz", &gz(b""), &["empty inside"]);
+    c.file("gzip of nothing", "nothing.csv.gz", &gz(b""), &["empty after unpacking"]);
     c.file("not gzip", "plain.csv.gz", good.as_bytes(), &["not gzip", ".gz"]);
     let mut wrong_sum = gz(good.as_bytes());
     let at = wrong_sum.len() - 6;
@@ -215,7 +215,7 @@ fn tables_of_text() {
     c.at_least(43);
 }
 
-/// Rows that only an id tells apart.
+/// Rows that differ only in an id.
 fn ids() -> String {
     (0..30).fold("id,kind\n".into(), |csv, i| csv + &format!("u-{i},{}\n", ["a", "b"][i % 2]))
 }
@@ -234,7 +234,7 @@ fn lone() -> String {
 }
 
 #[test]
-fn requests() {
+fn bad_requests_are_refused() {
     let mut c = Cases::new();
     c.write("good.csv", good_csv().as_bytes());
     for (case, val, test, words) in [
@@ -269,12 +269,12 @@ fn requests() {
     });
     #[cfg(unix)]
     {
-        c.fails("a device", &["/dev/null", "a file was expected"], |_| load(&request("/dev/null")));
+        c.fails("a device", &["/dev/null", "expected a file"], |_| load(&request("/dev/null")));
         use std::os::unix::fs::PermissionsExt;
         c.write("secret.csv", b"a,b\n1,2\n");
         let path = c.path("secret.csv");
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o0)).unwrap();
-        // An administrator may read everything: then there is nothing to refuse.
+        // Root can read every file, so there is nothing to refuse.
         if std::fs::read(&path).is_err() {
             c.fails("no permission", &["secret.csv", "readable"], |_| load(&request(&path)));
         }
@@ -283,7 +283,7 @@ fn requests() {
 }
 
 #[test]
-fn folders_of_images() {
+fn bad_image_folders_are_refused() {
     let mut c = Cases::new();
     let images = |n: u32| idx(8, &[n, 2, 2], &vec![7; 4 * n as usize]);
     let labels = |n: u32| idx(8, &[n], &(0..n).map(|i| (i % 2) as u8).collect::<Vec<_>>());
@@ -301,7 +301,11 @@ fn folders_of_images() {
     c.folder("200 dimensions", &[(X, vec![0, 0, 8, 200, 1]), (Y, labels(20))], &[X, "200 dimensions"]);
     c.folder("cut off", &[(X, images(20)[..50].to_vec()), (Y, labels(20))], &[X, "34 bytes", "80 bytes"]);
     c.folder("too long", &[(X, [images(20), vec![0; 3]].concat()), (Y, labels(20))], &[X, "83 bytes"]);
-    c.folder("absurd size", &[(X, idx(8, &[u32::MAX; 6], &[])), (Y, labels(20))], &[X, "any memory"]);
+    c.folder(
+        "absurd size",
+        &[(X, idx(8, &[u32::MAX; 6], &[])), (Y, labels(20))],
+        &[X, "more than fits into memory"],
+    );
     c.folder("huge claim", &[(X, idx(8, &[u32::MAX, 1], &[1])), (Y, labels(20))], &[X, "4294967295"]);
     c.folder("images of no pixels", &[(X, idx(8, &[20, 0], &[])), (Y, labels(20))], &["shape [20, 0]"]);
     c.folder(
@@ -346,7 +350,7 @@ fn folders_of_images() {
 }
 
 #[test]
-fn arrays() {
+fn bad_arrays_are_refused() {
     let mut c = Cases::new();
     let x = npy("<f8", "(3, 2)", &f64s(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.5]));
     let y = npy("<i8", "(3,)", &[0; 24]);
@@ -355,7 +359,12 @@ fn arrays() {
     c.file("npy: header length", "c.npy", b"\x93NUMPY\x02\0\xff\xff\xff\xff{", &["4294967295"]);
     c.file("npy: header cut", "d.npy", &x[..20], &["cut off"]);
     c.file("npy: data cut", "e.npy", &x[..x.len() - 1], &["47 bytes", "48"]);
-    c.file("npy: absurd shape", "f.npy", &npy("<f8", "(9999999999, 9999999999)", &[]), &["no memory"]);
+    c.file(
+        "npy: absurd shape",
+        "f.npy",
+        &npy("<f8", "(9999999999, 9999999999)", &[]),
+        &["not fit into memory"],
+    );
     c.file("npy: huge shape", "g.npy", &npy("<f8", "(99999999, 99999)", &[]), &["99999999"]);
     let empty = npy("<f8", "(0, 4611686018427387904, 8)", &[]);
     c.file("npy: a size that overflows", "g0.npy", &empty, &["shape [0, 4611686018427387904, 8]"]);
@@ -381,8 +390,8 @@ fn arrays() {
     );
     c.file("npy: images alone", "q.npy", &npy("|u1", "(2, 2, 2)", &[0; 8]), &["no labels"]);
     c.file("npy: text", "r.npy", &npy("<U1", "(1, 2)", &[97, 0, 0, 0, 98, 0, 0, 0]), &["text"]);
-    c.file("npz: no zip", "a.npz", b"hello", &["no .npz archive"]);
-    c.file("npz: cut", "b.npz", &npz(&[("x", x.clone()), ("y", y.clone())])[..100], &["no .npz archive"]);
+    c.file("npz: no zip", "a.npz", b"hello", &["not an .npz archive"]);
+    c.file("npz: cut", "b.npz", &npz(&[("x", x.clone()), ("y", y.clone())])[..100], &["not an .npz archive"]);
     c.file(
         "npz: no inputs",
         "c.npz",
@@ -427,7 +436,7 @@ fn arrays() {
 }
 
 #[test]
-fn parquet_files() {
+fn bad_parquet_files_are_refused() {
     let mut c = Cases::new();
     let table = |last: Cells| {
         parquet(&[("a", Cells::Double((0..6).map(|i| Some(f64::from(i))).collect())), ("b", last)])
@@ -507,7 +516,7 @@ fn damage_at_any_byte_never_panics() {
 }
 
 #[test]
-fn rows_for_a_trained_model() {
+fn bad_rows_for_a_trained_model_are_refused() {
     let mut c = Cases::new();
     let mut csv = String::from("size,colour,kind\n");
     (0..40).for_each(|i| csv += &format!("{i},{},{}\n", ["red", "blue"][i / 2 % 2], ["a", "b"][i % 2]));

@@ -1,4 +1,4 @@
-//! The program as it is used: arguments, exit codes, files, signals.
+//! The program from end to end: arguments, exit codes, files, signals.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -35,7 +35,7 @@ fn assert_code(output: &Output, code: i32) {
     assert!(!stderr(output).contains("internal error"), "{}", stderr(output));
 }
 
-/// Trains into `folder`, which must go well.
+/// Trains into `folder`, which must succeed.
 #[track_caller]
 fn train(folder: &Path, args: &[&str]) -> Output {
     let output = bngpu().arg("train").args(args).arg("-o").arg(folder).output().unwrap();
@@ -47,7 +47,7 @@ fn train(folder: &Path, args: &[&str]) -> Output {
 fn models(folder: &Path) -> Vec<ModelFile> {
     let load = |name: &str| {
         let mut file = ModelFile::load(&folder.join(name)).unwrap();
-        // Times of the clock are there too.
+        // The metadata also hold clock times.
         file.metadata.clear();
         file
     };
@@ -65,7 +65,7 @@ fn text(path: PathBuf) -> String {
 }
 
 #[test]
-fn train_tells_one_object_and_leaves_the_files_of_a_run() {
+fn train_prints_one_object_and_writes_the_files_of_a_run() {
     let dir = tempfile::tempdir().unwrap();
     let run_dir = dir.path().join("a");
     let output = train(&run_dir, &[SMALL, &["--json"]].concat());
@@ -95,7 +95,7 @@ fn train_tells_one_object_and_leaves_the_files_of_a_run() {
     assert!(train(&dir.path().join("b"), SMALL).stdout.is_empty());
 }
 
-/// What is watched stands between the epochs, changes nothing else, and is as well-formed as it can be.
+/// Watched steps stand between the epochs, change nothing else, and have plausible values.
 fn watches(device: &str) {
     let dir = tempfile::tempdir().unwrap();
     let [plain, both, one] = ["plain", "both", "one"].map(|name| dir.path().join(name));
@@ -132,7 +132,7 @@ fn watches(device: &str) {
             assert!(layer["vector_grad_norm"].as_f64() > Some(0.0), "{layer}");
         }
     }
-    // Batch normalisation: half of what is not quite symmetric is near 0 at first, and 5 to 95 % are within +-2.
+    // With batch normalisation the median is near 0 at first, and the 5 and 95 % percentiles are beyond -1 and 1.
     let first: Vec<f64> =
         looks[0]["watch"][0]["y"].as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect();
     assert!(first[2].abs() < 0.2 && first[0] < -1.0 && first[4] > 1.0, "{first:?}");
@@ -147,12 +147,12 @@ fn watches(device: &str) {
 }
 
 #[test]
-fn what_is_watched_stands_between_the_epochs() {
+fn watched_steps_stand_between_the_epochs() {
     watches("cpu");
 }
 
 #[test]
-fn what_is_watched_stands_between_the_epochs_gpu() {
+fn watched_steps_stand_between_the_epochs_gpu() {
     if crate::common::gpu::adapter().is_some() {
         watches("gpu");
     }
@@ -170,7 +170,7 @@ fn the_configuration_of_a_run_repeats_it_bit_for_bit() {
 }
 
 #[test]
-fn exit_codes_say_what_went_wrong() {
+fn each_kind_of_error_has_its_exit_code() {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("x");
     let o = out.to_str().unwrap();
@@ -214,7 +214,7 @@ fn a_training_that_diverges_keeps_its_last_good_checkpoint() {
     assert_eq!(last.non_finite(), None);
     let again = run(["resume", out.to_str().unwrap()]);
     assert_code(&again, 4);
-    assert!(stderr(&again).contains("nothing to go on with"), "{}", stderr(&again));
+    assert!(stderr(&again).contains("nothing to resume"), "{}", stderr(&again));
 }
 
 #[test]
@@ -227,14 +227,14 @@ fn a_diverged_run_is_evaluated_by_its_last_good_checkpoint() {
     for command in [&["eval", run_][..], &["predict", run_, "--data", "digits"]] {
         let output = run(command);
         assert_code(&output, 0);
-        assert!(stderr(&output).contains("last.safetensors, of step 0, serves"), "{}", stderr(&output));
+        assert!(stderr(&output).contains("using last.safetensors of step 0"), "{}", stderr(&output));
     }
     let refused = run(["eval", run_, "--weights", "best"]);
     assert_code(&refused, 1);
 }
 
 #[test]
-fn damaged_best_weights_leave_the_latest() {
+fn the_latest_weights_are_usable_if_the_best_are_damaged() {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("x");
     train(&out, SMALL);
@@ -265,7 +265,7 @@ fn a_trained_run_without_its_latest_state_is_not_trained_again() {
 
 #[cfg(unix)]
 #[test]
-fn predictions_go_into_a_pipe_and_leave_it_there() {
+fn predictions_are_written_into_a_pipe() {
     use std::os::unix::fs::FileTypeExt;
     let dir = tempfile::tempdir().unwrap();
     let (out, pipe) = (dir.path().join("x"), dir.path().join("pipe"));
@@ -275,7 +275,7 @@ fn predictions_go_into_a_pipe_and_leave_it_there() {
     let reader = std::thread::spawn(move || fs::read_to_string(from).unwrap());
     let output = run(["predict", out.to_str().unwrap(), "--data", "digits", "-o", pipe.to_str().unwrap()]);
     assert_code(&output, 0);
-    // If the pipe was replaced, its reader would wait for ever.
+    // If the pipe were replaced, its reader would wait for ever.
     assert!(fs::symlink_metadata(&pipe).unwrap().file_type().is_fifo());
     let text = reader.join().unwrap();
     assert!(text.starts_with("row,class") && text.lines().count() == 1798);
@@ -313,7 +313,7 @@ fn a_run_is_repeated_from_any_folder() {
 }
 
 #[test]
-fn a_device_that_is_gone_is_no_error() {
+fn a_missing_device_of_training_is_replaced_with_a_note() {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("x");
     train(&out, SMALL);
@@ -327,12 +327,12 @@ fn a_device_that_is_gone_is_no_error() {
         assert_code(&output, 0);
         assert!(stderr(&output).contains("no Voodoo 2"), "{}", stderr(&output));
     }
-    // One that was typed is.
+    // A missing device in --device is an error.
     assert_code(&run(["eval", run_, "--device", "Voodoo 2"]), 5);
 }
 
 #[test]
-fn what_is_told_is_what_was_asked_for() {
+fn quiet_and_log_control_the_messages() {
     let dir = tempfile::tempdir().unwrap();
     let a = dir.path().join("a");
     let output = train(&a, &[SMALL, &["--json", "--quiet"]].concat());
@@ -343,30 +343,30 @@ fn what_is_told_is_what_was_asked_for() {
     {
         assert!(told.contains(part), "{part}: {told}");
     }
-    // What is suggested works.
+    // The suggested command works.
     let next = told.lines().find_map(|line| line.strip_prefix("next  bngpu ")).unwrap();
     assert!(next.ends_with("--split val"), "{next}");
     assert_code(&run(next.split(' ')), 0);
-    // A folder that is taken is refused before anything is read.
+    // An occupied folder is refused before anything is read.
     let output = run(["train", "--data", "no-such-data", "-o", a.to_str().unwrap()]);
-    assert!(stderr(&output).contains("holds a run already"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("already holds a run"), "{}", stderr(&output));
 }
 
 #[test]
-fn a_finished_run_says_so() {
+fn resuming_a_finished_run_repeats_its_result() {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("x");
     let first = json(&train(&out, &[SMALL, &["--json"]].concat()));
     let before = models(&out);
     let again = run(["resume", out.to_str().unwrap(), "--json"]);
     assert_code(&again, 0);
-    assert!(stderr(&again).contains("nothing to go on with"), "{}", stderr(&again));
+    assert!(stderr(&again).contains("nothing to resume"), "{}", stderr(&again));
     assert_eq!(json(&again), first);
     assert_eq!(models(&out), before);
 }
 
 #[test]
-fn what_is_damaged_or_foreign_is_named_and_refused() {
+fn damaged_and_foreign_files_are_named_and_refused() {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("x");
     train(&out, SMALL);
@@ -392,7 +392,7 @@ fn what_is_damaged_or_foreign_is_named_and_refused() {
         }
         fs::write(out.join(file), &whole).unwrap();
     }
-    // What belongs to another run is not gone on with.
+    // Files of another run are refused.
     let other = dir.path().join("other");
     train(&other, &[SMALL, &["--lr", "0.5"]].concat());
     for file in ["config.toml", "best.safetensors"] {
@@ -477,7 +477,7 @@ fn predictions_add_up_to_the_evaluation() {
 }
 
 #[test]
-fn a_batch_larger_than_any_memory_is_all_training_rows() {
+fn a_huge_batch_holds_all_training_rows() {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("x");
     train(&out, &[SMALL, &["--batch-size", "4294967295"]].concat());
@@ -488,7 +488,7 @@ fn a_batch_larger_than_any_memory_is_all_training_rows() {
 }
 
 #[test]
-fn a_regression_is_told_in_its_own_units() {
+fn a_regression_is_reported_in_its_own_units() {
     let dir = tempfile::tempdir().unwrap();
     let (data, out) = (dir.path().join("t.csv"), dir.path().join("x"));
     table(&data, "value");
@@ -512,7 +512,7 @@ fn a_regression_is_told_in_its_own_units() {
 }
 
 #[test]
-fn a_reader_that_goes_away_is_no_error() {
+fn closed_output_is_no_error() {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("x");
     train(&out, SMALL);
@@ -526,7 +526,7 @@ fn a_reader_that_goes_away_is_no_error() {
     let output = child.wait_with_output().unwrap();
     assert_code(&output, 0);
     assert!(!stderr(&output).contains("error"), "{}", stderr(&output));
-    // Nor is one that does not read the messages.
+    // Nor is a closed stderr.
     let mut child = bngpu()
         .args(["train", "-o", dir.path().join("y").to_str().unwrap()])
         .args(SMALL)

@@ -1,4 +1,4 @@
-//! Every format gives the same data; scaling is exact; nothing but the training rows is learned from; the parts
+//! Every format gives the same data; scaling is exact; preprocessing is fitted on the training rows alone; the parts
 //! of a source are found again.
 
 use std::collections::HashSet;
@@ -26,7 +26,7 @@ fn write(folder: &tempfile::TempDir, name: &str, bytes: &[u8]) -> LoadRequest {
     request(folder.path().join(name))
 }
 
-/// A random table: numbers at all scales, some missing; texts, some missing; a class.
+/// A random table: numbers of all magnitudes, some missing; texts, some missing; a class.
 struct RandomTable {
     numbers: Vec<[Option<f64>; 2]>,
     texts: Vec<Option<&'static str>>,
@@ -69,7 +69,7 @@ impl RandomTable {
 }
 
 #[test]
-fn csv_in_every_dress_and_parquet_give_the_same_data() {
+fn csv_variants_and_parquet_give_the_same_data() {
     let folder = tempfile::tempdir().unwrap();
     for seed in 0..20 {
         let table = RandomTable::new(30 + 11 * seed as usize, seed);
@@ -183,7 +183,7 @@ fn standardised_columns_agree_with_f64_at_every_offset() {
         let var = column[..train].iter().map(|v| (v - mean).powi(2)).sum::<f64>() / train as f64;
         assert!(mean.abs() < 1e-6 && (var - 1.0).abs() < 1e-6, "column {f}: {mean} {var}");
     }
-    // Column by column against the textbook, whose sums are in f64 too; 1e6 costs f64 six of its 16 digits.
+    // Each column agrees with the textbook formula in f64; an offset of 1e6 costs six of its 16 digits.
     let kept: HashSet<u64> = (0..train).map(|r| u64::from(values[r * 5].to_bits())).collect();
     let source: Vec<&[f64; 5]> = {
         let all = data.preprocessing.read(data.preprocessing.source(), None, Part::All).unwrap();
@@ -236,7 +236,7 @@ fn bytes_are_scaled_alike_on_host_and_device() {
     }
 }
 
-/// The encoding without what tells of the source.
+/// The encoding without its fields about the source.
 fn learned(preprocessing: &Preprocessing) -> serde_json::Value {
     let mut json = serde_json::to_value(preprocessing).unwrap();
     json.as_object_mut().unwrap().remove("trained_on");
@@ -244,7 +244,7 @@ fn learned(preprocessing: &Preprocessing) -> serde_json::Value {
 }
 
 #[test]
-fn encodings_do_not_see_val_or_test_rows() {
+fn encodings_do_not_depend_on_val_or_test_rows() {
     let folder = tempfile::tempdir().unwrap();
     for seed in 0..20 {
         let mut table = RandomTable::new(120, seed);
@@ -340,7 +340,7 @@ fn split_and_fingerprint_depend_on_seed_and_content_alone() {
 }
 
 #[test]
-fn empty_parts_are_told() {
+fn empty_parts_give_notes() {
     let none = load(&LoadRequest { val_split: 0.0, test_split: 0.0, ..request("digits") }).unwrap();
     assert_eq!((none.split.train, none.split.val, none.split.test), (1797, 0, 0));
     assert!(none.notes.iter().any(|n| n.contains("early stopping is off")), "{:?}", none.notes);
@@ -348,7 +348,7 @@ fn empty_parts_are_told() {
 }
 
 #[test]
-fn a_split_that_the_source_makes_itself_is_told() {
+fn an_ignored_split_flag_gives_a_note() {
     let folder = tempfile::tempdir().unwrap();
     let part = |rows: u8| (npy("|u1", &format!("({rows}, 2, 2)"), &vec![1; 4 * usize::from(rows)]), rows);
     let arrays = |(x, rows): (Vec<u8>, u8)| {
@@ -359,7 +359,7 @@ fn a_split_that_the_source_makes_itself_is_told() {
     let told = |val_split, test_split| {
         load(&LoadRequest { val_split, test_split, ..write(&folder, "a.npz", &archive) }).unwrap().notes
     };
-    assert_eq!(told(0.1, 0.3), ["--test-split 0.3 is not used: the source has a test part of its own"]);
+    assert_eq!(told(0.1, 0.3), ["--test-split 0.3 is ignored: the source has its own test part"]);
     assert!(told(0.2, 0.1).is_empty(), "the validation part is split off");
 }
 
@@ -373,7 +373,7 @@ fn with_cells(separator: &str, cell: impl Fn(usize) -> String) -> Dataset {
 }
 
 #[test]
-fn what_is_written_for_missing_numbers_is_missing() {
+fn markers_of_missing_numbers_are_read_as_missing() {
     let empty = with_cells(",", |i| if i % 5 == 0 { String::new() } else { format!("{i}.5") });
     assert_eq!(empty.preprocessing.input_names(), ["a", "b", "b is missing"]);
     let markers = "? na N/A n.a. #n/a <NA> NaN NULL - . None MISSING";
@@ -381,13 +381,13 @@ fn what_is_written_for_missing_numbers_is_missing() {
         let marked = with_cells(",", |i| if i % 5 == 0 { marker.into() } else { format!("{i}.5") });
         assert_eq!(marked.features, empty.features, "{marker:?}");
     }
-    // Among texts some of them are classes: + and -, none and some.
+    // In a text column some of them are classes: + and -, none and some.
     let signs = with_cells(",", |i| ["+", "-", "none"][i % 3].into());
     assert_eq!(signs.preprocessing.input_names(), ["a", "b=+", "b=-", "b=none"]);
 }
 
 #[test]
-fn a_missing_number_is_missing_to_a_model_as_well() {
+fn a_trained_model_reads_missing_numbers_and_decimal_commas() {
     let folder = tempfile::tempdir().unwrap();
     let trained = with_cells(",", |i| if i % 5 == 0 { "-".into() } else { format!("{i}.5") }).preprocessing;
     let rows = |name: &str, csv: &str| {
@@ -399,7 +399,7 @@ fn a_missing_number_is_missing_to_a_model_as_well() {
 }
 
 #[test]
-fn decimal_commas_are_numbers_between_semicolons() {
+fn decimal_commas_are_read_if_semicolons_separate_cells() {
     let points = with_cells(",", |i| format!("-{i}.5e1"));
     let commas = with_cells(";", |i| format!("-{i},5e1"));
     assert_eq!((commas.features, commas.notes), (points.features, points.notes));
@@ -421,7 +421,7 @@ fn empty_texts_of_parquet_are_missing() {
 }
 
 #[test]
-fn the_target_decides_on_the_task() {
+fn the_target_determines_the_task() {
     let folder = tempfile::tempdir().unwrap();
     let of = |cell: &dyn Fn(usize) -> String, task| {
         let csv: String = (0..200).map(|i| format!("{},{}\n", i * i % 97, cell(i))).collect();

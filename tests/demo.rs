@@ -66,10 +66,10 @@ fn what_cannot_be_shown_is_told() {
         (vec!["paper", "--data", sixty], 1, "at least 20 are needed"),
         (vec!["paper", "--output", "few.csv/x"], 1, "few.csv/x"),
         // A run's report stays what it is.
-        (vec!["paper", "--output", "run"], 1, "run holds a run already (config.toml)"),
-        (vec!["paper", "--hidden", "none"], 2, "paper needs 1 at least"),
-        (vec!["shift", "--hidden", "64"], 2, "--hidden has 1 layer, and shift needs 2 at least"),
-        (vec!["depth", "--hidden", "64,64"], 2, "depth tries layers of its own"),
+        (vec!["paper", "--output", "run"], 1, "run already holds a run (config.toml)"),
+        (vec!["paper", "--hidden", "none"], 2, "paper needs at least 1"),
+        (vec!["shift", "--hidden", "64"], 2, "--hidden has 1 layer, but shift needs at least 2"),
+        (vec!["depth", "--hidden", "64,64"], 2, "depth sets its own layers"),
     ] {
         let output = demo(&args, folder.path());
         assert_eq!(output.status.code(), Some(code), "{args:?}: {}", stderr(&output));

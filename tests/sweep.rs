@@ -94,10 +94,10 @@ fn what_is_no_sweep_is_named_and_lr_find_takes_no_folder() {
     let run = dir.path().join("run").display().to_string();
     ends_with(0, ["train", "--epochs", "1", "--device", "cpu", "--quiet", "-o", &run]);
     for (code, args, expected) in [
-        (2, vec!["repro", &run, "--trial", "0"], "is the run of one training, no sweep"),
+        (2, vec!["repro", &run, "--trial", "0"], "is the run of one training, not a sweep"),
         (2, vec!["lr-find", "-o", &run], "lr-find writes no folder"),
         (2, vec!["lr-find", "--lr", "0.1"], "write --from and --to"),
-        (2, vec!["lr-find", "--watch", "gradients"], "--watch is of `bngpu train`"),
+        (2, vec!["lr-find", "--watch", "gradients"], "use --watch with `bngpu train`"),
         (2, vec!["sweep", "--trials", "5"], "no flag has a set or a range"),
     ] {
         let said = ends_with(code, args.iter().copied());

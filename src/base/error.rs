@@ -1,9 +1,9 @@
-//! What the operating system refused, and what to do about it.
+//! Errors of the operating system, with remedies.
 
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-/// A file or folder that cannot be read or written. (The message has the cause, so it is no `source` to be printed again.)
+/// A file or folder that cannot be read or written. (The message includes the cause, so the cause is not a `source`.)
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {doing} {}: {cause}{}", path.display(), remedy(cause))]
 pub struct FileError {
@@ -20,7 +20,7 @@ impl FileError {
     }
 }
 
-/// What to do about an error of the operating system, to be put behind it; empty where nothing can be said.
+/// The remedy for an error of the operating system, to follow its message; empty if there is none.
 fn remedy(cause: &io::Error) -> &'static str {
     match cause.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {

@@ -1,4 +1,4 @@
-//! What every other module may use, and what uses none of them: text, files, order statistics, caught panics.
+//! Helpers that depend on no other module: text, files, order statistics, caught panics.
 
 mod error;
 pub mod panics;

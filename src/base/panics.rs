@@ -1,4 +1,4 @@
-//! Panics inside other people's code, turned into values.
+//! Turns panics of other crates into values.
 
 use std::cell::Cell;
 use std::panic::{self, AssertUnwindSafe};
@@ -8,7 +8,7 @@ thread_local! {
     static QUIET: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Runs `f`; a panic inside it is `Err` with its message, and prints nothing.
+/// Runs `f`; a panic becomes `Err` with its message and prints nothing.
 pub(crate) fn caught<T>(f: impl FnOnce() -> T) -> Result<T, String> {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
@@ -28,7 +28,7 @@ pub(crate) fn caught<T>(f: impl FnOnce() -> T) -> Result<T, String> {
     })
 }
 
-/// Whether a panic on this thread, now, would be caught and become a value.
+/// Whether a panic on this thread would be caught now.
 pub(crate) fn quiet() -> bool {
     QUIET.get()
 }
@@ -38,7 +38,7 @@ mod tests {
     use super::caught;
 
     #[test]
-    fn a_panic_is_an_error_with_its_message() {
+    fn a_panic_becomes_an_error_with_its_message() {
         assert_eq!(caught(|| 7), Ok(7));
         assert_eq!(caught(|| -> u8 { panic!("what {}", "happened") }), Err("what happened".into()));
         assert_eq!(caught(|| -> u8 { panic!("short") }), Err("short".into()));

@@ -1,7 +1,7 @@
-//! Words for a shell.
+//! Quoting of words for a shell.
 
-/// `word` as a shell takes it: in quotes where it holds more than letters, digits and harmless signs. A POSIX shell
-/// takes single quotes; both of Windows' shells take double quotes, which no path there contains.
+/// `word` for a shell: quoted if it contains more than letters, digits and harmless signs. A POSIX shell gets single
+/// quotes; the two shells of Windows get double quotes, which no path there contains.
 pub fn shell_word(word: &str) -> String {
     shell_word_of(word, cfg!(windows))
 }

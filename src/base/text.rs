@@ -41,7 +41,7 @@ pub fn rate(per_s: f64) -> String {
     scaled(per_s, "").trim_end().to_owned()
 }
 
-/// Three digits, `gap`, and a prefix of a thousand's power. Not a number and negative numbers are "?".
+/// Three digits, `gap`, and an SI prefix. NaN and negative numbers become "?".
 fn scaled(x: f64, gap: &str) -> String {
     if !(0.0..f64::INFINITY).contains(&x) {
         return "?".into();
@@ -60,7 +60,7 @@ fn scaled(x: f64, gap: &str) -> String {
     format!("{x:.decimals$}{gap}{}", prefixes[at])
 }
 
-/// Seconds as a person says them: "85 ms", "1.3 s", "42 s", "1m 05s", "2h 03m", "4d 07h".
+/// Seconds in readable units: "85 ms", "1.3 s", "42 s", "1m 05s", "2h 03m", "4d 07h".
 pub fn duration(seconds: f64) -> String {
     if !(0.0..1e15).contains(&seconds) {
         return "?".into();
@@ -100,7 +100,7 @@ pub fn percent(share: f64) -> String {
     if share.is_finite() { format!("{:.2} %", 100.0 * share) } else { number(share) }
 }
 
-/// `text` behind `heading`, broken at words into lines of at most `width` columns, the later ones indented as far as
+/// `text` after `heading`, broken at words into lines of at most `width` columns, the later ones indented as far as
 /// the heading reaches.
 pub fn wrapped(heading: &str, text: &str, width: usize) -> String {
     let indent = heading.chars().count();
@@ -120,7 +120,7 @@ pub fn wrapped(heading: &str, text: &str, width: usize) -> String {
     lines
 }
 
-/// Where the text of a column stands.
+/// Alignment of a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Align {
     Left,
@@ -153,7 +153,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_break_at_words_and_hang() {
+    fn lines_break_at_words_with_a_hanging_indent() {
         let text = wrapped("device  ", "native CPU engine, because there is no GPU", 31);
         assert_eq!(text, "device  native CPU engine,\n        because there is no GPU");
         let long = "x".repeat(90);
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn times_are_as_people_say_them() {
+    fn times_have_readable_units() {
         let of =
             [0.0, 0.085, 1.29, 9.96, 42.4, 59.6, 65.0, 3599.6, 7380.0, 370_800.0, f64::NAN].map(duration);
         assert_eq!(

@@ -13,7 +13,7 @@ use super::error::is_held;
 /// Suffix of files while they are written. `run::RunDir` removes the leftovers of killed processes.
 pub(crate) const TEMPORARY_SUFFIX: &str = ".bngpu-tmp";
 
-/// Most links that are followed, as many as Linux follows.
+/// Maximum number of links to follow, as in Linux.
 const MOST_LINKS: usize = 40;
 
 /// Milliseconds between the attempts of [`patiently`].
@@ -22,11 +22,10 @@ const WAITS: [u64; 8] = [5, 10, 20, 40, 80, 160, 320, 640];
 /// Writes `bytes` to `path` as a whole: temporary file in the same folder, flush to disk, rename, flush of the
 /// folder. If it is interrupted at any moment, `path` holds the old content or the new one.
 ///
-/// A link stays and what it points to is written. What is neither absent nor a regular file (a device, a pipe) is
-/// never replaced: the bytes go into it.
+/// A link stays, and its target is written. A device or a pipe is never replaced: the bytes are written into it.
 ///
 /// # Errors
-/// [`FileError`] with the path and the cause; the old content then stands.
+/// [`FileError`] with the path and the cause; the old content then stays.
 ///
 /// ```
 /// let folder = tempfile::tempdir()?;
@@ -48,7 +47,7 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     }
 }
 
-/// Where the links that begin at `path` end; there need be nothing.
+/// The end of the links that begin at `path`, which need not exist.
 fn resolved(path: &Path) -> io::Result<PathBuf> {
     let mut path = path.to_owned();
     for _ in 0..MOST_LINKS {
@@ -63,7 +62,7 @@ fn resolved(path: &Path) -> io::Result<PathBuf> {
     Err(io::Error::other("too many links"))
 }
 
-/// What the operating system said, without the name of a file that the user never named.
+/// The error without the name of the temporary file, which means nothing to the user.
 fn without_temporary_path(error: io::Error) -> io::Error {
     match error.kind() {
         ErrorKind::Other => error,
@@ -72,20 +71,20 @@ fn without_temporary_path(error: io::Error) -> io::Error {
     }
 }
 
-/// Puts a file of `bytes` at `path`, where a regular file with these permissions is, or nothing.
+/// Writes `bytes` as a new file at `path`, in place of a regular file with these permissions, if any.
 fn replace(path: &Path, bytes: &[u8], permissions: Option<fs::Permissions>) -> io::Result<()> {
     let folder = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
     let mut prefix = OsString::from(".");
-    // A name of the greatest length has no room for more.
+    // A very long name leaves no room for the suffix.
     if let Some(name) = path.file_name().filter(|name| name.len() < 200) {
         prefix.push(name);
         prefix.push(".");
     }
 
-    // The mode of a new file, not a private one as tempfile's own: a result is as readable as the umask says.
+    // Use the mode of a new file, not tempfile's private one: the umask decides who can read a result.
     let mut builder = tempfile::Builder::new();
     let builder = builder.prefix(&prefix).suffix(TEMPORARY_SUFFIX);
     let mut file = builder.make_in(folder, |path| fs::File::create_new(path))?;
@@ -95,13 +94,13 @@ fn replace(path: &Path, bytes: &[u8], permissions: Option<fs::Permissions>) -> i
     file.write_all(bytes)?;
     file.as_file().sync_all()?;
     let (_, mut temporary) = file.into_parts();
-    // Not tempfile's `persist`: on Windows, `rename` takes longer paths, and files that readers have open, if it can.
+    // Not tempfile's `persist`: on Windows, `rename` accepts longer paths and, where possible, files open for reading.
     patiently(|| fs::rename(&temporary, path))?;
     temporary.disable_cleanup(true);
     sync_folder(folder)
 }
 
-/// Gives the file that replaces another the permissions of that one.
+/// Gives the new file the permissions of the one that it replaces.
 #[cfg(not(windows))]
 fn keep_permissions(file: &fs::File, permissions: fs::Permissions) -> io::Result<()> {
     file.set_permissions(permissions)
@@ -132,7 +131,7 @@ fn repeated<T>(
     action()
 }
 
-/// Makes a rename in `folder` last through a power cut.
+/// Flushes `folder`, so that a rename in it survives a power cut.
 #[cfg(unix)]
 fn sync_folder(folder: &Path) -> std::io::Result<()> {
     match std::fs::File::open(folder)?.sync_all() {
@@ -163,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_killed_writer_leaves_touches_nothing() {
+    fn leftovers_of_a_killed_writer_are_harmless() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.txt");
         write_whole(&path, b"old").unwrap();
@@ -191,7 +190,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_result_is_as_readable_as_the_umask_says() {
+    fn the_umask_decides_the_permissions_of_a_result() {
         use std::os::unix::fs::PermissionsExt;
         let dir = tempfile::tempdir().unwrap();
         let (ours, plain) = (dir.path().join("ours"), dir.path().join("plain"));
@@ -203,7 +202,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn pipes_and_links_stay_and_permissions_too() {
+    fn pipes_links_and_permissions_are_kept() {
         use std::os::unix::fs::{FileTypeExt, PermissionsExt, symlink};
         let dir = tempfile::tempdir().unwrap();
         let at = |name: &str| dir.path().join(name);
@@ -213,7 +212,7 @@ mod tests {
             let pipe = at("pipe");
             let reader = std::thread::spawn(move || fs::read(pipe).unwrap());
             write_whole(&at(name), b"rows").unwrap();
-            // If the pipe was replaced, its reader would wait for ever.
+            // If the pipe were replaced, its reader would wait for ever.
             assert!(fs::symlink_metadata(at("pipe")).unwrap().file_type().is_fifo());
             assert_eq!(reader.join().unwrap(), b"rows");
         }
@@ -234,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_held_for_a_moment_is_tried_again() {
+    fn a_file_held_for_a_moment_is_tried_again() {
         let held = || io::Error::from_raw_os_error(32);
         let is_held = |error: &io::Error| error.raw_os_error() == Some(32);
         let mut left = 3;
@@ -282,12 +281,12 @@ mod tests {
 
     #[cfg(windows)]
     #[test]
-    fn a_file_that_another_program_holds_is_waited_for_and_then_named() {
+    fn a_file_held_by_another_program_is_awaited_then_named() {
         use std::os::windows::fs::OpenOptionsExt;
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.txt");
         write_whole(&path, b"old").unwrap();
-        // As a spreadsheet opens a table: others may read it, no more.
+        // As a spreadsheet opens a table: others may only read it.
         let hold = || fs::File::options().read(true).share_mode(1).open(&path).unwrap();
         let held = hold();
         let waiter = thread::spawn(move || {

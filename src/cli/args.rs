@@ -32,7 +32,7 @@ pub enum Command {
     Predict(PredictArgs),
     /// Continue an interrupted run
     Resume(ResumeArgs),
-    /// Train one trial of a sweep again, alone, and compare its weights bit for bit
+    /// Retrain one trial of a sweep alone and compare its weights bit for bit
     Repro(ReproArgs),
     /// Find the usable range of learning rates, all tried at once
     LrFind(Box<LrFindArgs>),
@@ -79,7 +79,7 @@ pub struct ReproArgs {
     /// Number of the trial, from 0
     #[arg(long, value_name = "N")]
     pub trial: u64,
-    /// Its seed [default: the first of the search]
+    /// Seed of the training [default: the first of the search]
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
     #[command(flatten)]
@@ -111,23 +111,23 @@ pub struct EvalArgs {
     /// Folder of the run
     #[arg(value_name = "RUN", value_hint = ValueHint::DirPath)]
     pub run: PathBuf,
-    /// Other data than the run's, as for `train` [default: the run's]
+    /// Data to evaluate, as for `train` [default: the run's]
     #[arg(long, value_name = "SRC", value_hint = ValueHint::AnyPath)]
     pub data: Option<String>,
-    /// Folder in which data sets are found by name [default: the run's, else $BNGPU_DATA, else the platform's data folder]
+    /// Folder to search for data sets by name [default: the run's, else $BNGPU_DATA, else the platform's data folder]
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub data_dir: Option<PathBuf>,
     /// Rows to evaluate [default: test, or all rows of --data]
     #[arg(long, value_name = "ROWS")]
     pub split: Option<SplitArg>,
-    /// Weights to take [default: best by validation loss, or the latest where the run has no best]
+    /// Weights to use [default: best by validation loss, or the latest if the run has no best]
     #[arg(long, value_name = "WHICH")]
     pub weights: Option<WeightsArg>,
     #[command(flatten)]
     pub common: CommonArgs,
 }
 
-/// The rows of a split that `eval` takes.
+/// The rows of a split for `eval`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum SplitArg {
     Train,
@@ -136,7 +136,7 @@ pub enum SplitArg {
     All,
 }
 
-/// The weights of a run that `eval` and `predict` take.
+/// The weights of a run for `eval` and `predict`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum WeightsArg {
     Best,
@@ -152,13 +152,13 @@ pub struct PredictArgs {
     /// Raw rows to predict, as for `train`; a target column is not needed
     #[arg(long, value_name = "SRC", value_hint = ValueHint::AnyPath)]
     pub data: String,
-    /// Folder in which data sets are found by name [default: the run's, else $BNGPU_DATA, else the platform's data folder]
+    /// Folder to search for data sets by name [default: the run's, else $BNGPU_DATA, else the platform's data folder]
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub data_dir: Option<PathBuf>,
     /// File for the predictions, CSV or with --json JSON lines [default: stdout]
     #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub output: Option<PathBuf>,
-    /// Weights to take [default: best by validation loss, or the latest where the run has no best]
+    /// Weights to use [default: best by validation loss, or the latest if the run has no best]
     #[arg(long, value_name = "WHICH")]
     pub weights: Option<WeightsArg>,
     #[command(flatten)]
@@ -190,20 +190,20 @@ pub struct DemoArgs {
     /// Label column of a table, by name or index [default: the last column]
     #[arg(long, value_name = "COL")]
     pub target: Option<String>,
-    /// Folder in which data sets are found by name [default: $BNGPU_DATA, else the platform's data folder]
+    /// Folder to search for data sets by name [default: $BNGPU_DATA, else the platform's data folder]
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub data_dir: Option<PathBuf>,
     /// The long form: more steps, rates and seeds, for large data
     #[arg(long)]
     pub full: bool,
-    /// Seeds of each network [default: set by the demonstration]
+    /// Number of seeds for each network [default: set by the demonstration]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
     pub seeds: Option<u32>,
     /// The first seed
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
-    /// Hidden units of each layer of its networks, as for `train`; depth has layers of its own, and grid-or-random takes how
-    /// many there are [default: 100x3]
+    /// Hidden units of each layer, as for `train`; depth sets its own layers, and grid-or-random uses only their number
+    /// [default: 100x3]
     #[arg(long, value_name = "UNITS")]
     pub hidden: Option<Hidden>,
     /// Language of figures, pages and verdicts

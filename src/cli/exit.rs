@@ -1,4 +1,4 @@
-//! How the program ends: the codes that scripts read.
+//! Exit codes of the program.
 
 use std::process::{ExitCode, Termination};
 
@@ -8,22 +8,22 @@ use std::process::{ExitCode, Termination};
 pub enum Exit {
     /// Done.
     Done = 0,
-    /// An error that none of the others names.
+    /// Any other error.
     Error = 1,
-    /// Wrong usage or configuration; clap ends with the same code.
+    /// Wrong usage or configuration; clap uses the same code.
     Usage = 2,
     /// Some trials of a sweep failed, the others are done.
     SomeTrialsFailed = 3,
-    /// The loss became NaN or infinite; the last good checkpoint stands.
+    /// The loss became NaN or infinite; the last good checkpoint is kept.
     Diverged = 4,
     /// No such device.
     NoDevice = 5,
-    /// Interrupted, checkpoint written; `resume` goes on. 128 + SIGINT, as shells count.
+    /// Interrupted, with a checkpoint for `resume`. 128 + SIGINT, as in shells.
     Interrupted = 130,
 }
 
 impl Exit {
-    /// The number that the system sees.
+    /// The code as a number.
     pub fn code(self) -> u8 {
         self as u8
     }

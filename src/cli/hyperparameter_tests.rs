@@ -46,7 +46,7 @@ fn line(of: &Hyperparameter, value: &str) -> String {
     format!("{} = {value}\n", of.key)
 }
 
-/// What a hyperparameter needs beside it: its owner, and for Nesterov's momentum a momentum.
+/// The settings that a hyperparameter requires: its owner, and a momentum for Nesterov.
 fn company(of: &Hyperparameter) -> Vec<(&'static Hyperparameter, &'static str)> {
     let find = |key: &str| hyperparameter(key).unwrap_or_else(|| panic!("{} needs {key}", of.key));
     let owner = of.owner.iter().map(|owner| (find(owner.choice), owner.values[0]));
@@ -54,12 +54,12 @@ fn company(of: &Hyperparameter) -> Vec<(&'static Hyperparameter, &'static str)> 
     owner.chain(beside).collect()
 }
 
-/// The flags of its company, and this one.
+/// The flags that it requires, and this one.
 fn with(of: &Hyperparameter, last: String) -> Vec<String> {
     company(of).into_iter().map(|(of, value)| flag(of, value)).chain([last]).collect()
 }
 
-/// The request of a file with its company and this value, or the message.
+/// The request of a file with the settings that it requires and this value, or the message.
 fn file(of: &Hyperparameter, value: &str) -> Result<RunRequest, String> {
     let text: String =
         company(of).into_iter().chain([(of, value)]).map(|(of, value)| line(of, value)).collect();
@@ -82,7 +82,7 @@ fn every_valid_sample_round_trips_through_flag_file_and_trial() {
             assert_eq!(read(&run.to_toml()).as_ref(), Ok(&run), "{what}\n{}", run.to_toml());
             assert_eq!(file(of, value).as_ref(), Ok(&run), "{what}");
 
-            // As the one value of a sweep, and as the value of a trial.
+            // As the only value of a sweep, and as the value of a trial.
             let fixed = sweep(&with(of, format!("--{}={value}", of.key)));
             let fixed = fixed.unwrap_or_else(|e| panic!("{what}: {e}"));
             assert_eq!(fixed.base, run, "{what}");

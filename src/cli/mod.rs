@@ -31,8 +31,7 @@ use crate::spec::{
     SweepRequest, resolve, resolve_sweep, shard_of, text,
 };
 
-/// The whole command line, with each default of `train` in its help; of a flag given twice the
-/// last one counts.
+/// The whole command line, with each default of `train` in its help. If a flag is given twice, the last one counts.
 pub fn command() -> clap::Command {
     let mut defaults = PartialConfig::defaults().table().unwrap_or_default();
     defaults.extend(SweepOptions::defaults().table());
@@ -41,11 +40,11 @@ pub fn command() -> clap::Command {
         let sweeps = command.get_name() == "sweep";
         command.args_override_self(true).mut_args(|arg| {
             let default = arg.get_long().and_then(|long| defaults.get(long)).map(text);
-            // The commas of a sweep stand between architectures.
+            // In a sweep, commas separate architectures.
             let joined = sweeps && arg.get_long() == Some("hidden");
             let default = default.map(|text| if joined { text.replace(',', "-") } else { text });
             let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
-            // A negative number reaches the check of its value, whose message says what to write.
+            // Accept negative numbers here: the check of the value refuses them with a better message.
             let arg = if is_number(&arg) { arg.allow_hyphen_values(true) } else { arg };
             match default {
                 Some(default) => arg.help(format!("{help} [default: {default}]")),
@@ -56,7 +55,7 @@ pub fn command() -> clap::Command {
     let not_of_lr_find = |arg: clap::Arg| match arg.get_long() {
         Some("lr" | "output" | "name" | "watch") => arg.hide(true),
         Some("epochs") => arg.help("Passes over the training rows, instead of --steps"),
-        Some("steps") => arg.help("Mini-batches that each rate is trained [default: 300]"),
+        Some("steps") => arg.help("Mini-batches to train at each rate [default: 300]"),
         _ => arg,
     };
     let command = command.mut_subcommand("train", with_defaults).mut_subcommand("sweep", with_defaults);
@@ -69,7 +68,7 @@ fn is_number(arg: &clap::Arg) -> bool {
     numbers.iter().any(|number| of == *number)
 }
 
-/// The program's own arguments.
+/// Parses the program's own arguments.
 ///
 /// Wrong usage ends the process with [`Exit::Usage`] and a message, `--help` and `--version` with
 /// [`Exit::Done`].
@@ -77,7 +76,7 @@ pub fn parse() -> Cli {
     try_parse_from(std::env::args_os()).unwrap_or_else(|e| e.exit())
 }
 
-/// Arguments, the program's name first.
+/// Parses arguments, the program's name first.
 ///
 /// # Errors
 /// clap's: wrong usage, or a request for help or the version.
@@ -90,7 +89,7 @@ where
 }
 
 impl TrainArgs {
-    /// The run to do: flags over `--config` over defaults.
+    /// The requested run: flags over `--config` over defaults.
     ///
     /// # Errors
     /// If the file or a value cannot be used; the program then ends with [`Exit::Usage`].
@@ -107,8 +106,8 @@ impl TrainArgs {
 }
 
 impl SweepArgs {
-    /// The sweep to do: flags over `--config` over defaults, with the shard of the environment
-    /// if neither names one.
+    /// The requested sweep: flags over `--config` over defaults, with the shard from the environment if neither sets
+    /// one.
     ///
     /// # Errors
     /// If the file or a value cannot be used; the program then ends with [`Exit::Usage`].
@@ -120,7 +119,7 @@ impl SweepArgs {
             }
             None => None,
         };
-        // A shard that is given stands, whatever the environment has.
+        // An explicit shard wins over the environment.
         let is_given = |config: &PartialSweep| config.has_shard();
         let given = is_given(&self.flags) || file.as_ref().is_some_and(|(_, file)| is_given(file));
         let shard = if given { None } else { shard_of(|name| std::env::var(name).ok())? };
@@ -133,7 +132,7 @@ impl SweepArgs {
 /// # Errors
 /// The writer's, a broken pipe among them.
 pub fn completions(shell: Shell, out: &mut impl Write) -> io::Result<()> {
-    // clap_complete panics where it cannot write; memory can be written.
+    // clap_complete panics if it cannot write, so write to memory first.
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut command(), "bngpu", &mut script);
     out.write_all(&script)

@@ -16,14 +16,14 @@ Sets and ranges, for every flag under Network, and under Training from --optimiz
   --dropout 0..0.5             a range, uniform
   --beta1 0.9..0.9995:ema      a range, uniform in the logarithm of 1/(1-beta), the number of steps
                                remembered: as many values from 0.9 to 0.99 as from 0.99 to 0.999
-  --batch-size 32..256:log     whole numbers, as the flag's
+  --batch-size 32..256:log     whole numbers, as for the flag
   --hidden 64x2,128x3,256-128  architectures; - joins the layers of one, none is a linear model
   --activation relu,tanh       names
   --bn both                    off and on; --bn alone is on
-In the file of --config, single values stand at the top level as for `train`, sets and ranges
+In a --config file, write single values at the top level, as for `train`, and sets and ranges
 under [space], as the same text or as arrays: lr = \"1e-4..1e-1:log\", batch-size = [32, 64].";
 
-/// Makes names of a list match in any case.
+/// Makes listed names match in any case.
 pub(super) fn any_case(arg: Arg) -> Arg {
     let takes_value =
         arg.get_action().takes_values() && arg.get_num_args().is_none_or(|n| n.max_values() > 0);
@@ -31,7 +31,7 @@ pub(super) fn any_case(arg: Arg) -> Arg {
     if listed { arg.ignore_case(true) } else { arg }
 }
 
-/// An argument of `train` as `sweep` has it: a hyperparameter takes the text of a set or a range.
+/// An argument of `train`, adapted to `sweep`: a hyperparameter takes the text of a set or a range.
 fn argument(arg: &Arg) -> Arg {
     let given = arg.clone();
     let Some(Hyperparameter { kind, .. }) = arg.get_long().and_then(hyperparameter) else {
@@ -42,10 +42,8 @@ fn argument(arg: &Arg) -> Arg {
             Some("patience") => {
                 given.help("Stop a trial after N epochs without a better validation loss [default: never]")
             }
-            Some("seed") => {
-                given.help("Number of the study: what is tried and everything random come from it")
-            }
-            // Named, where it is given, by the error of `resolve_sweep`.
+            Some("seed") => given.help("Seed of the study: determines its trials and all random numbers"),
+            // `resolve_sweep` refuses it with a message of its own.
             Some("watch") => given.hide(true),
             Some("output") => given.help("Folder of the sweep [default: runs/DATE-NAME]"),
             Some("name") => given.help("Name of the sweep [default: from the data]"),
@@ -55,7 +53,7 @@ fn argument(arg: &Arg) -> Arg {
     let text = given.value_parser(clap::value_parser!(String));
     let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
     match kind {
-        // A negative number reaches the check of its value, whose message says what to write.
+        // Accept negative numbers here: the check of the value refuses them with a better message.
         Kind::Real(_) | Kind::Whole(_) => text.allow_hyphen_values(true),
         Kind::Switch => text.num_args(0..=1).value_name("on|off|both"),
         Kind::Architecture => text.help(

@@ -1,4 +1,4 @@
-//! Sweeps as they are typed: from flags and files to the request and back, and what each bad one is told.
+//! Sweeps from flags and files to the request and back, and the message for each bad one.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -10,7 +10,7 @@ use crate::spec::{
 };
 use crate::sweep::Study;
 
-/// What a person would see: clap's message or the request's.
+/// The message that a user sees: clap's or the request's.
 fn sweep(args: &str) -> Result<SweepRequest, String> {
     let args = ["bngpu", "sweep"].into_iter().chain(args.split_whitespace());
     let cli = try_parse_from(args).map_err(|e| {
@@ -113,7 +113,7 @@ fn the_sweeps_own_settings_have_the_defaults_of_the_interface() {
     assert_eq!(request("--seed 6 --lr 1,2").base.data.split_seed, 6);
 }
 
-/// Sweeps of every kind, to go to a file and back.
+/// Sweeps of every kind, for the round trip through a file.
 const SWEEPS: &[&str] = &[
     "",
     "--lr 0.1,0.01,0.001 --beta1 0.8,0.88,0.9 --bn --hidden 100x3 --epochs 3",
@@ -132,7 +132,7 @@ const SWEEPS: &[&str] = &[
 ];
 
 #[test]
-fn a_sweep_is_repeated_by_its_configuration() {
+fn a_sweep_round_trips_through_its_configuration() {
     for args in SWEEPS {
         let first = request(args);
         let toml = first.to_toml();
@@ -158,7 +158,7 @@ fn the_shard_is_the_last_key_and_can_be_left_out() {
 }
 
 #[test]
-fn every_trial_is_repeated_by_train_alone() {
+fn train_repeats_every_trial_from_its_configuration() {
     let mut seen = BTreeSet::new();
     for args in SWEEPS {
         let sweep = request(args);
@@ -172,7 +172,7 @@ fn every_trial_is_repeated_by_train_alone() {
             let config = PartialConfig::from_toml(&run.to_toml(), Path::new("c.toml")).unwrap();
             let again = resolve(PartialConfig::default(), Some(("c.toml".into(), config))).unwrap();
             assert_eq!(again, run, "{args}: {params:?}");
-            // Every value of the trial stands in its configuration as it was drawn.
+            // The configuration holds every value of the trial as it was drawn.
             let table: toml::Table = run.to_toml().parse().unwrap();
             for (key, value) in &params {
                 seen.insert(key.clone());
@@ -242,7 +242,7 @@ fn flags_win_over_the_file() {
     assert_eq!(keys, ["hidden", "l2", "batch-size"]);
 }
 
-/// Bad usage by flags: what the message must hold. All of it ends with exit code 2.
+/// Bad flags, and words that the message must contain. All end with exit code 2.
 const BAD_FLAGS: &[(&str, &[&str])] = &[
     ("--lr=", &["--lr", "no value", "1e-3,1e-2"]),
     ("--lr 0.1,,0.2", &["--lr", "missing", "1e-3,1e-2"]),
@@ -326,7 +326,7 @@ const BAD_FLAGS: &[(&str, &[&str])] = &[
     ("--lr 1,2 --config no/such.toml", &["no/such.toml", "--config"]),
 ];
 
-/// Bad files; those with a line in the message name it.
+/// Bad files, and words that the message must contain.
 const BAD_FILES: &[(&str, &[&str])] = &[
     ("watch = ['activations']\nspace.lr = '1,2'", &["`watch` in s.toml", "bngpu train --watch"]),
     ("[space]\n\nlearning-rate = '1,2'", &["s.toml, line 3", "learning-rate", "one value, at the top level"]),
@@ -358,10 +358,10 @@ const BAD_FILES: &[(&str, &[&str])] = &[
 ];
 
 #[test]
-fn every_bad_sweep_is_told_with_its_place_and_what_to_write() {
+fn every_bad_sweep_is_refused_with_place_and_remedy() {
     assert!(BAD_FLAGS.len() >= 70 && BAD_FILES.len() >= 25);
     let check = |what: &str, result: Result<SweepRequest, String>, words: &[&str]| {
-        let message = result.err().unwrap_or_else(|| panic!("{what}: taken"));
+        let message = result.err().unwrap_or_else(|| panic!("{what}: accepted"));
         for word in words {
             assert!(message.contains(word), "{what}: {word:?} is not in: {message}");
         }
@@ -400,7 +400,7 @@ fn a_grid_too_large_to_walk_is_refused() {
 }
 
 #[test]
-fn a_range_of_no_values_beside_sets_is_random_and_a_sweep_of_seeds_is_a_grid() {
+fn a_sweep_with_a_range_is_random_and_a_sweep_of_seeds_is_a_grid() {
     let seeds = request("--seeds 5");
     assert_eq!((seeds.strategy, seeds.trials, seeds.seeds), (Strategy::Grid, 1, 5));
     assert!(seeds.space.dimensions.is_empty());

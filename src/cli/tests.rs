@@ -25,7 +25,7 @@ fn train_command() -> clap::Command {
     command().find_subcommand("train").unwrap().clone()
 }
 
-/// Flags that between them set every key to something other than its default.
+/// Flags that together set every key to a value other than its default.
 const EVERY_FLAG: &[&[&str]] = &[
     &["--data", "wine.csv"],
     &["--target", "quality"],
@@ -73,7 +73,7 @@ const EVERY_FLAG: &[&[&str]] = &[
     &["--log", "debug"],
 ];
 
-/// What `config.toml` leaves out: where results go and how they are told.
+/// The keys that `config.toml` leaves out: the output folder and the reporting.
 const NOT_WRITTEN: [&str; 4] = ["output", "json", "quiet", "log"];
 
 #[test]
@@ -119,7 +119,7 @@ fn every_flag_is_a_key_of_the_file_with_the_same_meaning() {
 }
 
 #[test]
-fn all_at_once_round_trips() {
+fn many_flags_at_once_round_trip() {
     let run = request(&[
         "--data",
         "wine.csv",
@@ -187,7 +187,7 @@ fn the_last_of_a_flag_and_its_negation_wins() {
 }
 
 #[test]
-fn negative_numbers_are_told_their_range() {
+fn negative_numbers_are_refused_with_their_range() {
     for args in [["--lr", "-1"], ["--lr", "-1e-3"], ["--lr", "-inf"], ["--lr", "-.5"], ["--l2", "-1e-4"]] {
         let message = train_args(&args).unwrap().request().unwrap_err().to_string();
         assert!(message.starts_with(args[0]) && message.contains("; write "), "{message}");
@@ -249,7 +249,7 @@ fn every_flag_of_train_has_a_heading_and_shows_its_default() {
 }
 
 #[test]
-fn flags_are_the_keys_and_the_config_file_itself() {
+fn flags_are_the_keys_and_config() {
     let command = train_command();
     let flags: BTreeSet<_> = command.get_arguments().filter_map(|arg| arg.get_long()).collect();
     let keys = PartialConfig::keys();
@@ -259,7 +259,7 @@ fn flags_are_the_keys_and_the_config_file_itself() {
 }
 
 #[test]
-fn clap_finds_nothing_wrong_with_the_definition() {
+fn claps_own_checks_accept_the_definition() {
     command().debug_assert();
 }
 
@@ -316,7 +316,7 @@ fn a_path_that_is_not_text_is_wrong_usage() {
 }
 
 #[test]
-fn help_and_version_are_no_errors() {
+fn help_and_version_exit_with_code_0() {
     for args in [&["bngpu", "--help"][..], &["bngpu", "--version"], &["bngpu", "train", "-h"]] {
         assert_eq!(try_parse_from(args).unwrap_err().exit_code(), 0, "{args:?}");
     }
@@ -342,13 +342,13 @@ fn the_other_commands_parse() {
 }
 
 #[test]
-fn completions_are_made_for_every_shell_and_know_the_flags() {
+fn completions_for_every_shell_contain_the_flags() {
     for &shell in Shell::value_variants() {
         let mut script = Vec::new();
         completions(shell, &mut script).unwrap();
         let script = String::from_utf8(script).unwrap();
         for word in ["batch-size", "no-standardize", "devices"] {
-            assert!(script.contains(word), "{shell} does not know {word}");
+            assert!(script.contains(word), "{shell} lacks {word}");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! An array of any shape, and NumPy's `.npy` form of it.
 //!
-//! The header is parsed here and not by a library: it is short, and what it claims is compared with what the
-//! file holds before anything is allocated.
+//! The header is parsed here, not by a library: it is short, and its claims are checked against the file's size
+//! before anything is allocated.
 //! <https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html>
 
 use super::DataError;
@@ -18,7 +18,7 @@ pub(crate) struct Array {
 pub(crate) enum Values {
     /// u8, as stored
     Bytes(Vec<u8>),
-    /// every other number
+    /// any other number
     Numbers(Vec<f64>),
     Texts(Vec<String>),
 }
@@ -32,7 +32,7 @@ impl Values {
         }
     }
 
-    /// A column of these values; an infinite number stays, the target's checks find it.
+    /// A column of these values. Infinite numbers stay; the target's checks find them.
     pub fn into_column(self) -> Column {
         match self {
             Values::Texts(texts) => {
@@ -51,24 +51,24 @@ const MAX_HEADER: usize = 1 << 16;
 pub(crate) fn parse_npy(file: &str, bytes: &[u8]) -> Result<Array, DataError> {
     let bad = |what: String| DataError::file(file, what, "write it with numpy.save, without pickle");
     let Some(rest) = bytes.strip_prefix(b"\x93NUMPY") else {
-        return Err(bad("is no NumPy array: its first bytes are not \\x93NUMPY".into()));
+        return Err(bad("is not a NumPy array: its first bytes are not \\x93NUMPY".into()));
     };
     let (length, start) = match rest {
         [1, _, a, b, ..] => (u16::from_le_bytes([*a, *b]) as usize, 4),
         [2 | 3, _, a, b, c, d, ..] => (u32::from_le_bytes([*a, *b, *c, *d]) as usize, 6),
         [version, ..] if !(1..=3).contains(version) => {
-            return Err(bad(format!("is of version {version} of the format, 1 to 3 were expected")));
+            return Err(bad(format!("has format version {version}, expected 1 to 3")));
         }
         _ => return Err(bad(format!("is cut off after {} bytes", bytes.len()))),
     };
     let Some(header) = rest.get(start..start + length.min(MAX_HEADER + 1)).filter(|h| h.len() <= MAX_HEADER)
     else {
         return Err(bad(format!(
-            "is cut off, or damaged: a header of {length} bytes, the file has {}",
+            "is cut off or damaged: the header needs {length} bytes, the file has {}",
             bytes.len()
         )));
     };
-    let header = std::str::from_utf8(header).map_err(|_| bad("has a header that is no text".into()))?;
+    let header = std::str::from_utf8(header).map_err(|_| bad("has a header that is not text".into()))?;
     let (dtype, fortran, shape) =
         parse_header(header).map_err(|what| bad(format!("{what} in {header:.200?}")))?;
     let data = &rest[start + length..];
@@ -76,10 +76,10 @@ pub(crate) fn parse_npy(file: &str, bytes: &[u8]) -> Result<Array, DataError> {
         .iter()
         .try_fold(1usize, |n, d| n.checked_mul(*d))
         .filter(|n| n.checked_mul(dtype.size).is_some())
-        .ok_or_else(|| bad(format!("claims the shape {shape:?}, which no memory holds")))?;
+        .ok_or_else(|| bad(format!("claims the shape {shape:?}, which does not fit into memory")))?;
     if data.len() != items * dtype.size {
         return Err(bad(format!(
-            "has {} bytes of data where shape {shape:?} of {} needs {}",
+            "has {} bytes of data, but shape {shape:?} of {} needs {}",
             data.len(),
             dtype.text,
             items * dtype.size
@@ -90,7 +90,7 @@ pub(crate) fn parse_npy(file: &str, bytes: &[u8]) -> Result<Array, DataError> {
     Ok(if fortran { array.into_row_major() } else { array })
 }
 
-/// An element type: `<f8` and the like.
+/// An element type, such as `<f8`.
 struct Dtype {
     text: String,
     big_endian: bool,
@@ -101,9 +101,7 @@ struct Dtype {
 impl Dtype {
     fn parse(text: &str) -> Result<Dtype, String> {
         let unknown = || {
-            format!(
-                "has elements of type {text:?}, where integers, floats, booleans or fixed-length text were expected"
-            )
+            format!("has elements of type {text:?}, expected integers, floats, booleans or fixed-length text")
         };
         let mut chars = text.chars();
         let order = chars.next().ok_or_else(unknown)?;
@@ -191,7 +189,7 @@ fn parse_header(header: &str) -> Result<(Dtype, bool, Vec<usize>), String> {
     let descr = after("descr")?;
     let quote = descr.chars().next().filter(|c| matches!(c, '\'' | '"'));
     let descr = quote.and_then(|quote| descr[1..].split_once(quote));
-    let (descr, _) = descr.ok_or("has structured elements, one array of numbers was expected")?;
+    let (descr, _) = descr.ok_or("has structured elements, expected one array of numbers")?;
     let fortran = after("fortran_order")?;
     let fortran = match () {
         _ if fortran.starts_with("True") => true,
@@ -204,7 +202,7 @@ fn parse_header(header: &str) -> Result<(Dtype, bool, Vec<usize>), String> {
         .split(',')
         .map(str::trim)
         .filter(|d| !d.is_empty())
-        .map(|d| d.trim_end_matches('L').parse().map_err(|_| format!("has the size {d:?}")))
+        .map(|d| d.trim_end_matches('L').parse().map_err(|_| format!("has the invalid size {d:?}")))
         .collect::<Result<_, _>>()?;
     if shape.len() > 32 {
         return Err(format!("has {} dimensions", shape.len()));
@@ -213,7 +211,7 @@ fn parse_header(header: &str) -> Result<(Dtype, bool, Vec<usize>), String> {
 }
 
 impl Array {
-    /// The same array with the last index fastest, from one with the first index fastest.
+    /// Converts from column-major (Fortran) to row-major order.
     fn into_row_major(self) -> Array {
         fn reorder<T: Clone>(shape: &[usize], from: &[T]) -> Vec<T> {
             let mut index = vec![0; shape.len()];
@@ -275,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn fortran_order_is_turned() {
+    fn fortran_order_becomes_row_major() {
         let array = parse_npy("a.npy", &write_npy("|u1", true, &[2, 3], &[1, 4, 2, 5, 3, 6])).unwrap();
         assert_eq!(array.values, Values::Bytes(vec![1, 2, 3, 4, 5, 6]));
     }

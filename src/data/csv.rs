@@ -1,11 +1,11 @@
 //! Comma, semicolon or tab separated text.
 //!
-//! The separator is the one of `, ; tab` that the first line has most of. What stands for a missing cell is in
-//! [`is_missing`] and, among numbers, [`is_missing_number`]; a column is numeric if every other cell is a number,
-//! where the separator is a semicolon also one with a decimal comma. A column of numbers with a few texts among
-//! them is an error that shows these: as text it would be useless, and nobody would know why. The first line is
-//! a header if `--target` names one of its cells, or a column has a text there and numbers below; in a file
-//! without any number, if none of its cells occurs again in its column.
+//! The separator is the most frequent of `, ; tab` in the first line. [`is_missing`] lists the markers of missing
+//! cells, [`is_missing_number`] more for numeric columns. A column is numeric if every other cell is a number; if the
+//! separator is a semicolon, decimal commas are allowed. A numeric column with a few texts is an error that shows
+//! them: read as text, the column would be useless without any message. The first line is a header if `--target`
+//! names one of its cells, or if a column has a text there and numbers below; in a file without any number, if none
+//! of its cells occurs again in its column.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -20,20 +20,20 @@ use super::table::{
 use super::{DataError, file};
 use crate::base::text::{count, counted};
 
-/// More columns than this are taken for a file that is no table.
+/// Maximum number of columns; a file with more is not a table.
 const MAX_COLUMNS: usize = 1 << 20;
-/// A column with at least so many numbers, and so many for each text, is one of numbers with slips among them.
+/// A column with at least this many numbers, and this many for each text, is numeric with typos.
 const MIN_NUMBERS: u64 = 10;
 const NUMBERS_A_TEXT: u64 = 9;
-/// So many of its slips are shown.
+/// Maximum number of typos shown.
 const SHOWN_SLIPS: usize = 3;
 
-/// What is known of a file before it is read.
+/// Expectations about a file, set before it is read.
 #[derive(Default)]
 pub(crate) struct Expect<'a> {
-    /// If one of these stands in the first line, that line is a header.
+    /// The first line is a header if it contains one of these.
     pub names: Vec<&'a str>,
-    /// Which columns are text even if all their cells are numbers, given (names, whether the file has them).
+    /// Selects columns to read as text even if all cells are numbers, given (names, whether the file has them).
     pub text: Option<&'a WhichText<'a>>,
 }
 
@@ -69,7 +69,7 @@ pub(crate) fn read(file: &str, bytes: &[u8], expect: &Expect) -> Result<Table, D
     while let Some((record, line)) = records.next()? {
         if record.len() != width {
             let cells = counted(record.len() as u64, "cell");
-            let what = format!("{cells}, where line {first_line} has {}", count(width as u64));
+            let what = format!("{cells}, but line {first_line} has {}", count(width as u64));
             let remedy = "give every line the same number of cells; quote cells that hold the separator";
             return Err(DataError::row(file, format!("line {line}"), what, remedy));
         }
@@ -88,10 +88,10 @@ pub(crate) fn read(file: &str, bytes: &[u8], expect: &Expect) -> Result<Table, D
         lines.insert(0, first_line);
     }
     if lines.is_empty() {
-        return Err(DataError::file(file, "holds a header and no rows", "expected a table with rows"));
+        return Err(DataError::file(file, "holds a header but no rows", "expected a table with rows"));
     }
     let force = expect.text.map_or_else(|| vec![false; width], |text| text(&names, header));
-    // What a model was trained on decides for its columns, and its messages name their cells.
+    // A trained model fixes the types of its columns and reports bad cells itself.
     let training = expect.text.is_none();
     let is_text: Vec<bool> =
         columns.iter().zip(&force).map(|(c, force)| c.reads_as_text(*force, training)).collect();
@@ -119,18 +119,18 @@ pub(crate) fn read(file: &str, bytes: &[u8], expect: &Expect) -> Result<Table, D
     Ok(Table { file: file.into(), rows: lines.len(), names, named: header, columns, lines: Some(lines) })
 }
 
-/// What the first pass learns of a column.
+/// Results of the first pass over a column.
 #[derive(Default)]
 struct Scan {
-    /// Whether a decimal comma makes a number.
+    /// Whether decimal commas are allowed.
     comma: bool,
     numbers: Vec<f64>,
-    /// Cells that are numbers, and those that are neither numbers nor missing.
+    /// Number of cells that are numbers, and of those that are neither numbers nor missing.
     n_numbers: u64,
     n_texts: u64,
-    /// The first of these, with their lines.
+    /// The first texts, with their lines.
     slips: Vec<(u64, String)>,
-    /// Cells that are missing if the others are numbers.
+    /// Whether some cells are missing if the others are numbers.
     perhaps_missing: bool,
     /// Lines of the first number with a decimal comma and of the first with a point.
     comma_at: Option<u64>,
@@ -180,7 +180,7 @@ impl Scan {
         }
     }
 
-    /// The first line, which comes last, for only then it is known to be a row.
+    /// Adds the first line, after all others: only then is it clear that it is not a header.
     fn push_first(&mut self, cell: &str, line: u64) {
         let slips = self.slips.len();
         self.push(cell, line, "");
@@ -197,7 +197,7 @@ impl Scan {
         self.n_texts > 0 || (force && (self.n_numbers > 0 || self.perhaps_missing)) || (training && no_number)
     }
 
-    /// Numbers, perhaps with a few slips among them.
+    /// Whether the column is numeric, perhaps with a few typos.
     fn is_numeric(&self) -> bool {
         self.n_numbers > 0 && (self.n_texts == 0 || self.has_slips())
     }
@@ -223,12 +223,12 @@ impl Scan {
             shown.join(", "),
             if self.n_texts == 1 { "is" } else { "are" },
         );
-        let remedy = "correct it or leave it empty; codes that are no quantities need a letter in every row";
+        let remedy = "correct it or leave it empty; in a column of codes, add a letter to every cell";
         Err(DataError::column(file, name, what, remedy))
     }
 }
 
-/// 1,5 in one place and 1.5 in another of one file: one of the two is no decimal sign.
+/// Refuses a file with both 1,5 and 1.5: one of the two is not a decimal sign.
 fn check_decimals(file: &str, names: &[String], columns: &[Scan], is_text: &[bool]) -> Result<(), DataError> {
     let numeric =
         || columns.iter().zip(names).zip(is_text).filter(|(_, text)| !**text).map(|(column, _)| column);
@@ -239,7 +239,7 @@ fn check_decimals(file: &str, names: &[String], columns: &[Scan], is_text: &[boo
         file,
         name,
         format!("line {line} has a decimal comma, line {other} a point in column {other_name:?}"),
-        "write all decimals with one sign, and none between thousands",
+        "use one decimal sign in the whole file, and no thousands separator",
     ))
 }
 
@@ -253,7 +253,7 @@ fn is_header(first: &StringRecord, columns: &[Scan], expect: &Expect) -> bool {
         return true;
     }
     let distinct = |cells: &[&str]| cells.iter().collect::<HashSet<_>>().len() == cells.len();
-    // Names that are numbers are taken only if they can be positions: pandas writes 0, 1, 2, …
+    // Numbers are accepted as names only if they can be positions: pandas writes 0, 1, 2, …
     let numbers: Vec<&str> = cells.iter().copied().filter(|cell| is_number(cell)).collect();
     let positions = numbers.iter().all(|n| n.parse::<u32>().is_ok()) && distinct(&numbers);
     let over_numbers = cells.iter().zip(columns).any(|(cell, c)| is_text(cell) && c.is_numeric());
@@ -266,14 +266,14 @@ fn is_header(first: &StringRecord, columns: &[Scan], expect: &Expect) -> bool {
     (over_numbers && positions) || unlike_its_rows
 }
 
-/// A line of different texts and nothing below: a header, not a row to train on.
+/// Whether a file's only line is a header: its texts are all different.
 fn is_lone_header(first: &StringRecord, expect: &Expect) -> bool {
     let is_name = |cell: &str| !is_missing(cell) && number(cell).is_none();
     let cells: HashSet<&str> = first.iter().map(str::trim).collect();
     expect.text.is_none() && cells.len() == first.len() && cells.into_iter().all(is_name)
 }
 
-/// Names of the columns; one without a name is `Unnamed: 3`, as pandas has it.
+/// Names of the columns; an unnamed one becomes `Unnamed: 3`, as in pandas.
 fn header_names(file: &str, first: &StringRecord) -> Result<Vec<String>, DataError> {
     let name = |(i, cell): (usize, &str)| match cell.trim() {
         "" => format!("Unnamed: {i}"),
@@ -284,7 +284,7 @@ fn header_names(file: &str, first: &StringRecord) -> Result<Vec<String>, DataErr
     Ok(names)
 }
 
-/// The text columns, in a pass of their own: what they are is known only after the last line.
+/// Reads the text columns in a second pass, because column types are known only after the last line.
 fn read_texts(
     file: &str,
     bytes: &[u8],
@@ -310,12 +310,12 @@ fn read_texts(
     Ok(builders.into_iter().map(TextBuilder::finish).collect())
 }
 
-/// Records one by one, each checked to be UTF-8.
+/// Reads records one by one and checks that each is UTF-8.
 struct Records<'a> {
     file: &'a str,
     bytes: &'a [u8],
     reader: ::csv::Reader<&'a [u8]>,
-    /// Line of the byte up to which lines are counted.
+    /// Line of the byte `counted`.
     line: u64,
     counted: usize,
 }
@@ -357,7 +357,7 @@ impl<'a> Records<'a> {
     }
 }
 
-/// `bytes` without a byte order mark; refuses what is no text.
+/// `bytes` without a byte order mark; refuses files that are not text.
 fn text_of<'a>(file: &str, bytes: &'a [u8]) -> Result<&'a [u8], DataError> {
     let bytes = bytes.strip_prefix(&[0xef, 0xbb, 0xbf]).unwrap_or(bytes);
     let is = match bytes {
@@ -375,8 +375,8 @@ fn text_of<'a>(file: &str, bytes: &'a [u8]) -> Result<&'a [u8], DataError> {
     ))
 }
 
-/// Refuses a quote that is not closed, for which the csv crate would take the rest of the file for one cell, and
-/// one that closes within a cell, after which it would go on as if there had been none.
+/// Refuses a quote that is not closed (the csv crate would read the rest of the file as one cell), and a quote that
+/// closes within a cell (the csv crate would ignore it).
 fn check_quotes(file: &str, bytes: &[u8], separator: u8) -> Result<(), DataError> {
     let bad = |line: u64, what, remedy| Err(DataError::row(file, format!("line {line}"), what, remedy));
     let double = "double a quote that belongs to the cell";
@@ -389,7 +389,7 @@ fn check_quotes(file: &str, bytes: &[u8], separator: u8) -> Result<(), DataError
                 open = None;
                 let next = bytes[i + 1..].iter().find(|b| **b != b' ');
                 if next.is_some_and(|next| ![separator, b'\r', b'\n'].contains(next)) {
-                    return bad(line, "a quoted cell goes on after its closing quote", double);
+                    return bad(line, "a quoted cell continues after its closing quote", double);
                 }
             }
             _ => {}
@@ -401,14 +401,14 @@ fn check_quotes(file: &str, bytes: &[u8], separator: u8) -> Result<(), DataError
     match open {
         Some(line) => bad(
             line,
-            "a quote is opened and not closed",
+            "a quote is opened but not closed",
             "close it, or double a quote that belongs to the cell",
         ),
         None => Ok(()),
     }
 }
 
-/// The one of `, ; tab` that stands most often outside quotes in the first line.
+/// The most frequent of `, ; tab` in the first line, outside quotes.
 fn separator(bytes: &[u8]) -> u8 {
     let mut counts = [(b',', 0), (b';', 0), (b'\t', 0)];
     let mut quoted = false;

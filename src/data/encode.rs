@@ -1,14 +1,14 @@
-//! From a table's columns to the network's inputs: what is learned from the training rows, and its use.
+//! Encodes table columns as network inputs, fitted on the training rows alone.
 //!
 //! | column | inputs |
 //! |---|---|
-//! | numbers | the value, a missing one replaced by the training median; if training rows miss any, also 1 where missing and 0 elsewhere |
-//! | text | one input a category (at most [`MAX_LEVELS`], the most frequent of the training rows), one for all others if training rows have such, one for missing if training rows miss any; a category that the training rows do not have is all zeros, or "other" where there is that |
+//! | numbers | the value, or the training median if missing; if training rows lack values, also an indicator of missing |
+//! | text | one indicator for each category (at most [`MAX_LEVELS`], the most frequent in the training rows), one for "other" and one for missing if training rows have any; a category that is not in the training rows counts as "other", or is all zeros if there is no "other" |
 //!
-//! What hardly ever is one gets no input: see [`RAREST`].
+//! An indicator that is rarely 1 is left out: see [`RAREST`].
 //!
-//! With `--standardize` every input, the zeros and ones included, then gets mean 0 and variance 1 over the training
-//! rows; one that is constant there is 0.
+//! With `--standardize`, every input, indicators included, then gets mean 0 and variance 1 over the training rows;
+//! a constant input becomes 0.
 
 use serde::{Deserialize, Serialize};
 
@@ -16,25 +16,25 @@ use super::DataError;
 use super::scale::{Moments, Scale};
 use super::table::{Column, MISSING, Table, first_text, number};
 
-/// Most categories of a text column that get an input of their own.
+/// Maximum number of indicators for the categories of a text column.
 pub const MAX_LEVELS: usize = 64;
-/// What is one in fewer than one of so many training rows gets no input (a category: in fewer than two rows):
-/// standardised, it would weigh more than √2000 ≈ 45 there, and would be 0 nearly everywhere.
+/// An indicator that is 1 in fewer than one of this many training rows is left out (a category: in fewer than two
+/// rows). Standardised, it would exceed √2000 ≈ 45 in those rows and be near 0 in all others.
 const RAREST: usize = 2000;
-/// A text column with this share of different values names its rows and tells nothing about new ones.
+/// A text column with at least this share of distinct values is treated as an id and left out.
 const ID_SHARE: f64 = 0.9;
-/// A column with no more categories than this is never taken for names of rows.
+/// A column with at most this many categories is never treated as an id.
 const MIN_ID_LEVELS: usize = 8;
 
-/// A column and how it is read.
+/// A column and its encoding.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct ColumnEncoding {
     pub name: String,
-    /// Its position among the columns of the source, the target not counted.
+    /// Position among the source's columns, not counting the target.
     pub position: usize,
     #[serde(flatten)]
     pub kind: Kind,
-    /// Of each of its inputs.
+    /// One for each input.
     pub scales: Vec<Scale>,
 }
 
@@ -43,20 +43,20 @@ pub(crate) struct ColumnEncoding {
 pub(crate) enum Kind {
     /// The value; then whether it is missing, if `missing`.
     Number { median: f64, missing: bool },
-    /// One input a level; then any other, if `other`; then missing, if `missing`.
+    /// One indicator for each level; then "other", if `other`; then missing, if `missing`.
     Category { levels: Vec<String>, other: bool, missing: bool },
 }
 
-/// What became of a column.
+/// Result of fitting a column.
 pub(crate) enum Fitted {
     Kept {
         encoding: ColumnEncoding,
         /// Training rows without a number.
         imputed: usize,
-        /// Categories without an input of their own.
+        /// Categories without an indicator.
         folded: usize,
     },
-    /// Why it is of no use.
+    /// The reason for leaving it out.
     Dropped(&'static str),
 }
 
@@ -65,7 +65,7 @@ impl ColumnEncoding {
         self.scales.len()
     }
 
-    /// Learns column `position` from the rows `train` alone.
+    /// Fits column `position` on the rows `train` alone.
     pub fn fit(
         file: &str,
         name: &str,
@@ -79,7 +79,7 @@ impl ColumnEncoding {
             return Ok(Fitted::Dropped("it is empty in the training rows"));
         }
         if is_counter(name, column) {
-            return Ok(Fitted::Dropped("it counts the rows"));
+            return Ok(Fitted::Dropped("it numbers the rows"));
         }
         let (kind, moments, folded) = match column {
             Column::Number(values) => {
@@ -100,7 +100,7 @@ impl ColumnEncoding {
                     return Err(DataError::column(
                         file,
                         name,
-                        format!("{:?} and the like are numbers only without their commas", levels[0]),
+                        format!("{:?} and similar cells are numbers except for their commas", levels[0]),
                         "write 1,000.5 as 1000.5; a decimal comma needs semicolons between the cells",
                     ));
                 }
@@ -115,7 +115,7 @@ impl ColumnEncoding {
     }
 
     /// Writes the inputs of this column for the rows `order` into `out` `[order.len(), width]`, from input
-    /// `offset` on. Returns how many cells had a category that training did not.
+    /// `offset` on. Returns the number of cells with a new category.
     pub fn write(
         &self,
         table: &Table,
@@ -136,7 +136,7 @@ impl ColumnEncoding {
                             &table.file,
                             table.place(*row),
                             &self.name,
-                            format!("{value:e} is beyond what the network's 32-bit numbers hold"),
+                            format!("{value:e} is out of range for the network's 32-bit numbers"),
                             "rescale the column",
                         ));
                     }
@@ -179,7 +179,7 @@ impl ColumnEncoding {
                     table.place(row),
                     &self.name,
                     format!(
-                        "{:?} is not a number, as the column was in training",
+                        "{:?} is not a number, but the column was numeric in training",
                         super::error::shorten(text)
                     ),
                     "correct the cell, or leave it empty",
@@ -194,7 +194,7 @@ impl ColumnEncoding {
                 Err(DataError::column(
                     &table.file,
                     &self.name,
-                    "holds numbers, it held text in training",
+                    "holds numbers, but held text in training",
                     "give the column as text (CSV or Parquet)",
                 ))
             }
@@ -202,7 +202,7 @@ impl ColumnEncoding {
     }
 }
 
-/// Whether nearly all texts are numbers but for commas, most of them with one: `1,024`, `-3,5`.
+/// Whether nearly all texts are numbers except for commas, and most have one: `1,024`, `-3,5`.
 fn are_numbers_with_commas(levels: &[String]) -> bool {
     let share = |is: &dyn Fn(&String) -> bool| {
         levels.iter().filter(|l| is(l)).count() as f64 / levels.len().max(1) as f64
@@ -210,7 +210,7 @@ fn are_numbers_with_commas(levels: &[String]) -> bool {
     share(&|l| number(&l.replace(',', "")).is_some()) >= 0.9 && share(&|l| l.contains(',')) >= 0.5
 }
 
-/// A column without a name that holds 0, 1, 2, … or 1, 2, 3, …: what pandas and R write for the rows' numbers.
+/// An unnamed column that holds 0, 1, 2, … or 1, 2, 3, …: the row numbers that pandas and R write.
 fn is_counter(name: &str, column: &Column) -> bool {
     let Column::Number(values) = column else { return false };
     let first = values.first().copied().unwrap_or(f64::NAN);
@@ -241,7 +241,7 @@ fn fit_numbers(values: &[f64], train: &[usize], n_missing: usize) -> (Kind, Vec<
     (Kind::Number { median, missing }, moments)
 }
 
-/// Also how many levels went into "other"; or why the column is of no use.
+/// Also returns the number of levels in "other", or the reason for leaving the column out.
 fn fit_categories(
     levels: &[String],
     codes: &[u32],
@@ -253,7 +253,7 @@ fn fit_categories(
     let mut seen: Vec<usize> = (0..levels.len()).filter(|l| counts[*l] > 0).collect();
     let known = train.len() - n_missing;
     if seen.len() > MIN_ID_LEVELS && seen.len() as f64 >= ID_SHARE * known as f64 {
-        return Err("nearly every row has a text of its own, like a name or an id");
+        return Err("nearly every row has a different text, like a name or an id");
     }
     seen.sort_by(|a, b| counts[*b].cmp(&counts[*a]).then(levels[*a].cmp(&levels[*b])));
     let has_input = |l: &usize| counts[*l] >= 2 && is_often_enough(counts[*l], train.len());
@@ -272,7 +272,7 @@ fn fit_categories(
     Ok((kind, ones.iter().map(|n| Moments::binary(*n, train.len())).collect(), folded.len()))
 }
 
-/// Whether a one in `ones` of `n` rows may have an input.
+/// Whether an indicator that is 1 in `ones` of `n` rows becomes an input.
 fn is_often_enough(ones: usize, n: usize) -> bool {
     ones > 0 && ones >= n.div_ceil(RAREST)
 }
@@ -322,7 +322,7 @@ mod tests {
         assert_eq!(write(&encoding, column)[2], [3.0, 1.0]);
         let odd = fit(&Column::Number(vec![nan, 7.0, 1.0, 3.0]), &[0, 1, 2, 3]);
         assert_eq!(odd.kind, Kind::Number { median: 3.0, missing: true });
-        // Complete in training: no indicator, and a value that is missing later is imputed all the same.
+        // No value is missing in training: there is no indicator, but later missing values are still imputed.
         let complete = fit(&Column::Number(vec![1.0, 2.0]), &[0, 1]);
         assert_eq!(complete.inputs(), 1);
     }
@@ -337,7 +337,7 @@ mod tests {
         assert_eq!(out[0], [0.0, 1.0, 0.0]);
         assert_eq!(out[1], [1.0, 0.0, 0.0]);
         assert_eq!(out[2], [0.0, 0.0, 1.0]);
-        assert_eq!(out[5], [0.0, 0.0, 0.0], "a category that training did not have");
+        assert_eq!(out[5], [0.0, 0.0, 0.0], "a category that is not in the training rows");
     }
 
     #[test]

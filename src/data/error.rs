@@ -1,4 +1,4 @@
-//! What can be wrong with data: each message names the place, what was expected, and what to do.
+//! Errors in data: each message names the place, what was expected, and what to do.
 
 use std::io;
 use std::path::Path;
@@ -14,22 +14,22 @@ pub enum DataError {
          IDX files, the name of a data set in the data folder ($BNGPU_DATA), or `digits`", looked.join(", ")
     )]
     NotFound { name: String, looked: Vec<String> },
-    /// The operating system refused.
+    /// An error of the operating system.
     #[error("{path}: {source}; {remedy}")]
     Io { path: String, source: io::Error, remedy: &'static str },
-    /// A file or folder that is not what it should be.
+    /// An invalid file or folder.
     #[error("{file}: {what}; {remedy}")]
     File { file: String, what: String, remedy: String },
-    /// A row that does not fit.
+    /// An invalid row.
     #[error("{file}, {place}: {what}; {remedy}")]
     Row { file: String, place: String, what: String, remedy: String },
-    /// A column that does not fit.
+    /// An invalid column.
     #[error("{file}, column {column:?}: {what}; {remedy}")]
     Column { file: String, column: String, what: String, remedy: String },
-    /// One cell.
+    /// An invalid cell.
     #[error("{file}, {place}, column {column:?}: {what}; {remedy}")]
     Cell { file: String, place: String, column: String, what: String, remedy: String },
-    /// A setting that this data cannot meet.
+    /// A setting that does not fit the data.
     #[error("{setting}: {what}; {remedy}")]
     Setting { setting: String, what: String, remedy: String },
 }
@@ -41,7 +41,7 @@ impl DataError {
             PermissionDenied => "make it readable for this user",
             NotFound => "check the path",
             IsADirectory => "give a file, or a folder that holds IDX files",
-            _ => "check the file and the disk that it is on",
+            _ => "check the file and its disk",
         };
         DataError::Io { path: path.display().to_string(), source, remedy }
     }
@@ -99,7 +99,7 @@ pub(crate) fn list<S: AsRef<str>>(names: &[S]) -> String {
     text
 }
 
-/// At most 60 characters of a cell that is shown in a message.
+/// The first 60 characters of a cell, for a message.
 pub(crate) fn shorten(text: &str) -> String {
     match text.char_indices().nth(60) {
         Some((end, _)) => format!("{}…", &text[..end]),
@@ -107,8 +107,8 @@ pub(crate) fn shorten(text: &str) -> String {
     }
 }
 
-/// The name among `names` that `wanted` is most likely a slip of, if any is near (Levenshtein's distance,
-/// case ignored, at most a third of its letters).
+/// The name in `names` that is nearest to the misspelt `wanted`, if any is near (Levenshtein distance, ignoring
+/// case, of at most a third of its letters).
 pub(crate) fn nearest<'a, S: AsRef<str>>(wanted: &str, names: &'a [S]) -> Option<&'a str> {
     let wanted: Vec<char> = wanted.to_lowercase().chars().take(100).collect();
     let near = |name: &str| {
@@ -136,7 +136,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nearest_finds_slips_only() {
+    fn nearest_finds_only_misspellings() {
         let names = ["age", "salary", "Country"];
         assert_eq!(nearest("salery", &names), Some("salary"));
         assert_eq!(nearest("country", &names), Some("Country"));

@@ -1,4 +1,4 @@
-//! A file as bytes: unpacked where it is gzipped, with a limit on what comes out.
+//! Reads a file as bytes: unpacked if gzipped, with a limit on the size.
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -8,23 +8,19 @@ use flate2::read::MultiGzDecoder;
 
 use super::DataError;
 
-/// More than this is refused: the data would not fit into the memory of a usual machine.
+/// Maximum size, packed and unpacked: more would not fit into a usual machine's memory.
 const MAX_BYTES: u64 = 1 << 36;
 
-/// The whole content of `path`, unpacked if it starts as gzip does (whatever its name says).
+/// The whole content of `path`, unpacked if it starts with gzip's magic bytes, whatever its name.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, DataError> {
     let name = path.display().to_string();
     let io = |e| DataError::io(path, e);
     let length = fs::metadata(path).map_err(io).and_then(|meta| {
         if meta.is_dir() {
-            Err(DataError::file(&name, "is a folder, a file was expected", "give the file inside it"))
+            Err(DataError::file(&name, "is a folder, expected a file", "give the file inside it"))
         } else if !meta.is_file() {
-            // Formats are read more than once, and a pipe may never end.
-            Err(DataError::file(
-                &name,
-                "is a pipe or a device, a file was expected",
-                "write it to a file first",
-            ))
+            // Some formats are read more than once, and a pipe may never end.
+            Err(DataError::file(&name, "is a pipe or a device, expected a file", "write it to a file first"))
         } else {
             Ok(meta.len())
         }
@@ -55,7 +51,7 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, DataError> {
     })?;
     too_large(&name, bytes.len() as u64)?;
     if bytes.is_empty() {
-        return Err(DataError::file(&name, "is empty inside its gzip", "check how it was written"));
+        return Err(DataError::file(&name, "is empty after unpacking", "check how it was written"));
     }
     Ok(bytes)
 }
@@ -67,11 +63,11 @@ fn too_large(name: &str, length: u64) -> Result<(), DataError> {
     Err(DataError::file(
         name,
         format!("is larger than {} GiB", MAX_BYTES >> 30),
-        "split it or take fewer rows",
+        "split it, or use fewer rows",
     ))
 }
 
-/// How far a damaged file can be unpacked.
+/// Number of bytes that can be unpacked from a damaged file.
 fn bytes_so_far(packed: &[u8]) -> usize {
     let (mut total, mut buffer) = (0, vec![0; 1 << 16]);
     let mut decoder = MultiGzDecoder::new(packed).take(MAX_BYTES);

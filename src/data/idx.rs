@@ -12,7 +12,7 @@ use super::error::list;
 use super::raw::{Raw, digest};
 use super::{DataError, file};
 
-/// Whether a file name is one of IDX: `train-images-idx3-ubyte`, `digits.idx1-ubyte.gz`, `labels.idx`, …
+/// Whether a file name is that of an IDX file: `train-images-idx3-ubyte`, `digits.idx1-ubyte.gz`, `labels.idx`, …
 pub(crate) fn is_idx_name(name: &str) -> bool {
     let name = name.to_lowercase();
     let name = name.strip_suffix(".gz").unwrap_or(&name);
@@ -26,7 +26,7 @@ pub(crate) fn parse(file: &str, bytes: &[u8]) -> Result<Array, DataError> {
     let [0, 0, kind, n_dims, rest @ ..] = bytes else {
         let start = &bytes[..bytes.len().min(4)];
         return Err(bad(format!(
-            "starts with {start:02x?}, an IDX file with 00 00, the type and the dimensions"
+            "starts with {start:02x?}, but an IDX file starts with 00 00, the type and the number of dimensions"
         )));
     };
     let size = match kind {
@@ -34,7 +34,7 @@ pub(crate) fn parse(file: &str, bytes: &[u8]) -> Result<Array, DataError> {
         0x0b => 2,
         0x0c | 0x0d => 4,
         0x0e => 8,
-        _ => return Err(bad(format!("has elements of type {kind:#04x}, 08 09 0b 0c 0d or 0e was expected"))),
+        _ => return Err(bad(format!("has elements of type {kind:#04x}, expected 08, 09, 0b, 0c, 0d or 0e"))),
     };
     let n_dims = usize::from(*n_dims);
     let Some((dims, data)) = rest.split_at_checked(4 * n_dims).filter(|_| (1..=8).contains(&n_dims)) else {
@@ -44,8 +44,8 @@ pub(crate) fn parse(file: &str, bytes: &[u8]) -> Result<Array, DataError> {
         dims.chunks_exact(4).map(|d| u32::from_be_bytes([d[0], d[1], d[2], d[3]]) as usize).collect();
     let needed = shape.iter().try_fold(size, |n: usize, d| n.checked_mul(*d));
     if needed != Some(data.len()) {
-        let needed = needed.map_or("more than any memory".into(), |n| format!("{n} bytes"));
-        return Err(bad(format!("has {} bytes of data where shape {shape:?} needs {needed}", data.len())));
+        let needed = needed.map_or("more than fits into memory".into(), |n| format!("{n} bytes"));
+        return Err(bad(format!("has {} bytes of data, but shape {shape:?} needs {needed}", data.len())));
     }
     let values = match kind {
         0x08 => Values::Bytes(data.to_vec()),
@@ -80,7 +80,7 @@ struct PartFiles {
     labels: Option<(String, Array)>,
 }
 
-/// A folder of images with labels; labels may lack for prediction (then there is no target).
+/// A folder of images with labels. For prediction, labels may be missing (then there is no target).
 pub(crate) fn read_folder(folder: &Path) -> Result<Raw, DataError> {
     let name = folder.display().to_string();
     let mut parts: [PartFiles; 3] = Default::default();
@@ -111,7 +111,7 @@ pub(crate) fn read_folder(folder: &Path) -> Result<Raw, DataError> {
     join(&name, parts, content)
 }
 
-/// The parts one after another: train | val | test.
+/// Joins the parts: train | val | test.
 fn join(folder: &str, parts: [PartFiles; 3], content: [u8; 32]) -> Result<Raw, DataError> {
     let mut counts = [0; 3];
     let (mut x, mut y): (Option<Array>, Option<Array>) = (None, None);
@@ -122,10 +122,10 @@ fn join(folder: &str, parts: [PartFiles; 3], content: [u8; 32]) -> Result<Raw, D
             (Some(images), Some(labels)) => (images, Some(labels)),
             (Some(images), None) if !labelled => (images, None),
             (Some((file, _)), None) => {
-                return Err(DataError::file(&file, "has no labels beside it", "add their idx1 file"));
+                return Err(DataError::file(&file, "has no labels beside it", "add its idx1 file"));
             }
             (None, Some((file, _))) => {
-                return Err(DataError::file(&file, "has no images beside it", "add their idx3 file"));
+                return Err(DataError::file(&file, "has no images beside it", "add its idx3 file"));
             }
         };
         let (file, images) = images;
@@ -157,8 +157,12 @@ fn append(file: &str, all: &mut Option<Array>, more: Array) -> Result<(), DataEr
     match (&mut all.values, more.values) {
         _ if all.shape[1..] != more.shape[1..] => Err(DataError::file(
             file,
-            format!("has images of shape {:?}, those before have {:?}", &more.shape[1..], &all.shape[1..]),
-            "give all parts images of one size",
+            format!(
+                "has images of shape {:?}, but earlier parts have {:?}",
+                &more.shape[1..],
+                &all.shape[1..]
+            ),
+            "use one image size for all parts",
         )),
         (Values::Bytes(a), Values::Bytes(b)) => {
             a.extend(b);
@@ -172,13 +176,13 @@ fn append(file: &str, all: &mut Option<Array>, more: Array) -> Result<(), DataEr
         }
         _ => Err(DataError::file(
             file,
-            "has another element type than the part before",
-            "write all parts alike",
+            "has a different element type than the previous part",
+            "write all parts with one element type",
         )),
     }
 }
 
-/// The IDX files of a folder, sorted; of `x` and `x.gz` the first.
+/// The IDX files of a folder, sorted; `x.gz` is skipped if there is `x`.
 fn idx_files(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
     let io = |e| DataError::io(folder, e);
     let mut names = Vec::new();
@@ -203,12 +207,12 @@ fn idx_files(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
     }
     let what = match names.len() {
         0 => "is an empty folder".to_owned(),
-        _ => format!("holds no IDX files, but {}", list(&names)),
+        _ => format!("holds no IDX files, only {}", list(&names)),
     };
     Err(DataError::file(
         &folder.display().to_string(),
         what,
-        "expected names like train-images-idx3-ubyte.gz and train-labels-idx1-ubyte.gz; give a table's file itself",
+        "expected names like train-images-idx3-ubyte.gz and train-labels-idx1-ubyte.gz; for a table, give its file",
     ))
 }
 
@@ -217,7 +221,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names() {
+    fn idx_names_are_recognised() {
         for name in ["train-images-idx3-ubyte", "t10k-labels-idx1-ubyte.gz", "a.idx3-ubyte", "x.idx"] {
             assert!(is_idx_name(name), "{name}");
         }

@@ -1,4 +1,4 @@
-//! From a request to data that can be trained on.
+//! Loads the data of a request for training.
 
 use super::csv::Expect;
 use super::encode::{ColumnEncoding, Fitted};
@@ -14,13 +14,13 @@ use super::{DataError, Dataset, Features, LoadRequest, Split, Task, TaskKind, re
 use crate::base::text::{count, counted};
 use crate::spec::PartialConfig;
 
-/// Fewer training rows than this leave nothing to learn from.
+/// Minimum number of training rows.
 const MIN_TRAIN: usize = 2;
 
 /// Loads, splits, encodes and scales a source.
 ///
 /// # Errors
-/// Whatever is wrong with the request or the data, with file, row and column: see [`DataError`].
+/// [`DataError`] with file, row and column if the request or the data are invalid.
 ///
 /// ```
 /// use bngpu::data::{LoadRequest, load};
@@ -54,7 +54,7 @@ pub fn load(request: &LoadRequest) -> Result<Dataset, DataError> {
     }
     if kept.len() == 1 {
         let remedy = "give more rows, below the header if there is one";
-        return Err(DataError::file(&raw.file, "holds one row, at least two were expected", remedy));
+        return Err(DataError::file(&raw.file, "holds one row, expected at least two", remedy));
     }
     let task = match kind {
         TaskKind::Classify => Task::Classify { classes: target::classes(&raw, &target)? },
@@ -100,7 +100,7 @@ pub fn load(request: &LoadRequest) -> Result<Dataset, DataError> {
             let image = |row: &usize| &data[row * n_features..(row + 1) * n_features];
             Features::Bytes(order.iter().flat_map(image).copied().collect())
         }
-        // Categories that only val or test rows have are usual, and nothing to tell of.
+        // Categories that only validation or test rows have are usual, so they get no note.
         RawFeatures::Table(_) => Features::Floats(preprocessing.encode(&raw, &order, &mut Vec::new())?),
     };
     Ok(Dataset {
@@ -125,7 +125,7 @@ fn no_target(raw: &Raw) -> DataError {
     )
 }
 
-/// A class of one row cannot be both learned and tested.
+/// Refuses a class of one row: it cannot be both trained and tested.
 fn check_classes(
     raw: &Raw,
     target: &TargetColumn,
@@ -164,7 +164,7 @@ fn check_parts(
 ) -> Result<(), DataError> {
     let n = parts.train.len();
     if n < MIN_TRAIN {
-        let what = format!("{n} training rows, at least {MIN_TRAIN} were expected");
+        let what = format!("{n} training rows, expected at least {MIN_TRAIN}");
         return Err(DataError::file(
             &raw.file,
             what,
@@ -184,7 +184,7 @@ fn check_parts(
     Ok(())
 }
 
-/// A split that is not the default was meant.
+/// Notes a split flag that was set but is ignored, because the source has its own parts.
 fn note_unused_splits(raw: &Raw, asked: Fractions, notes: &mut Vec<String>) {
     let Some([_, val, test]) = raw.given else { return };
     let default = PartialConfig::defaults();
@@ -193,7 +193,7 @@ fn note_unused_splits(raw: &Raw, asked: Fractions, notes: &mut Vec<String>) {
         ("test", test, "--test-split", asked.test, default.test_split),
     ] {
         if rows > 0 && default.is_some_and(|d| d.0 != value) {
-            notes.push(format!("{flag} {value} is not used: the source has a {part} part of its own"));
+            notes.push(format!("{flag} {value} is ignored: the source has its own {part} part"));
         }
     }
 }
@@ -208,7 +208,7 @@ fn note_unseen_classes(task: &Task, class: &[usize], parts: &Parts, notes: &mut 
     }
 }
 
-/// Learns the scaling of bytes, or every column's encoding; columns that tell nothing leave the table.
+/// Fits the scaling of bytes, or each column's encoding; removes columns without information from the table.
 fn fit_inputs(
     raw: &mut Raw,
     train: &[usize],
@@ -242,8 +242,8 @@ fn fit_columns(
                 if encoding.scales.iter().all(|s| s.factor == 0.0) {
                     constant.push(format!("{name:?}"));
                 }
-                missing.extend((imputed > 0).then(|| format!("{name:?} {}", count(imputed as u64))));
-                rare.extend((folded > 0).then(|| format!("{name:?} {}", count(folded as u64))));
+                missing.extend((imputed > 0).then(|| format!("{name:?} ({})", count(imputed as u64))));
+                rare.extend((folded > 0).then(|| format!("{name:?} ({})", count(folded as u64))));
                 encodings.push(encoding);
                 kept.push(true);
             }
@@ -258,9 +258,9 @@ fn fit_columns(
             notes.push(format!("{what}: {}", columns.join(", ")));
         }
     };
-    tell("constant in the training rows, so 0 for the network", &constant);
-    tell("missing numbers replaced by the training median, so many", &missing);
-    tell("categories too rare for an input of their own, so many", &rare);
+    tell("constant in the training rows, so set to 0", &constant);
+    tell("missing numbers filled with the training median", &missing);
+    tell("rare categories grouped as \"other\"", &rare);
     if encodings.is_empty() {
         return Err(DataError::file(
             &table.file,
@@ -275,7 +275,7 @@ fn fit_columns(
     Ok(encodings)
 }
 
-/// Over content, order of the rows and encoding; not over where the source lies.
+/// A hash of content, row order and encoding, but not of the source's path.
 fn fingerprint(preprocessing: &mut Preprocessing, order: &[usize]) -> String {
     let source = std::mem::take(&mut preprocessing.trained_on.source);
     let described = serde_json::to_vec(&*preprocessing).unwrap_or_default();

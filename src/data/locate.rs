@@ -1,13 +1,13 @@
-//! From what the user typed to a file, a folder or the embedded set.
+//! Finds the file, folder or embedded data set that a user names.
 
 use std::path::{Path, PathBuf};
 
 use super::{DataError, file};
 
-/// How a source is read.
+/// Format of a source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Format {
-    /// The embedded set.
+    /// The embedded data set.
     Digits,
     /// A folder of IDX files.
     IdxFolder,
@@ -20,18 +20,18 @@ pub(crate) enum Format {
     Parquet,
 }
 
-/// A source that exists.
+/// A source that was found.
 #[derive(Clone, Debug)]
 pub(crate) struct Located {
     pub format: Format,
-    /// Empty for the embedded set.
+    /// Empty for the embedded data set.
     pub path: PathBuf,
     /// Short name, for the run's folder.
     pub name: String,
 }
 
 impl Located {
-    /// What names this source from any working directory.
+    /// The absolute path of this source, or `digits`.
     pub fn source(&self) -> String {
         if self.format == Format::Digits {
             return "digits".into();
@@ -46,7 +46,7 @@ const EXTENSIONS: [&str; 6] = [".csv", ".csv.gz", ".npz", ".npy", ".parquet", ".
 /// platform's).
 ///
 /// # Errors
-/// [`DataError::NotFound`] lists every place that was looked at; a file of no known format is named.
+/// [`DataError::NotFound`] lists every place searched; for an unsupported format, the error names the file.
 pub(crate) fn locate(source: &str, data_dir: Option<&Path>) -> Result<Located, DataError> {
     if source == "digits" {
         return Ok(Located { format: Format::Digits, path: PathBuf::new(), name: "digits".into() });

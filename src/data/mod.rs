@@ -1,9 +1,9 @@
-//! From what the user names to numbers that a network can be trained on.
+//! Loads a data source as numbers for training.
 //!
 //! A source (embedded digits, IDX folder, CSV, NPZ, NPY, Parquet) is read as it is (`raw`), its target is
-//! understood (`target`), its rows are split (`split`), and its columns are encoded and scaled (`encode`,
-//! `scale`) by what the training rows alone say. What was learned is the [`Preprocessing`], which is stored
-//! with the model and does the same to the raw rows of `eval` and `predict`.
+//! interpreted (`target`), its rows are split (`split`), and its columns are encoded and scaled (`encode`,
+//! `scale`), fitted on the training rows alone. The fitted [`Preprocessing`] is stored with the model, and `eval`
+//! and `predict` apply it to raw rows.
 //!
 //! A format is one file with a function that returns a `raw::Raw`, and one line in `read_raw`.
 
@@ -42,18 +42,18 @@ pub use preprocessing::Preprocessing;
 use locate::{Format, Located};
 use raw::Raw;
 
-/// What is predicted.
+/// Classification or regression.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Task {
-    /// One of these classes; their order is that of the network's outputs.
+    /// Classification into these classes, in the order of the network's outputs.
     Classify { classes: Vec<String> },
-    /// A number.
+    /// Regression of one number.
     Regress,
 }
 
 impl Task {
-    /// Outputs of the network: one a class, or one.
+    /// Number of network outputs: one for each class, or 1 for a regression.
     pub fn n_outputs(&self) -> usize {
         match self {
             Task::Classify { classes } => classes.len(),
@@ -65,18 +65,18 @@ impl Task {
 /// Inputs `[N, F]`, row-major.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Features {
-    /// Images as stored; [`Preprocessing::byte_scaling`] is applied where they are read.
+    /// Images as stored; [`Preprocessing::byte_scaling`] is applied when they are read.
     Bytes(Vec<u8>),
-    /// Ready for the network.
+    /// Encoded and scaled for the network.
     Floats(Vec<f32>),
 }
 
-/// What the network should say, `[N]`.
+/// Targets `[N]`.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Targets {
     /// Indices into the task's classes.
     Classes(Vec<u32>),
-    /// Standardised where that is asked for; [`Preprocessing::target_to_units`] turns them back.
+    /// Standardised if requested; [`Preprocessing::target_to_units`] converts them back.
     Values(Vec<f32>),
 }
 
@@ -116,7 +116,7 @@ impl Split {
     }
 }
 
-/// Which rows of a source.
+/// A part of a source's rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Part {
@@ -140,7 +140,7 @@ impl fmt::Display for Part {
 /// Data ready to be trained on.
 #[derive(Clone, Debug)]
 pub struct Dataset {
-    /// Short, for the run's folder.
+    /// Short name, for the run's folder.
     pub name: String,
     /// As the user gave it.
     pub source: String,
@@ -153,16 +153,15 @@ pub struct Dataset {
     pub targets: Targets,
     pub split: Split,
     pub preprocessing: Preprocessing,
-    /// SHA-256, hexadecimal, over content, split and encoding: equal if and only if the network sees the same.
+    /// SHA-256, hexadecimal, over content, split and encoding: equal if and only if the network gets the same data.
     pub fingerprint: String,
-    /// What the user should be told: rows and columns left out, values imputed, how the target was taken.
+    /// Notes for the user: rows and columns left out, values imputed, how the target was read.
     pub notes: Vec<String>,
 }
 
 impl Dataset {
-    /// What a model must beat on `part`: the accuracy of always answering the training rows' most frequent
-    /// class, or the root mean squared error, in the user's units, of always answering their mean. None where
-    /// the part has no rows.
+    /// Baseline on `part`: the accuracy of always predicting the training rows' most frequent class, or the root
+    /// mean squared error, in the user's units, of always predicting their mean. None if the part has no rows.
     pub fn baseline(&self, part: Part) -> Option<f64> {
         let (train, range) = (self.split.range(Part::Train), self.split.range(part));
         if range.is_empty() {
@@ -173,7 +172,7 @@ impl Dataset {
             Targets::Classes(classes) => {
                 let mut counts = vec![0usize; self.task.n_outputs()];
                 classes[train].iter().for_each(|c| counts[*c as usize] += 1);
-                // The first of equals, so that the answer does not depend on the search.
+                // The first of equally frequent classes.
                 let most = (0..counts.len()).rev().max_by_key(|c| counts[*c])? as u32;
                 classes[range].iter().filter(|c| **c == most).count() as f64 / n
             }
@@ -187,19 +186,19 @@ impl Dataset {
     }
 }
 
-/// Raw rows as the network takes them.
+/// Raw rows encoded for the network.
 #[derive(Clone, Debug)]
 pub struct Rows {
     /// `[rows, F]`
     pub features: Vec<f32>,
     pub rows: usize,
-    /// `[rows]`, if the source has them all.
+    /// `[rows]`, if every row has one.
     pub targets: Option<Targets>,
-    /// What the user should be told.
+    /// Notes for the user.
     pub notes: Vec<String>,
 }
 
-/// What to load, and how.
+/// A data source and how to load it.
 #[derive(Clone, Debug)]
 pub struct LoadRequest {
     /// `digits`, a path, or a name in the data folder.
@@ -214,7 +213,7 @@ pub struct LoadRequest {
     pub test_split: f64,
     pub standardize: bool,
     pub seed: u64,
-    /// Where names are looked up; `$BNGPU_DATA` by default.
+    /// Folder to search for names; `$BNGPU_DATA` by default.
     pub data_dir: Option<PathBuf>,
 }
 
@@ -233,7 +232,7 @@ impl From<&DataRequest> for LoadRequest {
     }
 }
 
-/// Reads a source as it is. `target` is what the user calls it, for formats that name arrays.
+/// Reads a source as it is. `target` is the user's name for it, for formats with named arrays.
 #[cfg_attr(not(feature = "npz"), expect(unused_variables))]
 fn read_raw(located: &Located, expect: &csv::Expect, target: Option<&str>) -> Result<Raw, DataError> {
     let path: &Path = &located.path;

@@ -6,7 +6,7 @@ use super::array::{Values, parse_npy};
 use super::raw::{Raw, digest};
 use super::{DataError, file};
 
-/// A `.npy`: `[rows, columns]` is a table with its label in it, more dimensions are images without labels.
+/// A `.npy`: `[rows, columns]` is a table that includes the target, more dimensions are images without labels.
 pub(crate) fn read(path: &Path) -> Result<Raw, DataError> {
     let name = path.display().to_string();
     let bytes = file::read(path)?;

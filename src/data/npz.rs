@@ -1,7 +1,7 @@
 //! `.npz` archives of named arrays.
 //!
-//! Of an archive the arrays `x_train, y_train, x_test, y_test[, x_val, y_val]` are taken, or one pair of `x`
-//! and `y`, by the usual names (see [`INPUTS`] and [`LABELS`]; case does not matter).
+//! Reads the arrays `x_train, y_train, x_test, y_test[, x_val, y_val]` of an archive, or one pair of `x` and `y`,
+//! by their usual names (see [`INPUTS`] and [`LABELS`]; case does not matter).
 
 use std::io::{Cursor, Read};
 use std::path::Path;
@@ -18,12 +18,12 @@ const INPUTS: [&str; 6] = ["x", "data", "images", "image", "features", "inputs"]
 const LABELS: [&str; 6] = ["y", "target", "targets", "labels", "label", "classes"];
 const PARTS: [&[&str]; 3] = [&["train"], &["val", "valid", "validation"], &["test"]];
 
-/// An `.npz`; `target` names the array of labels. Labels may lack for prediction (then there is no target).
+/// An `.npz`; `target` names the array of labels. For prediction, labels may be missing (then there is no target).
 pub(crate) fn read(path: &Path, target: Option<&str>) -> Result<Raw, DataError> {
     let name = path.display().to_string();
     let bytes = file::read(path)?;
     let no_archive = |e: ZipError| {
-        DataError::file(&name, format!("is no .npz archive ({e})"), "write it with numpy.savez")
+        DataError::file(&name, format!("is not an .npz archive ({e})"), "write it with numpy.savez")
     };
     let mut archive = ZipArchive::new(Cursor::new(&bytes)).map_err(no_archive)?;
     let mut arrays = Vec::new();
@@ -40,8 +40,8 @@ pub(crate) fn read(path: &Path, target: Option<&str>) -> Result<Raw, DataError> 
             let array = flat(read_array(&name, &mut archive, labels, bytes.len())?);
             if array.shape.first() != Some(&counts[*part]) || array.shape.len() != 1 {
                 let what =
-                    format!("labels of shape {:?}, where {inputs:?} has {} rows", array.shape, counts[*part]);
-                let remedy = "expected one label a row; turn one-hot labels into numbers with argmax";
+                    format!("labels of shape {:?}, but {inputs:?} has {} rows", array.shape, counts[*part]);
+                let remedy = "expected one label per row; turn one-hot labels into numbers with argmax";
                 return Err(DataError::column(&name, labels, what, remedy));
             }
             match &mut y {
@@ -59,7 +59,7 @@ pub(crate) fn read(path: &Path, target: Option<&str>) -> Result<Raw, DataError> 
     Raw::from_arrays(&name, x, y, given, digest(&[&bytes]))
 }
 
-/// (part, inputs, labels) of the arrays that are taken, in the order train, val, test.
+/// (part, inputs, labels) of the arrays to read, in the order train, val, test.
 type Chosen = Vec<(usize, String, Option<String>)>;
 
 fn choose(file: &str, arrays: &[String], target: Option<&str>) -> Result<Chosen, DataError> {
@@ -78,7 +78,7 @@ fn choose(file: &str, arrays: &[String], target: Option<&str>) -> Result<Chosen,
     if chosen.iter().any(|c| c.0 == 0) {
         let some_labels = chosen.iter().any(|c| c.2.is_some());
         if let Some((_, x, _)) = chosen.iter().find(|c| some_labels && c.2.is_none()) {
-            let what = format!("has {x:?} and no labels for it; its arrays are {}", list(arrays));
+            let what = format!("has {x:?} but no labels for it; its arrays are {}", list(arrays));
             return Err(DataError::file(file, what, "add them, or remove the inputs"));
         }
         return Ok(chosen);
@@ -89,7 +89,7 @@ fn choose(file: &str, arrays: &[String], target: Option<&str>) -> Result<Chosen,
                 file,
                 name,
                 format!("no such array of labels; there are {}", list(arrays)),
-                "give --target the name of one of them",
+                "set --target to one of these names",
             )
         })?),
         None => LABELS.iter().find_map(|n| find(n)),
@@ -106,7 +106,7 @@ fn no_inputs(file: &str, arrays: &[String]) -> DataError {
     )
 }
 
-/// One array, never larger than what deflate can make of the archive's `packed` bytes.
+/// Reads one array, at most as large as deflate can unpack from the archive's `packed` bytes.
 fn read_array(
     file: &str,
     archive: &mut ZipArchive<Cursor<&Vec<u8>>>,
@@ -131,7 +131,7 @@ fn read_array(
     parse_npy(&format!("{file}, array {name:?}"), &bytes)
 }
 
-/// `[N, 1]` as `[N]`.
+/// Turns `[N, 1]` into `[N]`.
 fn flat(mut array: Array) -> Array {
     while array.shape.len() > 1 && array.shape.last() == Some(&1) {
         array.shape.pop();
@@ -148,11 +148,11 @@ fn append(file: &str, name: &str, all: &mut Array, more: Array) -> Result<(), Da
                 file,
                 name,
                 format!(
-                    "rows of shape {:?}, where the part before has {:?}",
+                    "rows of shape {:?}, but the previous part has {:?}",
                     more.shape.get(1..),
                     all.shape.get(1..)
                 ),
-                "give all parts rows of one shape",
+                "use one row shape for all parts",
             ));
         }
         (Values::Bytes(a), Values::Bytes(b)) => a.extend(b),
@@ -164,7 +164,7 @@ fn append(file: &str, name: &str, all: &mut Array, more: Array) -> Result<(), Da
                     file,
                     name,
                     "text in one part, numbers in another",
-                    "write them alike",
+                    "write both with one type",
                 ));
             };
             a.extend(b);

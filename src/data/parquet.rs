@@ -12,19 +12,19 @@ use super::table::{Column, Table, TextBuilder};
 use super::{DataError, file};
 use crate::base::panics;
 
-/// Reads a whole table. Booleans become the texts `false` and `true`; dates and times numbers of their unit.
+/// Reads a whole table. Booleans become the texts `false` and `true`; dates and times become numbers.
 pub(crate) fn read(path: &Path, expect: &Expect) -> Result<Raw, DataError> {
     let name = path.display().to_string();
     let bytes = file::read(path)?;
     if !bytes.starts_with(b"PAR1") || !bytes.ends_with(b"PAR1") || bytes.len() < 12 {
         return Err(DataError::file(
             &name,
-            "is no Parquet file, or is cut off: it does not begin and end with PAR1",
+            "is not a Parquet file, or is cut off: it does not begin and end with PAR1",
             "write or copy it again",
         ));
     }
     let content = digest(&[&bytes]);
-    // The decoder panics on some damaged files; that, too, must be an error that names the file.
+    // The decoder panics on some damaged files; turn that into an error that names the file.
     drop(bytes);
     let opened = File::open(path).map_err(|e| DataError::io(path, e))?;
     let table = panics::caught(|| read_table(&name, opened, expect)).unwrap_or_else(|_| {
@@ -80,9 +80,9 @@ fn read_table(name: &str, opened: File, expect: &Expect) -> Result<Table, DataEr
     Ok(Table { file: name.into(), names, named: true, columns, rows, lines: None })
 }
 
-/// A column whose kind shows at its first value.
+/// A column, typed by its first value.
 enum Builder {
-    /// So many nulls so far.
+    /// Nulls so far.
     Unknown(usize),
     Numbers(Vec<f64>),
     Text(TextBuilder),

@@ -1,4 +1,4 @@
-//! What turns raw rows into the network's inputs, kept inside the model file.
+//! Turns raw rows into the network's inputs; stored in the model file.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -16,11 +16,11 @@ use super::target::TargetEncoding;
 use super::{DataError, Part, Rows, Split, Task, read_raw, target};
 use crate::base::text::counted;
 
-/// What to do where pixels were expected.
-const PIXELS: &str = "give the images that the model was trained on as numbers of 0 to 255";
+/// The remedy where pixels were expected.
+const PIXELS: &str = "give images like those in training, as numbers from 0 to 255";
 
-/// Everything that turns the raw rows of a source into inputs `[N, F]` of the network, and what it gives into
-/// classes or values. Fitted on the training rows alone.
+/// Turns the raw rows of a source into the network's inputs `[N, F]`, and its outputs into classes or values. Fitted
+/// on the training rows alone.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Preprocessing {
     pub(crate) task: Task,
@@ -32,18 +32,18 @@ pub struct Preprocessing {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Inputs {
-    /// Images as bytes, scaled where they are read.
+    /// Images as bytes, scaled when they are read.
     Bytes(ByteScaling),
     Columns {
         columns: Vec<ColumnEncoding>,
-        /// Columns of the source, the target not counted.
+        /// Columns of the source, not counting the target.
         source_columns: usize,
-        /// Whether the source named them.
+        /// Whether the source names its columns.
         named: bool,
     },
 }
 
-/// The source that was trained on, so that `eval` finds the rows that were not.
+/// The training source, so that `eval` finds its validation and test rows again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct TrainedOn {
     pub source: String,
@@ -56,7 +56,7 @@ pub(crate) struct TrainedOn {
 }
 
 impl Preprocessing {
-    /// F, the inputs of the network.
+    /// F, the number of network inputs.
     pub fn n_features(&self) -> usize {
         match &self.inputs {
             Inputs::Bytes(scaling) => scaling.shift.len(),
@@ -64,17 +64,17 @@ impl Preprocessing {
         }
     }
 
-    /// What is predicted.
+    /// Classification or regression.
     pub fn task(&self) -> &Task {
         &self.task
     }
 
-    /// The source that was trained on, as a path that holds from any working directory (or `digits`).
+    /// The training source: an absolute path, or `digits`.
     pub fn source(&self) -> &str {
         &self.trained_on.source
     }
 
-    /// Rows that it was trained on.
+    /// The number of training rows.
     pub fn train_rows(&self) -> usize {
         self.trained_on.split.train
     }
@@ -84,8 +84,8 @@ impl Preprocessing {
         &self.target.name
     }
 
-    /// (shift `[F]`, factor `[F]`) of images kept as bytes: x = (byte - shift) · factor, what the device applies
-    /// on reading. None where the inputs were scaled on the host.
+    /// (shift `[F]`, factor `[F]`) of images kept as bytes: the device reads x = (byte - shift) · factor. None if
+    /// the inputs are scaled on the host.
     pub fn byte_scaling(&self) -> Option<(&[f32], &[f32])> {
         match &self.inputs {
             Inputs::Bytes(scaling) => Some((&scaling.shift, &scaling.factor)),
@@ -121,25 +121,25 @@ impl Preprocessing {
         v * self.target_scale() + self.target.scale.shift
     }
 
-    /// How many of the user's units one unit of the network's output is (regression).
+    /// One unit of the network's output in the user's units (regression).
     pub fn target_scale(&self) -> f64 {
         1.0 / self.target.scale.factor
     }
 
-    /// The raw rows of `source` as inputs `[N, F]`, all of `part`; with targets if the source has them for
-    /// every row. Rows without a target stay: this is what `predict` reads.
+    /// Reads all rows of `part` from `source` as inputs `[N, F]`, with targets if every row has one. Keeps rows
+    /// without a target, for `predict`.
     ///
-    /// `part` other than [`Part::All`] means the part of the training's own split if `source` is what was
-    /// trained on; else the source's own part, or all of its rows where it has no parts.
+    /// A `part` other than [`Part::All`] is a part of the training's split if `source` is the training source;
+    /// otherwise it is the source's own part, or all rows if the source has no parts.
     ///
     /// # Errors
-    /// Everything [`super::load`] finds, and columns that lack or have changed their type since training.
+    /// The errors of [`super::load`], and columns that are missing or have another type than in training.
     pub fn read(&self, source: &str, data_dir: Option<&Path>, part: Part) -> Result<Rows, DataError> {
         self.rows(source, data_dir, part, false)
     }
 
-    /// As [`Preprocessing::read`], but the source must have the target, and rows without one are left out: this
-    /// is what `eval` reads.
+    /// Like [`Preprocessing::read`], but the source must have the target, and rows without one are left out, for
+    /// `eval`.
     pub fn read_labelled(
         &self,
         source: &str,
@@ -201,7 +201,7 @@ impl Preprocessing {
         Ok(Rows { features, rows: order.len(), targets, notes })
     }
 
-    /// Reads a source and puts its columns where training had them.
+    /// Reads a source and orders its columns as in training.
     fn read_aligned(&self, located: &Located) -> Result<Raw, DataError> {
         let text = |names: &[String], named: bool| {
             let mut text = vec![false; names.len()];
@@ -232,8 +232,11 @@ impl Preprocessing {
                 if *n_features != self.n_features() {
                     return Err(DataError::file(
                         &raw.file,
-                        format!("has {n_features} pixels an image, the model takes {}", self.n_features()),
-                        "give images of the size that was trained on",
+                        format!(
+                            "has {n_features} pixels per image, but the model takes {}",
+                            self.n_features()
+                        ),
+                        "give images of the same size as in training",
                     ));
                 }
             }
@@ -252,7 +255,7 @@ impl Preprocessing {
         Ok(raw)
     }
 
-    /// Where the wanted columns, and the target if it is there, stand among `names`.
+    /// Positions of the wanted columns, and of the target if present, in `names`.
     fn align(
         &self,
         file: &str,
@@ -289,7 +292,9 @@ impl Preprocessing {
             n => {
                 return Err(DataError::file(
                     file,
-                    format!("has {n} columns, the model was trained with {source_columns} and the target"),
+                    format!(
+                        "has {n} columns, but the model was trained with {source_columns} and the target"
+                    ),
                     "give the same columns, with or without the target",
                 ));
             }
@@ -298,7 +303,7 @@ impl Preprocessing {
         Ok((wanted.into_iter().map(shifted).collect(), target))
     }
 
-    /// The rows that `part` means.
+    /// The rows of `part`.
     fn rows_of(
         &self,
         raw: &Raw,
@@ -313,7 +318,10 @@ impl Preprocessing {
         }
         if located.source() != self.trained_on.source && hex(&raw.content) != self.trained_on.content {
             let Some([train, val, test]) = raw.given else {
-                notes.push(format!("{} was not trained on: all its rows are taken", raw.file));
+                notes.push(format!(
+                    "{} is not the training source and has no parts: using all rows",
+                    raw.file
+                ));
                 return Ok(all());
             };
             return Ok(match part {
@@ -369,24 +377,19 @@ impl Preprocessing {
                 Ok(out)
             }
             (Inputs::Columns { .. }, RawFeatures::Bytes { .. }) => {
-                Err(DataError::file(&raw.file, "holds images, the model takes a table", "give a table"))
+                Err(DataError::file(&raw.file, "holds images, but the model takes a table", "give a table"))
             }
         }
     }
 }
 
-/// Pixels that come as a table of numbers.
+/// Encodes pixels from a table of numbers.
 fn encode_pixels(scaling: &ByteScaling, table: &Table, order: &[usize]) -> Result<Vec<f32>, DataError> {
     let width = scaling.shift.len();
     let mut out = vec![0.0; order.len() * width];
     for (f, column) in table.columns.iter().enumerate() {
         let super::table::Column::Number(values) = column else {
-            return Err(DataError::column(
-                &table.file,
-                &table.names[f],
-                "is text, a pixel was expected",
-                PIXELS,
-            ));
+            return Err(DataError::column(&table.file, &table.names[f], "is text, expected pixels", PIXELS));
         };
         for (out, row) in out.iter_mut().skip(f).step_by(width).zip(order) {
             let value = values[*row];
@@ -395,7 +398,7 @@ fn encode_pixels(scaling: &ByteScaling, table: &Table, order: &[usize]) -> Resul
                     &table.file,
                     table.place(*row),
                     &table.names[f],
-                    format!("{value} is no pixel of 0 to 255"),
+                    format!("{value} is not a pixel from 0 to 255"),
                     PIXELS,
                 ));
             }

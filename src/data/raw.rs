@@ -1,4 +1,4 @@
-//! What every format gives: features as stored, a target, and the parts that the source has itself.
+//! The common result of all formats: features as stored, a target, and the source's own parts.
 
 use sha2::{Digest, Sha256};
 
@@ -7,7 +7,7 @@ use super::array::{Array, Values};
 use super::error::list;
 use super::table::{Column, Table};
 
-/// A source as it was read, rows ordered train | val | test where it has such parts.
+/// A source as read, rows ordered train | val | test if it has such parts.
 #[derive(Clone, Debug)]
 pub(crate) struct Raw {
     /// For messages.
@@ -15,20 +15,20 @@ pub(crate) struct Raw {
     pub features: RawFeatures,
     pub rows: usize,
     pub target: Option<TargetColumn>,
-    /// Whether a column of the table may be taken as the target, as in formats that do not tell them apart.
+    /// Whether the target is a column of the table, because the format does not mark it.
     pub holds_target: bool,
     /// Rows of the source's own train, val and test parts.
     pub given: Option<[usize; 3]>,
     /// SHA-256 of the content.
     pub content: [u8; 32],
     pub notes: Vec<String>,
-    /// Line of each row in a text file, kept when the target leaves the table.
+    /// Line of each row in a text file, kept when the target is moved out of the table.
     pub lines: Option<Vec<u64>>,
 }
 
 #[derive(Clone, Debug)]
 pub(crate) enum RawFeatures {
-    /// `[rows, n_features]`, row-major; `full_scale` is the largest value of the kind of image.
+    /// `[rows, n_features]`, row-major; `full_scale` is the largest possible pixel value.
     Bytes {
         data: Vec<u8>,
         n_features: usize,
@@ -37,17 +37,17 @@ pub(crate) enum RawFeatures {
     Table(Table),
 }
 
-/// The column that is to be predicted.
+/// The target column.
 #[derive(Clone, Debug)]
 pub(crate) struct TargetColumn {
     pub name: String,
-    /// Its position among all columns of the source.
+    /// Position among all columns of the source.
     pub index: usize,
     pub column: Column,
 }
 
 impl Raw {
-    /// The raw of a table whose target is still a column of it.
+    /// From a table that still includes its target.
     pub fn from_table(table: Table, content: [u8; 32]) -> Raw {
         Raw {
             file: table.file.clone(),
@@ -108,7 +108,7 @@ impl Raw {
                         file,
                         &name,
                         format!("labels of shape {:?} for {rows} rows of inputs", y.shape),
-                        "expected one label a row: [rows]",
+                        "expected one label per row: [rows]",
                     ));
                 }
                 let column = y.values.into_column();
@@ -136,7 +136,7 @@ impl Raw {
         }
     }
 
-    /// Takes column `index` out of the table and makes it the target.
+    /// Moves column `index` out of the table and makes it the target.
     pub fn take_target(&mut self, index: usize) {
         if let RawFeatures::Table(table) = &mut self.features {
             let (name, column) = (table.names.remove(index), table.columns.remove(index));
@@ -144,12 +144,12 @@ impl Raw {
         }
     }
 
-    /// The target that `--target` means: a name, or a position from 0; the last column by default.
+    /// Moves the column of `--target` out of the table: a name, or a position from 0; the last column by default.
     pub fn choose_target(&mut self, wanted: Option<&str>) -> Result<(), DataError> {
         if let (Some(TargetColumn { name, .. }), Some(wanted)) = (&self.target, wanted)
             && !name.eq_ignore_ascii_case(wanted)
         {
-            let what = format!("no such target; the source has its labels, {name:?}");
+            let what = format!("no such target; the source has its own labels, {name:?}");
             return Err(DataError::column(&self.file, wanted, what, "leave --target out"));
         }
         let RawFeatures::Table(table) = &self.features else { return Ok(()) };
@@ -167,7 +167,7 @@ impl Raw {
                     let near = super::error::nearest(wanted, &table.names).filter(|_| table.named);
                     let remedy = match near {
                         Some(near) => format!("did you mean --target {near:?}?"),
-                        None => "give --target the name of a column or its position from 0".into(),
+                        None => "set --target to a column's name or its position from 0".into(),
                     };
                     return Err(DataError::column(
                         &self.file,
@@ -183,7 +183,7 @@ impl Raw {
     }
 }
 
-/// The names in a message about a table without the wanted one.
+/// The column names, for a message about an unknown column.
 fn columns_of(table: &Table) -> String {
     if table.named {
         list(&table.names)

@@ -1,4 +1,4 @@
-//! Mean 0 and variance 1: moments in f64, and the scaling of bytes as it runs on the device.
+//! Scaling to mean 0 and variance 1: moments in f64, and bytes scaled exactly as on the device.
 
 use serde::{Deserialize, Serialize};
 
@@ -25,7 +25,7 @@ pub(crate) struct Moments {
 }
 
 impl Moments {
-    /// In two passes over values shifted by the first, so that an offset costs no digits.
+    /// Two passes over the values, shifted by the first, so that an offset loses no digits.
     pub fn of(values: impl Iterator<Item = f64> + Clone) -> Moments {
         let Some(first) = values.clone().next() else { return Moments { mean: 0.0, std: 0.0 } };
         let (sum, n) = values.clone().fold((0.0, 0.0), |(sum, n), v| (sum + (v - first), n + 1.0));
@@ -34,7 +34,7 @@ impl Moments {
         Moments { mean: first + mean, std: var.sqrt() }
     }
 
-    /// Of a column with `ones` ones among `n` values, the rest zeros.
+    /// The moments of `n` values with `ones` ones and the rest zeros.
     pub fn binary(ones: usize, n: usize) -> Moments {
         let p = ones as f64 / n.max(1) as f64;
         Moments { mean: p, std: (p * (1.0 - p)).sqrt() }
@@ -45,7 +45,7 @@ impl Moments {
         self.std <= 1e-13 * self.mean.abs()
     }
 
-    /// To mean 0 and variance 1; a constant column becomes 0.
+    /// The scale to mean 0 and variance 1; a constant column becomes 0.
     pub fn scale(self) -> Scale {
         Scale { shift: self.mean, factor: if self.is_constant() { 0.0 } else { 1.0 / self.std } }
     }
@@ -116,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_offset_costs_no_digits() {
+    fn an_offset_loses_no_digits() {
         // σ = 1 around 1e6 and 1e9: the same standardised values as around 0, to f32.
         let values: Vec<f64> = (0..1000).map(|i| f64::from(i * 37 % 1000) / 288.67 - 1.73).collect();
         let plain = Moments::of(values.iter().copied());

@@ -1,7 +1,7 @@
-//! Which rows train, validate and test: stratified, from the seed alone.
+//! Splits rows into training, validation and test parts: stratified, and fixed by the seed alone.
 //!
-//! A row's place is decided by a hash of (seed, purpose, row): no generator's version, and no order of the
-//! program, can change it.
+//! A hash of (seed, purpose, row) decides each row's part, so the split does not depend on a generator's version or
+//! on the order of execution.
 
 use super::DataError;
 use super::raw::Raw;
@@ -21,7 +21,7 @@ impl Parts {
     }
 }
 
-/// The fractions that are asked for; both in [0, 1).
+/// The requested fractions, both in [0, 1).
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Fractions {
     pub val: f64,
@@ -29,7 +29,7 @@ pub(crate) struct Fractions {
 }
 
 impl Fractions {
-    /// Refuses what is no fraction.
+    /// Refuses values outside [0, 1).
     pub fn check(self) -> Result<Self, DataError> {
         for (flag, value) in [("--val-split", self.val), ("--test-split", self.test)] {
             if !(0.0..1.0).contains(&value) {
@@ -44,7 +44,7 @@ impl Fractions {
     }
 }
 
-/// The parts of the rows `kept`: the source's own test and validation rows where it has them.
+/// Splits the rows `kept`; the source's own test and validation parts stay as they are.
 pub(crate) fn assign(
     raw: &Raw,
     kept: &[usize],
@@ -70,8 +70,8 @@ pub(crate) fn assign(
     parts
 }
 
-/// Moves `fraction` of `rows` out of it and returns them, ascending; of each class in proportion (largest
-/// remainders first), but never its last row. `class` gives a row's class (all 0 for a regression).
+/// Removes `fraction` of `rows` and returns them, ascending: each class in proportion (largest remainders first), but
+/// never its last row. `class` gives a row's class (all 0 for a regression).
 ///
 /// A fraction above 0 takes at least one row if there are three or more.
 pub(crate) fn take(
@@ -134,7 +134,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_row_lands_once_and_classes_keep_their_share() {
+    fn every_row_is_in_one_part_and_classes_keep_their_share() {
         for seed in 0..50 {
             let n = 40 + 37 * seed as usize;
             let class = |row: usize| usize::from(row.is_multiple_of(10));
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn the_seed_decides_and_nothing_else() {
+    fn the_split_depends_on_the_seed_alone() {
         let draw = |seed| take(&mut (0..1000).collect(), |_| 0, 0.1, seed, 0);
         assert_eq!(draw(1), draw(1));
         assert_ne!(draw(1), draw(2));

@@ -1,4 +1,4 @@
-//! A table as it was read: named columns of numbers or text, before any encoding.
+//! A table as read: named columns of numbers or text, before any encoding.
 
 use std::collections::HashMap;
 
@@ -78,7 +78,7 @@ impl Table {
         }
     }
 
-    /// The same file and rows without their cells.
+    /// The same file and rows, without columns.
     pub fn clone_without_columns(&self) -> Table {
         Table {
             file: self.file.clone(),
@@ -104,7 +104,7 @@ impl Table {
         }
     }
 
-    /// Refuses two columns of one name, naming both.
+    /// Refuses two columns with the same name.
     pub fn check_names(file: &str, names: &[String]) -> Result<(), DataError> {
         let mut seen = HashMap::new();
         for (i, name) in names.iter().enumerate() {
@@ -126,18 +126,18 @@ pub(crate) fn positions(n: usize) -> Vec<String> {
     (0..n).map(|i| i.to_string()).collect()
 }
 
-/// Whether a cell of a text file stands for "no value", whatever its column holds.
+/// Whether a cell of a text file means "no value", in any column.
 pub(crate) fn is_missing(cell: &str) -> bool {
     let markers = ["?", "na", "n/a", "n.a.", "#n/a", "<na>", "nan", "-nan", "null"];
     cell.is_empty() || markers.iter().any(|marker| cell.eq_ignore_ascii_case(marker))
 }
 
-/// Whether a cell stands for "no value" among numbers; among texts these may be classes of their own.
+/// Whether a cell means "no value" in a numeric column; in a text column these may be classes.
 pub(crate) fn is_missing_number(cell: &str) -> bool {
     ["-", ".", "none", "missing"].iter().any(|marker| cell.eq_ignore_ascii_case(marker))
 }
 
-/// The number in a cell; infinite if it says so or is too large for f64.
+/// The number in a cell; infinite if written so or too large for f64.
 pub(crate) fn number(cell: &str) -> Option<f64> {
     cell.parse::<f64>().ok().filter(|v| !v.is_nan())
 }
@@ -151,14 +151,14 @@ pub(crate) fn decimal_comma(cell: &str) -> Option<f64> {
     number(&format!("{whole}.{fraction}"))
 }
 
-/// The first row whose text keeps a column from being one of numbers, and that text.
+/// The first row with a text that makes the column non-numeric, and that text.
 pub(crate) fn first_text<'a>(levels: &'a [String], codes: &[u32]) -> Option<(usize, &'a str)> {
     let at = |is_text: &dyn Fn(&String) -> bool| {
         let texts: Vec<bool> = levels.iter().map(is_text).collect();
         let row = codes.iter().position(|c| texts.get(*c as usize) == Some(&true))?;
         Some((row, levels[codes[row] as usize].as_str()))
     };
-    // What may be read as a number, or as none, is shown only if nothing else is in the way.
+    // Prefer a text that can be read neither as a number nor as missing.
     at(&|l| number(l).is_none() && decimal_comma(l).is_none() && !is_missing_number(l))
         .or_else(|| at(&|l| number(l).is_none()))
         .or_else(|| at(&|_| true))

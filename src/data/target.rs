@@ -1,4 +1,4 @@
-//! The column that is to be predicted: classes or a number, and how it is written for the network.
+//! The target column: classes or numbers, and their encoding for the network.
 
 use serde::{Deserialize, Serialize};
 
@@ -16,19 +16,19 @@ const MAX_IMAGE_CLASSES: usize = 1000;
 /// More classes than this are an error.
 const MAX_CLASSES: usize = 65_536;
 
-/// How the target of a source is read, kept with the model.
+/// How the target of a source is read; stored with the model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct TargetEncoding {
     pub name: String,
-    /// Its position among the columns of the source.
+    /// Position among the source's columns.
     pub index: usize,
     /// Whether classes are texts, so that a column of digits must be read as text.
     pub text: bool,
-    /// Regression: (value - shift) · factor is what the network learns; 0 and 1 without `--standardize`.
+    /// Regression: the network learns (value - shift) · factor; 0 and 1 without `--standardize`.
     pub scale: Scale,
 }
 
-/// Classes or a number, from the values or as forced; with a note where the values decided on integers.
+/// Classes or numbers, from the values or as forced; integers that are not forced get a note.
 pub(crate) fn decide(
     raw: &Raw,
     target: &TargetColumn,
@@ -45,7 +45,7 @@ pub(crate) fn decide(
                 &raw.file,
                 raw.place(row),
                 &target.name,
-                format!("{:?} is not a number, which --task regress needs", shorten(text)),
+                format!("{:?} is not a number, but --task regress needs numbers", shorten(text)),
                 "correct the cell, or use --task classify",
             ));
         }
@@ -67,14 +67,14 @@ pub(crate) fn decide(
         true => (
             TaskKind::Classify,
             Some(format!(
-                "target {name:?}: {} different integers, taken as classes (--task regress if not)",
+                "target {name:?}: {} different integers, treated as classes (use --task regress for numbers)",
                 count(distinct as u64)
             )),
         ),
         false if integers => (
             TaskKind::Regress,
             Some(format!(
-                "target {name:?}: {} different integers, taken as numbers (--task classify if not)",
+                "target {name:?}: {} different integers, treated as numbers (use --task classify for classes)",
                 count(distinct as u64)
             )),
         ),
@@ -132,7 +132,7 @@ pub(crate) fn class_indices(
             &raw.file,
             raw.place(row),
             &target.name,
-            format!("the class {:?} is none of the model's {}{near}", shorten(name), classes.len()),
+            format!("the class {:?} is not one of the model's {}{near}", shorten(name), classes.len()),
             "correct it, or train again with data that has this class",
         )
     };
@@ -182,7 +182,7 @@ pub(crate) fn values<'a>(raw: &Raw, target: &'a TargetColumn) -> Result<&'a [f64
         },
         Column::Text { levels, codes } => {
             let (row, text) = first_text(levels, codes).unwrap_or_default();
-            let what = format!("{:?} is not a number, which the model predicts", shorten(text));
+            let what = format!("{:?} is not a number, but the model predicts numbers", shorten(text));
             Err(DataError::cell(&raw.file, raw.place(row), &target.name, what, "correct the cell"))
         }
     }
@@ -210,7 +210,7 @@ pub(crate) fn fit_values(
     Ok(if standardize { moments.scale() } else { Scale::IDENTITY })
 }
 
-/// What the network is given for the rows in `order`, all of which have a target.
+/// Encodes the targets of the rows in `order`, all of which have one.
 pub(crate) fn encode(
     raw: &Raw,
     target: &TargetColumn,
@@ -230,7 +230,7 @@ pub(crate) fn encode(
                 if value.is_finite() {
                     return Ok(value);
                 }
-                let what = format!("{:e} is beyond what the network's 32-bit numbers hold", values[*row]);
+                let what = format!("{:e} is out of range for the network's 32-bit numbers", values[*row]);
                 let place = raw.place(*row);
                 Err(DataError::cell(&raw.file, place, &target.name, what, "rescale the column"))
             };

@@ -1,36 +1,35 @@
-//! The shape of a stored model, as its metadata hold it.
+//! The architecture of a stored model, as in its metadata.
 
 use serde::{Deserialize, Serialize};
 
 use super::ModelFault;
 use crate::spec::{Activation, BatchNorm, Network};
 
-/// Everything of a network that its forward pass needs besides the tensors; stored as JSON under
-/// [`Architecture::KEY`].
+/// Everything besides the tensors that a forward pass needs; stored as JSON under [`Architecture::KEY`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Architecture {
-    /// Features of a row after the input scaling.
+    /// Features of a row after preprocessing.
     pub inputs: usize,
     /// Units of each hidden layer.
     pub hidden: Vec<usize>,
     /// Classes, or 1 for a regression.
     pub outputs: usize,
-    /// After every hidden layer.
+    /// Activation after every hidden layer.
     pub activation: Activation,
-    /// ε of the variance where hidden layers are batch-normalised.
+    /// ε added to the variance, if hidden layers are batch-normalised.
     pub bn_eps: Option<f64>,
-    /// Weight of a new batch in the running statistics, where hidden layers are batch-normalised.
+    /// Weight of a new batch in the running statistics, if hidden layers are batch-normalised.
     pub bn_momentum: Option<f64>,
     /// Probability that a hidden unit was dropped in training.
     pub dropout: f64,
 }
 
 impl Architecture {
-    /// The key of the metadata.
+    /// The metadata key.
     pub const KEY: &'static str = "architecture";
 
-    /// The architecture of `network` between `inputs` features and `outputs` units.
+    /// The architecture of `network` with `inputs` features and `outputs` output units.
     pub fn new(network: &Network, inputs: usize, outputs: usize) -> Architecture {
         Architecture {
             inputs,
@@ -43,7 +42,7 @@ impl Architecture {
         }
     }
 
-    /// Batch normalisation of the hidden layers, or none. The file does not say whether γ and β were trained: it has them.
+    /// Batch normalisation of the hidden layers, or none. The file always holds γ and β, trained or not.
     pub fn batch_norm(&self) -> Option<BatchNorm> {
         self.bn_eps.zip(self.bn_momentum).map(|(eps, momentum)| BatchNorm { eps, momentum, affine: true })
     }
@@ -73,7 +72,7 @@ impl Architecture {
 
     /// One line of JSON.
     pub fn to_json(&self) -> String {
-        // Strings, numbers and lists only: nothing here that JSON cannot hold.
+        // Strings, numbers and lists only, so this cannot fail.
         serde_json::to_string(self).unwrap_or_default()
     }
 }

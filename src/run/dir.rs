@@ -1,4 +1,4 @@
-//! The folder of a run: made once, opened again, written by one process at a time.
+//! The folder of a run: created once, reopened later, written by one process at a time.
 
 use std::ffi::OsStr;
 use std::fs::{self, File, TryLockError};
@@ -13,9 +13,9 @@ use crate::base::{TEMPORARY_SUFFIX, write_whole};
 pub enum RunFile {
     /// The resolved configuration.
     Config,
-    /// What the run ran on and with.
+    /// Version, command, device and data of the run.
     Env,
-    /// One line an epoch, and one each time that something was watched.
+    /// One line for each epoch, and one for each watched step.
     MetricsJsonl,
     /// The epochs as a table.
     MetricsCsv,
@@ -23,7 +23,7 @@ pub enum RunFile {
     Best,
     /// The latest model, with the optimiser's state.
     Last,
-    /// The page to read.
+    /// The HTML report.
     Report,
 }
 
@@ -38,7 +38,7 @@ impl RunFile {
         RunFile::Report,
     ];
 
-    /// The name in the folder.
+    /// The file name.
     pub fn name(self) -> &'static str {
         match self {
             RunFile::Config => "config.toml",
@@ -51,26 +51,26 @@ impl RunFile {
         }
     }
 
-    /// What to do if it is missing.
+    /// The remedy if the file is missing.
     fn remedy(self) -> &'static str {
         match self {
             RunFile::Best | RunFile::Last => {
                 "the run ended before its first checkpoint: train again with `bngpu train --config`"
             }
-            RunFile::Report => "make it with `bngpu report`",
+            RunFile::Report => "create it with `bngpu report`",
             _ => "the folder is incomplete: restore the file, or train again",
         }
     }
 }
 
-/// The lock of the process that writes; the file stays, the lock goes with the process.
+/// Locked by the process that writes. The lock ends with the process; the file stays.
 const LOCK: &str = ".lock";
-/// Folder of the runs that were given no other.
+/// Default folder of runs.
 const RUNS: &str = "runs";
-/// Longest part of a name that comes from the data, in bytes.
+/// Maximum bytes of a folder name that come from the data's name.
 const LONGEST_NAME: usize = 60;
 
-/// The folder of a run. One that was created or opened for writing is locked until it is dropped.
+/// The folder of a run. If created or opened for writing, it is locked until dropped.
 #[derive(Debug)]
 pub struct RunDir {
     path: PathBuf,
@@ -78,7 +78,7 @@ pub struct RunDir {
 }
 
 impl RunDir {
-    /// Makes the folder of a new run and locks it: `output`, or `runs/<local date and time>-<name>`.
+    /// Creates the folder of a new run and locks it: `output`, or `runs/<local date and time>-<name>`.
     ///
     /// Errors: [`RunError::Occupied`] if `output` holds a run, [`RunError::Locked`], [`RunError::File`].
     pub fn create(output: Option<&Path>, name: &str) -> Result<RunDir, RunError> {
@@ -88,13 +88,13 @@ impl RunDir {
         }
     }
 
-    /// Makes `<parent>/<time>-<name>`, with -2, -3, ... behind it where that is taken.
+    /// Creates `<parent>/<time>-<name>`, with the suffix -2, -3, ... if taken.
     fn create_dated(parent: &Path, name: &str, time: jiff::civil::DateTime) -> Result<RunDir, RunError> {
         fs::create_dir_all(parent).map_err(|error| RunError::io("create the folder", parent, error))?;
         let stem = format!("{}-{}", time.strftime("%Y-%m-%d-%H%M%S"), slug(name));
         let mut path = parent.join(&stem);
         let mut n = 2;
-        // Making the folder decides between two processes of the same second.
+        // Only one of two processes in the same second can create the folder.
         while let Err(error) = fs::create_dir(&path) {
             if error.kind() != ErrorKind::AlreadyExists {
                 return Err(RunError::io("create the folder", &path, error));
@@ -113,14 +113,14 @@ impl RunDir {
         Ok(RunDir { path: path.to_owned(), _lock: lock })
     }
 
-    /// Whether a new run can have the folder `path`, as far as can be told without making it.
+    /// Checks that a new run can use the folder `path`, without creating it.
     ///
     /// Errors: [`RunError::Occupied`] if it holds a run.
     pub fn check_free(path: &Path) -> Result<(), RunError> {
         Self::check_none_of(path, RunFile::ALL)
     }
 
-    /// The same for what is no run, and may have left a page there before.
+    /// The same for output other than a run; an earlier report may be there.
     ///
     /// Errors: [`RunError::Occupied`] if the folder holds a run.
     pub fn check_no_run(path: &Path) -> Result<(), RunError> {
@@ -143,7 +143,7 @@ impl RunDir {
         Ok(RunDir { path: path.to_owned(), _lock: None })
     }
 
-    /// Opens a run to go on with it: locks it and clears away what a killed process left half-written.
+    /// Opens a run to continue it: locks it and removes files that a killed process left half-written.
     ///
     /// Errors: as [`RunDir::open`], and [`RunError::Locked`].
     pub fn open_to_write(path: &Path) -> Result<RunDir, RunError> {
@@ -158,12 +158,12 @@ impl RunDir {
         &self.path
     }
 
-    /// Where `file` is, or will be.
+    /// The path of `file`, which need not exist.
     pub fn file(&self, file: RunFile) -> PathBuf {
         self.path.join(file.name())
     }
 
-    /// Where `file` is; [`RunError::Missing`] with what to do if it is not there.
+    /// The path of `file`; [`RunError::Missing`] with a remedy if it does not exist.
     pub fn existing(&self, file: RunFile) -> Result<PathBuf, RunError> {
         let path = self.file(file);
         if path.is_file() {
@@ -195,7 +195,7 @@ impl RunDir {
         let path = self.existing(RunFile::Env)?;
         serde_json::from_str(&read_text(&path)?).map_err(|error| RunError::Content {
             path,
-            what: format!("not the record of a run's environment ({error})"),
+            what: format!("not a valid record of a run's environment ({error})"),
             remedy: "restore the file, or train again",
         })
     }
@@ -206,13 +206,13 @@ impl RunDir {
         metrics::write_metrics(&jsonl, &csv, epochs, looks)
     }
 
-    /// Reads `metrics.jsonl`, the epochs and what was watched; no file, no epoch.
+    /// Reads the epochs and watched steps of `metrics.jsonl`; none if the file does not exist.
     pub fn read_metrics(&self) -> Result<(Vec<EpochMetrics>, Vec<Look>), RunError> {
         metrics::read_metrics(&self.file(RunFile::MetricsJsonl))
     }
 }
 
-/// Takes the lock of the run at `path` for this process; `None` where the file system has no locks.
+/// Locks the run at `path` for this process; `None` if the file system has no locks.
 fn lock(path: &Path) -> Result<Option<File>, RunError> {
     let name = path.join(LOCK);
     let file = File::options().create(true).truncate(false).write(true).open(&name);
@@ -222,7 +222,7 @@ fn lock(path: &Path) -> Result<Option<File>, RunError> {
         Err(TryLockError::WouldBlock) => Err(RunError::Locked { path: path.to_owned() }),
         Err(TryLockError::Error(error)) if error.kind() == ErrorKind::Unsupported => {
             log::warn!(
-                "{}: the file system has no locks; let no other process write this run",
+                "{}: the file system has no locks; make sure that no other process writes this run",
                 path.display()
             );
             Ok(None)
@@ -231,7 +231,7 @@ fn lock(path: &Path) -> Result<Option<File>, RunError> {
     }
 }
 
-/// Says what `path` is if it is no run.
+/// Checks that `path` is a run; the error says what it is instead.
 fn check_is_run(path: &Path) -> Result<(), RunError> {
     let not_a_run =
         |what: &str, remedy: String| RunError::NotARun { path: path.to_owned(), what: what.into(), remedy };
@@ -259,7 +259,7 @@ fn check_is_run(path: &Path) -> Result<(), RunError> {
     Ok(())
 }
 
-/// Removes what a killed process was writing. Failing to do so harms nothing.
+/// Removes files that a killed process left half-written. Failures are harmless.
 fn clear_temporary_files(path: &Path) {
     let Ok(entries) = fs::read_dir(path) else { return };
     for entry in entries.flatten() {
@@ -275,7 +275,7 @@ fn read_text(path: &Path) -> Result<String, RunError> {
     fs::read_to_string(path).map_err(|error| RunError::io("read", path, error))
 }
 
-/// `name` as a part of a file name: letters, digits, `-`, `_` and `.`, everything else a hyphen.
+/// `name` as a part of a file name: letters, digits, `-`, `_` and `.`; any other character becomes a hyphen.
 fn slug(name: &str) -> String {
     let name = Path::new(name).file_name().unwrap_or(OsStr::new("")).to_string_lossy();
     let keep = |c: char| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '-' };
@@ -310,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn names_of_data_become_names_of_files() {
+    fn names_of_data_become_valid_file_names() {
         assert_eq!(slug("/data/My table (1).csv"), "My-table--1-.csv");
         assert_eq!(slug("../.."), "run");
         assert_eq!(slug("..."), "run");
@@ -318,14 +318,14 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_folder_is_fine_and_one_with_a_run_is_not() {
+    fn an_empty_folder_is_accepted_and_one_with_a_run_refused() {
         let dir = tempfile::tempdir().unwrap();
         let run = RunDir::create(Some(dir.path()), "digits").unwrap();
         run.write_config("seed = 0\n").unwrap();
         drop(run);
         let text = RunDir::create(Some(dir.path()), "digits").unwrap_err().to_string();
         assert!(
-            text.contains("holds a run already (config.toml)") && text.contains("bngpu resume"),
+            text.contains("already holds a run (config.toml)") && text.contains("bngpu resume"),
             "{text}"
         );
     }
@@ -363,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_run_is_named() {
+    fn a_path_that_is_not_a_run_is_named() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("best.safetensors");
         fs::write(&file, "").unwrap();
@@ -390,7 +390,7 @@ mod tests {
     }
 
     #[test]
-    fn configuration_environment_and_metrics_come_back() {
+    fn configuration_environment_and_metrics_round_trip() {
         let dir = tempfile::tempdir().unwrap();
         let run = RunDir::create(Some(dir.path()), "digits").unwrap();
         run.write_config("seed = 1\n").unwrap();

@@ -1,9 +1,9 @@
-//! What a run ran on and with: `env.json`.
+//! The environment of a run: `env.json`.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// The record of a run's surroundings.
+/// The environment of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Environment {
     /// Version of bngpu.
@@ -23,7 +23,7 @@ pub struct Environment {
 }
 
 impl Environment {
-    /// This process, now, on this machine.
+    /// The environment of this process, now.
     pub fn now(engine: Value, data_fingerprint: impl Into<String>) -> Environment {
         Environment {
             version: env!("CARGO_PKG_VERSION").to_owned(),

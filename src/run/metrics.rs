@@ -1,4 +1,4 @@
-//! The record of a training: its epochs in `metrics.jsonl` and `metrics.csv`, and what was watched, between them in
+//! The record of a training: epochs in `metrics.jsonl` and `metrics.csv`, and watched steps between the epochs in
 //! `metrics.jsonl`.
 
 use std::path::Path;
@@ -11,7 +11,7 @@ use crate::base::{is_held, write_whole};
 use crate::spec::Watched;
 use crate::step::watch::{LayerWatch, Percentiles};
 
-/// How good a model is on a set of rows, besides its loss.
+/// The score of a model on a set of rows, besides its loss.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Score {
     /// Share of the rows whose class is right, 0 to 1.
@@ -21,7 +21,7 @@ pub enum Score {
 }
 
 impl Score {
-    /// `(name, value)` of each number, as files and `--json` name them behind the split's name.
+    /// `(name, value)` of each number; files and `--json` put the split's name before the name.
     pub fn fields(self) -> Vec<(&'static str, f64)> {
         match self {
             Score::Accuracy(acc) => vec![("acc", acc)],
@@ -29,7 +29,7 @@ impl Score {
         }
     }
 
-    /// The same kind of score, unknown.
+    /// A score of the same kind with NaN for every number.
     pub fn nan(self) -> Score {
         match self {
             Score::Accuracy(_) => Score::Accuracy(f64::NAN),
@@ -49,18 +49,18 @@ pub struct EpochMetrics {
     pub lr: f64,
     pub train_loss: f64,
     pub train_score: Score,
-    /// `None` where there is no validation set.
+    /// `None` without a validation set.
     pub val_loss: Option<f64>,
     pub val_score: Option<Score>,
     /// ‖gradient‖₂ over all parameters, before clipping.
     pub grad_norm: f64,
     pub samples_per_s: f64,
-    /// Seconds since the beginning of the training, those before a resumption included.
+    /// Seconds since the beginning of the training, including those before a resumption.
     pub wall_s: f64,
 }
 
 impl EpochMetrics {
-    /// Keys and values in the order of the files. NaN and infinity, which JSON has not, become null.
+    /// Keys and values in the order of the files. NaN and infinity, which JSON lacks, become null.
     fn fields(&self) -> Map<String, Value> {
         let mut fields = Map::new();
         let mut put = |key: String, value: Value| drop(fields.insert(key, value));
@@ -129,23 +129,23 @@ impl EpochMetrics {
     }
 }
 
-/// What was watched of one step: a line of its own.
+/// The watched values of one step, on a line of their own.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Look {
-    /// The step that was looked at, from 0: so many had been done.
+    /// The watched step, from 0: the number of steps done before it.
     pub step: u64,
-    /// Layer by layer.
+    /// One entry for each layer.
     pub watch: Vec<LayerLook>,
 }
 
-/// What was watched of one layer; none is not asked for.
+/// The watched values of one layer; `None` if not requested.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LayerLook {
     /// From 1; the output layer is the last.
     pub layer: usize,
-    /// Percentiles of Z, and of what the activation takes; of all units, and of the first.
+    /// Percentiles of Z and of the activation's input, over all units and of the first unit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub z: Option<Percentiles>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -161,13 +161,13 @@ pub struct LayerLook {
     pub vector_grad_norm: Option<f32>,
 }
 
-/// A number that is there: null is NaN.
+/// Reads a number; null is NaN.
 fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f32>, D::Error> {
     Ok(Some(Option::deserialize(deserializer)?.unwrap_or(f32::NAN)))
 }
 
 impl Look {
-    /// All that an engine saw in `step`.
+    /// All values that an engine recorded in `step`.
     pub fn new(step: u64, layers: &[LayerWatch]) -> Look {
         let of_layer = |(at, seen): (usize, &LayerWatch)| LayerLook {
             layer: at + 1,
@@ -181,7 +181,7 @@ impl Look {
         Look { step, watch: layers.iter().enumerate().map(of_layer).collect() }
     }
 
-    /// What was asked for of it.
+    /// The requested values alone.
     pub fn only(&self, asked: &[Watched]) -> Look {
         let mut look = self.clone();
         for layer in &mut look.watch {
@@ -230,7 +230,7 @@ pub fn write_metrics(
 ) -> Result<(), RunError> {
     write_whole(jsonl, metrics_jsonl(epochs, looks).as_bytes())?;
     match write_whole(csv, metrics_csv(epochs).as_bytes()) {
-        // The table repeats the record. A spreadsheet that has it open must not end the training.
+        // The CSV only repeats the record, so a spreadsheet that has it open must not end the training.
         Err(error) if is_held(&error.cause) => {
             log::warn!("{}: not updated, another program has it open", csv.display());
             Ok(())
@@ -239,7 +239,7 @@ pub fn write_metrics(
     }
 }
 
-/// Reads `metrics.jsonl`, the epochs and what was watched; without the file, there was no epoch yet.
+/// Reads the epochs and watched steps of `metrics.jsonl`; none if the file does not exist.
 ///
 /// Null is read as NaN, in `val_*` as "no validation set". Errors: [`RunError::File`], or [`RunError::Metrics`] with
 /// the line.
@@ -251,13 +251,13 @@ pub fn read_metrics(path: &Path) -> Result<(Vec<EpochMetrics>, Vec<Look>), RunEr
     }
 }
 
-/// What stands in `text`; `path` is for the error.
+/// Parses `text`; `path` is for the error.
 fn parse_jsonl(path: &Path, text: &[u8]) -> Result<(Vec<EpochMetrics>, Vec<Look>), RunError> {
     let (mut epochs, mut looks) = (Vec::new(), Vec::new());
     let lines = text.split(|&byte| byte == b'\n').enumerate();
     for (n, line) in lines.filter(|(_, line)| !line.trim_ascii().is_empty()) {
         let fields: Result<Map<String, Value>, String> =
-            serde_json::from_slice(line).map_err(|error| format!("no JSON object ({error})"));
+            serde_json::from_slice(line).map_err(|error| format!("not a JSON object ({error})"));
         let read = fields.and_then(|fields| match fields.contains_key("watch") {
             true => {
                 let look =
@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn looks_stand_between_the_epochs_and_come_back_with_what_was_asked_for() {
+    fn looks_stand_between_the_epochs_and_keep_the_requested_values() {
         let seen = LayerWatch {
             before: Percentiles([f32::NEG_INFINITY, -0.1, 1e-45, 16_777_217.0, f32::NAN]),
             weight_grad_norm: f32::INFINITY,
@@ -337,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_come_back_exactly() {
+    fn numbers_round_trip_exactly() {
         let mut epochs: Vec<EpochMetrics> = (1..=3).map(epoch).collect();
         epochs[1].val_loss = None;
         epochs[1].val_score = None;
@@ -367,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn the_keys_are_those_of_the_contract() {
+    fn keys_keep_their_names_and_order() {
         let text = metrics_jsonl(&[epoch(1)], &[]);
         assert_eq!(
             text,
@@ -394,18 +394,18 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_file_is_no_epoch_and_a_bad_line_is_named() {
+    fn a_missing_file_gives_no_epochs_and_a_bad_line_is_named() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("metrics.jsonl");
         assert_eq!(read_metrics(&path).unwrap(), (vec![], vec![]));
         let good = metrics_jsonl(&[epoch(1)], &[]);
         for (bad, expected) in [
-            (good[..40].to_owned(), "no JSON object"),
-            ("[1]".into(), "no JSON object"),
+            (good[..40].to_owned(), "not a JSON object"),
+            ("[1]".into(), "not a JSON object"),
             (good.replace("\"step\":23", "\"step\":-23"), "\"step\" must be a whole number, it is -23"),
             (good.replace("\"lr\":0.001", "\"lr\":\"high\""), "\"lr\" must be a number or null"),
             (good.replace("train_loss", "loss"), "\"train_loss\" is missing"),
-            ("\u{0}\u{ff}".into(), "no JSON object"),
+            ("\u{0}\u{ff}".into(), "not a JSON object"),
             (r#"{"step":1,"watch":[{"layer":1,"z":[1,2]}]}"#.into(), "invalid length 2"),
         ] {
             std::fs::write(&path, format!("{good}\n{bad}\n")).unwrap();

@@ -1,7 +1,7 @@
 //! Files of a run: its folder, configuration, environment, metrics and weights.
 //!
-//! Every file is written whole (see [`crate::base::write_whole`]) and read with suspicion: what is damaged or comes from
-//! elsewhere is named and refused.
+//! Every file is written whole (see [`crate::base::write_whole`]) and checked when read: a damaged or foreign file is
+//! refused by name.
 
 mod architecture;
 mod dir;

@@ -19,7 +19,7 @@ pub struct LayerTensors {
     pub weight: Vec<f32>,
     /// b `[O]`; a batch-normalised layer has none.
     pub bias: Option<Vec<f32>>,
-    /// Of a batch-normalised layer.
+    /// Batch normalisation, if the layer has it.
     pub bn: Option<BnTensors>,
 }
 
@@ -31,18 +31,18 @@ pub struct BnTensors {
     /// β
     pub bias: Vec<f32>,
     pub running_mean: Vec<f32>,
-    /// What the running mean has beyond f32: the exact mean is `running_mean + running_mean_lo`.
+    /// The part of the running mean beyond f32: the exact mean is `running_mean + running_mean_lo`.
     pub running_mean_lo: Option<Vec<f32>>,
     pub running_var: Vec<f32>,
 }
 
-/// The optimiser's memory, layer by layer.
+/// The optimiser's state, layer by layer.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct OptimizerState {
     pub layers: Vec<LayerMoments>,
 }
 
-/// The moments of one layer's parameters; those that the layer has not are `None`.
+/// The moments of one layer's parameters; `None` for parameters that the layer lacks.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct LayerMoments {
     pub weight: Moments,
@@ -51,7 +51,7 @@ pub struct LayerMoments {
     pub bn_bias: Option<Moments>,
 }
 
-/// First and second moment of one parameter, in its shape. One that the optimiser does not use is empty.
+/// First and second moment of one parameter, in its shape. Empty if the optimiser does not use it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Moments {
     /// `exp_avg` in PyTorch; SGD's momentum buffer.
@@ -60,25 +60,25 @@ pub struct Moments {
     pub v: Vec<f32>,
 }
 
-/// A model as it is stored.
+/// A model as stored.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ModelFile {
     /// First to last.
     pub layers: Vec<LayerTensors>,
     pub optimizer: Option<OptimizerState>,
-    /// Architecture, hyperparameters, classes, preprocessing, training state: JSON by key. The architecture must be
-    /// there ([`ModelFile::new`] puts it there); `bngpu_format` and `sha256` belong to the file and are not kept.
+    /// Architecture, hyperparameters, classes, preprocessing, training state: JSON by key. The architecture is
+    /// required ([`ModelFile::new`] adds it); `bngpu_format` and `sha256` belong to the file and are not kept.
     pub metadata: BTreeMap<String, String>,
 }
 
 impl ModelFile {
-    /// A model without optimiser state, its metadata holding the architecture alone.
+    /// A model without optimiser state; its metadata hold the architecture alone.
     pub fn new(architecture: &Architecture, layers: Vec<LayerTensors>) -> ModelFile {
         let metadata = BTreeMap::from([(Architecture::KEY.to_owned(), architecture.to_json())]);
         ModelFile { layers, optimizer: None, metadata }
     }
 
-    /// The architecture that the metadata hold; [`ModelFault::Inconsistent`] if there is none.
+    /// The architecture in the metadata; [`ModelFault::Inconsistent`] if there is none.
     pub fn architecture(&self) -> Result<Architecture, ModelFault> {
         architecture_of(&self.metadata)
     }
@@ -116,13 +116,13 @@ impl ModelFile {
         Ok(ModelFile { layers, optimizer, metadata })
     }
 
-    /// Writes the file whole; the old one stands if anything fails.
+    /// Writes the file whole; the old one stays if anything fails.
     pub fn save(&self, path: &Path) -> Result<(), RunError> {
         let bytes = self.to_bytes().map_err(|fault| RunError::Model { path: path.to_owned(), fault })?;
         Ok(write_whole(path, &bytes)?)
     }
 
-    /// Reads the file at `path`. NaN and infinity are read as they are (see [`ModelFile::non_finite`]).
+    /// Reads the file at `path`. NaN and infinity are accepted (see [`ModelFile::non_finite`]).
     ///
     /// Errors: [`RunError::File`] if it cannot be read, [`RunError::Model`] if it is damaged, cut short, of another
     /// program or version, or contradicts its architecture.
@@ -158,18 +158,20 @@ impl ModelFile {
         let count = architecture.layers().count();
         if self.layers.len() != count {
             let found = self.layers.len();
-            return Err(ModelFault::Inconsistent(format!("{found} layers, its architecture has {count}")));
+            return Err(ModelFault::Inconsistent(format!(
+                "{found} layers, but its architecture has {count}"
+            )));
         }
         for (n, (layer, expected)) in self.layers.iter().zip(architecture.layers()).enumerate() {
             if (layer.inputs, layer.outputs, layer.bn.is_some()) != expected {
-                return Err(ModelFault::Inconsistent(format!("layers.{n} is not as its architecture says")));
+                return Err(ModelFault::Inconsistent(format!("layers.{n} does not match its architecture")));
             }
             put_layer(&mut list, n, layer)?;
         }
         let Some(state) = &self.optimizer else { return Ok(list) };
         if state.layers.len() != count {
             return Err(ModelFault::Inconsistent(
-                "the optimiser's state has another number of layers".into(),
+                "the optimiser's state has a different number of layers".into(),
             ));
         }
         for (n, (moments, layer)) in state.layers.iter().zip(&self.layers).enumerate() {
@@ -200,7 +202,7 @@ fn put_layer<'a>(list: &mut TensorList<'a>, n: usize, layer: &'a LayerTensors) -
             }
         }
         _ => Err(ModelFault::Inconsistent(format!(
-            "layers.{n} must have a bias or batch normalisation, and not both"
+            "layers.{n} must have either a bias or batch normalisation"
         ))),
     }
 }

@@ -3,7 +3,7 @@ use std::fs;
 use super::*;
 use crate::spec::Activation;
 
-/// A linear congruential generator (Knuth's MMIX constants): the tests need no quality, but repeatability.
+/// A linear congruential generator (Knuth's MMIX constants): the tests need repeatability, not quality.
 struct Lcg(u64);
 
 impl Lcg {
@@ -112,7 +112,7 @@ fn every_flipped_bit_is_refused() {
         assert!(ModelFile::from_bytes(&bytes).is_err(), "bit {bit}");
         bytes[bit / 8] ^= 1 << (bit % 8);
     }
-    // Negative control: with all bits flipped back the file is read.
+    // Negative control: the file is read once all bits are flipped back.
     ModelFile::from_bytes(&bytes).unwrap();
 }
 
@@ -131,7 +131,7 @@ fn random_flips_of_several_bits_are_refused() {
 }
 
 #[test]
-fn other_readers_read_it() {
+fn the_safetensors_crate_reads_it() {
     let bytes = bits(&model().model_only());
     let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
     let mut names = file.names();
@@ -152,7 +152,7 @@ fn other_readers_read_it() {
 }
 
 #[test]
-fn optimiser_and_remainders_stand_apart_from_the_model() {
+fn optimiser_and_remainders_have_keys_of_their_own() {
     let bytes = bits(&model());
     let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
     for name in [
@@ -179,7 +179,7 @@ fn an_optimiser_with_one_moment_keeps_it() {
 }
 
 #[test]
-fn strangers_are_named() {
+fn foreign_files_and_versions_are_named() {
     let stranger = |bytes: &[u8]| ModelFile::from_bytes(bytes).unwrap_err();
     let data = 1f32.to_le_bytes();
     let view = safetensors::tensor::TensorView::new(safetensors::Dtype::F32, vec![1], &data).unwrap();
@@ -217,8 +217,8 @@ fn contradictions_are_neither_written_nor_read() {
         ("layers.0.bn.running_var has 3 elements", |m| {
             m.layers[0].bn.as_mut().unwrap().running_var.pop();
         }),
-        ("layers.1 is not as its architecture", |m| m.layers[1].inputs = 5),
-        ("layers.0 is not as its architecture", |m| m.layers[0].bn = None),
+        ("layers.1 does not match its architecture", |m| m.layers[1].inputs = 5),
+        ("layers.0 does not match its architecture", |m| m.layers[0].bn = None),
         ("bias or batch normalisation", |m| m.layers[0].bias = Some(vec![0.0; 4])),
         ("1 layers", |m| drop(m.layers.pop())),
         ("no architecture", |m| m.metadata.clear()),
@@ -234,7 +234,7 @@ fn contradictions_are_neither_written_nor_read() {
         assert!(text.contains(expected), "{expected:?} is not in {text:?}");
     }
 
-    // A sealed file whose tensors are not those of its architecture.
+    // A sealed file whose tensors do not match its architecture.
     let weight = [0.0; 6];
     let mut list = TensorList::default();
     list.put("layers.0.weight".into(), &[3, 2], &weight).unwrap();
@@ -250,7 +250,7 @@ fn contradictions_are_neither_written_nor_read() {
 }
 
 #[test]
-fn the_seals_keys_cannot_be_forged_by_metadata() {
+fn metadata_cannot_forge_the_seals_keys() {
     let mut model = model();
     model.metadata.insert("sha256".into(), "mine".into());
     model.metadata.insert("bngpu_format".into(), "9".into());

@@ -1,8 +1,8 @@
 //! The seal of a model file: format version and a checksum over all of its bytes.
 //!
-//! The header of a safetensors file is JSON behind its length (8 bytes). Ours always begins with [`START`], then
-//! the SHA-256 of the whole file in 64 hexadecimal digits, computed with zeros in their place. So the digest's
-//! position is fixed, and not one bit of the file can change unseen.
+//! The header of a safetensors file is JSON, preceded by its length (8 bytes). Here it always begins with [`START`],
+//! followed by the SHA-256 of the whole file in 64 hexadecimal digits, computed with zeros in their place. The digest's
+//! position is therefore fixed, and any changed bit is detected.
 
 use std::fmt::Write;
 
@@ -15,7 +15,7 @@ use super::ModelFault;
 pub(super) const FORMAT: &str = "1";
 pub(super) const FORMAT_KEY: &str = "bngpu_format";
 pub(super) const DIGEST_KEY: &str = "sha256";
-/// Stands in the digest's place while it is computed.
+/// Placeholder while the digest is computed.
 pub(super) const ZEROS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
 const START: &[u8] = br#"{"__metadata__":{"bngpu_format":"1","sha256":""#;
@@ -24,7 +24,7 @@ const LENGTH: usize = 8;
 const AT: usize = LENGTH + START.len();
 const END: usize = AT + ZEROS.len();
 
-/// Puts the digest of `bytes` into its place. `bytes` must begin as [`START`] says, with [`ZEROS`] behind it.
+/// Writes the digest of `bytes` into its place. The header must begin with [`START`], followed by [`ZEROS`].
 pub(super) fn seal(bytes: &mut [u8]) -> Result<(), ModelFault> {
     if bytes.get(LENGTH..AT) != Some(START) || bytes.len() < END {
         return Err(ModelFault::Inconsistent("the header has no place for the checksum".into()));
@@ -34,7 +34,7 @@ pub(super) fn seal(bytes: &mut [u8]) -> Result<(), ModelFault> {
     Ok(())
 }
 
-/// Refuses `bytes` unless they are exactly what [`seal`] left.
+/// Refuses `bytes` unless they are exactly as [`seal`] wrote them.
 pub(super) fn check(bytes: &[u8]) -> Result<(), ModelFault> {
     let start = bytes.get(LENGTH..).unwrap_or_default();
     if !start.starts_with(START) {
@@ -57,15 +57,15 @@ fn digest(bytes: &[u8]) -> String {
     hash.update(ZEROS);
     hash.update(&bytes[END..]);
     hash.finalize().iter().fold(String::with_capacity(ZEROS.len()), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}"); // a String takes everything
+        let _ = write!(text, "{byte:02x}"); // writing to a String cannot fail
         text
     })
 }
 
-/// What a file is that does not begin as ours do.
+/// The fault of a file whose header does not begin with [`START`].
 fn name_the_stranger(bytes: &[u8]) -> ModelFault {
     let Ok((_, header)) = SafeTensors::read_metadata(bytes) else {
-        return ModelFault::Foreign("no safetensors file, or one whose beginning is damaged");
+        return ModelFault::Foreign("not a safetensors file, or damaged at its beginning");
     };
     match header.metadata().as_ref().and_then(|metadata| metadata.get(FORMAT_KEY)) {
         None => ModelFault::Foreign("a safetensors file of another program"),

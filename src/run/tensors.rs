@@ -1,4 +1,4 @@
-//! Named tensors on their way into and out of a safetensors file.
+//! Writes and reads the named tensors of a safetensors file.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use super::{ModelFault, seal};
 /// The `safetensors` reader refuses longer headers.
 const LONGEST_HEADER: usize = 100_000_000;
 
-/// Tensors to be written, in the order of the file.
+/// Tensors to write, in the order of the file.
 #[derive(Default)]
 pub(super) struct TensorList<'a>(Vec<(String, Vec<usize>, &'a [f32])>);
 
@@ -19,7 +19,7 @@ impl<'a> TensorList<'a> {
         let expected = shape.iter().try_fold(1usize, |n, &size| n.checked_mul(size));
         if expected != Some(data.len()) {
             let found = data.len();
-            return Err(inconsistent(format!("{name} has {found} elements, its shape is {shape:?}")));
+            return Err(inconsistent(format!("{name} has {found} elements, but its shape is {shape:?}")));
         }
         self.0.push((name, shape.to_vec(), data));
         Ok(())
@@ -28,7 +28,7 @@ impl<'a> TensorList<'a> {
     /// The whole file, sealed. The same tensors and metadata always give the same bytes.
     pub fn to_bytes(&self, metadata: &BTreeMap<String, String>) -> Result<Vec<u8>, ModelFault> {
         let header = self.header(metadata).to_string();
-        // Eight-byte alignment of the tensors, as the format asks for.
+        // The format requires the tensors to be aligned to eight bytes.
         let length = header.len().next_multiple_of(8);
         if length > LONGEST_HEADER {
             return Err(inconsistent(format!(
@@ -48,7 +48,7 @@ impl<'a> TensorList<'a> {
     }
 
     /// The JSON header: the seal's keys, the metadata in the order of their keys, then name, type, shape and place
-    /// of each tensor. (The crate's own writer takes the metadata from a hash map, in an order of chance.)
+    /// of each tensor. (The crate's own writer takes the metadata from a hash map, in random order.)
     fn header(&self, metadata: &BTreeMap<String, String>) -> serde_json::Value {
         let mut notes = serde_json::Map::new();
         notes.insert(seal::FORMAT_KEY.into(), seal::FORMAT.into());
@@ -76,7 +76,7 @@ pub(super) struct Tensors<'a> {
 }
 
 impl<'a> Tensors<'a> {
-    /// The tensors and the metadata (without the seal's) of `bytes`, after the seal has been checked.
+    /// Checks the seal of `bytes`, then reads the tensors and the metadata (without the seal's keys).
     pub fn open(bytes: &'a [u8]) -> Result<(Tensors<'a>, BTreeMap<String, String>), ModelFault> {
         seal::check(bytes)?;
         let unreadable = |error: safetensors::SafeTensorError| inconsistent(format!("unreadable: {error}"));
@@ -89,12 +89,12 @@ impl<'a> Tensors<'a> {
         Ok((Tensors { file, left }, metadata))
     }
 
-    /// Whether a tensor whose name begins so is still there to be taken.
+    /// Whether a tensor with this prefix has not been taken yet.
     pub fn any_left(&self, prefix: &str) -> bool {
         self.left.range(prefix.to_owned()..).next().is_some_and(|(name, ())| name.starts_with(prefix))
     }
 
-    /// Takes the tensor `name`, which must be there, of type f32 and of this shape.
+    /// Takes the tensor `name`, which must exist, of type f32 and of this shape.
     pub fn take(&mut self, name: String, shape: &[usize]) -> Result<Vec<f32>, ModelFault> {
         let tensor = self.file.tensor(&name).map_err(|_| inconsistent(format!("{name} is missing")))?;
         if tensor.dtype() != Dtype::F32 || tensor.shape() != shape {
@@ -106,12 +106,12 @@ impl<'a> Tensors<'a> {
         Ok(words.map(|word| f32::from_le_bytes([word[0], word[1], word[2], word[3]])).collect())
     }
 
-    /// Takes the tensor `name` if it is there.
+    /// Takes the tensor `name` if it exists.
     pub fn take_optional(&mut self, name: String, shape: &[usize]) -> Result<Option<Vec<f32>>, ModelFault> {
         if self.left.contains_key(&name) { self.take(name, shape).map(Some) } else { Ok(None) }
     }
 
-    /// Refuses a file with tensors that nobody took.
+    /// Refuses a file with tensors that were not taken.
     pub fn finish(self) -> Result<(), ModelFault> {
         match self.left.keys().next() {
             None => Ok(()),

@@ -45,7 +45,7 @@ settings! {
         /// Memory for data on the device, in bytes or as 512M, 2G; larger data are streamed [default: the device's limit]
         #[arg(long, value_name = "BYTES", help_heading = "Data")]
         data_memory: Bytes;
-        /// Folder in which data sets are found by name [default: $BNGPU_DATA, else the platform's data folder]
+        /// Folder to search for data sets by name [default: $BNGPU_DATA, else the platform's data folder]
         #[arg(long, value_name = "DIR", help_heading = "Data", value_parser = path, value_hint = clap::ValueHint::DirPath)]
         data_dir: PathBuf;
 

@@ -1,4 +1,4 @@
-//! Writers of small data files, for the tests of what reads them.
+//! Writers of small data files, for tests of their readers.
 
 use std::io::{Cursor, Write};
 use std::path::Path;

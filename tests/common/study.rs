@@ -1,4 +1,4 @@
-//! A made-up sweep and a made-up training, the same at every call, for the tests of what reads them.
+//! A made-up sweep and a made-up training, the same at every call, for tests of their readers.
 
 use bngpu::report::page::{Finalist, Findings, Importance, Interval};
 use bngpu::run::{EpochMetrics, Look, Score};
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::files::Random;
 
-/// A name that would run as a script, or end one, wherever it is not escaped.
+/// A name that would run as a script, or end one, if it is not escaped.
 pub const HOSTILE: &str =
     "</script><script>document.title='broken'</script><img src=x onerror=fail()>{{data}}\"'&";
 
@@ -22,7 +22,7 @@ fn uniform(random: &mut Random) -> f64 {
     0.5 + 0.5 * random.unit()
 }
 
-/// Lanes of slots that take the next trial as they get free: (lane, slot, time at which it is free).
+/// Lanes of slots that take the next trial when they are free: (lane, slot, time at which it is free).
 struct Lanes(Vec<(u32, u32, f64)>);
 
 impl Lanes {
@@ -34,7 +34,7 @@ impl Lanes {
         )
     }
 
-    /// Where and when a training of so many seconds runs.
+    /// Where and when a training of this many seconds runs.
     fn take(&mut self, seconds: f64) -> (u32, u32, f64) {
         let first = self.0.iter_mut().min_by(|a, b| a.2.total_cmp(&b.2)).unwrap();
         let taken = *first;
@@ -122,14 +122,14 @@ fn record(
     }
 }
 
-/// `trials` settings of a mixed space, each with so many seeds, on two lanes of 24 slots.
+/// `trials` settings of a mixed space, each with this many seeds, on two lanes of 24 slots.
 pub fn sweep(trials: u64, seeds: u64, epochs: u64) -> Vec<TrialRecord> {
     let (mut random, mut lanes) = (Random(7), Lanes::new(2, 24));
     let mut records = Vec::new();
     for trial in 0..trials {
         let mut params = Params::new();
         params.insert("lr".into(), json!(10f64.powf(-4.0 + 3.0 * uniform(&mut random))));
-        // Only Adam has it.
+        // Only Adam has beta1.
         if trial % 4 > 0 {
             params.insert("beta1".into(), json!(1.0 - 0.2 * 400f64.powf(-uniform(&mut random))));
         }
@@ -214,8 +214,8 @@ pub fn training(epochs: u64, regression: bool) -> Vec<EpochMetrics> {
         .collect()
 }
 
-/// What was watched of `layers` layers over 50,000 steps: Z wanders the more the deeper it is, and with batch
-/// normalisation what the activations take does not.
+/// Watched values of `layers` layers over 50,000 steps: Z drifts more in deeper layers, and with batch normalisation
+/// the inputs of the activations do not drift.
 pub fn looks(layers: usize, normalized: bool) -> Vec<Look> {
     let mut random = Random(9);
     let steps = std::iter::successors(Some(0), |step| Some(next_look(step + 1, 50_000)));

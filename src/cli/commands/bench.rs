@@ -1,4 +1,4 @@
-//! `bngpu bench`: how fast this machine trains, against what it can do at most.
+//! `bngpu bench`: how fast this machine trains, compared with its peak.
 
 use std::path::Path;
 
@@ -15,7 +15,7 @@ use crate::report::stdout;
 use crate::spec::{DeviceUse, Precision};
 use crate::train::TrainError;
 
-/// Does the command.
+/// Runs the command.
 ///
 /// # Errors
 /// If there is no such device or case, the baseline cannot be read, or a line is slower than it.
@@ -23,13 +23,13 @@ pub fn run(args: BenchArgs) -> Result<Exit, Failure> {
     start_log(args.reporting.log, args.reporting.quiet, args.reporting.json);
     let usage = |what: String| Err(Failure::Usage(what));
     if !(args.seconds > 0.0 && args.seconds <= 3600.0) {
-        return usage(format!("--seconds {}: more than 0 and at most 3600 are possible", args.seconds));
+        return usage(format!("--seconds {}: must be more than 0 and at most 3600", args.seconds));
     }
     if !(args.tolerance >= 1.0 && args.tolerance.is_finite()) {
-        return usage(format!("--tolerance {}: at least 1 is possible", args.tolerance));
+        return usage(format!("--tolerance {}: must be at least 1", args.tolerance));
     }
     if let Some(models) = args.models.iter().find(|&&models| !(1..=4096).contains(&models)) {
-        return usage(format!("--models {models}: between 1 and 4096 are possible"));
+        return usage(format!("--models {models}: must be between 1 and 4096"));
     }
     let mut cases: Vec<Case> = Vec::new();
     match &args.hidden {
@@ -42,7 +42,7 @@ pub fn run(args: BenchArgs) -> Result<Exit, Failure> {
             for name in &args.case {
                 match CASES.iter().find(|case| case.name.eq_ignore_ascii_case(name.trim())) {
                     Some(case) => cases.push(case.clone()),
-                    None => return usage(format!("--case {name}: there are a, b and c")),
+                    None => return usage(format!("--case {name}: must be a, b or c")),
                 }
             }
         }
@@ -53,9 +53,9 @@ pub fn run(args: BenchArgs) -> Result<Exit, Failure> {
     let baseline = args.baseline.as_deref().map(read).transpose()?;
     tell("device", factory.why());
     if args.tune {
-        tell("bench", "finding the best sizes of kernels");
+        tell("bench", "finding the best kernel sizes");
         let found = Bench::tune(&*factory, args.seconds)?;
-        tell("tuned", found.as_deref().unwrap_or("this device has nothing to choose"));
+        tell("tuned", found.as_deref().unwrap_or("this device has no kernel sizes to choose"));
     }
     let measured = measure(&*factory, &args, &cases)?;
     let slower = baseline.as_ref().map(|baseline| measured.against(baseline, args.tolerance));
@@ -70,7 +70,7 @@ pub fn run(args: BenchArgs) -> Result<Exit, Failure> {
     }
 }
 
-/// What was measured.
+/// The measurements.
 struct Measured {
     ceilings: Ceilings,
     steps: Vec<StepTime>,
@@ -99,7 +99,7 @@ fn measure(factory: &dyn EngineFactory, args: &BenchArgs, cases: &[Case]) -> Res
     Ok(Measured { ceilings: bench.ceilings, steps, operations })
 }
 
-/// What `bench --json` has printed before, as far as it is compared.
+/// The compared part of an earlier output of `bench --json`.
 #[derive(Deserialize)]
 struct Baseline {
     device: String,
@@ -124,7 +124,7 @@ struct OperationBefore {
 }
 
 impl Baseline {
-    /// Reads it, for these networks on this device.
+    /// Reads the baseline of these networks on this device.
     fn read(path: &Path, cases: &[Case], device: &str, precision: Precision) -> Result<Baseline, Failure> {
         let bad = |what: String| Failure::Usage(format!("--baseline {}: {what}", path.display()));
         let text = std::fs::read_to_string(path).map_err(|e| bad(e.to_string()))?;
@@ -132,7 +132,7 @@ impl Baseline {
             .map_err(|e| bad(format!("is not what `bench --json` prints: {e}")))?;
         if (&*read.device, read.precision) != (device, precision) {
             let (then, now) = (read.precision.name(), precision.name());
-            return Err(bad(format!("is of {} in {then}, not of {device} in {now}", read.device)));
+            return Err(bad(format!("was measured on {} in {then}, not on {device} in {now}", read.device)));
         }
         let mut all = read.steps.iter().map(|s| s.ms).chain(read.operations.iter().map(|o| o.ms));
         if let Some(ms) = all.find(|ms| !(ms.is_finite() && *ms > 0.0)) {
@@ -158,7 +158,7 @@ impl Baseline {
 }
 
 impl Measured {
-    /// (lines that took more than `tolerance` times as long, lines that both have)
+    /// (lines that took more than `tolerance` times as long, lines in both)
     fn against(&self, baseline: &Baseline, tolerance: f64) -> (usize, usize) {
         let steps = self.steps.iter().filter_map(|s| Some(s.ms / baseline.step(s)?));
         let operations = self.operations.iter().filter_map(|o| Some(o.ms / baseline.operation(o)?));
@@ -185,14 +185,14 @@ impl Measured {
             seconds => format!(", {:.1} us a dispatch", 1e6 * seconds),
         };
         let mut text = format!(
-            "This device at most: {:.0} GFLOP/s in registers, {:.1} GB/s copied{dispatch}\n\n",
+            "Peak of this device: {:.0} GFLOP/s in registers, {:.1} GB/s copied{dispatch}\n\n",
             flops / 1e9,
             bytes / 1e9
         );
         let percent = |part: f64| format!("{:.0} %", 100.0 * part);
         let ratio = |now: f64, before: Option<f64>| before.map_or("-".into(), |b| format!("{:.2}", now / b));
         let right = |n: usize| [vec![Align::Left], vec![Align::Right; n]].concat();
-        let mut head = ["a training step of", "ms", "quartiles", "samples/s", "GFLOP/s", "of most"]
+        let mut head = ["a training step of", "ms", "quartiles", "samples/s", "GFLOP/s", "of peak"]
             .map(String::from)
             .to_vec();
         let mut rows: Vec<Vec<String>> = Vec::new();
@@ -218,7 +218,7 @@ impl Measured {
         }
         if !self.operations.is_empty() {
             let mut head =
-                ["of one step", "ms", "GFLOP/s", "of most", "GB/s", "of most"].map(String::from).to_vec();
+                ["of one step", "ms", "GFLOP/s", "of peak", "GB/s", "of peak"].map(String::from).to_vec();
             head.extend(baseline.map(|_| "x baseline".into()));
             let mut rows = vec![head];
             for operation in &self.operations {
@@ -235,7 +235,7 @@ impl Measured {
             }
             text += "\n\n";
             text += &columns(&rows, &right(5 + usize::from(baseline.is_some())));
-            text += "\nMore than 100 % of the bytes come from caches.\n";
+            text += "\nAbove 100 % of the peak GB/s, bytes come from caches.\n";
         }
         text
     }

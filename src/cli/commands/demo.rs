@@ -23,7 +23,7 @@ use crate::train::Stop;
 
 use super::{Failure, say, start_log, stderr_is_terminal, tell, warn};
 
-/// The name that stands for all of them.
+/// The name for all demonstrations.
 const ALL: &str = "all";
 
 pub fn run(args: DemoArgs) -> Result<Exit, Failure> {
@@ -39,7 +39,7 @@ pub fn run(args: DemoArgs) -> Result<Exit, Failure> {
         None => {
             let names: Vec<&str> = demo::ALL.iter().map(|demo| demo.name()).collect();
             return Err(Failure::Usage(format!(
-                "there is no demonstration {name:?}; write {ALL}, or one of {}",
+                "no demonstration is named {name:?}; write {ALL} or one of {}",
                 names.join(", ")
             )));
         }
@@ -55,20 +55,20 @@ pub fn run(args: DemoArgs) -> Result<Exit, Failure> {
     let dataset = data(&args, &usual)?;
     let described = describe(&dataset);
     tell("data", described.of(args.lang));
-    // Nobody needs validation rows here but those who ask for them.
+    // Demonstrations need no validation rows by default, so leave these notes out.
     dataset.notes.iter().filter(|note| !note.contains("validation part")).for_each(|note| tell("note", note));
     let folder = args.output.clone().unwrap_or_else(|| {
         let target = args.target.iter().map(|target| format!("-{}", plain(target)));
         PathBuf::from("demos").join(format!("{name}-{}{}", dataset.name, target.collect::<String>()))
     });
-    // Nobody wants to hear of this after all has been measured. A run has a report of its own there.
+    // Check the folder before measuring. If it holds a run, that has its own report there.
     RunDir::check_no_run(&folder)?;
     let unwritable = |error| RunError::io("write into the folder", &folder, error);
     fs::create_dir_all(&folder).map_err(unwritable)?;
     tempfile::tempfile_in(&folder).map_err(unwritable)?;
     left_out.iter().for_each(|why| warn(format!("{why}; left out")));
     let first = RefCell::new(Some(dataset));
-    // What is read for the lines above need not be read twice.
+    // Reuse the data set that was read above.
     let load = |ask: &Ask| match first.borrow_mut().take_if(|_| *ask == usual) {
         Some(dataset) => Ok(dataset),
         None => data(&args, ask),
@@ -108,7 +108,7 @@ pub fn run(args: DemoArgs) -> Result<Exit, Failure> {
                 warn(format!("interrupted: {done}"));
                 return Ok(Exit::Interrupted);
             }
-            // The others may do with these data.
+            // Other demonstrations may work with these data.
             Err(LabError::Data(what)) if name == ALL => {
                 bar.suspend(|| warn(format!("{}: {what}", demo.name())));
                 failed.get_or_insert(LabError::Data(what));
@@ -121,7 +121,7 @@ pub fn run(args: DemoArgs) -> Result<Exit, Failure> {
         about["seconds"][demo.name()] = json!(seconds);
         about["commands"][demo.name()] = json!(command(&args, demo.name()));
         findings.push((demo, finding));
-        // Whatever comes later, this is kept.
+        // Write after each demonstration, so that its result is kept if a later one fails.
         notes.extend(demo::write(&folder, &findings, args.lang, &about)?.notes);
     }
     bar.finish_and_clear();
@@ -154,13 +154,13 @@ fn list(lang: Lang, as_json: bool) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// Why a demonstration cannot be had with the hidden layers that are asked for, if it cannot.
+/// Why a demonstration does not support the requested hidden layers; `None` if it does.
 fn unfit(demo: &dyn Demo, args: &DemoArgs) -> Option<String> {
     let (name, layers) = (demo.name(), args.hidden.as_ref()?.0.len());
     match demo.fewest_layers() {
-        None => Some(format!("{name} tries layers of its own, without --hidden")),
+        None => Some(format!("{name} sets its own layers: leave --hidden out")),
         Some(fewest) if layers < fewest => Some(format!(
-            "--hidden has {}, and {name} needs {fewest} at least",
+            "--hidden has {}, but {name} needs at least {fewest}",
             counted(layers as u64, "layer")
         )),
         Some(_) => None,
@@ -177,7 +177,7 @@ fn data(args: &DemoArgs, ask: &Ask) -> Result<Dataset, LabError> {
         val_split: ask.val_split,
         test_split,
         standardize: ask.standardize,
-        // Networks differ in their seeds, and not in their data.
+        // Networks differ in their seeds, not in their data.
         seed: 0,
         data_dir: args.data_dir.clone(),
     })?)
@@ -194,12 +194,12 @@ fn describe(dataset: &Dataset) -> Text {
     )
 }
 
-/// What of a column's name can be in that of a folder.
+/// A column's name, reduced to characters that a folder's name may have.
 fn plain(name: &str) -> String {
     name.chars().map(|c| if c.is_alphanumeric() { c } else { '-' }).collect()
 }
 
-/// The command that measures it again.
+/// The command that repeats the measurement.
 fn command(args: &DemoArgs, name: &str) -> String {
     let mut words = vec!["bngpu demo".to_owned(), name.to_owned()];
     let mut flag = |flag: &str, value: Option<String>| words.extend(value.map(|v| format!("{flag} {v}")));
@@ -222,7 +222,7 @@ fn command(args: &DemoArgs, name: &str) -> String {
     words.join(" ")
 }
 
-/// Shows what was found.
+/// Prints the findings.
 fn show(demo: &dyn Demo, finding: &Finding, lang: Lang, seconds: f64) {
     say(format!("\n{}: {} ({})", demo.name(), demo.claim().of(lang), duration(seconds)));
     let rows: Vec<Vec<String>> =
@@ -234,7 +234,7 @@ fn show(demo: &dyn Demo, finding: &Finding, lang: Lang, seconds: f64) {
     tell("verdict", &format!("{}: {}", verdict.outcome.text().of(lang), verdict.sentence.of(lang)));
 }
 
-/// A bar where a person watches, nothing elsewhere.
+/// A progress bar on a terminal, nothing elsewhere.
 fn bar(quiet: bool) -> ProgressBar {
     let variable = |name: &str| std::env::var(name).unwrap_or_default();
     let ci = !matches!(variable("CI").as_str(), "" | "0" | "false");

@@ -1,4 +1,4 @@
-//! `bngpu devices`: the adapters, and what `--device` takes and why.
+//! `bngpu devices`: the adapters, and which one `--device` takes and why.
 
 use serde_json::{Value, json};
 
@@ -13,7 +13,7 @@ use crate::spec::{DeviceUse, Precision};
 /// Widest line of the table.
 const WIDTH: usize = 80;
 
-/// Does the command.
+/// Runs the command.
 ///
 /// # Errors
 /// If `--device` names no device, or a kernel fails its test.
@@ -29,7 +29,7 @@ pub fn run(args: DevicesArgs) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// Every kernel of the device against the CPU reference in f64.
+/// Compares every kernel of the device with the CPU reference in f64.
 fn self_test(device: &str, precision: Precision, as_json: bool) -> Result<Exit, Failure> {
     let using = DeviceUse { precision, ..DeviceUse::default() };
     let factory = lanes::source(&DeviceRequest { device, using })?.factory_of_it_alone();
@@ -87,7 +87,7 @@ fn show(
     Ok(text)
 }
 
-/// What `--json` prints.
+/// The output of `--json`.
 ///
 /// `adapters`: a list of [`AdapterSummary`]; `no_adapter`: null, or why there is none; `device`: the value of
 /// `--device`; `takes`: what it takes, with `engine` (`gpu` or `cpu`), `index` (null for `cpu`), `name`, `reason`.
@@ -118,7 +118,7 @@ fn table(adapters: &[&AdapterSummary]) -> String {
         let rows = adapters.iter().map(|a| row(name(a), a));
         [head.clone()].into_iter().chain(rows).collect::<Vec<_>>()
     };
-    // What the other columns leave for the name.
+    // The width that the other columns leave for the name.
     let others = columns(&rows(&|_| String::new()), &ALIGN);
     let others = others.lines().map(|line| line.chars().count()).max().unwrap_or(0) - "name".len();
     let lines = columns(&rows(&|a| cut(&a.name, WIDTH - others)), &ALIGN);
@@ -136,7 +136,7 @@ fn table(adapters: &[&AdapterSummary]) -> String {
     text
 }
 
-/// Everything else that is known of an adapter.
+/// All other properties of an adapter.
 fn details(a: &AdapterSummary) -> String {
     let (limits, features) = (&a.limits, &a.features);
     let yes = |has: bool| if has { "yes" } else { "no" }.to_owned();
@@ -171,7 +171,7 @@ fn details(a: &AdapterSummary) -> String {
     columns(&rows, &[Align::Left, Align::Left])
 }
 
-/// `text` in at most `width` characters, the last of them … where some are left out.
+/// `text` in at most `width` characters, with … at the end if it is cut.
 fn cut(text: &str, width: usize) -> String {
     if text.chars().count() <= width {
         return text.to_owned();
@@ -275,7 +275,7 @@ because it is the only usable discrete GPU.
     }
 
     #[test]
-    fn one_device_is_told_with_all_that_is_known() {
+    fn one_device_is_shown_with_all_properties() {
         let text = show(Ok(&three()), Some("iris"), false).unwrap();
         for line in [
             "  driver                   Intel open-source Mesa driver Mesa 25.0.7",
@@ -292,7 +292,7 @@ because it is the only usable discrete GPU.
     }
 
     #[test]
-    fn without_adapter_the_cause_is_told() {
+    fn without_an_adapter_the_cause_is_shown() {
         let text = show(Err(&NoAdapter::NoLoader), None, false).unwrap();
         assert!(
             text.starts_with("auto takes the native CPU engine, because there is no GPU: no Vulkan"),

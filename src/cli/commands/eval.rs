@@ -36,7 +36,7 @@ pub fn run(args: EvalArgs) -> Result<Exit, Failure> {
 
     let population = stored.population(&problem)?;
     let mut model = stored.inference(factory.as_ref(), population, &problem, None)?;
-    // Sources without rows are refused where they are read.
+    // Sources without rows are refused when they are read.
     let nothing = (f64::NAN, Score::Accuracy(f64::NAN));
     let (loss, score) = model.evaluate(Part::Test)?.unwrap_or(nothing);
 

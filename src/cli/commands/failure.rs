@@ -1,4 +1,4 @@
-//! Every way in which a command fails, with its exit code.
+//! Errors of the commands, with their exit codes.
 
 use std::io;
 
@@ -14,7 +14,7 @@ use crate::sweep::SweepError;
 use crate::sweep::merge::MergeError;
 use crate::train::TrainError;
 
-/// Why a command did not do what was asked.
+/// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     #[error(transparent)]
@@ -39,13 +39,13 @@ pub enum Failure {
     File(#[from] FileError),
     #[error(transparent)]
     Merge(Box<MergeError>),
-    /// What `resume` was given is not what the run was trained on.
+    /// The data differ from those that the run was trained on.
     #[error(
-        "the data {source_name} are not those that the run {run} was trained on: fingerprint {then} then, {now} now; \
-         restore the data, or train anew"
+        "the data {source_name} differ from those that the run {run} was trained on: fingerprint {then} then, \
+         {now} now; restore the data, or train again"
     )]
     OtherData { run: String, source_name: String, then: String, now: String },
-    /// Something that was asked for cannot be done, for a reason that only the data or the device told.
+    /// A request that the data or the device do not allow.
     #[error("{0}")]
     Usage(String),
     /// The data do not allow a demonstration.
@@ -88,7 +88,7 @@ impl From<LabError> for Failure {
             LabError::Train(error) => error.into(),
             LabError::Engine(error) => error.into(),
             LabError::Source(error) => error.into(),
-            // Who interrupts is told by the exit code.
+            // `demo` handles interruptions itself, with an exit code.
             LabError::Data(_) | LabError::Interrupted => Failure::Demo(Box::new(error)),
         }
     }

@@ -17,7 +17,7 @@ use super::session::about;
 use super::sweep::{devices, introduce, plan};
 use super::{Failure, load_and_anchor, say, start_log};
 
-/// Steps that each rate is trained.
+/// Training steps at each rate.
 const STEPS: u32 = 300;
 /// Widest bar of the figure.
 const BAR: usize = 30;
@@ -26,18 +26,18 @@ pub fn run(args: LrFindArgs) -> Result<Exit, Failure> {
     let mut flags = args.flags;
     if flags.lr.is_some() {
         return Err(Failure::Usage(
-            "lr-find tries rates of its own: write --from and --to instead of --lr".into(),
+            "lr-find sets its own rates: write --from and --to instead of --lr".into(),
         ));
     }
     if flags.output.is_some() || flags.name.is_some() {
         let text =
-            "lr-find writes no folder: drop --output and --name; --json gives the result to other programs";
+            "lr-find writes no folder: drop --output and --name; --json prints the result for other programs";
         return Err(Failure::Usage(text.into()));
     }
     if flags.watch.is_some() {
-        return Err(Failure::Usage("lr-find watches no layers: --watch is of `bngpu train`".into()));
+        return Err(Failure::Usage("lr-find watches no layers: use --watch with `bngpu train`".into()));
     }
-    // How long each rate is tried, unless it is said.
+    // The default length of the training at each rate.
     if flags.epochs.is_none() && flags.steps.is_none() {
         flags.steps = Some(Count(STEPS));
     }
@@ -108,7 +108,7 @@ pub fn run(args: LrFindArgs) -> Result<Exit, Failure> {
     Ok(if none { Exit::Diverged } else { Exit::Done })
 }
 
-/// `n` rates from `from` to `to`, evenly in the logarithm, with three digits.
+/// `n` log-spaced rates from `from` to `to`, with three digits.
 fn spaced(from: f64, to: f64, n: usize) -> Vec<f64> {
     let at = |i: usize| from * libm::pow(to / from, i as f64 / (n - 1) as f64);
     let rounded = |x: f64| format!("{x:.2e}").parse().unwrap_or(x);
@@ -170,15 +170,15 @@ fn chance(search: &Search) -> f64 {
 struct Usable {
     lowest: f64,
     highest: f64,
-    /// With the lowest loss.
+    /// The rate with the lowest loss.
     best: f64,
     best_loss: f64,
-    /// Loss that counts as learning: half of the way from chance to the best.
+    /// Maximum loss that counts as learning: halfway from chance to the best.
     limit: f64,
 }
 
 impl Usable {
-    /// The unbroken run of rates around the best whose loss comes at least half of the way from chance to the best;
+    /// The unbroken run of rates around the best whose loss is at least halfway from chance to the best;
     /// none if no rate is better than chance.
     fn of(rates: &[f64], losses: &[Option<f64>], chance: f64) -> Option<Usable> {
         let loss = |at: usize| losses.get(at).copied().flatten().unwrap_or(f64::INFINITY);

@@ -39,8 +39,8 @@ pub fn run(args: MergeArgs) -> Result<Exit, Failure> {
     let left = match (merged.missing.is_empty(), merged.no_finals) {
         (true, false) => None,
         (true, true) => Some("the finalists"),
-        (false, false) => Some("what is missing"),
-        (false, true) => Some("what is missing, and the finalists"),
+        (false, false) => Some("the missing trainings"),
+        (false, true) => Some("the missing trainings and the finalists"),
     };
     if let Some(left) = left {
         tell("next", &format!("bngpu resume {output} trains {left}"));
@@ -63,7 +63,7 @@ pub fn run(args: MergeArgs) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// How the trials ended, as far as there are any that ended so.
+/// How many trials ended in each way, without zeros.
 fn ends(merged: &Merged) -> String {
     let ends = [
         (merged.completed, "completed"),

@@ -1,4 +1,4 @@
-//! What the commands do, one file a command.
+//! The commands, one file each.
 
 mod bench;
 mod completions;
@@ -36,10 +36,10 @@ use crate::sweep::files::best_model;
 use crate::sweep::{TRIALS, read_trials};
 use crate::train::Stored;
 
-/// Does what was asked for.
+/// Runs the command.
 ///
 /// # Errors
-/// [`Failure`], which knows its message and its exit code.
+/// [`Failure`], with its message and its exit code.
 pub fn run(cli: Cli) -> Result<Exit, Failure> {
     match cli.command {
         Command::Train(args) => train::run(*args),
@@ -58,28 +58,28 @@ pub fn run(cli: Cli) -> Result<Exit, Failure> {
     }
 }
 
-/// Whether nothing but errors and warnings is wanted on stderr: `--quiet` with `--json`.
+/// Whether stderr shows only errors and warnings: `--quiet` with `--json`.
 static SILENT: AtomicBool = AtomicBool::new(false);
 
-/// Writes a line to stderr, unless nothing but errors and warnings is wanted there.
+/// Writes a line to stderr, unless only errors and warnings are shown.
 fn say(text: impl AsRef<str>) {
     if !SILENT.load(Ordering::Relaxed) {
         warn(text);
     }
 }
 
-/// Says something under a heading of eight columns, wrapped to the terminal.
+/// Writes `text` after a heading of eight columns, wrapped to the terminal.
 fn tell(heading: &str, text: &str) {
     say(wrapped(&format!("{heading:<8}"), text, terminal_width()));
 }
 
-/// Columns of the terminal behind stderr, 80 where there is none.
+/// Columns of the terminal on stderr, 80 if there is none.
 fn terminal_width() -> usize {
     let size = terminal_size::terminal_size_of(std::io::stderr());
     size.map_or(80, |(width, _)| usize::from(width.0)).max(20)
 }
 
-/// Writes a line to stderr, or into the live view that has the screen; nobody reading is no error.
+/// Writes a line to stderr, or into the live view if it is shown. A closed stderr is no error.
 fn warn(text: impl AsRef<str>) {
     if say_on_screen(text.as_ref()) {
         return;
@@ -91,16 +91,16 @@ fn warn(text: impl AsRef<str>) {
 fn start_log(level: LogLevel, quiet: bool, json: bool) {
     SILENT.store(quiet && json, Ordering::Relaxed);
     let mut builder = env_logger::Builder::new();
-    // The graphics libraries tell much that is none of the user's business.
+    // The graphics libraries log much that is irrelevant to the user.
     let others = log::LevelFilter::from(level).min(log::LevelFilter::Warn);
     builder.filter_level(others).filter_module("bngpu", level.into()).format_timestamp(None);
-    // Which font serves for which letter, and lines without length.
+    // These warn about font fallbacks and lines of zero length.
     for drawing in ["usvg", "tiny_skia"] {
         builder.filter_module(drawing, log::LevelFilter::Error);
     }
     let logger = builder.build();
     let level = logger.filter();
-    // A program that embeds this may have its own.
+    // A program that embeds bngpu may have its own logger.
     if log::set_boxed_logger(Box::new(LogOnScreen(logger))).is_ok() {
         log::set_max_level(level);
     }
@@ -121,8 +121,8 @@ fn load_data(request: &RunRequest, source: &str) -> Result<Dataset, Failure> {
     Ok(dataset)
 }
 
-/// The device that `--device` names, else the one that the run `dir` was trained on, else, with a note, what `auto`
-/// takes.
+/// The device that `--device` names, else the one that the run `dir` was trained on, else, with a note, that of
+/// `auto`.
 fn device_of_run(
     dir: &RunDir,
     given: Option<&str>,
@@ -144,19 +144,19 @@ fn device_of_run(
         None => {
             tell(
                 "note",
-                &format!("this machine has no {wanted}, which the run asks for: --device auto decides"),
+                &format!("this machine has no {wanted}, the device of the run: using --device auto"),
             );
             Ok(named("auto")?)
         }
     }
 }
 
-/// How a device is used for a model that has been trained: in single precision, whatever it was trained in.
+/// How a device is used for a trained model: in single precision, whatever the precision of its training.
 fn in_single(request: &RunRequest) -> DeviceUse {
     DeviceUse { precision: Precision::F32, ..request.device_use() }
 }
 
-/// Opens a run to use its model; of a sweep, with a note, the winner's.
+/// Opens a run to use its model; for a sweep, that of the winner, with a note.
 fn open_model(path: &Path) -> Result<RunDir, Failure> {
     let dir = RunDir::open(path)?;
     let trials = path.join(TRIALS);
@@ -167,17 +167,14 @@ fn open_model(path: &Path) -> Result<RunDir, Failure> {
     let analysis = Analysis::new(&request, &records);
     let best = best_model(path, &records, request.objective, analysis.winner.as_ref());
     let Some(best) = best else {
-        let remedy = "go on with it by `bngpu resume`, or give a folder in its models/";
+        let remedy = "continue it with `bngpu resume`, or give a folder in its models/";
         return Err(RunError::Missing { run: path.to_owned(), file: "model of a winner", remedy }.into());
     };
-    tell(
-        "note",
-        &format!("{} is a sweep: the model of its winner, {}, serves", path.display(), best.display()),
-    );
+    tell("note", &format!("{} is a sweep: using the winning model, {}", path.display(), best.display()));
     Ok(RunDir::open(&best)?)
 }
 
-/// The weights of a run that are asked for; the latest, with a note, where there are no best ones.
+/// The requested weights of a run; the latest, with a note, if there are no best ones.
 fn weights(dir: &RunDir, asked: Option<WeightsArg>) -> Result<Stored, Failure> {
     match asked {
         Some(WeightsArg::Best) => return Ok(Stored::load(dir, RunFile::Best)?),
@@ -191,12 +188,12 @@ fn weights(dir: &RunDir, asked: Option<WeightsArg>) -> Result<Stored, Failure> {
     let (best, last) = (RunFile::Best.name(), RunFile::Last.name());
     let at = count(stored.state()?.step);
     warn(format!(
-        "note    the run has no {best} (no epoch had a finite validation loss): {last}, of step {at}, serves"
+        "note    the run has no {best} (no epoch had a finite validation loss): using {last} of step {at}"
     ));
     Ok(stored)
 }
 
-/// Loads the data of a run that begins, and makes their paths absolute for its record.
+/// Loads the data of a new run, and makes their paths absolute for its record.
 fn load_and_anchor(request: &mut RunRequest) -> Result<Dataset, Failure> {
     let dataset = load_data(request, &request.data.source)?;
     request.data.source = anchored(&request.data.source);
@@ -205,7 +202,7 @@ fn load_and_anchor(request: &mut RunRequest) -> Result<Dataset, Failure> {
     Ok(dataset)
 }
 
-/// Where a source is, if it is a path, so that it is found from any folder; names stay.
+/// The absolute path of a source, so that it is found from any folder; names stay.
 fn anchored(source: &str) -> String {
     let path = Path::new(source);
     let is_path = source != "digits" && path.exists();

@@ -34,7 +34,7 @@ pub fn run(args: PredictArgs) -> Result<Exit, Failure> {
     match &args.output {
         Some(path) => {
             write_whole(path, text.as_bytes())?;
-            say(format!("{} rows predicted, in {}", count(n as u64), path.display()));
+            say(format!("predictions of {} rows written to {}", count(n as u64), path.display()));
         }
         None => stdout::print(&text).map_err(Failure::Stdout)?,
     }
@@ -94,12 +94,12 @@ fn softmax(z: &[f32]) -> Vec<f64> {
     e.into_iter().map(|e| e / sum).collect()
 }
 
-/// Place of the largest output, the first of equals.
+/// Index of the largest output, the first of equals.
 fn largest(z: &[f32]) -> usize {
     (0..z.len()).fold(0, |best, i| if z[i] > z[best] { i } else { best })
 }
 
-/// A CSV field, in quotes where it needs them.
+/// A CSV field, quoted if necessary.
 fn quoted(field: &str) -> String {
     if field.contains(['"', ',', '\n', '\r']) || field.trim() != field {
         format!("\"{}\"", field.replace('"', "\"\""))

@@ -47,9 +47,9 @@ fn sweep(dir: &RunDir) -> Result<String, Failure> {
 
 fn training(dir: &RunDir) -> Result<String, Failure> {
     let config = dir.read_config()?;
-    // What only a sweep has.
+    // Only a sweep has this table.
     if config.parse::<toml::Table>().is_ok_and(|config| config.contains_key("space")) {
-        let remedy = "no trial has ended yet: `bngpu resume` goes on with the sweep";
+        let remedy = "no trial has ended yet: continue the sweep with `bngpu resume`";
         return Err(RunError::Missing { run: dir.path().to_owned(), file: TRIALS, remedy }.into());
     }
     dir.existing(RunFile::MetricsJsonl)?;
@@ -59,7 +59,7 @@ fn training(dir: &RunDir) -> Result<String, Failure> {
     let model = weights.and_then(|file| match ModelFile::load(&dir.file(file)) {
         Ok(model) => Some(model),
         Err(error) => {
-            tell("note", &format!("the page has no layers: {error}"));
+            tell("note", &format!("the page shows no layers: {error}"));
             None
         }
     });
@@ -75,7 +75,7 @@ fn training(dir: &RunDir) -> Result<String, Failure> {
     Ok(page.to_html())
 }
 
-/// The record of the surroundings, if there is one.
+/// The recorded environment, if there is one.
 fn env(dir: &RunDir) -> Result<Option<Environment>, RunError> {
     match dir.file(RunFile::Env).is_file() {
         true => dir.read_env().map(Some),
@@ -83,7 +83,7 @@ fn env(dir: &RunDir) -> Result<Option<Environment>, RunError> {
     }
 }
 
-/// The folder's own name, also where it was given as `.`.
+/// The folder's own name, even if it was given as `.`.
 fn name(path: &Path) -> String {
     let whole = path.canonicalize().unwrap_or_else(|_| path.to_owned());
     whole.file_name().map_or_else(|| whole.display().to_string(), |name| name.to_string_lossy().into_owned())

@@ -1,4 +1,4 @@
-//! `bngpu repro`: one training of a sweep again, alone, compared bit for bit.
+//! `bngpu repro`: repeats one training of a sweep alone and compares it bit for bit.
 
 use std::sync::Arc;
 
@@ -41,7 +41,10 @@ pub fn run(args: ReproArgs) -> Result<Exit, Failure> {
     if source.name() != record.device {
         tell(
             "note",
-            &format!("the sweep trained it on {}: another device has other last bits", record.device),
+            &format!(
+                "the sweep trained it on {}: another device may give different last bits",
+                record.device
+            ),
         );
     }
     let seed = record.seed;
@@ -73,12 +76,12 @@ pub fn run(args: ReproArgs) -> Result<Exit, Failure> {
         return Ok(Exit::Done);
     }
     if factory.name() != record.device {
-        warn(format!("note    only {} can give the bits of the sweep", record.device));
+        warn(format!("note    only {} can reproduce the bits of the sweep", record.device));
     }
     Ok(Exit::Error)
 }
 
-/// The record that is asked for: of the search, if the seed is one of its.
+/// The requested record: that of the search, if the search used the seed.
 fn record(
     dir: &RunDir,
     request: &SweepRequest,
@@ -105,7 +108,7 @@ fn record(
     })
 }
 
-/// The device that is asked for, else the one that trained the record.
+/// The requested device, else the one that trained the record.
 fn device(
     request: &SweepRequest,
     record: &TrialRecord,
@@ -118,13 +121,13 @@ fn device(
     match lanes::source_again(&record.device, using)? {
         Some(source) => Ok(source),
         None => {
-            tell("note", &format!("this machine has no {}: --device auto decides", record.device));
+            tell("note", &format!("this machine has no {}: using --device auto", record.device));
             Ok(lanes::source(&DeviceRequest { device: "auto", using })?)
         }
     }
 }
 
-/// Prints what the training says.
+/// Prints the messages of the training.
 struct Console;
 
 impl Events for Console {

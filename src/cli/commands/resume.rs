@@ -29,7 +29,7 @@ pub fn run(args: ResumeArgs) -> Result<Exit, Failure> {
                           the run's config.toml; `bngpu eval` and `predict` still take its best weights";
             return Err(RunError::Content { path: dir.file(RunFile::Last), what, remedy }.into());
         }
-        say("no checkpoint yet: training begins anew");
+        say("no checkpoint yet: training starts from the beginning");
         let factory = device_of_run(&dir, given.as_deref(), &request, request.device_use())?;
         let dataset = load_data(&request, &request.data.source)?;
         let about = about(&dataset);
@@ -79,21 +79,21 @@ pub fn run(args: ResumeArgs) -> Result<Exit, Failure> {
     session::train(&session, || Ok(folder), Some(checkpoint))
 }
 
-/// Whether a run without `last.safetensors` had one: that is the first file of a training apart from a best model of
-/// no epoch.
+/// Whether a run without `last.safetensors` had one: a training writes it before any other file, except a best model
+/// of no epoch.
 fn had_checkpoint(dir: &RunDir) -> bool {
     let best = dir.file(RunFile::Best).exists().then(|| Stored::load(dir, RunFile::Best)?.best());
     let trained = !matches!(best, None | Some(Ok((0, _))));
     trained || dir.file(RunFile::MetricsJsonl).exists()
 }
 
-/// That a file of the run is not its own.
+/// The error for a file that belongs to another run.
 fn foreign(dir: &RunDir, file: RunFile, what: &str) -> Failure {
-    let remedy = "restore the file, or train anew";
+    let remedy = "restore the file, or train again";
     RunError::Content { path: dir.file(file), what: what.into(), remedy }.into()
 }
 
-/// The run's own configuration, with the device and the manners of this call.
+/// The run's own configuration, with the device and the reporting of this call.
 fn request(dir: &RunDir, args: ResumeArgs) -> Result<RunRequest, Failure> {
     let path = dir.file(RunFile::Config);
     let config = PartialConfig::from_toml(&dir.read_config()?, &path)?;

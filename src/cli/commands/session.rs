@@ -1,4 +1,4 @@
-//! What `train` and `resume` share: they tell what is planned, show the progress, and sum up.
+//! Shared by `train` and `resume`: prints the plan, the progress and the summary.
 
 use crate::base::text::{count, counted, counted_as};
 use crate::cli::Exit;
@@ -38,8 +38,7 @@ pub fn introduce(session: &Session, about: &[(&'static str, String)]) {
     let (training, member) = (&session.request.training, session.member());
     say(format!("model\n{}", ModelSummary::new(training, member.inputs, member.outputs())));
     if member.walk.drops_single_row {
-        let dropped =
-            "the last batch of an epoch would have one row, which batch normalisation cannot take: dropped";
+        let dropped = "dropped the last batch of each epoch: it has one row, too few for batch normalisation";
         tell("note", dropped);
     }
     if training.patience.is_some() && !session.has_val() {
@@ -47,11 +46,10 @@ pub fn introduce(session: &Session, about: &[(&'static str, String)]) {
     }
 }
 
-/// Trains from a checkpoint or from the beginning, and prints the result. `folder` is called when nothing else can be
-/// wrong any more.
+/// Trains from a checkpoint or from the beginning, and prints the result. `folder` is called after all other checks.
 ///
 /// # Errors
-/// Of the device and of the files.
+/// Errors of the device and of the files.
 pub fn train(
     session: &Session,
     folder: impl FnOnce() -> Result<Folder, RunError>,
@@ -59,7 +57,7 @@ pub fn train(
 ) -> Result<Exit, Failure> {
     let member = session.member();
     let epochs = member.total_steps().div_ceil(member.walk.steps_per_epoch);
-    // Log lines would tear a bar apart.
+    // Log lines would break up a progress bar.
     let bar = stderr_is_terminal() && log::max_level() <= log::LevelFilter::Warn;
     let mut console =
         Console(Progress::new(member.total_steps(), epochs, bar, session.request.quiet, terminal_width));
@@ -78,7 +76,7 @@ pub fn train(
                 tell(
                     "note",
                     &format!(
-                        "the run began on {device} and goes on on {now}: the last bits may differ from an \
+                        "the run began on {device} and continues on {now}: the last bits may differ from an \
                          uninterrupted run's"
                     ),
                 );
@@ -94,7 +92,7 @@ pub fn train(
 fn sum_up(session: &Session, outcome: &Outcome, run: String) -> Result<Exit, Failure> {
     let state = &outcome.state;
     if outcome.was_over {
-        say(format!("the run {run} has ended already: nothing to go on with"));
+        say(format!("the run {run} has already ended: nothing to resume"));
     }
     if let Some(Ended::Stopped { reason }) = &state.ended {
         say(format!("stopped: {reason}"));
@@ -163,7 +161,7 @@ fn result(session: &Session, outcome: &Outcome, run: String) -> TrainResult {
     }
 }
 
-/// The data in a few lines.
+/// Summary of the data in a few lines.
 pub(super) fn about(dataset: &Dataset) -> Vec<(&'static str, String)> {
     let split = &dataset.split;
     let rows = |n: usize| count(n as u64);

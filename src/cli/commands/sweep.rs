@@ -24,7 +24,7 @@ use super::{Failure, load_and_anchor, load_data, report, say, start_log, stderr_
 
 /// Event files, in the folder of the sweep.
 const TENSORBOARD: &str = "tensorboard";
-/// Names a time, for machines that may be taken away.
+/// Interval between checkpoints, for preemptible machines.
 const CHECKPOINT_EVERY: &str = "BNGPU_CHECKPOINT_EVERY";
 
 pub fn run(args: SweepArgs) -> Result<Exit, Failure> {
@@ -43,7 +43,7 @@ pub fn run(args: SweepArgs) -> Result<Exit, Failure> {
         about.push(("note", left_out(&search, asked)));
     }
     introduce(&search, &about);
-    // The folder is made when nothing else can be wrong any more.
+    // Create the folder after all other checks.
     let dir = RunDir::create(search.request.base.output.as_deref(), &search.name)?;
     let env = search.environment();
     let files = SweepFiles::create(dir, &search.request, &search.preprocessing, env)?;
@@ -61,7 +61,7 @@ fn left_out(search: &Search, asked: u64) -> String {
     )
 }
 
-/// The devices that a sweep asks for.
+/// The devices of a sweep.
 ///
 /// # Errors
 /// If there is no such device.
@@ -87,7 +87,7 @@ pub fn plan(
         match humantime::parse_duration(&text) {
             Ok(every) => search.checkpoint_every = every,
             Err(_) => {
-                warn(format!("note    {CHECKPOINT_EVERY}={text} is no time, as 10s or 5m: 30s is taken"))
+                warn(format!("note    {CHECKPOINT_EVERY}={text} is not a time such as 10s or 5m: using 30s"))
             }
         }
     }
@@ -160,7 +160,7 @@ fn counted_slots(slots: &str) -> String {
     if slots == "1" { "1 slot".into() } else { format!("{slots} slots") }
 }
 
-/// Whether a folder is that of a sweep: its configuration has what no training has.
+/// Whether a folder holds a sweep: its configuration has a key that no training has.
 ///
 /// # Errors
 /// If it has no configuration.
@@ -176,7 +176,7 @@ pub fn is_sweep(dir: &RunDir) -> Result<bool, Failure> {
 pub fn request_of(dir: &RunDir) -> Result<SweepRequest, Failure> {
     if !is_sweep(dir)? {
         let text = format!(
-            "{} is the run of one training, no sweep; give the folder that `bngpu sweep` printed",
+            "{} is the run of one training, not a sweep; give the folder that `bngpu sweep` printed",
             dir.path().display()
         );
         return Err(Failure::Usage(text));
@@ -184,7 +184,7 @@ pub fn request_of(dir: &RunDir) -> Result<SweepRequest, Failure> {
     Ok(SweepRequest::from_toml(&dir.read_config()?, &dir.file(RunFile::Config))?)
 }
 
-/// Whether the data are those of the sweep in `dir`.
+/// Checks that the data are those of the sweep in `dir`.
 ///
 /// # Errors
 /// If they are not.
@@ -201,7 +201,7 @@ pub fn check_data(dir: &RunDir, env: &Environment, dataset: &Dataset) -> Result<
     })
 }
 
-/// Goes on with the sweep in `dir`, which is locked.
+/// Continues the sweep in `dir`, which is locked.
 ///
 /// # Errors
 /// As [`run`].
@@ -213,7 +213,7 @@ pub fn resume(dir: RunDir, args: ResumeArgs) -> Result<Exit, Failure> {
     let as_begun = request.clone();
     let env = match dir.read_env() {
         Ok(env) => Some(env),
-        // Killed between its first two files, it has trained nothing.
+        // A sweep that was killed between its first two files has trained nothing.
         Err(RunError::Missing { .. }) if !dir.path().join(TRIALS).exists() => None,
         Err(error) => return Err(error.into()),
     };
@@ -250,7 +250,7 @@ fn devices_again(request: &SweepRequest, env: &Environment) -> Result<Vec<Arc<dy
     match lanes::source_again(name, request.base.device_use())? {
         Some(source) => Ok(vec![source]),
         None => {
-            tell("note", &format!("this machine has no {name}, which the sweep began on: --device decides"));
+            tell("note", &format!("this machine has no {name}, which the sweep began on: using --device"));
             devices(request)
         }
     }
@@ -303,7 +303,7 @@ pub fn finish(search: Search, files: SweepFiles) -> Result<Exit, Failure> {
     Ok(exit(status, &records))
 }
 
-/// All that diverged: 4; some that could not be trained: 3.
+/// `Diverged` if all trials diverged, `SomeTrialsFailed` if some could not be trained.
 fn exit(status: Status, records: &[TrialRecord]) -> Exit {
     let count = |status| records.iter().filter(|record| record.status == status).count();
     match () {
@@ -314,7 +314,7 @@ fn exit(status: Status, records: &[TrialRecord]) -> Exit {
     }
 }
 
-/// Shows a sweep as it runs, and passes on what the person at the terminal asks for.
+/// Shows a running sweep, and passes on the user's requests.
 struct View {
     live: Live,
     handle: live::Handle,
@@ -326,7 +326,7 @@ impl View {
         let (ask, requests) = mpsc::channel();
         let options = LiveOptions {
             aim: Aim { objective: search.request.objective, regression: search.problem.is_regression() },
-            // Log lines would tear the view apart.
+            // Log lines would break up the view.
             is_terminal: stderr_is_terminal() && log::max_level() <= log::LevelFilter::Warn,
             quiet: search.request.base.quiet,
             at_once: Exit::Interrupted.code(),
@@ -335,7 +335,7 @@ impl View {
         View { handle: live.handle(), live, requests: Mutex::new(requests) }
     }
 
-    /// Leaves the terminal as it was.
+    /// Restores the terminal.
     fn finish(self) {
         self.live.finish();
     }

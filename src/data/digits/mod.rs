@@ -1,4 +1,4 @@
-//! The embedded set: 1,797 handwritten digits of 8x8 pixels, 0 to 16 (see ATTRIBUTION.md).
+//! The embedded data set: 1,797 handwritten digits of 8x8 pixels, 0 to 16 (see ATTRIBUTION.md).
 
 use std::io::Read;
 
@@ -13,7 +13,7 @@ const PIXELS: usize = 64;
 
 /// The set as bytes `[1797, 64]` with its labels.
 pub(crate) fn read() -> Result<Raw, DataError> {
-    let damaged = || DataError::file("digits", "the embedded set is damaged", "build bngpu again");
+    let damaged = || DataError::file("digits", "the embedded data set is damaged", "build bngpu again");
     let mut text = String::new();
     GzDecoder::new(PACKED).read_to_string(&mut text).map_err(|_| damaged())?;
     let cells: Vec<u8> = text
@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn is_what_scikit_learn_ships() {
+    fn the_set_equals_scikit_learns() {
         let raw = read().unwrap();
         let RawFeatures::Bytes { data, .. } = &raw.features else { panic!("not bytes") };
         assert_eq!((raw.rows, data.len()), (1797, 1797 * 64));

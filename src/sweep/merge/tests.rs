@@ -167,7 +167,7 @@ fn a_folder_that_holds_a_run_is_not_overwritten() {
     let dir = tempfile::tempdir().unwrap();
     let whole = whole(dir.path());
     let message = text(merge(std::slice::from_ref(&whole), &whole, false, parse));
-    assert!(message.contains("holds a run already"), "{message}");
+    assert!(message.contains("already holds a run"), "{message}");
 }
 
 #[test]
