@@ -202,8 +202,8 @@ fn a_folder_without_results_is_refused() {
     assert!(code == Some(1) && told.contains("no trial has ended yet"), "{told}");
 }
 
-/// Chromium from `$CHROMIUM`, else from the path. Without one, it prints a line and returns none, or panics if the tests
-/// require one.
+/// Chromium from `$CHROMIUM`, else from the path. Without one, it prints a line and returns none, or panics if the
+/// tests require one.
 fn chromium() -> Option<PathBuf> {
     let named = std::env::var_os("CHROMIUM").map(PathBuf::from);
     let path = std::env::var_os("PATH").unwrap_or_default();

@@ -1,5 +1,5 @@
-//! Training speed of a device: the networks of [`Case`], many at once and one at a time, against the device's limits; the
-//! operations of a step; the cost of batch normalisation.
+//! Training speed of a device: the networks of [`Case`], many at once and one at a time, against the device's limits;
+//! the operations of a step; the cost of batch normalisation.
 //!
 //! Before a network is timed, the engine's first losses are compared with those of the f64 engine.
 
@@ -200,8 +200,8 @@ pub fn validate(
     let expected = truth.run_checked(StepKind::Train, &Case::steps(&alone, 0, 2))?;
     let growth = 1.2f32.powi(alone.layers as i32);
     for (got, expected) in got.iter().step_by(population.len()).zip(&expected) {
-        // At best, a row's loss is the logarithm of a sum near 1, off by some units of f32. Each following layer amplifies
-        // rounding errors, by 1.1 to 1.2 in deep networks with batch norm.
+        // At best, a row's loss is the logarithm of a sum near 1, off by some units of f32. Each following layer
+        // amplifies rounding errors, by 1.1 to 1.2 in deep networks with batch norm.
         let allowed = 1e-3 * growth * expected.loss + 1e-6 * expected.rows as f32;
         let close = (got.loss - expected.loss).abs() <= allowed;
         if !close {

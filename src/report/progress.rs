@@ -182,8 +182,8 @@ fn fit(epoch: String, step: String, parts: [(String, u8); 4], width: usize) -> (
     (prefix, message.chars().take(room).collect())
 }
 
-/// Stderr, reported a few columns narrower than it is. A terminal that echoes Ctrl-C as `^C` then writes it in the bar's
-/// line, which is cleared, and not in the next line.
+/// Stderr, reported a few columns narrower than it is. A terminal that echoes Ctrl-C as `^C` then writes it in the
+/// bar's line, which is cleared, and not in the next line.
 #[derive(Debug)]
 struct Narrow(fn() -> usize);
 

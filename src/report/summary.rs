@@ -39,8 +39,8 @@ struct LayerSummary {
 impl ModelSummary {
     /// The model of `training`, from `inputs` features to `outputs` units.
     ///
-    /// Memory counts f32 values: the parameters, as many again for each moment of the optimiser, and for one batch Z and
-    /// A of every hidden layer and Z of the output layer.
+    /// Memory counts f32 values: the parameters, as many again for each moment of the optimiser, and for one batch Z
+    /// and A of every hidden layer and Z of the output layer.
     pub fn new(training: &Training, inputs: usize, outputs: usize) -> ModelSummary {
         let network = &training.network;
         let (hidden, activation) = (network.hidden.len(), network.activation.name());

@@ -191,7 +191,10 @@ impl SweepSummary<'_> {
                 }
                 () => "--finalists trains the best trials again with new seeds",
             };
-            say(f, &format!("not confirmed: these values chose the trial, so they are optimistic; {remedy}"))?;
+            say(
+                f,
+                &format!("not confirmed: these values chose the trial, so they are optimistic; {remedy}"),
+            )?;
         }
         if !winner.ties.is_empty() {
             say(f, &format!("indistinguishable from {}", trials(&winner.ties)))?;

@@ -37,7 +37,7 @@ pub struct Series {
     pub shape: Shape,
 }
 
-/// How a series is drawn. Points with a coordinate that is not finite, or not above 0 on a logarithmic axis, leave a gap.
+/// How a series is drawn. A point leaves a gap if a coordinate is not finite, or not above 0 on a logarithmic axis.
 #[derive(Clone, Debug)]
 pub enum Shape {
     Line(Vec<(f64, f64)>),

@@ -119,8 +119,8 @@ pub fn give_back() {
     let _ = terminal::disable_raw_mode();
 }
 
-/// Restores the terminal before a panic is printed, so that the message is readable. Panics that are caught and reported
-/// as errors leave the view alone.
+/// Restores the terminal before a panic is printed, so that the message is readable. Panics that are caught and
+/// reported as errors leave the view alone.
 fn give_back_at_panic() {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {

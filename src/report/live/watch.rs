@@ -36,8 +36,8 @@ pub struct LiveOptions {
 /// Shows a running sweep on stderr: a full-screen view if possible, else lines.
 ///
 /// The view needs a terminal that can draw it: it is off with `TERM=dumb`, in a CI job (`CI`) and in the background.
-/// `NO_COLOR` turns its colours off. While the view is shown, Ctrl-C is a key: it arrives as [`Request::Interrupt`], not
-/// as a signal.
+/// `NO_COLOR` turns its colours off. While the view is shown, Ctrl-C is a key: it arrives as [`Request::Interrupt`],
+/// not as a signal.
 pub struct Live {
     shared: Option<Arc<Shared>>,
     thread: Option<JoinHandle<()>>,

@@ -10,8 +10,8 @@ use crate::spec::{Params, PartialConfig, RunRequest, resolve, text, to_toml};
 /// Output settings are not part of a trial; a sweep's time limit does not apply to one.
 const LEFT_OUT: [&str; 6] = ["output", "name", "json", "quiet", "log", "max-time"];
 
-/// `bngpu train` with the training settings of `config` (a sweep's) and of `params`, and the seed; defaults are left out.
-/// None if they are not valid settings of a training.
+/// `bngpu train` with the training settings of `config` (a sweep's) and of `params`, and the seed; defaults are left
+/// out. None if they are not valid settings of a training.
 pub(super) fn train_command(config: &Table, params: &Params, seed: u64) -> Option<String> {
     let mut fixed = Table::new();
     for (key, value) in config {

@@ -63,8 +63,7 @@ impl TrainingPage<'_> {
             body += "<p>No epoch has ended yet.</p>";
         } else {
             body += "<div class=\"cards\">\n";
-            let loss =
-                "On the training rows during training, dropout included, and on the validation rows.";
+            let loss = "On the training rows (with dropout, as in training) and on the validation rows.";
             body += &chart("loss", "Loss", loss, "");
             if self.is_regression() {
                 body += &chart("rmse", "Root mean squared error", "In the target's unit.", "");
@@ -116,7 +115,7 @@ impl TrainingPage<'_> {
             cards += &chart("watch_w", "Gradients of the weights", about, "");
             let (title, about) = match bn {
                 true => {
-                    ("Gradients of γ and β", "The same for each layer's γ and β, and for the output layer's b.")
+                    ("Gradients of γ and β", "The same for each layer's γ and β, and the output layer's b.")
                 }
                 false => ("Gradients of b", "The same for each layer's b."),
             };
