@@ -276,7 +276,7 @@ impl SweepSummary<'_> {
         );
         Some(match worth.next_gain {
             Some(next) => format!("{last}; as many again may bring {}", difference(next, percent)),
-            None => format!("{last}; the grid is complete: more trials need other values"),
+            None => format!("{last}; to go beyond this grid, add values"),
         })
     }
 
