@@ -1,4 +1,4 @@
-//! `bngpu bench`: what it prints, and that a slower line is found.
+//! `bngpu bench`: its output, and the comparison with a baseline.
 
 use std::process::{Command, Output};
 
@@ -11,7 +11,7 @@ fn bench(args: &[&str]) -> Output {
 }
 
 #[test]
-fn a_line_slower_than_the_baseline_is_found_and_others_are_not() {
+fn a_measurement_slower_than_the_baseline_fails_and_others_pass() {
     let first = bench(&["--models", "1", "--json"]);
     assert!(first.status.success(), "{}", String::from_utf8_lossy(&first.stderr));
     let mut measured: Value = serde_json::from_slice(&first.stdout).expect("one object");
@@ -29,7 +29,7 @@ fn a_line_slower_than_the_baseline_is_found_and_others_are_not() {
     let against = |baseline: &Value| {
         std::fs::write(&file, baseline.to_string()).expect("writes");
         let path = file.to_str().expect("a path");
-        // Machines are noisy: only what is far off is found here.
+        // Machines are noisy, so the tolerance is wide.
         bench(&["--models", "1", "--brief", "--baseline", path, "--tolerance", "20"])
     };
     let same = against(&measured);
@@ -64,7 +64,7 @@ fn a_line_slower_than_the_baseline_is_found_and_others_are_not() {
 }
 
 #[test]
-fn a_network_of_ones_own_is_measured_and_one_that_is_too_large_refused() {
+fn a_custom_network_is_measured_and_one_that_is_too_large_is_refused() {
     let bench = |args: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_bngpu"));
         command.args(["bench", "--device", "cpu", "--seconds", "0.05"]).args(args).output().expect("runs")
@@ -74,11 +74,11 @@ fn a_network_of_ones_own_is_measured_and_one_that_is_too_large_refused() {
     let measured: Value = serde_json::from_slice(&output.stdout).expect("one object");
     let step = &measured["steps"][0];
     assert_eq!(step["network"], "784-20-10-10, tanh, batch 32");
-    // 3 products for each weight and row, but for the gradient of the data, a multiply-add being two.
+    // 3 products per weight and row, 2 in the first layer (no gradient of the data); a multiply-add counts as two.
     let products = 2.0 * 32.0 * (2.0 * 784.0 * 20.0 + 3.0 * 20.0 * 10.0 + 3.0 * 10.0 * 10.0) / 1e9;
     let gflop = step["gflop"].as_f64().expect("a number");
     assert!(gflop > products && gflop < 1.5 * products, "{gflop} {products}");
-    // Deep networks enlarge what each layer rounds.
+    // Deep networks amplify rounding errors; the check allows for that.
     assert!(bench(&["--hidden", "50x40", "--brief"]).status.success());
     let large = bench(&["--hidden", "65536x3"]);
     let message = String::from_utf8_lossy(&large.stderr).into_owned();
@@ -93,7 +93,7 @@ fn the_cpu_engine_has_nothing_to_tune() {
 }
 
 #[test]
-fn what_cannot_be_measured_is_wrong_usage() {
+fn invalid_arguments_are_wrong_usage() {
     for (args, part) in [
         (vec!["--case", "d"], "must be a, b or c"),
         (vec!["--models", "0"], "between 1 and 4096"),

@@ -36,7 +36,7 @@ fn a_thousand_trials_stay_under_five_megabytes() {
 }
 
 #[test]
-fn the_data_are_the_records() {
+fn the_data_of_the_page_match_the_records() {
     let records = study::sweep(40, 2, 20);
     let data = data_of(&sweep_page(study::CONFIG, &records, &Findings::default()));
     assert_eq!(data["trials"]["number"].as_array().unwrap().len(), 40);
@@ -62,7 +62,7 @@ fn the_data_are_the_records() {
     ];
     let expected: Vec<_> = expected.iter().map(|(key, scale)| (json!(key), json!(scale))).collect();
     assert_eq!(scales, expected.iter().map(|(key, scale)| (key, scale)).collect::<Vec<_>>());
-    // The best is what the records say.
+    // The winner is the best trial of the records.
     let best = (0..40).min_by(|a, b| {
         let loss = |trial: &u64| {
             let of_it: Vec<_> = records.iter().filter(|record| record.trial == *trial).collect();
@@ -76,7 +76,7 @@ fn the_data_are_the_records() {
 }
 
 #[test]
-fn without_a_script_the_headline_and_the_best_twenty_are_there() {
+fn without_a_script_the_page_shows_the_headline_and_the_best_twenty() {
     let records = study::sweep(60, 1, 20);
     let html = sweep_page(study::CONFIG, &records, &study::findings());
     let (body, _) = html.split_once("<script type=\"application/json\"").unwrap();
@@ -88,7 +88,7 @@ fn without_a_script_the_headline_and_the_best_twenty_are_there() {
 }
 
 #[test]
-fn text_from_outside_stays_text() {
+fn hostile_text_is_escaped() {
     let html = hostile_sweep();
     let (body, _) = html.split_once("<script type=\"application/json\"").unwrap();
     assert!(!body.contains("<script") && !body.contains("<img"), "unescaped in the body");
@@ -122,7 +122,7 @@ fn training_page(epochs: u64, regression: bool) -> String {
         .to_html()
 }
 
-/// `bngpu report` with these arguments: its exit code and what it said.
+/// Runs `bngpu report` with these arguments: its exit code and stderr.
 fn report(args: &[&str]) -> (Option<i32>, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_bngpu")).arg("report").args(args).output().unwrap();
     assert!(output.stdout.is_empty(), "{}", String::from_utf8_lossy(&output.stdout));
@@ -134,7 +134,7 @@ fn jsonl(records: &[TrialRecord]) -> String {
 }
 
 #[test]
-fn the_command_writes_the_page_of_a_sweep_and_leaves_a_torn_line_out() {
+fn the_command_writes_the_page_of_a_sweep_and_skips_a_torn_line() {
     let dir = tempfile::tempdir().unwrap();
     let run = dir.path().to_str().unwrap();
     let records = study::grid();
@@ -155,7 +155,7 @@ fn the_command_writes_the_page_of_a_sweep_and_leaves_a_torn_line_out() {
 }
 
 #[test]
-fn the_command_writes_the_page_of_a_training_where_it_is_told_to() {
+fn the_command_writes_the_page_of_a_training_to_the_given_file() {
     let dir = tempfile::tempdir().unwrap();
     let (run, page) = (dir.path().join("run"), dir.path().join("page.html"));
     let files = bngpu::run::RunDir::create(Some(&run), "digits").unwrap();
@@ -183,12 +183,12 @@ fn the_command_writes_the_page_of_a_training_where_it_is_told_to() {
         close(&layer["v"][last], seen.vector_grad_norm);
     }
     close(&layers[2]["y"][1][last], looks[last].watch[2].y.map(|y| y.0[1]));
-    // The output layer has nothing after its Z.
+    // The output layer has no batch normalisation after its Z.
     assert!(layers[6]["y"].is_null());
 }
 
 #[test]
-fn what_has_no_page_is_named() {
+fn a_folder_without_results_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let at = |name: &str| dir.path().join(name).display().to_string();
     let (code, told) = report(&[&at("none")]);
@@ -200,7 +200,8 @@ fn what_has_no_page_is_named() {
     assert!(code == Some(1) && told.contains("no trial has ended yet"), "{told}");
 }
 
-/// Chromium: `$CHROMIUM`, else on the path. None, with a line that says so, where there is none and none is required.
+/// Chromium from `$CHROMIUM`, else from the path. Without one, it prints a line and returns none, or panics if the
+/// tests require one.
 fn chromium() -> Option<PathBuf> {
     let named = std::env::var_os("CHROMIUM").map(PathBuf::from);
     let path = std::env::var_os("PATH").unwrap_or_default();
@@ -212,9 +213,9 @@ fn chromium() -> Option<PathBuf> {
     };
     let found = named.or_else(on_path);
     if found.is_none() {
-        let hint = "apt install chromium brings it, or CHROMIUM=FILE names it";
+        let hint = "run `apt install chromium`, or set CHROMIUM=FILE";
         assert!(std::env::var_os("BNGPU_REQUIRE_CHROMIUM").is_none(), "no Chromium; {hint}");
-        eprintln!("ignored: the pages are not opened, for there is no Chromium; {hint}");
+        eprintln!("ignored: no Chromium to open the pages; {hint}");
     }
     found
 }
@@ -226,11 +227,11 @@ fn markup(html: &str) -> String {
     parts.fold(first, |markup, part| markup + part.split_once("</script>").map_or("", |(_, after)| after))
 }
 
-/// The elements of the page after its scripts ran; `script` runs last and can act as a reader does.
+/// The elements of the page after its scripts ran; `script` runs last and can simulate a reader.
 fn opened(chromium: &Path, html: &str, script: &str) -> String {
     let dir = tempfile::tempdir().unwrap();
     let page = dir.path().join("page.html");
-    // The charts' own script has the tag in a text too.
+    // The script of ECharts contains the tag, too.
     let (before, after) = html.rsplit_once("</body>").unwrap();
     std::fs::write(&page, format!("{before}<script>{script}</script></body>{after}")).unwrap();
     let profile = format!("--user-data-dir={}", dir.path().join("profile").display());
@@ -247,7 +248,7 @@ fn opened(chromium: &Path, html: &str, script: &str) -> String {
     markup(&dom)
 }
 
-/// The content of the element that begins by `start`.
+/// The content of the element that begins with `start`.
 fn element<'a>(dom: &'a str, start: &str, end: &str) -> &'a str {
     let (_, rest) = dom.split_once(start).unwrap_or_else(|| panic!("the page has no {start}"));
     rest.split_once(end).unwrap_or((rest, "")).0
@@ -258,7 +259,7 @@ fn assert_no_error(dom: &str) {
     assert!(errors.contains("hidden"), "a script failed: {errors}");
 }
 
-/// Each of `charts` was drawn: its place has an SVG of at least so many marks.
+/// Asserts that each of `charts` has an SVG with at least this many marks.
 fn assert_drawn(dom: &str, charts: &[(&str, usize)]) {
     assert_no_error(dom);
     for (id, least) in charts {
@@ -316,7 +317,7 @@ fn a_brush_filters_the_other_charts_and_the_table() {
 fn chromium_draws_a_thousand_trials() {
     let Some(chromium) = chromium() else { return };
     let html = sweep_page(study::CONFIG, &study::sweep(1000, 1, 20), &study::findings());
-    // Sorting and choosing work on them too.
+    // Sorting and selecting also work.
     let script = "document.querySelector('[data-column=\"1\"]').click(); pick(500, true);";
     let dom = opened(&chromium, &html, script);
     assert_drawn(&dom, &[("parallel", 1000), ("curves", 900), ("heatmap", 50), ("lanes", 1000)]);
@@ -325,9 +326,9 @@ fn chromium_draws_a_thousand_trials() {
 }
 
 #[test]
-fn hostile_names_do_nothing_in_chromium() {
+fn hostile_names_run_no_script_in_chromium() {
     let Some(chromium) = chromium() else { return };
-    // Every tooltip that a mouse could bring up.
+    // Every tooltip.
     let script = "const tips = [...charts.values()].flatMap(({ chart }) => { \
         const { tooltip: [{ formatter }], series } = chart.getOption(); \
         return series.filter(({ data }) => data?.length).map(({ name, type, data: [value] }) => { \
@@ -349,14 +350,14 @@ fn chromium_draws_every_chart_of_a_training() {
         let dom = opened(&chromium, &training_page(20, regression), "");
         let charts = ["loss", "lr", "grad_norm", "samples_per_s"];
         let mut all: Vec<_> = charts.iter().chain(scores).map(|id| (*id, 2)).collect();
-        // Of each layer two bands and a median, or a line.
+        // Two bands and a median per layer, or one line.
         all.extend([("watch_z", 3 * 4), ("watch_y", 3 * 3), ("watch_w", 4), ("watch_v", 4)]);
         assert_drawn(&dom, &all);
     }
 }
 
 #[test]
-fn a_failing_script_is_noticed() {
+fn a_script_error_is_shown_on_the_page() {
     let Some(chromium) = chromium() else { return };
     let dom = opened(&chromium, &training_page(3, false), "nothing.of.the.kind();");
     assert!(element(&dom, "<p id=\"script-errors\"", "</p>").contains("nothing is not defined"));

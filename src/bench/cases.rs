@@ -1,4 +1,4 @@
-//! The networks that are timed, and their data.
+//! The benchmark networks and their data.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -13,9 +13,9 @@ use crate::step::memory::{Table, Values};
 pub const ROWS: usize = 60_000;
 /// Features of a row: MNIST's.
 pub const FEATURES: usize = 784;
-/// What they learn: ten classes.
+/// Cross-entropy over ten classes.
 const LOSS: Loss = Loss::CrossEntropy { classes: 10 };
-/// Steps of a training: more than are timed.
+/// Steps of a training, more than are timed.
 const TOTAL: u64 = 1 << 30;
 
 /// A network on data of MNIST's shape, with Adam.
@@ -39,15 +39,15 @@ impl Case {
         Case { name, hidden: Cow::Borrowed(hidden), activation, batch }
     }
 
-    /// Any other network, of batches of two rows or more.
+    /// Any other network; `batch` is 2 or more.
     pub fn own(hidden: Vec<usize>, activation: Activation, batch: usize) -> Case {
         Case { name: "own", hidden: Cow::Owned(hidden), activation, batch }
     }
 
-    /// Whether members of it can be.
+    /// Checks the size of a member.
     ///
     /// # Errors
-    /// If one would be too large.
+    /// If it would be too large.
     pub fn check(&self) -> Result<(), TooLarge> {
         check_size(&self.training(0, true), LOSS, FEATURES, ROWS)
     }
@@ -61,7 +61,7 @@ impl Case {
 
     /// Members that differ in their seeds.
     pub fn population(&self, members: usize, batch_norm: bool) -> Arc<Population> {
-        // Only a batch of one row is impossible.
+        // `Member::new` refuses only a batch of one row.
         let member = |seed| Member::new(&self.training(seed, batch_norm), LOSS, FEATURES, ROWS);
         Arc::new(Population::new((0..members as u64).filter_map(member).collect()))
     }
@@ -97,7 +97,7 @@ impl Case {
     }
 }
 
-/// Bytes that lean towards their class, so that there is something to learn.
+/// Random bytes whose mean depends on the class, so that there is something to learn.
 pub fn table() -> Table {
     let class = |row: usize| (row % 10) as u32;
     let mut values = vec![0; ROWS * FEATURES];

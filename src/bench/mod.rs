@@ -1,5 +1,5 @@
-//! How fast a device trains: the networks of [`Case`], many at once and one at a time, against what the device can do at
-//! most; the operations of a step; what batch normalisation costs.
+//! Training speed of a device: the networks of [`Case`], many at once and one at a time, against the device's limits;
+//! the operations of a step; the cost of batch normalisation.
 //!
 //! Before a network is timed, the engine's first losses are compared with those of the f64 engine.
 
@@ -20,28 +20,28 @@ use crate::step::cost::Cost;
 use crate::step::memory::Table;
 use crate::step::{Op, StepKind, plan};
 
-/// One network on one device.
+/// Time of a step of one network on one device.
 #[derive(Clone, Debug, Serialize)]
 pub struct StepTime {
     pub case: &'static str,
     pub network: String,
     pub members: usize,
     pub batch_norm: bool,
-    /// Of a step of all members: the median of the repetitions, and their quartiles.
+    /// Time of a step of all members: median and quartiles of the repetitions.
     pub ms: f64,
     pub ms_quartiles: [f64; 2],
     pub samples_per_s: f64,
-    /// What it takes at least: 10^9 operations on numbers, a multiply-add being two, and 10^9 bytes, each operand and
-    /// result once; and operations one after the other.
+    /// Minimum work of a step: 10^9 floating-point operations (a multiply-add counts as two), 10^9 bytes (each operand
+    /// and result once), and the number of operations in sequence.
     pub gflop: f64,
     pub gbyte: f64,
     pub operations: usize,
     pub gflops: f64,
-    /// Part of the most operations a second.
+    /// Share of the device's maximum `flops`.
     pub of_flops: f64,
 }
 
-/// Operations that run together.
+/// Time of operations that run together.
 #[derive(Clone, Debug, Serialize)]
 pub struct OperationTime {
     pub case: &'static str,
@@ -50,18 +50,18 @@ pub struct OperationTime {
     pub ms: f64,
     pub gflops: f64,
     pub gbytes_per_s: f64,
-    /// Part of the most operations a second.
+    /// Share of the device's maximum `flops`.
     pub of_flops: f64,
-    /// Part of the most bytes a second of memory: more than 1 where caches hold what is read.
+    /// Share of the device's memory bandwidth; more than 1 if caches hold the operands.
     pub of_bytes: f64,
 }
 
-/// What a measurement is made with.
+/// Measures one device.
 pub struct Bench<'a> {
     factory: &'a dyn EngineFactory,
     table: Arc<Table>,
     pub ceilings: Ceilings,
-    /// Seconds for one network.
+    /// Seconds to measure each network.
     seconds: f64,
 }
 
@@ -69,7 +69,7 @@ impl<'a> Bench<'a> {
     /// Measures the device's ceilings.
     ///
     /// # Errors
-    /// The device's.
+    /// Errors of the device.
     pub fn new(factory: &'a dyn EngineFactory, seconds: f64) -> Result<Bench<'a>, EngineError> {
         let table = Arc::new(table());
         let ceilings = factory.build(&CASES[0].population(1, true), &table)?.ceilings()?;
@@ -85,7 +85,7 @@ impl<'a> Bench<'a> {
     /// Times steps of a case.
     ///
     /// # Errors
-    /// The device's; [`EngineError::Wrong`] where the losses are.
+    /// Errors of the device; [`EngineError::Wrong`] if the losses are wrong.
     pub fn step(&self, case: &Case, members: usize, batch_norm: bool) -> Result<StepTime, EngineError> {
         let population = case.population(members, batch_norm);
         let mut engine = self.engine(&population)?;
@@ -98,7 +98,7 @@ impl<'a> Bench<'a> {
             at += count;
             Ok(start.elapsed().as_secs_f64() / count as f64)
         };
-        // The pace is found, and caches and clocks warm up.
+        // Finds the pace, and warms up caches and clocks.
         let start = Instant::now();
         let mut times = Vec::new();
         while times.is_empty() || start.elapsed().as_secs_f64() < 0.3 * self.seconds {
@@ -130,16 +130,16 @@ impl<'a> Bench<'a> {
         })
     }
 
-    /// Lets the device find its best ways on the small networks, one and many at once; what it found, if there is anything to
-    /// choose.
+    /// Lets the device tune itself on the small networks, one and many at once. Returns what it chose, if there was a
+    /// choice.
     ///
     /// # Errors
-    /// The device's.
+    /// Errors of the device.
     pub fn tune(factory: &dyn EngineFactory, seconds: f64) -> Result<Option<String>, EngineError> {
         let table = Arc::new(table());
         factory.tune(&mut |factory| {
             let bench = Bench { factory, table: table.clone(), ceilings: Ceilings::default(), seconds };
-            // The geometric mean, so that each counts alike.
+            // The geometric mean gives each case the same weight.
             let mut logarithms = 0.0;
             for (case, members) in [(&CASES[0], 1), (&CASES[0], 8), (&CASES[1], 1)] {
                 logarithms += bench.step(case, members, true)?.ms.ln();
@@ -148,10 +148,10 @@ impl<'a> Bench<'a> {
         })
     }
 
-    /// Times what a step of one member of a case is made of.
+    /// Times the operations of a step of one member.
     ///
     /// # Errors
-    /// The device's.
+    /// Errors of the device.
     pub fn operations(&self, case: &Case) -> Result<Vec<OperationTime>, EngineError> {
         let population = case.population(1, true);
         let mut engine = self.engine(&population)?;
@@ -174,7 +174,7 @@ impl<'a> Bench<'a> {
     }
 }
 
-/// What `ops` of a step of all members take at least.
+/// Minimum work of `ops` in a step of all members.
 pub fn cost(population: &Population, ops: &[Op], table: &Table) -> Cost {
     let value = table.values.size();
     let of = |op: &Op| -> Cost {
@@ -186,13 +186,13 @@ pub fn cost(population: &Population, ops: &[Op], table: &Table) -> Cost {
 /// Runs the first two steps, and compares their losses with those of the f64 engine.
 ///
 /// # Errors
-/// [`EngineError::Wrong`] where they differ, and whatever the engine may fail at.
+/// [`EngineError::Wrong`] if they differ, and errors of the engine.
 pub fn validate(
     engine: &mut dyn Engine,
     population: &Population,
     table: &Arc<Table>,
 ) -> Result<(), EngineError> {
-    // The truth of one member is enough: all are alike but for their seeds, and big ones take long.
+    // One member is enough: all differ only in their seeds, and large ones take long.
     let alone = Arc::new(Population::new(vec![population.members[0].clone()]));
     let mut truth = CpuEngine::<f64>::new(alone.clone(), table.clone());
     truth.initialize()?;
@@ -200,8 +200,8 @@ pub fn validate(
     let expected = truth.run_checked(StepKind::Train, &Case::steps(&alone, 0, 2))?;
     let growth = 1.2f32.powi(alone.layers as i32);
     for (got, expected) in got.iter().step_by(population.len()).zip(&expected) {
-        // A row's loss is the logarithm of a sum near 1 at best: off by some units of f32 each. What one layer rounds, the
-        // next ones enlarge: by 1.1 to 1.2 each in deep networks with batch norm.
+        // At best, a row's loss is the logarithm of a sum near 1, off by some units of f32. Each following layer
+        // amplifies rounding errors, by 1.1 to 1.2 in deep networks with batch norm.
         let allowed = 1e-3 * growth * expected.loss + 1e-6 * expected.rows as f32;
         let close = (got.loss - expected.loss).abs() <= allowed;
         if !close {
@@ -214,7 +214,7 @@ pub fn validate(
     Ok(())
 }
 
-/// Operations in the field's words.
+/// The name of a group of operations.
 pub fn name(ops: &[Op]) -> String {
     ops.iter().map(|op| op.name()).collect::<Vec<_>>().join(" + ")
 }

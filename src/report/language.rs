@@ -1,4 +1,4 @@
-//! What is told in English and in Chinese.
+//! Texts in English and Chinese.
 
 /// A language of the demonstrations.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -12,7 +12,7 @@ pub enum Lang {
 }
 
 impl Lang {
-    /// As HTML names it.
+    /// The value of HTML's `lang` attribute.
     pub fn tag(self) -> &'static str {
         match self {
             Lang::En => "en",
@@ -21,7 +21,7 @@ impl Lang {
     }
 }
 
-/// The same in both languages.
+/// One text in both languages.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Text {
     pub en: String,
@@ -29,13 +29,13 @@ pub struct Text {
 }
 
 impl Text {
-    /// What needs no translation.
+    /// A text that needs no translation.
     pub fn same(text: impl Into<String>) -> Text {
         let en = text.into();
         Text { zh: en.clone(), en }
     }
 
-    /// In one of them.
+    /// The text in one language.
     pub fn of(&self, lang: Lang) -> &str {
         match lang {
             Lang::En => &self.en,

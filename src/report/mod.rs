@@ -1,6 +1,6 @@
-//! What a person sees: progress and summaries on stderr, results on stdout.
+//! User-facing output: progress and summaries on stderr, results on stdout.
 //!
-//! Nothing here computes or decides; it reads events and the files of a run.
+//! Nothing here computes or decides; this module only reads events and the files of a run.
 
 pub mod figure;
 pub mod language;

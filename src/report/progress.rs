@@ -1,4 +1,4 @@
-//! Progress of a training on stderr: a bar where a person watches, plain lines elsewhere.
+//! Progress of a training on stderr: a bar in a terminal, plain lines elsewhere.
 
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
@@ -8,16 +8,16 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
 use crate::base::text::{count, duration, number, rate};
 use crate::run::{EpochMetrics, Score};
 
-/// Plain lines of epochs are at least this far apart.
+/// Minimum time between two epoch lines.
 const BETWEEN_EPOCHS: Duration = Duration::from_secs(1);
-/// Columns that the bar leaves free at the right.
+/// Columns left free to the right of the bar.
 const MARGIN: usize = 4;
-/// Columns of the bar itself, at least.
+/// Minimum width of the bar itself, in columns.
 const SHORTEST_BAR: usize = 6;
-/// Within an epoch that takes longer than this, a plain line of the step follows.
+/// Minimum time between step lines within a long epoch.
 const BETWEEN_STEPS: Duration = Duration::from_secs(10);
 
-/// Shows how a training goes on. What cannot be written to stderr (a closed pipe) is dropped without a word.
+/// Shows the progress of a training. Failed writes to stderr (a closed pipe) are ignored.
 pub struct Progress {
     epochs: u64,
     total_steps: u64,
@@ -33,11 +33,11 @@ enum View {
 }
 
 impl Progress {
-    /// For `total_steps` steps in `epochs` epochs. `is_terminal`: whether stderr is one; `quiet`: show nothing;
-    /// `width`: the terminal's columns.
+    /// Progress of `total_steps` steps in `epochs` epochs. `is_terminal`: whether stderr is a terminal; `quiet`: show
+    /// nothing; `width`: the terminal's columns.
     ///
-    /// The bar is for terminals that can draw it: not with `TERM=dumb`, not in a CI job (`CI`); it is without
-    /// colours where `NO_COLOR` asks for that.
+    /// The bar needs a terminal that can draw it: it is off with `TERM=dumb` and in a CI job (`CI`). `NO_COLOR` turns
+    /// its colours off.
     pub fn new(
         total_steps: u64,
         epochs: u64,
@@ -62,8 +62,7 @@ impl Progress {
         progress
     }
 
-    /// Begins at `step`, for a training that is resumed, so that the time left is right; `latest` is its last
-    /// complete epoch.
+    /// Starts at `step` in a resumed training, so that the time left is right; `latest` is its last complete epoch.
     pub fn resume_at(&mut self, step: u64, latest: Option<&EpochMetrics>) {
         self.latest = latest.copied();
         match &mut self.view {
@@ -117,7 +116,7 @@ impl Progress {
         }
     }
 
-    /// Says something once, above the bar.
+    /// Prints a message above the bar.
     pub fn message(&mut self, text: &str) {
         match &mut self.view {
             View::Hidden => {}
@@ -126,7 +125,7 @@ impl Progress {
         }
     }
 
-    /// Takes the bar away, or writes the last epoch's line if that is still owed.
+    /// Removes the bar, or writes the last epoch's line if it is still pending.
     pub fn finish(&mut self) {
         match &mut self.view {
             View::Hidden => {}
@@ -144,13 +143,13 @@ impl Progress {
 }
 
 impl Drop for Progress {
-    /// An error on the way leaves no half bar behind.
+    /// Removes the bar when an error ends the training.
     fn drop(&mut self) {
         self.finish();
     }
 }
 
-/// Whether terminals take escape sequences. Windows' console takes them after it was asked to.
+/// Whether the terminal supports escape sequences. On Windows, the check also enables them.
 fn takes_escapes() -> bool {
     #[cfg(windows)]
     return ratatui::crossterm::ansi_support::supports_ansi();
@@ -162,8 +161,8 @@ fn loss_text(loss: &str) -> String {
     format!("loss {loss}")
 }
 
-/// What stands before and behind a bar in a line of `width` columns: what counts least is left out where there is no
-/// room for it and for the shortest bar. Parts with a higher number go first, the step before them.
+/// The texts before and after the bar in a line of `width` columns. If the shortest bar does not fit, the step is left
+/// out first, then the parts, the highest number first.
 fn fit(epoch: String, step: String, parts: [(String, u8); 4], width: usize) -> (String, String) {
     let columns = |text: &str| text.chars().count();
     let mut parts: Vec<(String, u8)> = parts.into();
@@ -183,8 +182,8 @@ fn fit(epoch: String, step: String, parts: [(String, u8); 4], width: usize) -> (
     (prefix, message.chars().take(room).collect())
 }
 
-/// Stderr, a few columns narrower than it is: a terminal that shows Ctrl-C as `^C` then does so in the bar's own
-/// line, which is cleared, and not in the next one.
+/// Stderr, reported a few columns narrower than it is. A terminal that echoes Ctrl-C as `^C` then writes it in the
+/// bar's line, which is cleared, and not in the next line.
 #[derive(Debug)]
 struct Narrow(fn() -> usize);
 
@@ -294,7 +293,7 @@ fn time_left(seconds: f64) -> String {
     if seconds < 9.0 { format!("{:.0} s left", seconds.ceil()) } else { duration(seconds.ceil()) + " left" }
 }
 
-/// One write a line, so that lines of several processes do not mix; nobody reading is no error.
+/// Writes the line in one call, so that lines of several processes do not mix. Failed writes are ignored.
 fn write_line(out: &mut dyn Write, line: &str) {
     let _ = out.write_all(format!("{line}\n").as_bytes());
 }
@@ -326,7 +325,7 @@ mod tests {
 
     use super::*;
 
-    /// What was written, to be looked at.
+    /// Captures what is written.
     #[derive(Clone, Default)]
     struct Page(Arc<Mutex<Vec<u8>>>);
 
@@ -397,7 +396,7 @@ mod tests {
     }
 
     #[test]
-    fn fast_epochs_give_the_first_and_the_last_line() {
+    fn fast_epochs_print_the_first_and_the_last_line() {
         let page = Page::default();
         let mut progress = progress(&page);
         (1..=20).for_each(|n| progress.epoch(&epoch(n)));
@@ -410,7 +409,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_keep_their_distance() {
+    fn lines_are_rate_limited() {
         let page = Page::default();
         let mut lines = Lines::new(Box::new(page.clone()));
         let start = lines.started;
@@ -427,7 +426,7 @@ mod tests {
     }
 
     #[test]
-    fn a_closed_pipe_and_quiet_are_silent() {
+    fn a_closed_pipe_is_no_error_and_quiet_prints_nothing() {
         struct Closed;
         impl Write for Closed {
             fn write(&mut self, _: &[u8]) -> io::Result<usize> {

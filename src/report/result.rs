@@ -12,9 +12,9 @@ pub enum Status {
     Completed,
     /// Ended early: the validation loss no longer improved, or the time was up.
     Stopped,
-    /// The loss became NaN or infinite; the last good checkpoint stands.
+    /// The loss became NaN or infinite; the last good checkpoint is kept.
     Diverged,
-    /// By a signal; `resume` goes on.
+    /// Interrupted by a signal; `bngpu resume` continues.
     Interrupted,
 }
 
@@ -25,7 +25,7 @@ pub struct Evaluation {
     pub score: Score,
 }
 
-/// One training and its evaluation. As JSON, keys whose set of rows does not exist, and NaN, are null.
+/// One training and its evaluation. In JSON, the keys of a missing split are null, and so is NaN.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TrainResult {
     pub status: Status,
@@ -36,14 +36,14 @@ pub struct TrainResult {
     /// `cpu` or `gpu`.
     pub engine: String,
     pub seed: u64,
-    /// Trained numbers: weights, biases, γ and β.
+    /// Number of trained parameters: weights, biases, γ and β.
     pub params: u64,
     pub epochs: u64,
     pub steps: u64,
     /// Seconds of training.
     pub train_s: f64,
     pub samples_per_s: f64,
-    /// Whether the keys are `rmse` and `r2` or `acc`.
+    /// Whether the score keys are `rmse` and `r2`, not `acc`.
     pub regression: bool,
     pub val: Option<Evaluation>,
     pub test: Option<Evaluation>,
@@ -104,7 +104,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn the_keys_are_those_of_the_contract() {
+    fn the_json_keys_match_the_contract() {
         let text = serde_json::to_string(&result()).unwrap();
         assert_eq!(
             text,
@@ -116,7 +116,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_regression_has_its_own_keys_and_what_is_unknown_is_null() {
+    fn a_regression_has_its_own_keys_and_unknown_values_are_null() {
         let score = Score::Regression { rmse: f64::NAN, r2: f64::NEG_INFINITY };
         let result = TrainResult {
             regression: true,

@@ -1,11 +1,11 @@
-//! Results on stdout, the only thing that goes there.
+//! Results on stdout; nothing else is written there.
 
 use std::io::{self, ErrorKind, Write};
 
 /// Writes `text` to stdout and flushes it.
 ///
-/// If nobody reads any more (`bngpu ... | head`), the process ends here, quietly, with exit code 0. Errors: any
-/// other failure to write, a full disk behind `> file` for one.
+/// If the reader has closed the pipe (`bngpu ... | head`), the process exits here, silently, with code 0. Errors: any
+/// other failed write, for example to a full disk.
 pub fn print(text: &str) -> io::Result<()> {
     if print_to(&mut io::stdout().lock(), text)? == Reader::Gone {
         std::process::exit(0);
@@ -13,7 +13,7 @@ pub fn print(text: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether somebody still reads.
+/// Whether the reading end of the pipe is open.
 #[derive(Debug, PartialEq, Eq)]
 enum Reader {
     There,

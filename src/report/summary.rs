@@ -1,4 +1,4 @@
-//! What stands before and after a training: the model, and what came out.
+//! The summaries before and after a training: the model, and the outcome.
 
 use std::fmt;
 
@@ -12,9 +12,9 @@ use crate::spec::{Optimizer, Training};
 #[derive(Clone, Debug, PartialEq)]
 pub struct ModelSummary {
     layers: Vec<LayerSummary>,
-    /// Trained numbers: weights, biases, γ and β.
+    /// Number of trained parameters: weights, biases, γ and β.
     pub parameters: u64,
-    /// Set it to what the engine reports, if it does.
+    /// An estimate; set it to what the engine reports, if available.
     pub memory: Memory,
 }
 
@@ -23,7 +23,7 @@ pub struct ModelSummary {
 pub struct Memory {
     pub parameters: u64,
     pub optimizer: u64,
-    /// Of one batch.
+    /// Activations of one batch.
     pub activations: u64,
 }
 
@@ -37,10 +37,10 @@ struct LayerSummary {
 }
 
 impl ModelSummary {
-    /// The model that `training` asks for, between `inputs` features and `outputs` units.
+    /// The model of `training`, from `inputs` features to `outputs` units.
     ///
-    /// Memory is counted in f32: the parameters; as many for each moment of the optimiser; and of a batch Z and A
-    /// of every hidden layer, Z of the last.
+    /// Memory counts f32 values: the parameters, as many again for each moment of the optimiser, and for one batch Z
+    /// and A of every hidden layer and Z of the output layer.
     pub fn new(training: &Training, inputs: usize, outputs: usize) -> ModelSummary {
         let network = &training.network;
         let (hidden, activation) = (network.hidden.len(), network.activation.name());
@@ -83,7 +83,7 @@ impl fmt::Display for ModelSummary {
         let width = self.layers.iter().map(|layer| others(layer).len()).max().unwrap_or(0);
         let mut rows = vec![["", "layer", "parameters"].map(String::from).to_vec()];
         let mut first = 1;
-        // Equal neighbours share a line.
+        // Consecutive equal layers share a line.
         for group in self.layers.chunk_by(|a, b| a == b) {
             let last = first + group.len() - 1;
             let layer = &group[0];
@@ -107,7 +107,7 @@ impl fmt::Display for ModelSummary {
     }
 }
 
-/// A line of the table at the end.
+/// A row of the table at the end.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SplitSummary {
     /// "train", "val" or "test".
@@ -119,14 +119,14 @@ pub struct SplitSummary {
     pub baseline: f64,
 }
 
-/// What came out of a training; `Display` gives the text.
+/// The outcome of a training; `Display` gives the text.
 #[derive(Clone, Debug)]
 pub struct EndSummary<'a> {
     pub result: &'a TrainResult,
     pub splits: &'a [SplitSummary],
-    /// The epoch whose weights were evaluated, where it is not the last.
+    /// The epoch whose weights were evaluated, if it is not the last.
     pub best_epoch: Option<u64>,
-    /// The target's name, whose unit an rmse has.
+    /// Name of the target; an rmse is in its unit.
     pub target: Option<&'a str>,
 }
 
@@ -143,7 +143,7 @@ impl fmt::Display for EndSummary<'_> {
         let (time, speed) = (duration(result.train_s), rate(result.samples_per_s));
         writeln!(f, "{how} {epochs}, {steps} in {time} ({speed} samples/s)")?;
         if result.status == Status::Diverged {
-            writeln!(f, "the loss became NaN or infinite; the last good checkpoint stands")?;
+            writeln!(f, "the loss became NaN or infinite; the last good checkpoint is kept")?;
         }
         if let Some(epoch) = self.best_epoch {
             writeln!(f, "weights of epoch {}, the best by validation loss", count(epoch))?;
@@ -155,7 +155,7 @@ impl fmt::Display for EndSummary<'_> {
         writeln!(f, "\nrun   {}", result.run)?;
         match result.status {
             Status::Completed | Status::Stopped => {
-                // `eval` takes the test rows unless told otherwise.
+                // `eval` uses the test rows by default.
                 let has = |part: &str| self.splits.iter().any(|split| split.name == part);
                 let eval = match (has("test"), has("val")) {
                     (true, _) => Some(format!("bngpu eval {run}")),
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_names_every_split() {
+    fn the_end_summary_lists_every_split() {
         let split = |name, rows, loss, accuracy, baseline| SplitSummary {
             name,
             rows,

@@ -5,7 +5,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use super::Status;
 use crate::sweep::analysis::{Analysis, Counts, Winner};
 
-/// A sweep and its best trial. As JSON, what is unknown or NaN is null.
+/// A sweep and its best trial. In JSON, unknown values and NaN are null.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SweepResult {
     pub status: Status,
@@ -14,18 +14,18 @@ pub struct SweepResult {
     /// Name of the adapter or processor; several are joined by ", ".
     pub device: String,
     pub counts: Counts,
-    /// Trainings, those of the final comparison too, for each second of `wall_s`.
+    /// Trainings per second of `wall_s`, final comparison included.
     pub models_per_s: f64,
     /// Seconds of the whole sweep.
     pub wall_s: f64,
-    /// Whether the keys of the best trial are `rmse` and `r2` or `acc`.
+    /// Whether the score keys of the best trial are `rmse` and `r2`, not `acc`.
     pub regression: bool,
     /// None if no trial has a value.
     pub best: Option<Winner>,
 }
 
 impl SweepResult {
-    /// The result that `analysis` found in `wall_s` seconds.
+    /// The result of a sweep of `wall_s` seconds, from its `analysis`.
     pub fn new(analysis: &Analysis, status: Status, run: &str, device: &str, wall_s: f64) -> SweepResult {
         let counts = analysis.counts;
         SweepResult {
@@ -71,7 +71,7 @@ impl Serialize for Best<'_> {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("trial", &winner.trial)?;
         map.serialize_entry("params", &winner.params)?;
-        // How many the values are means of.
+        // The values are means over this many seeds.
         map.serialize_entry("seeds", &winner.seeds.len())?;
         map.serialize_entry("val_loss", &winner.val_loss)?;
         if self.regression {
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn the_keys_are_those_of_the_contract() {
+    fn the_json_keys_match_the_contract() {
         let found = text(&[record(0, 0, 0.25), diverged(1, 0), last(0, 1, 0.5), last(0, 2, 0.5)]);
         assert_eq!(
             found,
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_regression_has_its_own_keys_and_what_is_unknown_is_null() {
+    fn a_regression_has_its_own_keys_and_unknown_values_are_null() {
         let regression =
             TrialRecord { val_acc: None, val_rmse: Some(0.5), val_r2: Some(0.75), ..record(0, 0, 0.25) };
         let found = text(&[regression]);

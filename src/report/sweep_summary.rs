@@ -1,4 +1,5 @@
-//! What a sweep leaves in the terminal: how its trials ended, the best ones, how sure that is, and what to do next.
+//! The summary of a sweep in the terminal: how the trials ended, the best ones with their uncertainty, and what to do
+//! next.
 
 use std::fmt;
 use std::path::Path;
@@ -13,7 +14,7 @@ use crate::sweep::analysis::{Analysis, BudgetKind, Estimate, Unit, Winner, short
 const WIDTH: usize = 80;
 /// Lines of the table of trials.
 const TOP: usize = 5;
-/// Signs of a bar of 100 %.
+/// Characters of a bar of 100 %.
 const BAR: f64 = 25.0;
 
 /// The findings as text of at most 80 columns.
@@ -25,26 +26,26 @@ pub struct SweepSummary<'a> {
     pub run: &'a str,
     /// Seconds of the whole sweep.
     pub wall_s: f64,
-    /// Trainings that earlier processes ended.
+    /// Trainings that ended in earlier processes.
     pub earlier: u64,
     /// Folder of the winner's best model, if it was kept.
     pub model: Option<&'a Path>,
-    /// Trials that the final comparison takes, at most.
+    /// Maximum number of trials in the final comparison.
     pub finalists: u32,
-    /// Whether this is a part of a sweep.
+    /// Whether this is one shard of a sweep.
     pub shard: bool,
 }
 
 impl fmt::Display for SweepSummary<'_> {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         if self.status == Status::Interrupted {
-            writeln!(f, "interrupted; `bngpu resume` goes on. What has ended so far:")?;
+            writeln!(f, "interrupted; `bngpu resume` continues. Results so far:")?;
         }
         self.counts(f)?;
         if !self.analysis.ranking.is_empty() {
             write!(f, "\n{}", self.top())?;
         }
-        // Of a part nobody can have won yet.
+        // An unfinished search has no winner.
         if self.status == Status::Interrupted {
             return self.next(f);
         }
@@ -53,7 +54,7 @@ impl fmt::Display for SweepSummary<'_> {
             None if self.analysis.counts.diverged > 0 => {
                 writeln!(f, "\nno trial has a value: all diverged or failed; try a smaller --lr, or --bn")?
             }
-            None => writeln!(f, "\nno trial has a value: there is no best one")?,
+            None => writeln!(f, "\nno trial has a value, so there is no best trial")?,
         }
         self.importance(f)?;
         let mut heading = "note    ";
@@ -86,7 +87,7 @@ impl SweepSummary<'_> {
         let ends = if ends.is_empty() { "none has ended".into() } else { ends.join(", ") };
         writeln!(f, "{}: {ends}", counted(counts.trials, "trial"))?;
         if counts.diverged > 0 && counts.trainings > counts.trials {
-            writeln!(f, "a trial counts as diverged if one of its seeds did")?;
+            writeln!(f, "a trial counts as diverged if any of its seeds diverged")?;
         }
         let trainings = counts.trainings + counts.final_trainings;
         let now = trainings.saturating_sub(self.earlier);
@@ -95,7 +96,7 @@ impl SweepSummary<'_> {
         let speed = if speed < 99.95 { format!("{speed:.1}") } else { rate(speed) };
         let mut line = counted(trainings, "training");
         if self.earlier > 0 {
-            line += &format!(", {} of them now", count(now));
+            line += &format!(", {} new", count(now));
         }
         line += &format!(" in {}", duration(self.wall_s));
         line += &format!(" ({speed} models/{unit})");
@@ -124,7 +125,7 @@ impl SweepSummary<'_> {
         }
     }
 
-    /// Whether the objective is shown in per cent.
+    /// Whether the objective is shown as a percentage.
     fn in_percent(&self) -> bool {
         self.analysis.objective == Objective::ValAcc && !self.analysis.regression
     }
@@ -183,20 +184,23 @@ impl SweepSummary<'_> {
         if !winner.confirmed {
             let remedy = match () {
                 () if self.shard => {
-                    "`bngpu merge` joins the shards, and `bngpu resume` trains the finalists then"
+                    "`bngpu merge` joins the shards, then `bngpu resume` trains the finalists"
                 }
                 () if self.status == Status::Stopped && self.finalists > 0 => {
                     "`bngpu resume` trains the best trials again with new seeds"
                 }
                 () => "--finalists trains the best trials again with new seeds",
             };
-            say(f, &format!("not confirmed: these are the values that chose it, and so too good; {remedy}"))?;
+            say(
+                f,
+                &format!("not confirmed: these values chose the trial, so they are optimistic; {remedy}"),
+            )?;
         }
         if !winner.ties.is_empty() {
-            say(f, &format!("cannot be told apart from {}", trials(&winner.ties)))?;
+            say(f, &format!("indistinguishable from {}", trials(&winner.ties)))?;
         }
         if winner.confirmed && winner.seeds.len() < 2 {
-            say(f, "one new seed gives no interval: --final-seeds 3 or more tells the finalists apart")?;
+            say(f, "one new seed gives no interval; use --final-seeds 3 or more to compare finalists")?;
         }
         if let Some(search) = winner.optimism.search {
             let mut line = format!("optimism gap: search {}", signed(search, percent));
@@ -272,7 +276,7 @@ impl SweepSummary<'_> {
         );
         Some(match worth.next_gain {
             Some(next) => format!("{last}; as many again may bring {}", difference(next, percent)),
-            None => format!("{last}; more than this grid needs other values"),
+            None => format!("{last}; to go beyond this grid, add values"),
         })
     }
 
@@ -313,7 +317,7 @@ fn estimate(found: Option<Estimate>, percent: bool) -> String {
     }
 }
 
-/// "0.0120" or "1.20 points" of per cent.
+/// "0.0120", or "1.20 points" (percentage points).
 fn difference(x: f64, percent: bool) -> String {
     if percent { format!("{:.2} points", 100.0 * x) } else { number(x) }
 }
@@ -343,12 +347,12 @@ fn value(value: &serde_json::Value) -> Option<String> {
     })
 }
 
-/// With four significant digits; whole numbers as they are.
+/// Rounded to four significant digits; whole numbers stay exact.
 fn significant(x: f64) -> f64 {
     if x.fract() == 0.0 { x } else { format!("{x:.3e}").parse().unwrap_or(x) }
 }
 
-/// At most `width` signs; what is cut off leaves "…".
+/// At most `width` characters; a text that was cut ends with "…".
 fn cut(text: &str, width: usize) -> String {
     if text.chars().count() <= width {
         return text.into();

@@ -54,7 +54,7 @@ impl Asked {
                 asked.insert(key, domain, by_flag);
             }
         }
-        // A choice among the flags drops the settings in the file that it has no use for.
+        // A choice among the flags drops the settings in the file that it does not use.
         for (setting, choice, owners) in owned() {
             let chosen_by_flag = asked.flags.contains_key(choice)
                 || asked.dimensions.iter().any(|(dimension, by_flag)| *by_flag && dimension.key == choice);
@@ -112,7 +112,7 @@ impl Asked {
         }
     }
 
-    /// Whether no layer is to be recorded, which a sweep cannot do.
+    /// Refuses `watch`, which a sweep does not support.
     ///
     /// # Errors
     /// [`ConfigError::Invalid`].
@@ -123,13 +123,13 @@ impl Asked {
                 place: self.place("watch"),
                 value: text(value),
                 expected:
-                    "a sweep watches no layers; drop it, or train one trial alone with `bngpu train --watch`"
+                    "a sweep does not record layers: drop it, or train one trial alone with `bngpu train --watch`"
                         .into(),
             }),
         }
     }
 
-    /// Whether each given setting belongs to a choice that a trial makes.
+    /// Checks that each given setting belongs to a choice of at least one trial.
     ///
     /// # Errors
     /// [`ConfigError::Misplaced`].
@@ -146,8 +146,7 @@ impl Asked {
         Ok(())
     }
 
-    /// Whether every value of every set, and both ends of every range, can be trained beside all others: each is tried
-    /// in the strictest company that the space has for it.
+    /// Checks every value of every set, and both ends of every range, with the strictest other values of the space.
     pub fn check_values(&self) -> Result<(), ConfigError> {
         let mut company = Params::new();
         for key in ["bn", "nesterov"] {
@@ -179,10 +178,10 @@ impl Asked {
         Ok(())
     }
 
-    /// The training with these values, and the first value of everything else that is searched.
+    /// The training with these values, and the first value of every other dimension.
     ///
     /// # Errors
-    /// The first value that cannot be used.
+    /// The first invalid value.
     pub fn request(&self, picks: &Params) -> Result<RunRequest, ConfigError> {
         let (mut flags, mut file) = (self.flags.clone(), self.file.clone());
         for (dimension, by_flag) in &self.dimensions {

@@ -1,4 +1,4 @@
-//! Checks of a request: whether every value is in its range, alone and beside the others.
+//! Checks of a request: whether every value is valid, alone and together with the others.
 
 use super::hyperparameter::{Kind, hyperparameter};
 use super::network::{BatchNorm, Init, Network};
@@ -7,7 +7,7 @@ use super::request::{DataRequest, RunRequest};
 use super::training::{Length, Optimizer, Training};
 use super::values::{MAX_LAYERS, MAX_UNITS};
 
-/// Whether a number is in the range of its hyperparameter.
+/// Checks that a number is in the range of its hyperparameter.
 fn number(key: &'static str, value: f64) -> Check {
     match hyperparameter(key).map(|of| (of.kind, of.example)) {
         Some((Kind::Real(range) | Kind::Whole(Some(range)), example)) => range.check(key, value, example),
@@ -15,16 +15,16 @@ fn number(key: &'static str, value: f64) -> Check {
     }
 }
 
-/// 1 or more.
+/// Checks that a count is 1 or more.
 fn count(key: &'static str, value: u64, example: &str) -> Check {
     Range::Count.check(key, value as f64, example)
 }
 
 impl Training {
-    /// Whether every value is in its range, alone and beside the others.
+    /// Checks that every value is valid, alone and together with the others.
     ///
     /// # Errors
-    /// The first value that is not.
+    /// The first invalid value.
     pub fn check(&self) -> Result<(), Invalid> {
         let Training {
             network,
@@ -65,7 +65,7 @@ impl Training {
             count("patience", patience, "10")?;
         }
         match *max_time {
-            // A deadline must be a time that clocks can hold.
+            // Clocks must be able to represent the deadline.
             Some(time) if time.is_zero() || time.as_secs() > u32::MAX.into() => {
                 let expected = "write a time above 0, at most 136 years, for example 10m";
                 ensure(false, "max-time", humantime::format_duration(time), expected)
@@ -119,10 +119,10 @@ impl Optimizer {
 }
 
 impl DataRequest {
-    /// Whether every value is in its range, alone and beside the others.
+    /// Checks that every value is valid, alone and together with the others.
     ///
     /// # Errors
-    /// The first value that is not.
+    /// The first invalid value.
     pub fn check(&self) -> Result<(), Invalid> {
         let expected = "name a file, a folder or a data set, for example digits";
         ensure(!self.source.trim().is_empty(), "data", "empty", expected)?;
@@ -130,7 +130,7 @@ impl DataRequest {
         ensure(named, "target", "empty", "name a column of the table, or give its index from 0")?;
         Range::BelowOne.check("val-split", self.val_split, "0.1")?;
         Range::BelowOne.check("test-split", self.test_split, "0.1")?;
-        let sum = format!("{} beside --val-split {}", self.test_split, self.val_split);
+        let sum = format!("{} with --val-split {}", self.test_split, self.val_split);
         let expected = "their sum must be below 1, so that rows are left for training";
         ensure(self.val_split + self.test_split < 1.0, "test-split", sum, expected)?;
         let memory = self.data_memory.unwrap_or(1);
@@ -139,10 +139,10 @@ impl DataRequest {
 }
 
 impl RunRequest {
-    /// Whether every value is in its range.
+    /// Checks that every value is valid.
     ///
     /// # Errors
-    /// The first value that is not.
+    /// The first invalid value.
     pub fn check(&self) -> Result<(), Invalid> {
         self.data.check()?;
         self.training.check()?;
@@ -150,7 +150,11 @@ impl RunRequest {
             Err(Invalid { key, value: value.into(), expected: expected.into() })
         };
         if self.device.trim().is_empty() {
-            return problem("device", "empty", "write auto, gpu, cpu, or what `bngpu devices` prints");
+            return problem(
+                "device",
+                "empty",
+                "write auto, gpu, cpu, or an index or name from `bngpu devices`",
+            );
         }
         match &self.name {
             Some(name) if !is_file_name(name) => problem(

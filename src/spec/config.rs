@@ -1,7 +1,7 @@
-//! The configuration of a training as typed: the flags of `train`, which are the keys of its file too.
+//! The configuration of a training as typed: the flags of `train`, which are also the keys of its file.
 //!
 //! To add a setting: a row in [`PartialConfig`] (its doc comment is the help text; the default follows its type). The
-//! compiler then asks for its use in `resolve.rs`. Help, file keys, defaults in the help, the nearest-key hint and
+//! compiler then requires its use in `resolve.rs`. Help, file keys, defaults in the help, the nearest-key hint and
 //! `config.toml` follow from the row. A hyperparameter, which a sweep can vary, also needs an entry in
 //! `hyperparameter.rs`.
 
@@ -30,7 +30,7 @@ settings! {
         /// Share of the training rows, 0 to 1, held out for validation
         #[arg(long, value_name = "SHARE", help_heading = "Data")]
         val_split: Real = Real(0.1);
-        /// Share of all rows, 0 to 1, held out for the test where the source has no test set
+        /// Share of all rows, 0 to 1, held out for testing if the source has no test set
         #[arg(long, value_name = "SHARE", help_heading = "Data")]
         test_split: Real = Real(0.1);
         /// Seed of the split of the rows [default: --seed]
@@ -119,7 +119,7 @@ settings! {
         /// Rows of a mini-batch
         #[arg(long, value_name = "ROWS", help_heading = "Training")]
         batch_size: Count = Count(64);
-        // After all other hyperparameters: a random sweep draws by their order, so the draws of the others stay.
+        // Last of the hyperparameters: a random sweep draws by their order, so the draws of the others stay.
         /// Gamma and beta of batch normalisation are trained
         #[arg(long, help_heading = "Network", num_args = 0, default_missing_value = "true", overrides_with = "no_bn_affine")]
         bn_affine: bool = BatchNorm::default().affine, or
@@ -180,7 +180,7 @@ impl PartialConfig {
     /// The given values by key.
     ///
     /// # Errors
-    /// [`ConfigError::NotText`] if a path is not UTF-8, which neither flags nor files let through.
+    /// [`ConfigError::NotText`] if a path is not UTF-8, which flags and files already refuse.
     pub fn table(&self) -> Result<toml::Table, ConfigError> {
         toml::Table::try_from(self.negated()).map_err(|e| ConfigError::NotText { problem: e.to_string() })
     }
@@ -189,7 +189,7 @@ impl PartialConfig {
     ///
     /// # Errors
     /// If the file cannot be read, is not TOML, or has an unknown key or a value of a wrong type;
-    /// all of them name the file, the latter three the line.
+    /// all errors name the file, the last three also the line.
     pub fn from_file(path: &Path) -> Result<Self, ConfigError> {
         Self::from_toml(&read_file(path)?, path)
     }
@@ -197,7 +197,7 @@ impl PartialConfig {
     /// Reads the text of a configuration file; `path` names it in errors.
     ///
     /// # Errors
-    /// As [`PartialConfig::from_file`], except that nothing is read.
+    /// As [`PartialConfig::from_file`], except for unreadable files.
     pub fn from_toml(text: &str, path: &Path) -> Result<Self, ConfigError> {
         let document = Document::parse(text, path)?;
         let table = document.root().clone();

@@ -49,7 +49,7 @@ pub enum ConfigError {
     Space { place: Place, text: String, problem: Box<SpaceProblem> },
 
     /// A key both at the top level and under `[space]`.
-    #[error("{}: `{key}` stands both at the top level and under [space]; keep one of them", path.display())]
+    #[error("{}: `{key}` is both at the top level and under [space]; keep one of them", path.display())]
     Twice { path: PathBuf, key: String },
 
     /// A strategy that needs `--trials`.

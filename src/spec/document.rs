@@ -41,7 +41,7 @@ impl<'a> Document<'a> {
         self.root.get_ref()
     }
 
-    /// Whether each key is a known one; `otherwise` is the advice if no known key is near.
+    /// Checks that every key is known; `otherwise` is the advice if no known key is near.
     ///
     /// # Errors
     /// [`ConfigError::UnknownKey`].

@@ -57,7 +57,7 @@ impl Given {
         self.flags.get(key).or_else(|| self.file.get(key)).or_else(|| self.defaults.get(key))
     }
 
-    /// Whether no two settings exclude each other, and each belongs to a choice that was made.
+    /// Checks that no two settings exclude each other, and that each belongs to a choice that was made.
     ///
     /// # Errors
     /// [`ConfigError::TwoLengths`], [`ConfigError::Misplaced`].
@@ -78,7 +78,7 @@ impl Given {
     /// All values, defaults included.
     ///
     /// # Errors
-    /// If a value is of another type than `T` wants.
+    /// If a value does not have the type that `T` requires.
     pub fn config<T: DeserializeOwned>(&self) -> Result<T, ConfigError> {
         let mut all = self.defaults.clone();
         all.extend(self.file.clone());

@@ -1,7 +1,7 @@
 //! The hyperparameters: what a sweep can vary.
 //!
 //! To add one: a row in `config.rs` (flag, help, default), an entry here, and a field of the request, which the compiler
-//! then asks for in `resolve.rs` and `check.rs`. The search, `[space]` of files, the axes of the report and the tests
+//! then requires in `resolve.rs` and `check.rs`. The search, `[space]` of files, the axes of the report and the tests
 //! that try every sample follow from the entry.
 
 use super::network::Activation;

@@ -1,4 +1,4 @@
-//! What to do: network, training, data and sweep, from flags and files to complete, validated requests.
+//! Requests: network, training, data and sweep, from flags and files to complete, validated values.
 //!
 //! `config.rs` and `sweep_config.rs` list every setting with its help and default, `hyperparameter.rs` everything else
 //! about the settings that a sweep can vary, `check.rs` every condition on them.

@@ -5,8 +5,8 @@ use super::named::named;
 named! {
     /// The non-linearity after each hidden layer, in the order of its number on the device.
     ///
-    /// To add one: a row here; the compiler then asks for its initialisation below and for its formula in
-    /// `step/ops/activation.rs`, and a test asks for its branch in `shaders/activation.wgsl`.
+    /// To add one: a row here; the compiler then requires its initialisation below and its formula in
+    /// `step/ops/activation.rs`, and a test requires its branch in `shaders/activation.wgsl`.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     #[repr(u32)]
     pub enum Activation {

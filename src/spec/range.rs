@@ -1,4 +1,4 @@
-//! Ranges of numbers, with the words that state them.
+//! Ranges of numbers, and their wording in messages.
 //!
 //! Devices compute in 32 bits, so ranges are checked on the value rounded to 32 bits: an ε of 1e-60 is a zero there,
 //! and an α of 1e39 an infinity.
@@ -40,7 +40,7 @@ pub enum Range {
 }
 
 impl Range {
-    /// Whether no number above 1 is in it.
+    /// Whether all its numbers are at most 1.
     pub fn ends_at_one(self) -> bool {
         match self {
             Range::BelowOne | Range::Share => true,
@@ -48,7 +48,7 @@ impl Range {
         }
     }
 
-    /// Whether `value` of the setting `key` is in it; `example` is a value to write instead.
+    /// Checks that `value` of the setting `key` is in the range; `example` is a value to write instead.
     ///
     /// # Errors
     /// [`Invalid`] if it is not.

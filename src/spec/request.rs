@@ -12,11 +12,11 @@ pub struct DataRequest {
     pub source: String,
     /// Label column, by name or index; none is the last.
     pub target: Option<String>,
-    /// None is decided by the target column.
+    /// The task; none is derived from the target column.
     pub task: Option<TaskKind>,
-    /// Share of the rows outside the test set that validate, 0 ≤ share < 1.
+    /// Share of the rows outside the test set for validation, 0 ≤ share < 1.
     pub val_split: f64,
-    /// Share of all rows that test, 0 ≤ share < 1, where the source has no test set.
+    /// Share of all rows for testing, 0 ≤ share < 1, if the source has no test set.
     pub test_split: f64,
     /// Seed of the split of the rows.
     pub split_seed: u64,

@@ -18,7 +18,7 @@ use super::values::{Bytes, Count, Hidden, Real, Seed, Time};
 /// together with the settings that belong to it.
 ///
 /// # Errors
-/// If a value is out of its range, or a setting belongs to something that was not chosen; the
+/// If a value is out of its range, or a setting belongs to a choice that was not made; the
 /// message names the flag or the file's key.
 pub fn resolve(
     flags: PartialConfig,
@@ -59,7 +59,7 @@ fn set<T>(value: Option<T>, key: &str) -> T {
     value.unwrap_or_else(|| unreachable!("PartialConfig::defaults() has no `{key}`"))
 }
 
-/// The request of a complete configuration. Every field is named, so that the compiler asks for the use of a new one.
+/// The request of a complete configuration. Every field is listed, so that the compiler requires the use of a new one.
 fn request(config: PartialConfig) -> RunRequest {
     let PartialConfig {
         data,
@@ -206,7 +206,7 @@ impl From<&RunRequest> for PartialConfig {
             Length::Epochs(epochs) => (Some(count(epochs)), None),
             Length::Steps(steps) => (None, Some(count(steps))),
         };
-        // Every field is named, so that the compiler asks for the value of a new one.
+        // Every field is listed, so that the compiler requires the value of a new one.
         let config = PartialConfig {
             data: Some(data.source.clone()),
             target: data.target.clone(),

@@ -1,6 +1,6 @@
-//! Scales of numbers: where values are uniform.
+//! Scales of ranges of numbers.
 
-/// How the numbers of a range lie.
+/// Distribution of the numbers of a range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scale {
     /// Uniform.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use super::config_error::ConfigError;
 
-/// A part of the trials: the numbers that leave the remainder `index` when divided by `count`.
+/// A part of the trials, by number: every one that leaves the remainder `index` when divided by `count`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shard {
     /// From 0.
@@ -20,15 +20,15 @@ pub struct Shard {
 impl FromStr for Shard {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
-        let expected = || "expected a part I/N, the first of four is 0/4, the last 3/4".to_string();
+        let expected = || "expected a part I/N: the first of four is 0/4, the last 3/4".to_string();
         let (index, count) = text.trim().split_once('/').ok_or_else(expected)?;
         let number = |text: &str| text.trim().parse::<u32>().map_err(|_| expected());
         let (index, count) = (number(index)?, number(count)?);
         match (index, count) {
-            (_, 0) => Err("there is no part of none; write for example 0/4, the first of four".into()),
+            (_, 0) => Err("the number of parts is 0; write for example 0/4, the first of four".into()),
             _ if index < count => Ok(Shard { index, count }),
             _ => Err(format!(
-                "parts are counted from 0; write 0/{count} to {}/{count}, or a greater number of parts",
+                "parts are counted from 0; write 0/{count} to {}/{count}, or more parts",
                 count - 1
             )),
         }
@@ -58,12 +58,12 @@ impl<'de> Deserialize<'de> for Shard {
 /// Kubernetes job (`JOB_COMPLETION_INDEX` of `BNGPU_SHARDS` or `JOB_COMPLETIONS`); none outside both.
 ///
 /// # Errors
-/// If it names a part but not the number of parts, or if one of them is no whole number.
+/// If it names a part but not the number of parts, or if one of them is not a whole number.
 pub fn shard_of(env: impl Fn(&str) -> Option<String>) -> Result<Option<Shard>, ConfigError> {
     let number = |name: &str| match env(name).filter(|text| !text.trim().is_empty()) {
         None => Ok(None),
         Some(text) => text.trim().parse::<u32>().map(Some).map_err(|_| ConfigError::NoShard {
-            problem: format!("{name} is {text:?}, no whole number; set it to one"),
+            problem: format!("{name} is {text:?}, not a whole number; set it to one"),
         }),
     };
     let unknown = |problem: String| Err(ConfigError::NoShard { problem });
@@ -72,7 +72,7 @@ pub fn shard_of(env: impl Fn(&str) -> Option<String>) -> Result<Option<Shard>, C
         let first = number("SLURM_ARRAY_TASK_MIN")?.unwrap_or(0);
         let step = number("SLURM_ARRAY_TASK_STEP")?.unwrap_or(1).max(1);
         let Some(index) = id.checked_sub(first) else {
-            return unknown(format!("{slurm} {id} is below SLURM_ARRAY_TASK_MIN {first}; set both right"));
+            return unknown(format!("{slurm} {id} is below SLURM_ARRAY_TASK_MIN {first}; correct both"));
         };
         let Some(count) = number("SLURM_ARRAY_TASK_COUNT")? else {
             return unknown(format!("{slurm} is {id}, but SLURM_ARRAY_TASK_COUNT is not set; set it"));
@@ -85,7 +85,7 @@ pub fn shard_of(env: impl Fn(&str) -> Option<String>) -> Result<Option<Shard>, C
         };
         let Some(count) = count else {
             return unknown(format!(
-                "JOB_COMPLETION_INDEX is {index}, but not of how many; set BNGPU_SHARDS to the job's completions"
+                "JOB_COMPLETION_INDEX is {index}, but BNGPU_SHARDS is not set; set it to the job's completions"
             ));
         };
         ("JOB_COMPLETION_INDEX", index, count)
@@ -94,6 +94,8 @@ pub fn shard_of(env: impl Fn(&str) -> Option<String>) -> Result<Option<Shard>, C
     };
     match index < count {
         true => Ok(Some(Shard { index, count })),
-        false => unknown(format!("{name} makes this part {index}, counted from 0, of only {count}")),
+        false => {
+            unknown(format!("{name} gives part {index} (counted from 0), but there are only {count} parts"))
+        }
     }
 }

@@ -16,7 +16,7 @@ pub const MAX_TRIALS: u64 = 1_000_000;
 /// The values that one hyperparameter can have.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Domain {
-    /// Any of these, in the order as given.
+    /// Any of these, in the given order.
     Set(Vec<Value>),
     /// low ≤ x ≤ high; whole numbers only where `integer`.
     Range { low: f64, high: f64, scale: Scale, integer: bool },
@@ -40,8 +40,7 @@ pub struct Space {
 
 impl Domain {
     /// The value at `u`, 0 ≤ u < 1: equal parts of [0, 1) for the values of a set, the inverse of the distribution
-    /// function for a range. Of a range of whole numbers each has a part as wide as its scale makes it from half
-    /// below to half above.
+    /// function for a range. In a range of whole numbers, n has the part from n - 1/2 to n + 1/2 on the scale.
     pub fn at(&self, u: f64) -> Value {
         match self {
             Domain::Set(values) => {
@@ -61,8 +60,8 @@ impl Domain {
         }
     }
 
-    /// Where in [0, 1) a value lies: what [`Domain::at`] makes it from, in the middle of its part of a set. None if
-    /// the domain lacks it.
+    /// The position of a value in [0, 1), the inverse of [`Domain::at`]; for a set, the middle of its part. None if the
+    /// domain lacks the value.
     pub fn position(&self, value: &Value) -> Option<f64> {
         match self {
             Domain::Set(values) => {
@@ -98,7 +97,7 @@ impl Domain {
     }
 }
 
-/// Whether a setting belongs to the choices in `params`; it does if `params` lacks its choice.
+/// Whether a setting belongs to the choices in `params`; true if `params` lacks its choice.
 pub(super) fn is_owned(key: &str, params: &Params) -> bool {
     owned().filter(|(setting, ..)| *setting == key).all(|(_, choice, owners)| {
         params.get(choice).is_none_or(|chosen| owners.contains(&value_text(chosen).as_str()))
@@ -115,7 +114,7 @@ impl Space {
     pub fn params(&self, mut value: impl FnMut(usize, &Dimension) -> Value) -> Params {
         let mut params = Params::new();
         for (index, dimension) in self.dimensions.iter().enumerate() {
-            // Called in any case, so that no dimension's value depends on the other values.
+            // Always called, so that no dimension's value depends on the other values.
             let value = value(index, dimension);
             if is_owned(&dimension.key, &params) {
                 params.insert(dimension.key.clone(), value);
@@ -124,8 +123,8 @@ impl Space {
         params
     }
 
-    /// Number of combinations of a space of sets, each counted once where settings belong to choices; none if 64 bits
-    /// do not hold it, or if there is a range.
+    /// Number of distinct combinations of a space of sets, without the settings of other choices; none if it exceeds 64
+    /// bits, or if there is a range.
     pub fn grid_len(&self) -> Option<u64> {
         count(&self.dimensions, &mut Params::new())
     }
@@ -155,7 +154,7 @@ impl Space {
     }
 }
 
-/// Combinations of these dimensions beside the choices made.
+/// Number of combinations of these dimensions with the choices in `params`.
 fn count(dimensions: &[Dimension], params: &mut Params) -> Option<u64> {
     let Some((first, rest)) = dimensions.split_first() else { return Some(1) };
     let Domain::Set(values) = &first.domain else { return None };

@@ -19,11 +19,11 @@ use super::values::{Count, Hidden, Real};
 pub enum SpaceProblem {
     #[error("it has no value; write one or more, for example {example}")]
     Empty { example: &'static str },
-    #[error("a value between its commas is missing; write for example {example}")]
+    #[error("a value before or after a comma is missing; write for example {example}")]
     EmptyItem { example: &'static str },
-    #[error("{item:?} is none of its values; {expected}")]
+    #[error("{item:?} is not a valid value; {expected}")]
     Value { item: String, expected: String },
-    #[error("{item} stands twice; keep one of them, for --seeds repeats every trial")]
+    #[error("{item} is listed twice; keep one of them (--seeds repeats every trial)")]
     Duplicate { item: String },
     #[error("a set cannot hold a range; write either values, for example {example}, or one range LOW..HIGH")]
     RangeInSet { example: &'static str },
@@ -35,17 +35,17 @@ pub enum SpaceProblem {
     NoEnd,
     #[error("the range runs backwards; write {high}..{low}")]
     Reversed { low: String, high: String },
-    #[error("the range holds one value; write {low} alone, or another end")]
+    #[error("the range holds one value; write {low} alone, or change one end")]
     Point { low: String },
     #[error("the scale {scale:?} is unknown; write :log, :ema, or nothing for a uniform range")]
     Scale { scale: String },
-    #[error("a logarithmic range begins above 0; write for example 1e-5..1e-1:log, or leave :log out")]
+    #[error("a logarithmic range must begin above 0; write for example 1e-5..1e-1:log, or leave :log out")]
     Log,
     #[error(
         ":ema is for decay rates, from 0 to below 1; write for example 0.9..0.999:ema, or leave :ema out"
     )]
     Ema,
-    #[error("{item} is no finite number; write one, for example {example}")]
+    #[error("{item} is not a finite number; write one, for example {example}")]
     NotFinite { item: String, example: &'static str },
     #[error("expected a value, a text such as {example:?}, or an array of values")]
     Type { example: &'static str },
@@ -58,9 +58,9 @@ const ARCHITECTURES: &str = "expected architectures, for example 64x2 or 256-128
 /// The values that a text, a value or an array stands for, given by a flag or a file.
 ///
 /// # Errors
-/// The first mistake in them.
+/// The first problem in them.
 pub(super) fn domain_of(key: &str, given: &toml::Value) -> Result<Domain, SpaceProblem> {
-    // Flags and files refuse other keys beforehand.
+    // Flags and files have already refused other keys.
     let of = hyperparameter(key).unwrap_or_else(|| unreachable!("{key} is no hyperparameter"));
     match given {
         toml::Value::String(text) => of.domain(text),
@@ -226,7 +226,7 @@ fn is_architecture(key: &str) -> bool {
     hyperparameter(key).is_some_and(|hyperparameter| hyperparameter.kind == Kind::Architecture)
 }
 
-/// Layers of equal width are counted: `100x3`, `256-64x2`, `none`.
+/// The text of an architecture; consecutive equal layers are counted: `100x3`, `256-64x2`, `none`.
 fn architecture(layers: &[usize]) -> String {
     if layers.is_empty() {
         return "none".into();
@@ -239,7 +239,7 @@ fn architecture(layers: &[usize]) -> String {
 }
 
 impl Domain {
-    /// As `[space]` of a file has it: an array, or a range in quotes.
+    /// The text under `[space]` of a file: an array, or a range in quotes.
     pub(super) fn to_toml(&self) -> String {
         match self {
             Domain::Set(values) => {

@@ -29,12 +29,12 @@ pub struct SweepRequest {
     /// The values to try.
     pub space: Space,
     /// Values, given or by default, of settings that only some of the trials have because their choice is searched:
-    /// β1 of `--optimizer adam,sgd`. And `init`, if it is given and the activation is searched, for its default is the
-    /// activation's.
+    /// β1 of `--optimizer adam,sgd`. Also `init`, if it is given and the activation is searched, because its default
+    /// depends on the activation.
     pub settings: Params,
     /// How the trials choose their values.
     pub strategy: Strategy,
-    /// Number of different settings. The whole grid where it is not given and the strategy is `grid`.
+    /// Number of different settings. By default the whole grid if the strategy is `grid`.
     pub trials: u64,
     /// Each trial is trained with this many seeds: `base.training.seed`, and those that follow it.
     pub seeds: u32,
@@ -66,7 +66,7 @@ impl SweepRequest {
     /// The complete, validated request of one training: these values beside the settings that all trials share.
     ///
     /// # Errors
-    /// If a value is of a wrong type or out of its range, which never holds for the sweep's own trials.
+    /// If a value is of a wrong type or out of its range, which the sweep's own trials never have.
     pub fn run_request(&self, params: &Params, seed: u64) -> Result<RunRequest, ConfigError> {
         let defaults = PartialConfig::defaults().table()?;
         let mut base = self.base.clone();
@@ -123,7 +123,7 @@ impl SweepRequest {
         toml
     }
 
-    /// The whole study that this is a part of.
+    /// The whole study of which this is a part.
     pub fn without_shard(&self) -> Self {
         SweepRequest { shard: None, ..self.clone() }
     }

@@ -28,10 +28,10 @@ pub enum Devices {
 settings! {
     /// The flags that `sweep` has beside those of `train`, each given or not; they are keys of a file too.
     pub struct SweepOptions {
-        /// How the values of the trials are chosen: every combination of sets, independent draws, a Sobol sequence, or a tree-structured Parzen estimator [default: grid where every space is a set, else random]
+        /// How the values of the trials are chosen: every combination of sets, independent draws, a Sobol sequence, or a tree-structured Parzen estimator [default: grid if every space is a set, else random]
         #[arg(long, value_name = "NAME", help_heading = "Sweep")]
         strategy: Strategy;
-        /// Settings to try; fewer than a whole grid are drawn from it by --seed [default: the whole grid]
+        /// Number of settings to try; fewer than a whole grid are drawn from it by --seed [default: the whole grid]
         #[arg(long, value_name = "N", help_heading = "Sweep")]
         trials: Count;
         /// Train each setting with this many seeds, from --seed on
@@ -100,7 +100,7 @@ impl PartialSweep {
         PartialSweep { fixed, space, options }
     }
 
-    /// Whether it names a part of the trials.
+    /// Whether a shard is given.
     pub fn has_shard(&self) -> bool {
         self.options.shard.is_some()
     }
@@ -109,7 +109,7 @@ impl PartialSweep {
     ///
     /// # Errors
     /// If the file cannot be read, is not TOML, or has an unknown key or a value of a wrong type;
-    /// all of them name the file, the latter three the line.
+    /// all errors name the file, the last three also the line.
     pub fn from_file(path: &Path) -> Result<Self, ConfigError> {
         Self::from_toml(&read_file(path)?, path)
     }
@@ -117,7 +117,7 @@ impl PartialSweep {
     /// Reads the text of a configuration file; `path` names it in errors.
     ///
     /// # Errors
-    /// As [`PartialSweep::from_file`], except that nothing is read.
+    /// As [`PartialSweep::from_file`], except for unreadable files.
     pub fn from_toml(text: &str, path: &Path) -> Result<Self, ConfigError> {
         let document = Document::parse(text, path)?;
         let (train, own) = (PartialConfig::keys(), SweepOptions::keys());
@@ -144,7 +144,7 @@ impl PartialSweep {
         document.check_keys(&space, &known, otherwise)?;
         let fixed = document.read(fixed).map_err(|error| match error {
             ConfigError::WrongType { path, line, key, problem } if is_searchable(&key) => {
-                let problem = format!("{problem}; sets and ranges stand under [space]");
+                let problem = format!("{problem}; sets and ranges belong under [space]");
                 ConfigError::WrongType { path, line, key, problem }
             }
             other => other,
@@ -153,7 +153,7 @@ impl PartialSweep {
     }
 }
 
-/// What the key `space` must be.
+/// The expected type of the key `space`.
 #[derive(Deserialize)]
 struct SpaceTable {
     #[expect(dead_code, reason = "read for its error alone")]

@@ -1,4 +1,4 @@
-//! The sweep's own settings, and whether they fit each other and what is searched.
+//! The sweep's own settings, checked against each other and the search space.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use super::sweep_config::SweepOptions;
 use super::training::Length;
 use super::values::Count;
 
-/// Most settings of a Sobol sequence.
+/// Maximum number of points of a Sobol sequence.
 const MAX_SOBOL: u64 = 65_536;
 
 /// The sweep's own settings beside the rest.
@@ -29,7 +29,7 @@ impl Own<'_> {
     /// The whole request, with the time limit of the sweep and the shard that the environment names.
     ///
     /// # Errors
-    /// The first setting that cannot be.
+    /// The first invalid setting.
     pub fn request(
         &self,
         max_time: Option<Duration>,
@@ -57,7 +57,7 @@ impl Own<'_> {
         let (seed, seeds) = (self.base.training.seed, u64::from(count(options.seeds)));
         if seed.checked_add(seeds).is_none() {
             let expected =
-                format!("write at most {}, so that --seeds {seeds} have numbers", u64::MAX - seeds);
+                format!("write at most {}, so that --seeds {seeds} fit into 64 bits", u64::MAX - seeds);
             return Err(self.asked_invalid("seed", seed, &expected));
         }
         let (finalists, final_seeds) = (count(options.finalists), count(options.final_seeds));
@@ -76,13 +76,13 @@ impl Own<'_> {
         }
         let shard = options.shard.or(shard).filter(|shard| shard.count > 1);
         if let (Strategy::Tpe, Some(shard)) = (strategy, shard) {
-            let expected = "but tpe learns from all trials, which no part has; write --strategy random or sobol, or drop \
-                            the shard";
+            let expected = "but tpe needs the results of all trials, not of a part; write --strategy random or sobol, \
+                            or drop the shard";
             return Err(match self.given.is_given("shard") {
                 true => self.given.invalid("shard", shard, expected),
-                false => {
-                    ConfigError::NoShard { problem: format!("the environment makes it {shard}, {expected}") }
-                }
+                false => ConfigError::NoShard {
+                    problem: format!("the environment sets it to {shard}, {expected}"),
+                },
             });
         }
         Ok(SweepRequest {
@@ -117,7 +117,7 @@ impl Own<'_> {
             (Some(Strategy::Grid), Some(range)) => Err(self.asked_invalid(
                 &range.key,
                 "a range",
-                "a grid has sets only: write its values, for example 0.1,0.2, or use --strategy random, sobol or tpe",
+                "a grid takes sets only: write its values, for example 0.1,0.2, or use --strategy random, sobol or tpe",
             )),
             (Some(strategy), _) => Ok(strategy),
             (None, Some(_)) => Ok(Strategy::Random),
@@ -172,7 +172,7 @@ impl Own<'_> {
             return Ok(None);
         }
         if eta < 2 {
-            let expected = "one trial in so many goes on: write 2 or more, for example 3";
+            let expected = "one trial in this many is promoted: write 2 or more, for example 3";
             return Err(self.given.invalid("eta", eta, expected));
         }
         match self.base.training.length {
@@ -182,7 +182,7 @@ impl Own<'_> {
             }
             Length::Epochs(epochs) if min_epochs == 0 || u64::from(min_epochs) > epochs => {
                 let expected =
-                    format!("write 1 to {epochs}, the epochs of a whole training, or more --epochs");
+                    format!("write 1 to {epochs}, the epochs of a whole training, or raise --epochs");
                 Err(self.given.invalid("min-epochs", min_epochs, expected))
             }
             Length::Epochs(_) => Ok(Some(Halving { eta, min_epochs: min_epochs.into() })),

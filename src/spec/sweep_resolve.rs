@@ -17,9 +17,9 @@ use super::sweep_own::Own;
 /// A choice among the flags replaces the file's choice together with the settings that belong to it.
 ///
 /// # Errors
-/// If a set or a range cannot be understood, a value anywhere in it is out of its range, a setting belongs to
-/// something that no trial has, or the sweep's own settings do not fit each other; the message names the flag or the
-/// file's key, and what to write.
+/// If a set or a range cannot be parsed, one of its values is out of its range, a setting belongs to a choice that no
+/// trial makes, or the sweep's own settings do not fit each other; the message names the flag or the file's key, and
+/// what to write.
 pub fn resolve_sweep(
     flags: PartialSweep,
     file: Option<(PathBuf, PartialSweep)>,

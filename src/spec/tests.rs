@@ -1,4 +1,4 @@
-//! Flags over file over defaults, and what each bad configuration is told.
+//! Flags over file over defaults, and the message of each bad configuration.
 
 use std::path::{Path, PathBuf};
 
@@ -22,7 +22,7 @@ fn assert_words(message: &str, words: &[&str]) {
     }
 }
 
-/// Values that parse but may not be: as flags the message names the flag, as a file the key and the file.
+/// Values that parse but are invalid: the message names the flag, or the key and its file.
 const OUT_OF_RANGE: &[(&str, &str, &[&str])] = &[
     ("lr = 0", "lr", &["greater than 0", "1e-3"]),
     ("lr = -1", "lr", &["-1", "greater than 0"]),
@@ -75,7 +75,7 @@ const OUT_OF_RANGE: &[(&str, &str, &[&str])] = &[
 ];
 
 #[test]
-fn values_out_of_range_are_named_with_their_place_and_remedy() {
+fn an_invalid_value_is_reported_with_its_place_and_remedy() {
     assert!(OUT_OF_RANGE.len() >= 40);
     for (text, key, words) in OUT_OF_RANGE {
         let by_flag = resolve(flags(text), None).expect_err(text).to_string();
@@ -88,7 +88,7 @@ fn values_out_of_range_are_named_with_their_place_and_remedy() {
 }
 
 #[test]
-fn settings_of_what_was_not_chosen_are_refused() {
+fn settings_of_another_choice_are_refused() {
     for (text, words) in [
         ("momentum = 0.9", &["--momentum", "sgd", "is adam", "--optimizer sgd"][..]),
         ("nesterov = true", &["--nesterov", "--optimizer sgd"]),
@@ -107,7 +107,7 @@ fn settings_of_what_was_not_chosen_are_refused() {
 }
 
 #[test]
-fn a_bad_file_is_told_with_file_line_and_key() {
+fn an_error_in_a_file_names_the_file_the_line_and_the_key() {
     for (text, words) in [
         ("lr = 0.1\n\nbatch_size = 3", &["line 3", "`batch_size`", "did you mean `batch-size`"][..]),
         ("learning-rate = 1", &["line 1", "`learning-rate`", "bngpu train --help"]),
@@ -152,7 +152,7 @@ fn a_bad_file_is_told_with_file_line_and_key() {
 }
 
 #[test]
-fn a_file_of_a_windows_editor_is_read_as_any_other() {
+fn a_file_with_a_byte_order_mark_and_crlf_reads_like_any_other() {
     let plain = PartialConfig::from_toml("epochs = 3\nlr = 0.5\n", Path::new("c.toml")).unwrap();
     let windows = "\u{feff}epochs = 3\r\nlr = 0.5\r\n";
     let config = PartialConfig::from_toml(windows, Path::new("c.toml")).unwrap();
@@ -182,7 +182,7 @@ fn flags_win_over_the_file_and_the_file_over_defaults() {
 }
 
 #[test]
-fn a_flag_that_chooses_anew_replaces_the_settings_of_the_files_choice() {
+fn a_choice_by_flag_replaces_the_files_choice_and_its_settings() {
     let first = resolve(flags("bn = true\nepochs = 3"), None).unwrap().to_toml();
     let run = resolve(flags("optimizer = 'sgd'\nbn = false\nsteps = 9"), file(&first)).unwrap();
     assert_eq!(run.training.optimizer, Optimizer::Sgd { momentum: 0.0, nesterov: false });
@@ -194,7 +194,7 @@ fn a_flag_that_chooses_anew_replaces_the_settings_of_the_files_choice() {
 }
 
 #[test]
-fn numbers_at_the_edges_are_taken() {
+fn values_at_the_edges_are_accepted() {
     for text in [
         "beta1 = 0\nbeta2 = 0",
         "batch-size = 1",
@@ -216,7 +216,7 @@ fn numbers_at_the_edges_are_taken() {
 }
 
 #[test]
-fn every_name_is_the_one_of_its_files() {
+fn every_name_is_the_same_in_files() {
     for activation in Activation::ALL {
         assert_eq!(toml::Value::try_from(activation).unwrap().as_str(), Some(activation.name()));
     }

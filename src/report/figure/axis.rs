@@ -1,31 +1,31 @@
-//! One axis: its label, its scale, its range, and where its ticks stand.
+//! One axis: its label, scale, range and ticks.
 
 use crate::report::language::{Lang, Text};
 
-/// Decades of a logarithmic axis above which ticks stand at powers of ten alone.
+/// Above this number of decades, a logarithmic axis has ticks at powers of ten only.
 const FEW_DECADES: f64 = 1.8;
-/// Ticks of an axis, about.
+/// Approximate number of ticks of an axis.
 const TICKS: f64 = 6.0;
 
-/// See the module.
+/// An axis of a panel.
 #[derive(Clone, Debug)]
 pub struct Axis {
-    /// With the unit.
+    /// Name and unit.
     pub label: Text,
     pub log: bool,
-    /// None: what the data need.
+    /// None fits the data.
     pub range: Option<(f64, f64)>,
-    /// Names of places on it, instead of numbers.
+    /// Named values, shown instead of numbers.
     pub names: Vec<(f64, Text)>,
 }
 
 impl Axis {
-    /// A linear axis for whatever the data are.
+    /// A linear axis that fits the data.
     pub fn linear(label: Text) -> Axis {
         Axis { label, log: false, range: None, names: Vec::new() }
     }
 
-    /// A logarithmic axis for whatever the data are.
+    /// A logarithmic axis that fits the data.
     pub fn log(label: Text) -> Axis {
         Axis { log: true, ..Axis::linear(label) }
     }
@@ -38,20 +38,20 @@ impl Axis {
         Axis { range, names, ..Axis::linear(label) }
     }
 
-    /// From `low` to `high`, whatever the data are.
+    /// Fixes the range: from `low` to `high`.
     #[must_use]
     pub fn within(mut self, low: f64, high: f64) -> Axis {
         self.range = Some((low, high));
         self
     }
 
-    /// Where a value stands, on a linear scale; none if it has no place.
+    /// The position of a value on the axis, its logarithm on a logarithmic one; none if not finite.
     pub(super) fn place(&self, value: f64) -> Option<f64> {
         let place = if self.log { value.log10() } else { value };
         place.is_finite().then_some(place)
     }
 
-    /// The places that are shown, with a margin around the data.
+    /// The range of positions that is shown, with a margin around the data.
     pub(super) fn span(&self, values: impl Iterator<Item = f64>) -> (f64, f64) {
         if let Some((low, high)) = self.range
             && let (Some(low), Some(high)) = (self.place(low), self.place(high))
@@ -70,7 +70,7 @@ impl Axis {
         (low - margin, high + margin)
     }
 
-    /// Places of its ticks within `span`, each with its text.
+    /// Positions and texts of the ticks within `span`.
     pub(super) fn ticks(&self, span: (f64, f64), lang: Lang) -> Vec<(f64, String)> {
         let shown = |place: f64| place >= span.0 - 1e-9 && place <= span.1 + 1e-9;
         if !self.names.is_empty() {
@@ -88,14 +88,14 @@ impl Axis {
     }
 }
 
-/// The next larger of 1, 2 and 5 times a power of ten.
+/// Rounds up to 1, 2 or 5 times a power of ten.
 fn nice(step: f64) -> f64 {
     let power = 10f64.powf(step.log10().floor());
     let factor = [1.0, 2.0, 5.0].into_iter().find(|factor| factor * power >= step * (1.0 - 1e-9));
     factor.unwrap_or(10.0) * power
 }
 
-/// Powers of ten, not too many of them; with few decades, also twice and five times those.
+/// Powers of ten, every n-th over many decades; over few decades, also 2 and 5 times those.
 fn log_ticks(span: (f64, f64)) -> Vec<(f64, String)> {
     let decades = span.1 - span.0;
     let every = (decades / TICKS).ceil().max(1.0) as i32;
@@ -110,7 +110,7 @@ fn log_ticks(span: (f64, f64)) -> Vec<(f64, String)> {
     ticks
 }
 
-/// `factor · 10^power` as people write it on an axis.
+/// `factor · 10^power` as the label of a tick.
 fn power_text(factor: f64, power: i32) -> String {
     if (-3..=5).contains(&power) {
         let value = factor * 10f64.powi(power);

@@ -1,4 +1,4 @@
-//! Figures: what stands in them, as data; [`svg()`] and [`png()`] draw it.
+//! Figures as data; [`svg()`] and [`png()`] draw them.
 
 mod axis;
 mod png;
@@ -28,7 +28,7 @@ pub struct Panel {
     pub series: Vec<Series>,
 }
 
-/// One thing that is shown; those of the same name share their entry in the legend, and should share their colour.
+/// One series of a panel. Series of the same name share a legend entry and should share a colour.
 #[derive(Clone, Debug)]
 pub struct Series {
     /// Empty: not in the legend.
@@ -37,20 +37,20 @@ pub struct Series {
     pub shape: Shape,
 }
 
-/// How it is drawn. Points with a coordinate that is not finite, or not above 0 on a logarithmic axis, leave a gap.
+/// How a series is drawn. A point leaves a gap if a coordinate is not finite, or not above 0 on a logarithmic axis.
 #[derive(Clone, Debug)]
 pub enum Shape {
     Line(Vec<(f64, f64)>),
     Dashed(Vec<(f64, f64)>),
     /// A line with a disc at each point.
     Dots(Vec<(f64, f64)>),
-    /// The same with a dashed line and open circles.
+    /// A dashed line with an open circle at each point.
     Circles(Vec<(f64, f64)>),
     /// Between two curves: (x, lower, upper).
     Band(Vec<(f64, f64, f64)>),
 }
 
-/// Colours that colour-blind readers can tell apart (Okabe & Ito 2008), and grey.
+/// The colour-blind-safe palette of Okabe & Ito (2008), and grey.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Colour {
     Blue,
@@ -63,7 +63,7 @@ pub enum Colour {
 }
 
 impl Colour {
-    /// Those of series that are counted, in order.
+    /// The colours of numbered series, in order.
     pub const CYCLE: [Colour; 6] =
         [Colour::Blue, Colour::Vermillion, Colour::Green, Colour::Orange, Colour::Purple, Colour::Sky];
 
@@ -74,7 +74,7 @@ impl Colour {
 }
 
 impl Shape {
-    /// Every point of it: of a band, both edges.
+    /// All points; for a band, those of both edges.
     fn points(&self) -> Vec<(f64, f64)> {
         match self {
             Shape::Line(points) | Shape::Dashed(points) | Shape::Dots(points) | Shape::Circles(points) => {
@@ -86,17 +86,17 @@ impl Shape {
 }
 
 impl Panel {
-    /// Without series yet.
+    /// A panel without series.
     pub fn new(title: Text, x: Axis, y: Axis) -> Panel {
         Panel { title, x, y, series: Vec::new() }
     }
 
-    /// Every y in it.
+    /// The y of every point.
     pub fn heights(&self) -> impl Iterator<Item = f64> {
         self.series.iter().flat_map(|series| series.shape.points()).map(|(_, y)| y)
     }
 
-    /// With one more.
+    /// Adds a series.
     #[must_use]
     pub fn with(mut self, name: Text, colour: Colour, shape: Shape) -> Panel {
         self.series.push(Series { name, colour, shape });

@@ -6,21 +6,21 @@ use resvg::tiny_skia::{Pixmap, Transform};
 use resvg::usvg::{FontResolver, Options, Tree, fontdb};
 use skrifa::{FontRef, MetadataProvider};
 
-/// Pixels of the picture for each of the SVG.
+/// Pixels of the picture per SVG pixel.
 const SCALE: f32 = 2.0;
 
-/// Why there is no picture.
+/// Why a figure could not be drawn.
 #[derive(Debug, thiserror::Error)]
 pub enum PngError {
-    /// No font of this machine has a letter.
+    /// No font of this machine has this character.
     #[error("no font of this machine has '{0}'")]
     NoFont(char),
     #[error("the figure cannot be drawn: {0}")]
     Draw(String),
 }
 
-/// A Latin and Greek font of our own (Ubuntu Light), so that a picture is the same on every machine, then those of the
-/// machine.
+/// The built-in Latin and Greek font (Ubuntu Light), so that a picture is the same on every machine, then the installed
+/// fonts.
 static FONTS: LazyLock<Arc<fontdb::Database>> = LazyLock::new(|| {
     let mut fonts = fontdb::Database::new();
     fonts.load_font_data(epaint_default_fonts::UBUNTU_LIGHT.to_vec());
@@ -30,10 +30,10 @@ static FONTS: LazyLock<Arc<fontdb::Database>> = LazyLock::new(|| {
     Arc::new(fonts)
 });
 
-/// Draws what [`super::svg()`] wrote.
+/// Draws an SVG of [`super::svg()`].
 ///
 /// # Errors
-/// [`PngError::NoFont`] where a letter of its texts is in no font, [`PngError::Draw`].
+/// [`PngError::NoFont`] if no font has a character of its texts, [`PngError::Draw`].
 pub fn png(svg: &str) -> Result<Vec<u8>, PngError> {
     let draw = |problem: &dyn ToString| PngError::Draw(problem.to_string());
     if let Some(missing) = letters(svg).find(|&c| best_face(c, &FONTS).is_none()) {
@@ -51,12 +51,12 @@ pub fn png(svg: &str) -> Result<Vec<u8>, PngError> {
     pixels.encode_png().map_err(|error| draw(&error))
 }
 
-/// The letters beyond ASCII that are shown.
+/// The non-ASCII characters of the figure.
 fn letters(svg: &str) -> impl Iterator<Item = char> + '_ {
     svg.chars().filter(|c| !c.is_ascii())
 }
 
-/// The face that serves best for `letter`: upright, of ordinary weight, without serifs, for Simplified Chinese.
+/// The best font face that has `letter`: upright, sans-serif, for Simplified Chinese, of normal weight.
 fn best_face(letter: char, fonts: &fontdb::Database) -> Option<fontdb::ID> {
     let has = |data: &[u8], index: u32| {
         FontRef::from_index(data, index).is_ok_and(|font| font.charmap().map(letter).is_some())

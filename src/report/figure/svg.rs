@@ -13,20 +13,20 @@ use crate::report::language::Lang;
 
 /// Pixels of a panel.
 const PANEL: (u32, u32) = (460, 330);
-/// Pixels of a panel on a page, at least: it scrolls where there are fewer.
+/// Minimum width of a panel on a page, in pixels; a narrower page scrolls.
 const SMALLEST: usize = 320;
 /// Pixels of a line of the legend.
 const LEGEND_LINE: i32 = 22;
 const FONT: f64 = 14.0;
-/// Share of a pixel size that a Latin letter is wide, about; Chinese ones are square.
+/// Approximate width of a Latin letter as a share of the font size; Chinese characters are square.
 const LETTER: f64 = 0.56;
 
 /// Where a figure is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Theme {
-    /// By itself, on white.
+    /// In its own file, on white.
     File,
-    /// Within a page, whose style sheet says `--ink`, `--dim`, `--line` and `--blue`, `--vermillion` and so on.
+    /// In a page whose style sheet defines `--ink`, `--dim`, `--line` and `--blue`, `--vermillion` and so on.
     Page,
 }
 
@@ -46,7 +46,7 @@ fn rgb(colour: Colour) -> RGBColor {
     }
 }
 
-/// What each colour of a file is called in the style sheet of a page.
+/// The variable in a page's style sheet for each colour of a file.
 const NAMES: [(&str, &str); 10] = [
     ("#1A1D21", "var(--ink)"),
     ("#5B6470", "var(--dim)"),
@@ -75,7 +75,7 @@ pub fn svg(figure: &Figure, lang: Lang, theme: Theme) -> String {
     let mut text = String::new();
     {
         let root = SVGBackend::with_string(&mut text, size).into_drawing_area();
-        // Memory can be written; what plotters could refuse is a layout without space, which `PANEL` has.
+        // Writing to memory cannot fail, and `PANEL` leaves plotters enough room for the layout.
         let drawn = draw(&root, figure, &keys, top, columns, lang, theme).and_then(|()| root.present());
         if let Err(error) = drawn {
             log::warn!("a figure could not be drawn: {error}");
@@ -84,12 +84,12 @@ pub fn svg(figure: &Figure, lang: Lang, theme: Theme) -> String {
     finish(&text, theme, &title(figure, lang), SMALLEST * columns)
 }
 
-/// What a reader who cannot see it is told.
+/// The title for screen readers.
 fn title(figure: &Figure, lang: Lang) -> String {
     figure.panels.iter().map(|panel| panel.title.of(lang)).collect::<Vec<_>>().join("; ")
 }
 
-/// Scales with the page, has a title, and has the page's colours.
+/// Makes the SVG scale with the page, and adds the title and the page's colours.
 fn finish(svg: &str, theme: Theme, title: &str, least: usize) -> String {
     let title = title.replace('&', "&amp;").replace('<', "&lt;");
     let body = svg.split_once('>').map_or("", |(_, body)| body);
@@ -117,7 +117,7 @@ struct Key {
     shape: Shape,
 }
 
-/// One entry for each name, as its first series is drawn; a band only where no line has the name.
+/// One entry per name, drawn like its first series; a band only if no line has the name.
 fn legend(figure: &Figure, lang: Lang) -> Vec<Key> {
     let mut keys: Vec<Key> = Vec::new();
     let mut known: HashMap<String, usize> = HashMap::new();
@@ -139,7 +139,7 @@ fn legend(figure: &Figure, lang: Lang) -> Vec<Key> {
     keys
 }
 
-/// Width of a text in pixels, about.
+/// Approximate width of a text in pixels.
 fn width_of(text: &str, font: f64) -> i32 {
     let letters: f64 = text.chars().map(|c| if (c as u32) < 0x2e80 { LETTER } else { 1.0 }).sum();
     (font * letters).ceil() as i32
@@ -214,7 +214,7 @@ fn draw_key(root: &Area, key: &Key, (x, y): (i32, i32)) -> Drawn {
 fn draw_panel(area: &Area, panel: &Panel, lang: Lang) -> Drawn {
     let values = || panel.series.iter().flat_map(|series| series.shape.points());
     let xs = panel.x.span(values().map(|(x, _)| x));
-    // What is left or right of the panel does not make it taller.
+    // Points left or right of the panel do not extend its y range.
     let seen = |&(x, _): &(f64, f64)| panel.x.place(x).is_some_and(|x| (xs.0..=xs.1).contains(&x));
     let ys = panel.y.span(values().filter(seen).map(|(_, y)| y));
     let (x_ticks, y_ticks) = (panel.x.ticks(xs, lang), panel.y.ticks(ys, lang));
@@ -238,7 +238,7 @@ fn draw_panel(area: &Area, panel: &Panel, lang: Lang) -> Drawn {
         .x_labels(x_ticks.len())
         .y_labels(y_ticks.len())
         .draw()?;
-    // Beyond the axes nothing is drawn: lines are cut where they leave.
+    // Nothing is drawn outside the axes: lines are clipped.
     let inside = |x: f64, y: f64| -> Option<(f64, f64)> {
         let (x, y) = (panel.x.place(x)?, panel.y.place(y)?);
         (xs.0..=xs.1).contains(&x).then_some((x, y))
@@ -316,7 +316,7 @@ impl ValueFormatter<f64> for Places<'_> {
     }
 }
 
-/// The unbroken runs of what `place` finds a place for.
+/// The unbroken runs of points that have a `place`.
 fn runs<T, P>(points: &[T], place: impl Fn(&T) -> Option<P>) -> Vec<Vec<P>> {
     let mut runs = vec![Vec::new()];
     for point in points {
@@ -368,7 +368,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_are_cut_where_they_leave() {
+    fn lines_are_clipped_at_the_range() {
         let line = [(0.0, 0.0), (1.0, 4.0), (2.0, 0.0), (3.0, -2.0)];
         let parts = cut(&line, (0.0, 1.0));
         assert_eq!(parts, [vec![(0.0, 0.0), (0.25, 1.0)], vec![(1.75, 1.0), (2.0, 0.0)]]);

@@ -17,7 +17,7 @@ fn figure() -> Figure {
 }
 
 #[test]
-fn a_figure_has_its_texts_and_one_entry_for_each_name() {
+fn a_figure_has_its_texts_and_one_legend_entry_per_name() {
     let svg = svg(&figure(), Lang::En, Theme::File);
     assert!(svg.starts_with("<svg xmlns=") && svg.trim_end().ends_with("</svg>"), "{svg:.200}");
     assert!(svg.contains("<title>accuracy &amp; &lt;steps>; "), "{svg:.400}");
@@ -25,13 +25,13 @@ fn a_figure_has_its_texts_and_one_entry_for_each_name() {
     for tick in ["\n10\n", "\n1,000\n", "\n10,000\n", "\n0.6\n"] {
         assert!(svg.contains(tick), "{tick:?} in {svg}");
     }
-    // Colours are named where a style sheet says what they are.
+    // In a page, colours are variables of the style sheet.
     let page = super::svg(&figure(), Lang::Zh, Theme::Page);
     assert!(page.contains("var(--blue)") && !page.contains("#0072B2") && page.contains("准确率与步数"));
 }
 
 #[test]
-fn what_has_no_place_leaves_a_gap() {
+fn points_that_cannot_be_drawn_leave_a_gap() {
     let points = vec![(1.0, 0.5), (2.0, f64::NAN), (0.0, 0.5), (3.0, 0.4), (4.0, 0.3)];
     let panel = Panel::new(text!("", ""), Axis::log(text!("", "")), Axis::linear(text!("", ""))).with(
         text!("", ""),
@@ -61,7 +61,7 @@ fn a_picture_is_twice_the_size_and_not_blank() {
 }
 
 #[test]
-fn a_letter_that_no_font_has_is_named() {
+fn a_character_that_no_font_has_is_an_error() {
     let svg = "<svg xmlns='http://www.w3.org/2000/svg' width='9' height='9'><text>\u{10ffff}</text></svg>";
     assert!(matches!(png(svg), Err(PngError::NoFont('\u{10ffff}'))));
 }

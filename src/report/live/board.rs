@@ -1,7 +1,7 @@
-//! What is known of a sweep that runs: events in, answers out, no terminal.
+//! The state of a running sweep, built from events; independent of the terminal.
 //!
-//! Its size depends on the slots of the lanes, not on the number of trials: a training that has left its slot is a
-//! count, or one of the few leaders.
+//! Its size depends on the slots of the lanes, not on the number of trials: a training that has left its slot is only
+//! counted, or is one of the few leaders.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -11,23 +11,23 @@ use super::member::{Key, Leader, Leaders, Member, Reached, Standing};
 use crate::spec::Objective;
 use crate::sweep::{TrialRecord, TrialStatus};
 
-/// Messages that are kept, at most.
+/// Maximum number of messages kept.
 const MESSAGES: usize = 200;
 
-/// What a sweep looks for, as far as showing it depends on it.
+/// The goal of a sweep, as far as the display depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Aim {
     pub objective: Objective,
-    /// Numbers instead of classes: the score is R², not accuracy.
+    /// The targets are numbers, not classes: the score is R², not accuracy.
     pub regression: bool,
 }
 
-/// Trainings by how they stand.
+/// Number of trainings in each state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     pub done: u64,
     pub running: u64,
-    /// Not begun, or parked.
+    /// Not started, or parked.
     pub waiting: u64,
     pub stopped: u64,
     pub diverged: u64,
@@ -35,18 +35,18 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// Over, however they ended.
+    /// Trainings that ended, in any way.
     pub fn ended(&self) -> u64 {
         self.done + self.stopped + self.diverged + self.failed
     }
 }
 
-/// A lane and what runs in its slots.
+/// A lane and the members in its slots.
 #[derive(Clone, Debug)]
 pub struct Lane {
     pub info: LaneInfo,
     pub members: BTreeMap<u32, Member>,
-    /// Time that its slots were in use, summed over them, up to `counted`.
+    /// Time in use, summed over its slots, up to `counted`.
     busy: Duration,
     counted: Instant,
 }
@@ -57,12 +57,12 @@ impl Lane {
         self.members.values().map(|member| member.samples_per_s).sum()
     }
 
-    /// Slots, or members where there are more of them.
+    /// Number of slots, or of members if there are more.
     pub fn slots(&self) -> usize {
         self.members.len().max(self.info.slots as usize)
     }
 
-    /// To be called before the members change.
+    /// Adds the busy time; call it before the members change.
     fn count(&mut self, now: Instant) {
         self.busy += now.saturating_duration_since(self.counted) * self.members.len() as u32;
         self.counted = self.counted.max(now);
@@ -91,20 +91,20 @@ pub struct Board {
     pub trials: u64,
     pub trainings: u64,
     pub lanes: Vec<Lane>,
-    /// Of the trainings that are over.
+    /// Counts of the trainings that ended.
     ended: Counts,
     leaders: Leaders,
     messages: VecDeque<String>,
-    /// Messages so far, those that are no longer kept included.
+    /// Number of messages so far, discarded ones included.
     told: u64,
     began: Instant,
-    /// When the first training began, and the work that had been done before (in trainings).
+    /// When the first training started here, and until then the work done (in trainings) and the trainings ended.
     first: Option<(Instant, f64, u64)>,
     asked: Option<Request>,
 }
 
 impl Board {
-    /// An empty board of a sweep that begins `now`.
+    /// An empty board of a sweep that starts `now`.
     pub fn new(aim: Aim, now: Instant) -> Board {
         Board {
             aim,
@@ -121,7 +121,7 @@ impl Board {
         }
     }
 
-    /// Takes in what happened at `now`. What does not fit together (an epoch of an empty slot) changes nothing.
+    /// Applies an event of time `now`. An inconsistent event (an epoch of an empty slot) changes nothing.
     pub fn apply(&mut self, event: &SweepEvent, now: Instant) {
         match event {
             SweepEvent::Planned { trials, trainings, lanes } => {
@@ -174,7 +174,7 @@ impl Board {
         }
     }
 
-    /// Notes what the person asked for, to show it until it has happened.
+    /// Records a request of the user, to show it until it is done.
     pub fn ask(&mut self, request: Request) {
         let all = !matches!(request, Request::StopTrial { .. });
         if all && self.asked != Some(Request::Interrupt) {
@@ -186,7 +186,7 @@ impl Board {
         }
     }
 
-    /// [`Request::FinishEarly`] or [`Request::Interrupt`], once it was asked for.
+    /// [`Request::FinishEarly`] or [`Request::Interrupt`], once requested.
     pub fn asked(&self) -> Option<Request> {
         self.asked
     }
@@ -228,7 +228,7 @@ impl Board {
         }
     }
 
-    /// The member of that key, out of its slot.
+    /// Removes the member with this key from its slot.
     fn take(&mut self, is: impl Fn(Key) -> bool, now: Instant) -> Option<Member> {
         for lane in &mut self.lanes {
             let slot = lane.members.iter().find_map(|(&slot, member)| is(member.key).then_some(slot));
@@ -240,7 +240,7 @@ impl Board {
         None
     }
 
-    /// The lane of that number, new where nothing was told of it.
+    /// The lane with this number, created if missing.
     fn lane(&mut self, at: usize, now: Instant) -> &mut Lane {
         while self.lanes.len() <= at {
             let info = LaneInfo { name: self.lanes.len().to_string(), device: String::new(), slots: 0 };
@@ -259,7 +259,7 @@ impl Board {
         self.lanes.get(lane)?.members.get(&slot)
     }
 
-    /// Lane, slot and member of all that run, in the order of lanes and slots.
+    /// Lane, slot and member of every running training, ordered by lane and slot.
     pub fn members(&self) -> impl Iterator<Item = ((usize, u32), &Member)> {
         let lanes = self.lanes.iter().enumerate();
         lanes.flat_map(|(at, lane)| lane.members.iter().map(move |(&slot, member)| ((at, slot), member)))
@@ -271,7 +271,7 @@ impl Board {
         Counts { running, waiting, ..self.ended }
     }
 
-    /// The best trainings of the search, best first: those that run, wait, or were completed or stopped.
+    /// The best trainings of the search, best first: running, waiting, completed or stopped.
     pub fn ranking(&self) -> Vec<Best<'_>> {
         let cost = |best: &Best| best.reached.cost(self.aim.objective);
         let running = self.members().filter(|(_, member)| !member.key.is_final).filter_map(|(_, member)| {
@@ -287,7 +287,7 @@ impl Board {
         all
     }
 
-    /// The best of those that do not run.
+    /// The best trainings that are not running.
     pub fn leaders(&self) -> impl Iterator<Item = Best<'_>> {
         self.leaders.all().iter().map(|leader| {
             let Leader { key, params, reached, standing, curve } = leader;
@@ -295,12 +295,12 @@ impl Board {
         })
     }
 
-    /// Training samples per second of everything that runs.
+    /// Training samples per second of all members.
     pub fn samples_per_s(&self) -> f64 {
         self.lanes.iter().map(Lane::samples_per_s).sum()
     }
 
-    /// Trainings per second that ended since the first began here; none before one has.
+    /// Trainings that ended per second since the first started here; none before one has ended.
     pub fn models_per_s(&self, now: Instant) -> Option<f64> {
         let (first, _, before) = self.first?;
         let (ended, time) = (self.ended.ended() - before, now.saturating_duration_since(first));
@@ -311,7 +311,7 @@ impl Board {
         now.saturating_duration_since(self.began)
     }
 
-    /// Trainings that are done, each that runs counted by its share of epochs.
+    /// Number of trainings done; a running one counts as its share of epochs.
     fn work(&self) -> f64 {
         self.ended.ended() as f64 + self.members().map(|(_, member)| member.share()).sum::<f64>()
     }
@@ -321,7 +321,7 @@ impl Board {
         if self.trainings == 0 { 0.0 } else { (self.work() / self.trainings as f64).min(1.0) }
     }
 
-    /// Seconds that are left at the mean speed since the first training began; none while that is unknown.
+    /// Seconds left at the mean speed since the first training started; none while the speed is unknown.
     pub fn left_s(&self, now: Instant) -> Option<f64> {
         let (first, before, _) = self.first?;
         let (done, time) = (self.work() - before, now.saturating_duration_since(first).as_secs_f64());
@@ -329,7 +329,7 @@ impl Board {
         (done > 0.0).then(|| time / done * left)
     }
 
-    /// Share of the slots' time since the first training began in which they were in use.
+    /// Share of the slots' time in use, since the first training started.
     pub fn utilisation(&self, now: Instant) -> Option<f64> {
         let time = now.saturating_duration_since(self.first?.0).as_secs_f64();
         let slots: usize = self.lanes.iter().map(Lane::slots).sum();
@@ -337,13 +337,13 @@ impl Board {
         (time > 0.0 && slots > 0).then(|| (busy / (time * slots as f64)).min(1.0))
     }
 
-    /// The same of one lane.
+    /// [`Board::utilisation`] of one lane.
     pub fn lane_utilisation(&self, lane: &Lane, now: Instant) -> Option<f64> {
         let time = now.saturating_duration_since(self.first?.0).as_secs_f64() * lane.slots() as f64;
         (time > 0.0).then(|| (lane.busy_s(now) / time).min(1.0))
     }
 
-    /// Number of messages so far, and the latest of them, the oldest first.
+    /// Number of messages so far, and the latest ones, oldest first.
     pub fn messages(&self) -> (u64, &VecDeque<String>) {
         (self.told, &self.messages)
     }

@@ -1,4 +1,4 @@
-//! The loss curves of what runs and of the best.
+//! The loss curves of the running trainings and of the best one.
 
 use ratatui::Frame;
 use ratatui::layout::Rect;
@@ -11,19 +11,19 @@ use super::member::{Key, Member};
 use super::theme::Theme;
 use crate::base::text::{count, number};
 
-/// Curves beside those of the best and the selected one, at most: more cannot be told apart.
+/// Maximum number of curves beside the best and the selected one; more would be indistinguishable.
 const OTHERS: usize = 24;
-/// From this ratio of the largest to the least loss on, the axis is logarithmic.
+/// The axis is logarithmic from this ratio of the largest to the smallest loss.
 const WIDE: f64 = 8.0;
 
-/// What is drawn, from back to front, and on which scale.
+/// The curves, from back to front, and their axes.
 #[derive(Debug)]
 struct Curves {
     others: Vec<Vec<(f64, f64)>>,
     selected: Vec<(f64, f64)>,
     best: Vec<(f64, f64)>,
     log: bool,
-    /// Of the axis: its logarithm (base 10) where `log`.
+    /// Ends of the axis, as base-10 logarithms if `log`.
     y: [f64; 2],
     x: [f64; 2],
 }
@@ -84,7 +84,7 @@ impl Curves {
         running.sort_by(|a, b| loss(a).total_cmp(&loss(b)));
         let chosen = [best.map(|best| best.key), selected.map(|(key, _)| key)];
         running.retain(|member| !chosen.contains(&Some(member.key)) && !member.curve.points().is_empty());
-        // Of many, some from the best to the worst.
+        // A sample of many, from the best to the worst.
         let every = running.len().div_ceil(OTHERS).max(1);
         let running = running.iter().step_by(every);
         let mut others: Vec<Vec<_>> = running.map(|member| member.curve.points().to_vec()).collect();
@@ -97,8 +97,8 @@ impl Curves {
         let (Some(&low), Some(&top)) = (values.first(), values.last()) else {
             return Curves { others, selected, best, log: false, y: [0.0, 1.0], x: [1.0, last] };
         };
-        // One that goes up and away would press the others flat: the axis ends where nearly all values do, but
-        // shows all of the best.
+        // A diverging curve would flatten the others: the axis ends where nearly all values do, but includes the
+        // whole best curve.
         let nearly_all = values[(values.len() - 1) * 95 / 100];
         let needed = best.iter().map(|&(_, y)| y).fold(nearly_all, f64::max);
         let high = if top > 2.0 * needed { needed } else { top };
@@ -108,7 +108,7 @@ impl Curves {
             curves.flatten().for_each(|(_, y)| *y = y.log10());
         }
         let (low, high) = if log { (low.log10(), high.log10()) } else { (low, high) };
-        // Equal values have an axis too.
+        // Equal values also need a margin.
         let margin = if high > low { 0.02 * (high - low) } else { 0.05 * high.abs().max(1e-9) };
         Curves { others, selected, best, log, y: [low - margin, high + margin], x: [1.0, last] }
     }

@@ -1,20 +1,20 @@
 //! A learning curve of bounded length.
 
-/// Points that are kept, at most.
+/// Maximum number of points kept.
 const MOST: usize = 96;
 
-/// Values over epochs. Of a long one every second, fourth, ... epoch is kept, and always the latest.
+/// Values over epochs. A long curve keeps every second, fourth, ... epoch, and always the latest.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Curve {
     points: Vec<(f64, f64)>,
-    /// Every how many epochs a point is kept; 0 is 1.
+    /// Epochs from one kept point to the next; 0 means 1.
     stride: u64,
-    /// Whether the last point stands for the latest epoch alone, not for a multiple of the stride.
+    /// Whether the last point is kept only as the latest: its epoch is no multiple of the stride.
     passing: bool,
 }
 
 impl Curve {
-    /// Adds the value of an epoch. What is not finite is left out, and so is an epoch that is not after the last.
+    /// Adds the value of an epoch. Ignores non-finite values, and epochs that are not after the last.
     pub fn push(&mut self, epoch: u64, value: f64) {
         let after = self.points.last().is_none_or(|&(last, _)| last < epoch as f64);
         if !value.is_finite() || !after {
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn a_short_curve_is_whole_and_has_no_gaps_of_nan() {
+    fn a_short_curve_keeps_every_finite_value() {
         let values = [1.0, f64::NAN, 0.5, f64::INFINITY, 0.25];
         let curve: Curve = (1..).zip(values).collect();
         assert_eq!(curve.points(), [(1.0, 1.0), (3.0, 0.5), (5.0, 0.25)]);

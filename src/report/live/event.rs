@@ -1,3 +1,3 @@
-//! What a sweep tells while it runs, as it stands in [`crate::sweep`].
+//! The events of a running sweep, from [`crate::sweep`].
 
 pub use crate::sweep::{LaneInfo, Request, SweepEvent};

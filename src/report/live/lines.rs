@@ -1,4 +1,4 @@
-//! What is told where there is no terminal: a line now and then, and one for each new best.
+//! Output without a terminal: a progress line from time to time, and one line for each new best.
 
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -8,22 +8,22 @@ use super::member::{Key, Standing};
 use super::words;
 use crate::base::text::{count, rate};
 
-/// Lines of progress are at least this far apart; further in a long sweep, whose log would be long otherwise.
+/// Limits of the time between progress lines, which grows with the sweep to keep the log short.
 const SHORTEST: Duration = Duration::from_secs(2);
 const LONGEST: Duration = Duration::from_secs(60);
 
-/// Remembers what has been told.
+/// What has been printed so far.
 #[derive(Debug, Default)]
 pub struct Lines {
-    /// Messages that were told.
+    /// Number of messages printed.
     messages: u64,
     best: Option<Key>,
-    /// When a line of progress was due last, and what it said.
+    /// When a progress line was last due, and its text.
     last: Option<(Instant, String)>,
 }
 
 impl Lines {
-    /// What is to be told at `now`.
+    /// The lines due at `now`.
     pub fn due(&mut self, board: &Board, now: Instant) -> Vec<String> {
         let mut lines = self.messages(board);
         let best = board.leaders().find(|best| matches!(best.standing, Standing::Ended(_)));
@@ -36,7 +36,7 @@ impl Lines {
             None => self.last = Some((now, String::new())),
             Some((last, said)) if now.saturating_duration_since(*last) >= interval => {
                 let line = progress(board, now);
-                // Before the first training there is nothing to be told.
+                // Before the first training there is no progress.
                 if line != *said && board.share() + board.counts().running as f64 > 0.0 {
                     lines.push(line.clone());
                 }
@@ -47,7 +47,7 @@ impl Lines {
         lines
     }
 
-    /// Messages that were not told yet.
+    /// The messages not printed yet.
     pub fn messages(&mut self, board: &Board) -> Vec<String> {
         let (told, kept) = board.messages();
         let new = told - self.messages;
@@ -61,7 +61,7 @@ impl Lines {
         lines
     }
 
-    /// What is still owed at the end.
+    /// The remaining lines at the end.
     pub fn finish(&mut self, board: &Board, now: Instant) -> Vec<String> {
         let mut lines = self.due(board, now);
         let line = progress(board, now);
@@ -73,7 +73,7 @@ impl Lines {
     }
 }
 
-/// Writes each line at once, so that lines of several processes do not mix; nobody reading is no error.
+/// Writes each line in one call, so that lines of several processes do not mix. Failed writes are ignored.
 pub fn write(out: &mut dyn Write, lines: &[String]) {
     for line in lines {
         let _ = out.write_all(format!("{line}\n").as_bytes());

@@ -1,9 +1,9 @@
-//! Log lines while a view has the screen: they would be written across it.
+//! Log lines while a view has the screen, which they would overwrite.
 
 use super::watch::say_on_screen;
 
-/// Passes on to a logger what it wants, except where a view has the screen: that shows it then, and tells it again
-/// when it ends.
+/// Passes records on to a logger. While a view has the screen, the view shows them instead, and prints them again when
+/// it ends.
 pub struct LogOnScreen(pub env_logger::Logger);
 
 impl log::Log for LogOnScreen {

@@ -1,4 +1,4 @@
-//! A training as the board knows it: while it runs, and what is remembered of the best.
+//! A training on the board: a running member, or one of the best.
 
 use std::time::Instant;
 
@@ -6,12 +6,12 @@ use super::curve::Curve;
 use crate::spec::{Objective, Params};
 use crate::sweep::{Stage, TrialRecord, TrialStatus};
 
-/// Which training.
+/// Identifies a training.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Key {
     pub trial: u64,
     pub seed: u64,
-    /// Whether it is one of the final comparison.
+    /// Whether it belongs to the final comparison.
     pub is_final: bool,
 }
 
@@ -21,7 +21,7 @@ impl Key {
     }
 }
 
-/// What a training has reached on the validation rows, at its epoch with the lowest loss.
+/// The validation results of a training at its epoch with the lowest loss.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Reached {
     pub val_loss: f64,
@@ -33,7 +33,7 @@ pub struct Reached {
 }
 
 impl Reached {
-    /// What is compared: lower is better. None where there is nothing to compare.
+    /// The value to rank by, lower is better; none if unknown or not finite.
     pub fn cost(&self, objective: Objective) -> Option<f64> {
         let cost = match objective {
             Objective::ValLoss => Some(self.val_loss),
@@ -42,7 +42,7 @@ impl Reached {
         cost.filter(|cost| cost.is_finite())
     }
 
-    /// Of a training that has ended.
+    /// The results of a training that has ended.
     pub fn of(record: &TrialRecord) -> Option<Reached> {
         Some(Reached {
             val_loss: record.val_loss?,
@@ -53,21 +53,21 @@ impl Reached {
     }
 }
 
-/// A training that runs.
+/// A running training.
 #[derive(Clone, Debug)]
 pub struct Member {
     pub key: Key,
     pub params: Params,
-    /// Epochs done, and at the end.
+    /// Epochs done, and in total.
     pub epoch: u64,
     pub epochs: u64,
-    /// Mean of the latest steps, or of the latest epoch.
+    /// Mean loss of the latest steps, or of the latest epoch.
     pub train_loss: Option<f64>,
     pub val_loss: Option<f64>,
     pub val_score: Option<f64>,
     pub samples_per_s: f64,
     pub best: Option<Reached>,
-    /// Whether a person asked to stop it.
+    /// Whether the user has requested its stop.
     pub stopping: bool,
     /// Validation loss; training loss where there are no validation rows.
     pub curve: Curve,
@@ -122,7 +122,7 @@ impl Member {
     }
 }
 
-/// How a training stands that is among the best.
+/// The state of one of the best trainings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
     Running,
@@ -153,15 +153,15 @@ pub struct Leader {
     pub curve: Curve,
 }
 
-/// Leaders that are kept, at most.
+/// Maximum number of leaders kept.
 const MOST: usize = 64;
 
-/// The best trainings of the search that do not run, best first.
+/// The best trainings of the search that are not running, best first.
 #[derive(Clone, Debug, Default)]
 pub struct Leaders(Vec<Leader>);
 
 impl Leaders {
-    /// Enters a training unless enough are better.
+    /// Adds a training unless enough better ones are kept.
     pub fn enter(&mut self, leader: Leader, objective: Objective) {
         self.remove(leader.key);
         let Some(cost) = leader.reached.cost(objective) else { return };
@@ -171,7 +171,7 @@ impl Leaders {
         self.0.truncate(MOST);
     }
 
-    /// Takes a training out.
+    /// Removes a training.
     pub fn remove(&mut self, key: Key) -> Option<Leader> {
         let at = self.0.iter().position(|leader| leader.key == key)?;
         Some(self.0.remove(at))
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn a_training_leads_once_and_nan_never() {
+    fn a_training_is_listed_once_and_nan_never() {
         let mut leaders = Leaders::default();
         leaders.enter(leader(1, 0.5, 0.1), Objective::ValLoss);
         leaders.enter(leader(1, 0.4, 0.1), Objective::ValLoss);
@@ -223,6 +223,6 @@ mod tests {
         assert_eq!(leaders.all().len(), 1);
         assert_eq!(leaders.all()[0].reached.val_loss, 0.4);
         leaders.enter(leader(0, 0.4, 0.1), Objective::ValLoss);
-        assert_eq!(leaders.all()[0].key.trial, 0, "of equals the first");
+        assert_eq!(leaders.all()[0].key.trial, 0, "the first of equal ones leads");
     }
 }

@@ -1,4 +1,4 @@
-//! What a person sees while a sweep runs: a view of the whole terminal, or plain lines where there is none.
+//! The display of a running sweep: a full-screen view in a terminal, plain lines elsewhere.
 
 mod board;
 mod chart;

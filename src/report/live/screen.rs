@@ -1,4 +1,4 @@
-//! The whole view: what stands where in a terminal of any size.
+//! The layout of the view in a terminal of any size.
 
 use std::time::Instant;
 
@@ -15,23 +15,23 @@ use super::ui::{List, Ui};
 use super::{chart, table, words};
 use crate::base::text::{count, counted, duration, rate};
 
-/// From this width on the table and the chart stand side by side.
+/// From this width, the table and the chart are side by side.
 const WIDE: u16 = 110;
-/// Lanes that are listed, at most.
+/// Maximum number of lanes listed.
 const LANES: usize = 8;
 
 const HELP: [(&str, &str); 8] = [
     ("↑ ↓  PgUp PgDn", "select a training (Home and End too)"),
-    ("Tab", "what runs, or the best so far"),
+    ("Tab", "switch between running and best trainings"),
     ("x", "stop the selected training; it counts as stopped"),
-    ("f", "finish early: stop all that runs, then sum up"),
+    ("f", "finish early: stop all trainings, then summarise"),
     ("q or Ctrl-C", "interrupt: write a checkpoint, resume later"),
     ("Ctrl-C again", "end now, without a checkpoint"),
-    ("Ctrl-L", "paint the screen anew"),
+    ("Ctrl-L", "redraw the screen"),
     ("?", "this help"),
 ];
 
-/// Draws the view of `now`. `keys`: whether any are read.
+/// Draws the view at `now`. `keys`: whether keys are read.
 pub fn draw(frame: &mut Frame, board: &Board, ui: &mut Ui, theme: Theme, keys: bool, now: Instant) {
     let area = frame.area();
     let ranking = board.ranking();
@@ -55,7 +55,7 @@ pub fn draw(frame: &mut Frame, board: &Board, ui: &mut Ui, theme: Theme, keys: b
         curves(frame, above, board, &ranking, ui, theme);
         lanes_of(frame, below, board, theme, now);
     } else {
-        // The chart has the larger part where few can run.
+        // A short table leaves the larger part to the chart.
         let rows = match ui.list {
             List::Running => slots(board) as u16,
             List::Best => ranking.len() as u16,
@@ -74,7 +74,7 @@ pub fn draw(frame: &mut Frame, board: &Board, ui: &mut Ui, theme: Theme, keys: b
     }
 }
 
-/// The chart, with the selected one of either list.
+/// The chart, with the training that is selected in the current list.
 fn curves(frame: &mut Frame, area: Rect, board: &Board, ranking: &[Best], ui: &Ui, theme: Theme) {
     let selected = ui.find(board).and_then(|(_, place)| board.member(place));
     let selected = selected.filter(|_| ui.list == List::Running).map(|member| (member.key, &member.curve));
@@ -178,7 +178,7 @@ fn lanes_of(frame: &mut Frame, area: Rect, board: &Board, theme: Theme, now: Ins
     frame.render_widget(Paragraph::new(lines).block(block), area);
 }
 
-/// What is happening that a person should know, and the keys.
+/// The selected member, the latest message, and the keys.
 fn footer<'a>(board: &Board, ui: &Ui, keys: bool, area: Rect, theme: Theme, now: Instant) -> Vec<Line<'a>> {
     let mut lines = Vec::new();
     let selected = ui.find(board).and_then(|(_, place)| board.member(place));
@@ -194,7 +194,7 @@ fn footer<'a>(board: &Board, ui: &Ui, keys: bool, area: Rect, theme: Theme, now:
         Some(Request::Interrupt) => {
             Some("interrupting: a checkpoint is being written; Ctrl-C again ends now")
         }
-        Some(Request::FinishEarly) => Some("finishing early: what runs is stopping, then the summary"),
+        Some(Request::FinishEarly) => Some("finishing early: trainings are stopping, then the summary"),
         _ => None,
     };
     if let Some(text) = ui.answer(now).or(asked) {

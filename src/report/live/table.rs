@@ -1,4 +1,4 @@
-//! The tables: what runs where, and the best trainings.
+//! The tables: running trainings by lane and slot, and the best trainings.
 
 use ratatui::Frame;
 use ratatui::layout::{Alignment, Constraint, Rect};
@@ -12,15 +12,15 @@ use super::ui::{List, Ui};
 use super::words;
 use crate::base::text::{count, number, rate};
 
-/// A column: its heading, its width, and its rank: the highest go first where there is no room.
+/// A column: heading, width and rank. If room is short, the column with the highest rank is dropped first.
 struct Column(&'static str, u16, u8);
 
-/// Columns that the parameters have at least, to be shown at all.
+/// Minimum width of the parameters; with less room they are not shown.
 const PARAMS: u16 = 12;
-/// Columns that stand where a row is selected.
+/// Marks the selected row.
 const MARK: &str = "▶ ";
 
-/// Draws the list that `ui` asks for, and tells it what was drawn.
+/// Draws the list that is chosen in `ui`, and records there what was drawn.
 pub fn draw(frame: &mut Frame, area: Rect, board: &Board, ranking: &[Best], ui: &mut Ui, theme: Theme) {
     match ui.list {
         List::Running => running(frame, area, board, ui, theme),
@@ -99,19 +99,19 @@ fn best(frame: &mut Frame, area: Rect, board: &Board, ranking: &[Best], ui: &mut
         (cells, words::params(best.params), if rank == 0 { theme.good() } else { Style::new() })
     });
     let title = format!(" best {} ", ranking.len());
-    table(frame, area, &columns, rows, at, &view, (title, " Tab: what runs "), theme);
+    table(frame, area, &columns, rows, at, &view, (title, " Tab: running "), theme);
 }
 
-/// The rows that are seen.
+/// The visible rows.
 struct View {
     first: usize,
     rows: usize,
 }
 
 impl View {
-    /// So that row `at` of `all` is seen, and otherwise as before.
+    /// Scrolls no further than needed to show row `at` of `all`.
     fn new(area: Rect, at: usize, all: usize, ui: &mut Ui) -> View {
-        // The rule with the title, and the headings.
+        // Two lines are for the title and the headings.
         let rows = usize::from(area.height.saturating_sub(2));
         let first = ui.first.min(all.saturating_sub(rows)).max((at + 1).saturating_sub(rows)).min(at);
         (ui.first, ui.page) = (first, rows.max(1));
@@ -122,7 +122,7 @@ impl View {
 /// Cells, parameters and style of a row.
 type RowText = (Vec<String>, String, Style);
 
-#[expect(clippy::too_many_arguments, reason = "what both tables have in common")]
+#[expect(clippy::too_many_arguments, reason = "shared by both tables")]
 fn table(
     frame: &mut Frame,
     area: Rect,
@@ -171,7 +171,7 @@ fn table(
     frame.render_stateful_widget(table, area, &mut state);
 }
 
-/// The columns for which `width` suffices, in their order.
+/// The columns that fit into `width`, in their order.
 fn fit(columns: &[Column], width: u16) -> Vec<usize> {
     let mut kept: Vec<usize> = (0..columns.len()).collect();
     let wide = |kept: &[usize]| kept.iter().map(|&at| columns[at].1 + 1).sum::<u16>() > width + 1;

@@ -1,4 +1,4 @@
-//! The terminal: taken for the view, and given back as it was, however the view ends.
+//! Takes the terminal for the view, and restores it however the view ends.
 
 use std::fs;
 use std::io::{self, BufWriter, Stderr};
@@ -19,17 +19,17 @@ static TAKEN: AtomicBool = AtomicBool::new(false);
 /// Held while the terminal is drawn on.
 static DRAWING: Mutex<()> = Mutex::new(());
 
-/// The terminal behind stderr, taken: alternate screen, no cursor, and keys read one by one.
+/// The terminal behind stderr while the view has it: alternate screen, no cursor, keys read one by one.
 pub struct Screen {
     terminal: Terminal<CrosstermBackend<BufWriter<Stderr>>>,
     keys: bool,
 }
 
 impl Screen {
-    /// Takes the terminal. Where no keys can be read it is left in its line mode, so that Ctrl-C is a signal.
+    /// Takes the terminal. If keys cannot be read, it stays in line mode, where Ctrl-C is a signal.
     ///
     /// # Errors
-    /// If there is no terminal that can be taken; nothing is changed then.
+    /// If the terminal cannot be taken; it is unchanged then.
     pub fn take() -> io::Result<Screen> {
         give_back_at_panic();
         if !in_foreground() {
@@ -63,15 +63,15 @@ impl Screen {
         self.keys
     }
 
-    /// Draws a frame. False: the terminal was given back meanwhile, or cannot be written to; nothing more is drawn.
+    /// Draws a frame. Returns false if the terminal was given back meanwhile or cannot be written to.
     pub fn draw(&mut self, content: impl FnOnce(&mut Frame)) -> bool {
         let _drawing = DRAWING.lock().unwrap_or_else(PoisonError::into_inner);
         TAKEN.load(Ordering::SeqCst) && self.terminal.draw(content).is_ok()
     }
 
-    /// Forgets what was drawn, so that the next frame is drawn whole.
+    /// Discards the drawn frame, so that the next one is drawn in full.
     pub fn repaint(&mut self) {
-        // `clear` would ask the terminal for its cursor, on stdout.
+        // `clear` would query the cursor position on stdout.
         if let Ok(size) = self.terminal.size() {
             let _ = self.terminal.resize(Rect::from((ratatui::layout::Position::ORIGIN, size)));
         }
@@ -102,26 +102,25 @@ impl Drop for Screen {
     }
 }
 
-/// Gives the terminal back if a view has it: to be called before the process ends in another way than by
-/// [`super::Live::finish`].
+/// Restores the terminal if a view has it. Call it before the process ends in any way but [`super::Live::finish`].
 pub fn give_back() {
     if !TAKEN.swap(false, Ordering::SeqCst) {
         return;
     }
-    // Whoever panics or exits may be the one who draws, or draw for long: it is not waited for without end.
+    // The panicking or exiting thread may itself be drawing, or another may draw for long: the wait is bounded.
     for _ in 0..20 {
         match DRAWING.try_lock() {
             Err(TryLockError::WouldBlock) => thread::sleep(Duration::from_millis(5)),
             _ => break,
         }
     }
-    // What cannot be written any more is of no use to anyone.
+    // There is nothing to do about a failed write.
     let _ = execute!(io::stderr(), terminal::LeaveAlternateScreen, cursor::Show);
     let _ = terminal::disable_raw_mode();
 }
 
-/// A panic is to be read: the terminal is given back before it is told. Panics that are caught and told as errors
-/// leave the view alone.
+/// Restores the terminal before a panic is printed, so that the message is readable. Panics that are caught and
+/// reported as errors leave the view alone.
 fn give_back_at_panic() {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
@@ -135,8 +134,8 @@ fn give_back_at_panic() {
     });
 }
 
-/// Whether the process may change the terminal: one in the background would be stopped for it. Where that cannot be
-/// known it is assumed.
+/// Whether the process may change the terminal: a background process would be stopped for it. True if this cannot be
+/// determined.
 fn in_foreground() -> bool {
     let groups = |stat: &str| {
         // pid (name) state ppid pgrp session tty_nr tpgid: see proc(5); a name may hold spaces and brackets.

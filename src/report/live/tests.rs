@@ -1,4 +1,4 @@
-//! Sweeps that are made up, and what is shown of them.
+//! The display of made-up sweeps.
 
 use std::time::{Duration, Instant};
 
@@ -125,7 +125,7 @@ fn half_way() -> Sweep {
 }
 
 #[test]
-fn trainings_are_counted_by_how_they_stand() {
+fn trainings_are_counted_by_state() {
     let mut sweep = half_way();
     let counts = sweep.board.counts();
     assert_eq!(counts, Counts { done: 1, running: 4, waiting: 2, diverged: 1, ..Counts::default() });
@@ -140,7 +140,7 @@ fn trainings_are_counted_by_how_they_stand() {
 }
 
 #[test]
-fn the_best_runs_waits_or_has_ended_and_never_diverged() {
+fn the_best_is_running_waiting_or_ended_and_never_diverged() {
     let mut sweep = Sweep::new(4, 1, 4);
     assert_eq!(sweep.best(), None);
     (0..4).for_each(|trial| sweep.begin(0, trial as u32, trial));
@@ -148,14 +148,14 @@ fn the_best_runs_waits_or_has_ended_and_never_diverged() {
     sweep.epoch(0, 1, 1, 1, 0.3);
     sweep.epoch(0, 1, 1, 2, f64::NAN);
     assert_eq!(sweep.best(), Some((1, 0.3, Standing::Running)));
-    // A late epoch of a training that has left the slot belongs to nobody.
+    // A late epoch of a training that has left the slot is ignored.
     sweep.epoch(0, 0, 9, 1, 0.0);
     assert_eq!(sweep.best(), Some((1, 0.3, Standing::Running)));
     sweep.end(1, TrialStatus::Diverged, Some(0.3));
     assert_eq!(sweep.best(), Some((0, 0.5, Standing::Running)));
     sweep.tell(SweepEvent::Parked { trial: 0, seed: 0 });
     assert_eq!(sweep.best(), Some((0, 0.5, Standing::Parked)));
-    // It goes on where it was.
+    // A parked training continues its curve.
     sweep.begin(0, 2, 0);
     sweep.epoch(0, 2, 0, 2, 0.4);
     assert_eq!(sweep.best(), Some((0, 0.4, Standing::Running)));
@@ -168,7 +168,7 @@ fn the_best_runs_waits_or_has_ended_and_never_diverged() {
 }
 
 #[test]
-fn accuracy_is_better_when_higher() {
+fn a_higher_accuracy_ranks_first() {
     let mut sweep = Sweep::new(4, 1, 4);
     sweep.board.aim.objective = Objective::ValAcc;
     let of =
@@ -179,11 +179,11 @@ fn accuracy_is_better_when_higher() {
 }
 
 #[test]
-fn speed_time_left_and_use_follow_from_the_work() {
+fn speed_time_left_and_utilisation_follow_from_the_work() {
     let mut sweep = half_way();
     let close = |a: Option<f64>, b: f64| assert!((a.unwrap() - b).abs() < 1e-9, "{a:?} is not {b}");
     assert_eq!(sweep.board.samples_per_s(), 4000.0);
-    // Two in ten seconds.
+    // Two ended in ten seconds.
     close(sweep.board.models_per_s(sweep.now), 0.2);
     // Two ended, two have all epochs, one has one of ten: 4.1 of 8 in 10 s.
     assert!((sweep.board.share() - 4.1 / 8.0).abs() < 1e-12);
@@ -197,7 +197,7 @@ fn speed_time_left_and_use_follow_from_the_work() {
 }
 
 #[test]
-fn what_ended_before_a_resume_is_no_speed_of_now() {
+fn the_speed_excludes_trainings_from_before_a_resume() {
     let mut sweep = Sweep::new(20, 1, 1);
     (0..10).for_each(|trial| sweep.end(trial, TrialStatus::Completed, Some(1.0)));
     assert_eq!((sweep.board.models_per_s(sweep.now), sweep.board.left_s(sweep.now)), (None, None));
@@ -209,7 +209,7 @@ fn what_ended_before_a_resume_is_no_speed_of_now() {
 }
 
 #[test]
-fn a_hundred_thousand_trials_need_no_more_than_a_thousand() {
+fn a_hundred_thousand_trials_need_no_more_memory_than_a_thousand() {
     let size = |trials: u64| {
         let mut sweep = Sweep::new(trials, 1, 4);
         for trial in 0..trials {
@@ -230,7 +230,7 @@ fn a_hundred_thousand_trials_need_no_more_than_a_thousand() {
 }
 
 #[test]
-fn keys_select_and_ask_for_what_was_seen() {
+fn keys_select_members_and_x_stops_the_one_last_drawn() {
     let mut sweep = half_way();
     let mut ui = Ui::default();
     sweep.draw(&mut ui, 80, 24);
@@ -253,7 +253,7 @@ fn keys_select_and_ask_for_what_was_seen() {
     assert!(sweep.board.member((1, 0)).unwrap().stopping && !sweep.board.member((0, 0)).unwrap().stopping);
     assert!(sweep.draw(&mut ui, 80, 24).contains("stopping trial 2 seed 0"));
     assert_eq!(sweep.press(&mut ui, KeyCode::Char('x')), None, "once");
-    // Another took the slot after the person had looked.
+    // Another training took the slot after the last frame.
     sweep.end(2, TrialStatus::Stopped, Some(0.3));
     sweep.begin(1, 0, 6);
     assert_eq!(sweep.press(&mut ui, KeyCode::Char('x')), None);
@@ -288,7 +288,7 @@ fn a_second_ctrl_c_ends_at_once_and_a_second_q_does_not() {
 }
 
 #[test]
-fn the_view_of_eighty_columns_is_as_it_was_looked_at() {
+fn the_view_of_eighty_columns_matches_the_stored_screen() {
     let mut sweep = half_way();
     sweep.tell(SweepEvent::Message("the last batch of one row is dropped".into()));
     let text = sweep.draw(&mut Ui::default(), 80, 24);
@@ -296,7 +296,7 @@ fn the_view_of_eighty_columns_is_as_it_was_looked_at() {
 }
 
 #[test]
-fn every_size_can_be_drawn() {
+fn the_view_can_be_drawn_at_every_size() {
     let mut crowd = Sweep::new(1000, 40, 64);
     for lane in 0..40 {
         for slot in 0..64 {
@@ -328,7 +328,7 @@ fn every_size_can_be_drawn() {
 }
 
 #[test]
-fn where_there_is_no_terminal_lines_keep_their_distance() {
+fn without_a_terminal_lines_are_rate_limited() {
     let mut sweep = Sweep::new(100, 1, 1);
     let mut lines = Lines::default();
     let mut said: Vec<(f64, String)> = Vec::new();
@@ -339,7 +339,7 @@ fn where_there_is_no_terminal_lines_keep_their_distance() {
             let at = (sweep.now - sweep.start).as_secs_f64();
             said.extend(lines.due(&sweep.board, sweep.now).into_iter().map(|line| (at, line)));
         }
-        // The best falls at the first, the tenth, the twentieth, ...
+        // Every tenth trial is a new best.
         let loss = if trial % 10 == 0 { 1.0 / (trial + 1) as f64 } else { 5.0 };
         sweep.end(trial, TrialStatus::Completed, Some(loss));
     }
@@ -361,7 +361,7 @@ fn where_there_is_no_terminal_lines_keep_their_distance() {
 }
 
 #[test]
-fn messages_are_told_once_and_a_closed_pipe_is_no_error() {
+fn messages_are_printed_once_and_a_closed_pipe_is_no_error() {
     let mut sweep = Sweep::new(1, 1, 1);
     let mut lines = Lines::default();
     sweep.tell(SweepEvent::Message("one".into()));

@@ -1,9 +1,9 @@
-//! Colours, or what stands for them where `NO_COLOR` asks for none.
+//! Colours, and their substitutes with `NO_COLOR`.
 
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::symbols::Marker;
 
-/// How things look.
+/// The style of the view.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Theme {
     pub colours: bool,
@@ -44,12 +44,12 @@ impl Theme {
         Style::new().add_modifier(Modifier::REVERSED)
     }
 
-    /// Of curves.
+    /// The marker of curves.
     pub fn marker(self) -> Marker {
         if self.braille { Marker::Braille } else { Marker::Dot }
     }
 
-    /// Of the selected curve: without colours it has a form of its own.
+    /// The marker of the selected curve, which differs from the others without colours.
     pub fn selected_marker(self) -> Marker {
         match (self.colours, self.braille) {
             (true, _) => self.marker(),
@@ -58,7 +58,7 @@ impl Theme {
         }
     }
 
-    /// A sample of curves with that marker, for a legend.
+    /// A sample of a curve with this marker, for a legend.
     pub fn sample(self, marker: Marker) -> &'static str {
         match marker {
             _ if self.colours => "━ ",

@@ -1,4 +1,4 @@
-//! What the keys do.
+//! The keys, and the state that they change.
 
 use std::time::{Duration, Instant};
 
@@ -19,7 +19,7 @@ pub enum List {
     Best,
 }
 
-/// What a key asks for beyond the view itself.
+/// An action of a key beyond the view itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Press {
     Ask(Request),
@@ -28,24 +28,24 @@ pub enum Press {
     Repaint,
 }
 
-/// What is selected and shown.
+/// The selection, and the parts shown.
 #[derive(Clone, Debug, Default)]
 pub struct Ui {
     pub list: List,
     pub help: bool,
-    /// First row that is seen, and how many are, as drawn last.
+    /// First visible row, and number of visible rows, as last drawn.
     pub first: usize,
     pub page: usize,
-    /// Lane and slot; nothing was selected yet where it is none.
+    /// Lane and slot; none before the first selection.
     selected: Option<(usize, u32)>,
     best: usize,
-    /// What the selected slot held when it was drawn last: that is what the person means.
+    /// The training in the selected slot when it was last drawn: the one that the user means.
     seen: Option<Key>,
     answer: Option<(String, Instant)>,
 }
 
 impl Ui {
-    /// Row, lane and slot of the selected member: that slot, else the next that is in use, else the last.
+    /// Row, lane and slot of the selected member; if its slot is empty, of the next one in use, else of the last.
     pub fn find(&self, board: &Board) -> Option<(usize, (usize, u32))> {
         let mut last = None;
         for (row, (place, _)) in board.members().enumerate() {
@@ -57,14 +57,14 @@ impl Ui {
         last
     }
 
-    /// The same, for drawing.
+    /// [`Ui::find`] for drawing; also records the training there.
     pub fn resolve(&mut self, board: &Board) -> Option<(usize, (usize, u32))> {
         let found = self.find(board);
         self.seen = found.and_then(|(_, place)| board.member(place)).map(|member| member.key);
         found
     }
 
-    /// Row that is selected of `rows` best ones.
+    /// The selected row of `rows` best trainings.
     pub fn best_row(&self, rows: usize) -> Option<usize> {
         (rows > 0).then(|| self.best.min(rows - 1))
     }
@@ -75,7 +75,7 @@ impl Ui {
         (now.saturating_duration_since(*at) < ANSWER).then_some(text)
     }
 
-    /// Takes a key; what is asked for is noted on the board.
+    /// Handles a key; a request is also recorded on the board.
     pub fn press(&mut self, key: KeyEvent, board: &mut Board, now: Instant) -> Option<Press> {
         if key.kind == KeyEventKind::Release {
             return None;
@@ -110,7 +110,7 @@ impl Ui {
             KeyCode::Char('x') => return self.stop(board, now),
             KeyCode::Char('f') => match board.asked() {
                 None => return Some(self.ask(Request::FinishEarly, board)),
-                Some(_) => self.say("it is ending already".into(), now),
+                Some(_) => self.say("the sweep is already ending".into(), now),
             },
             KeyCode::Char('q') => match board.asked() {
                 Some(Request::Interrupt) => self.say("a checkpoint is being written".into(), now),
@@ -128,7 +128,7 @@ impl Ui {
 
     fn stop(&mut self, board: &mut Board, now: Instant) -> Option<Press> {
         if self.list == List::Best {
-            self.say("Tab shows what runs: x stops the training that is selected there".into(), now);
+            self.say("x stops a running training: press Tab to select one".into(), now);
             return None;
         }
         let Key { trial, seed, .. } = self.seen?;
@@ -138,7 +138,7 @@ impl Ui {
             return None;
         };
         if member.stopping {
-            self.say(format!("trial {trial} seed {seed} is stopping already"), now);
+            self.say(format!("trial {trial} seed {seed} is already stopping"), now);
             return None;
         }
         self.say(format!("stopping trial {trial} seed {seed}"), now);

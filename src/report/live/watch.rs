@@ -1,4 +1,4 @@
-//! The thread that shows a sweep, and the handle by which lanes tell it what happens.
+//! The thread that shows a sweep, and the handle through which lanes report events.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -18,33 +18,32 @@ use super::ui::{Press, Ui};
 
 /// Time of a frame.
 const FRAME: Duration = Duration::from_millis(100);
-/// The end of the sweep is seen within this time.
+/// The end of the sweep is noticed within this time.
 const SLICE: Duration = Duration::from_millis(25);
 
 /// How a sweep is shown.
 #[derive(Clone, Copy, Debug)]
 pub struct LiveOptions {
     pub aim: Aim,
-    /// Whether stderr is a terminal that can be drawn on: not where log lines go there too.
+    /// Whether stderr is a terminal for the view; false if log lines also go there.
     pub is_terminal: bool,
     /// Show nothing.
     pub quiet: bool,
-    /// Exit code of the process where a second Ctrl-C ends it at once.
+    /// Exit code if a second Ctrl-C ends the process at once.
     pub at_once: u8,
 }
 
-/// Shows a running sweep on stderr: a view of the whole terminal where that is possible, else lines.
+/// Shows a running sweep on stderr: a full-screen view if possible, else lines.
 ///
-/// The view is for terminals that can draw it, and be asked for keys: not with `TERM=dumb`, not in a CI job (`CI`),
-/// not in the background. It is without colours where `NO_COLOR` asks for that. While it is there, Ctrl-C is a key:
-/// it comes as [`Request::Interrupt`], not as a signal.
+/// The view needs a terminal that can draw it: it is off with `TERM=dumb`, in a CI job (`CI`) and in the background.
+/// `NO_COLOR` turns its colours off. While the view is shown, Ctrl-C is a key: it arrives as [`Request::Interrupt`],
+/// not as a signal.
 pub struct Live {
     shared: Option<Arc<Shared>>,
     thread: Option<JoinHandle<()>>,
 }
 
-/// Tells a [`Live`] what happens. Lanes are never held up by it: it takes as long as a line of a table takes to
-/// change, whatever the terminal does.
+/// Reports events to a [`Live`]. A report only updates the board and never waits for the terminal.
 #[derive(Clone)]
 pub struct Handle(Option<Arc<Shared>>);
 
@@ -55,7 +54,7 @@ struct Shared {
 
 impl Shared {
     fn board(&self) -> MutexGuard<'_, Board> {
-        // Half an event does no harm.
+        // A half-applied event does no harm.
         self.board.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -64,11 +63,11 @@ impl Shared {
     }
 }
 
-/// What has the screen, so that others who want to say something can.
+/// The view that has the screen, to show messages from elsewhere.
 static ON_SCREEN: Mutex<Weak<Shared>> = Mutex::new(Weak::new());
 
 impl Live {
-    /// Begins to show a sweep; `wants` gets what the person asks for.
+    /// Starts to show a sweep; `wants` receives the requests of the user.
     pub fn start(options: LiveOptions, wants: Sender<Request>) -> Live {
         if options.quiet {
             return Live { shared: None, thread: None };
@@ -92,7 +91,7 @@ impl Live {
         let thread = thread::Builder::new().name("live".into()).spawn(move || {
             let mut lines = Lines::default();
             if let Some(screen) = screen {
-                // A mistake in drawing ends the view, not the telling: the panic has been told.
+                // A panic while drawing ends the view, and lines follow; the panic hook has printed it.
                 let drawn = AssertUnwindSafe(|| view(&theirs, screen, &wants, theme, options.at_once));
                 let whole = catch_unwind(drawn).unwrap_or(false);
                 let said = lines.messages(&theirs.board());
@@ -109,12 +108,12 @@ impl Live {
         Live { shared: Some(shared), thread: thread.ok() }
     }
 
-    /// For those who tell what happens.
+    /// A handle to report events.
     pub fn handle(&self) -> Handle {
         Handle(self.shared.clone())
     }
 
-    /// Gives the terminal back as it was. What was said while it had the screen is then said again, in lines.
+    /// Restores the terminal, then prints the messages of the view again as lines.
     pub fn finish(mut self) {
         self.end();
     }
@@ -124,21 +123,21 @@ impl Live {
             shared.over.store(true, Ordering::Release);
         }
         if let Some(thread) = self.thread.take() {
-            // It panicked: that was told.
+            // A panic of the thread was printed already.
             let _ = thread.join();
         }
     }
 }
 
 impl Drop for Live {
-    /// An error on the way leaves no view behind.
+    /// Removes the view when an error ends the sweep.
     fn drop(&mut self) {
         self.end();
     }
 }
 
 impl Handle {
-    /// Takes note of an event.
+    /// Reports an event.
     pub fn tell(&self, event: SweepEvent) {
         if let Some(shared) = &self.0 {
             shared.board().apply(&event, Instant::now());
@@ -146,7 +145,7 @@ impl Handle {
     }
 }
 
-/// Says `text` in the view that has the screen. False: none has, and stderr is free.
+/// Shows `text` in the view that has the screen. Returns false if there is none: stderr is free.
 pub fn say_on_screen(text: &str) -> bool {
     let shared = ON_SCREEN.lock().unwrap_or_else(PoisonError::into_inner).upgrade();
     let Some(shared) = shared.filter(|shared| !shared.is_over()) else { return false };
@@ -154,13 +153,13 @@ pub fn say_on_screen(text: &str) -> bool {
     true
 }
 
-/// Draws until the sweep is over. False: the terminal was lost before that.
+/// Draws until the sweep is over. Returns false if the terminal was lost before.
 fn view(shared: &Shared, mut screen: Screen, wants: &Sender<Request>, theme: Theme, at_once: u8) -> bool {
     let mut ui = Ui::default();
     while !shared.is_over() {
         let next = Instant::now() + FRAME;
         let keys = screen.keys();
-        // The board is free again when the frame is written.
+        // The board is unlocked before the frame is written.
         if !screen.draw(|frame| {
             let now = Instant::now();
             screen::draw(frame, &shared.board(), &mut ui, theme, keys, now);
@@ -174,7 +173,7 @@ fn view(shared: &Shared, mut screen: Screen, wants: &Sender<Request>, theme: The
             let Some(key) = screen.key(left.min(SLICE)) else { continue };
             let press = ui.press(key, &mut shared.board(), Instant::now());
             match press {
-                // Nobody listens any more: the sweep is ending.
+                // Sending fails only when the sweep is ending.
                 Some(Press::Ask(request)) => drop(wants.send(request)),
                 Some(Press::ExitNow) => {
                     give_back();
@@ -190,7 +189,7 @@ fn view(shared: &Shared, mut screen: Screen, wants: &Sender<Request>, theme: The
     shared.is_over()
 }
 
-/// Lines until the sweep is over.
+/// Prints lines until the sweep is over.
 fn tell_in_lines(shared: &Shared, mut lines: Lines) {
     let mut err = io::stderr();
     while !shared.is_over() {

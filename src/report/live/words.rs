@@ -1,4 +1,4 @@
-//! How trainings are put in words: parameters, values, sums.
+//! Texts about trainings: parameters, values, rates.
 
 use std::time::Instant;
 
@@ -9,7 +9,7 @@ use super::member::{Key, Reached};
 use crate::base::text::{count, duration, number, rate};
 use crate::spec::Params;
 
-/// "lr 0.00123  hidden 100x3  bn": each searched hyperparameter; of a switch its flag.
+/// "lr 0.00123  hidden 100x3  bn": each searched hyperparameter; a switch as its flag.
 pub fn params(params: &Params) -> String {
     let word = |(key, value): (&String, &Value)| match value {
         Value::Bool(true) => key.clone(),
@@ -24,20 +24,20 @@ pub fn params(params: &Params) -> String {
     params.iter().map(word).collect::<Vec<_>>().join("  ")
 }
 
-/// Four significant digits without needless zeros: "0.001", "0.9995", "1.234e-5".
+/// Four significant digits without trailing zeros: "0.001", "0.9995", "1.234e-5".
 pub fn short(x: f64) -> String {
     let rounded: f64 = format!("{x:.3e}").parse().unwrap_or(x);
     let size = rounded.abs();
     if size != 0.0 && !(1e-3..1e6).contains(&size) { format!("{rounded:e}") } else { rounded.to_string() }
 }
 
-/// "trial 12 seed 0"; of the final comparison "final of trial 12 seed 7".
+/// "trial 12 seed 0"; in the final comparison "final of trial 12 seed 7".
 pub fn name(key: Key) -> String {
     let stage = if key.is_final { "final of " } else { "" };
     format!("{stage}trial {} seed {}", count(key.trial), key.seed)
 }
 
-/// Name of the score in a column of seven.
+/// Name of the score, for a column of seven characters.
 pub fn score_name(aim: Aim) -> &'static str {
     if aim.regression { "R²" } else { "acc" }
 }
@@ -70,7 +70,7 @@ pub fn models(per_s: Option<f64>) -> String {
     }
 }
 
-/// "3m 12s left"; nothing while it is unknown.
+/// "3m 12s left"; none while unknown.
 pub fn left(board: &Board, now: Instant) -> Option<String> {
     let seconds = board.left_s(now)?;
     // Whole seconds: it is an estimate, and changes all the time.
@@ -80,7 +80,7 @@ pub fn left(board: &Board, now: Instant) -> Option<String> {
 
 /// "97 %"
 pub fn share(share: f64) -> String {
-    // 100 % only where everything is.
+    // 100 % only when everything is done.
     let percent = if share < 1.0 { (100.0 * share).min(99.0) } else { 100.0 };
     format!("{percent:.0} %")
 }
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn slow_models_are_counted_by_the_minute_or_the_hour() {
+    fn slow_rates_are_per_minute_or_per_hour() {
         let of = [Some(1234.0), Some(2.5), Some(0.2), Some(0.001), None].map(models);
         assert_eq!(of, ["1.23k models/s", "2.5 models/s", "12.0 models/min", "3.6 models/h", "? models/s"]);
         assert_eq!([0.0, 0.996, 1.0].map(share), ["0 %", "99 %", "100 %"]);

@@ -14,11 +14,11 @@ const WIDE: f64 = 50.0;
 pub(super) struct Axis {
     pub key: String,
     pub kind: Kind,
-    /// One value for each trial; none where the trial has no such hyperparameter.
+    /// One value for each trial; none if the trial lacks the hyperparameter.
     pub values: Vec<Option<Value>>,
 }
 
-/// How its values lie.
+/// The scale of an axis.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Kind {
     Linear,
@@ -50,7 +50,7 @@ impl Axis {
         Axis { key: key.to_owned(), kind, values }
     }
 
-    /// For the script: categories as their places in the list, numbers as they are.
+    /// The axis for the script: categories as indices into the list, numbers unchanged.
     pub fn to_json(&self) -> Value {
         let (scale, categories) = match &self.kind {
             Kind::Linear => ("linear", None),
@@ -79,7 +79,7 @@ pub(super) fn shown(value: &Value) -> String {
     }
 }
 
-/// The shortest way to write a number: "0.001", "1e-5".
+/// The shortest text of a number: "0.001", "1e-5".
 fn plain(x: f64) -> String {
     let (plain, powers) = (x.to_string(), format!("{x:e}"));
     if powers.len() < plain.len() { powers } else { plain }
@@ -92,14 +92,14 @@ fn kind<'a>(key: &str, values: impl Iterator<Item = &'a Value>, domain: Option<&
     let Some(mut numbers) = numbers.filter(|numbers| !numbers.is_empty()) else {
         return Kind::Category(categories(&values, domain));
     };
-    // What the range says.
+    // A range states its scale.
     match domain.and_then(toml::Value::as_str).map(str::trim) {
         Some(range) if range.ends_with(":log") => return Kind::Log,
         Some(range) if range.ends_with(":ema") => return Kind::Ema,
         Some(range) if range.contains("..") => return Kind::Linear,
         _ => {}
     }
-    // What a set looks like.
+    // For a set, the values decide.
     numbers.sort_by(f64::total_cmp);
     numbers.dedup();
     let (low, high) = (numbers[0], numbers[numbers.len() - 1]);
@@ -116,7 +116,7 @@ fn kind<'a>(key: &str, values: impl Iterator<Item = &'a Value>, domain: Option<&
     }
 }
 
-/// The different values: off before on, a set in the order as it was given, else that of appearance.
+/// The distinct values: off before on, a set in its given order, others in order of appearance.
 fn categories(values: &[&Value], domain: Option<&toml::Value>) -> Vec<String> {
     let mut listed: Vec<String> = match domain {
         Some(toml::Value::Array(set)) => set.iter().map(crate::spec::text).collect(),
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn the_scale_is_the_range_s_and_else_what_the_values_look_like() {
+    fn the_scale_comes_from_the_range_or_else_from_the_values() {
         let lr = [json!(0.02), json!(0.05)];
         assert_eq!(kind_of("lr", &lr, Some("\"1e-4..1e-1:log\"")), Kind::Log);
         assert_eq!(kind_of("lr", &lr, Some("\"0..0.5\"")), Kind::Linear);

@@ -7,16 +7,16 @@ use toml::{Table, Value};
 use crate::base::shell_word;
 use crate::spec::{Params, PartialConfig, RunRequest, resolve, text, to_toml};
 
-/// Where the run goes and how it talks are not a part of the trial; a sweep's time limit is not the trial's.
+/// Output settings are not part of a trial; a sweep's time limit does not apply to one.
 const LEFT_OUT: [&str; 6] = ["output", "name", "json", "quiet", "log", "max-time"];
 
-/// `bngpu train` with the settings of `config` (a sweep's) that a training has, those of `params`, and the seed; what
-/// has its default is left out. None if they are not the settings of a training.
+/// `bngpu train` with the training settings of `config` (a sweep's) and of `params`, and the seed; defaults are left
+/// out. None if they are not valid settings of a training.
 pub(super) fn train_command(config: &Table, params: &Params, seed: u64) -> Option<String> {
     let mut fixed = Table::new();
     for (key, value) in config {
         let one = Table::from_iter([(key.clone(), value.clone())]);
-        // A sweep's own keys, and sets of values, are no training's.
+        // `train` takes neither a sweep's own keys nor sets of values.
         if !LEFT_OUT.contains(&key.as_str()) && one.try_into::<PartialConfig>().is_ok() {
             fixed.insert(key.clone(), value.clone());
         }
@@ -29,7 +29,7 @@ pub(super) fn train_command(config: &Table, params: &Params, seed: u64) -> Optio
     let all = PartialConfig::from(&resolved(&chosen, &fixed)?).table().ok()?;
     let mut command = "bngpu train".to_owned();
     for (key, value) in all.iter().filter(|(key, _)| !LEFT_OUT.contains(&key.as_str())) {
-        // What it would be anyway need not be said.
+        // Leaves out a flag that changes nothing.
         let mut others = all.clone();
         others.remove(key);
         let anyway = resolved(&others, &Table::new()).map(|request| PartialConfig::from(&request).table());
@@ -45,7 +45,7 @@ pub(super) fn train_command(config: &Table, params: &Params, seed: u64) -> Optio
     Some(command)
 }
 
-/// The training that `chosen` asks for, over `fixed`.
+/// The training of `chosen` over `fixed`.
 fn resolved(chosen: &Table, fixed: &Table) -> Option<RunRequest> {
     let config = |table: &Table| table.clone().try_into::<PartialConfig>().ok();
     resolve(config(chosen)?, Some((PathBuf::from("config.toml"), config(fixed)?))).ok()
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn the_command_has_what_differs_from_the_defaults_and_nothing_of_the_sweep() {
+    fn the_command_lists_only_training_settings_that_differ_from_the_defaults() {
         let found = params(serde_json::json!({ "lr": 0.0123, "hidden": "256-128", "batch-size": 32 }));
         let data = shell_word("/data/it's a.csv");
         assert_eq!(
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_that_another_choice_has_are_left_out() {
+    fn settings_of_another_optimizer_are_left_out() {
         let found =
             params(serde_json::json!({ "optimizer": "sgd", "momentum": 0.9, "bn": false, "hidden": "none" }));
         let command = train_command(&config(), &found, 0).unwrap();
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn the_command_is_one_that_train_takes() {
+    fn train_accepts_the_command() {
         let found =
             params(serde_json::json!({ "lr": 1e-4, "beta1": 0.91, "bn": true, "activation": "leaky-relu" }));
         let config =
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_setting_of_a_training_gives_no_command() {
+    fn invalid_settings_give_no_command() {
         for bad in [
             serde_json::json!({ "unknown": 1 }),
             serde_json::json!({ "lr": "high" }),

@@ -1,4 +1,4 @@
-// What the pages of sweeps and of trainings share: the data, numbers as text, scales, colours, charts.
+// Shared by the pages of sweeps and trainings: the data, numbers as text, scales, colours, charts.
 
 const data = JSON.parse(document.getElementById("data").textContent);
 const byId = (id) => document.getElementById(id);
@@ -31,7 +31,7 @@ function seconds(s) {
   return `${Math.floor(s / 3600)}h ${two((s / 60) % 60)}m`;
 }
 
-// Scales: `to` takes a value to its place on a linear axis, `from` takes it back, `ticks` are values.
+// Scales: `to` maps a value to its place on a linear axis, `from` maps it back, `ticks` are values.
 const steps125 = (low, high, most, coarser = [1, 3]) => {
   for (const digits of [[1, 2, 5], coarser, [1]]) {
     const found = [];
@@ -94,7 +94,7 @@ function extent(values) {
   return low <= high ? [low, high] : [0, 1];
 }
 
-/// An axis of ECharts over `values` on a scale, with ticks at round values, or at the values themselves where they are
+/// An axis of ECharts over `values` on a scale, with ticks at round values, or at the values themselves if they are
 /// few.
 function scaledAxis(scale, values, most = 7, text = scale.text, few = 0) {
   let [low, high] = extent(values);
@@ -126,16 +126,16 @@ function viridis(t) {
   return `rgb(${mixed.join(",")})`;
 }
 
-/// Black or white, whichever is read on `rgb(r,g,b)`.
+/// Black or white, whichever is legible on `rgb(r,g,b)`.
 function inkOn(color) {
   const [r, g, b] = color.match(/\d+/g).map(Number);
   return 0.299 * r + 0.587 * g + 0.114 * b > 140 ? "#000" : "#fff";
 }
 
-// Every chart is made by a function that gives its whole option, so that it can be drawn again in other colours.
+// A function returns the whole option of a chart, so that it can be redrawn in other colours.
 const charts = new Map();
 
-/// Draws into `chart-<id>`, if the page has it; `height` and the least `width` in pixels where they depend on the data.
+/// Draws into `chart-<id>`, if the page has it; `height` and the minimum `width` in pixels if they depend on the data.
 function draw(id, option, height, width) {
   const host = byId(`chart-${id}`);
   if (!host) return null;
@@ -149,7 +149,7 @@ function draw(id, option, height, width) {
   return chart;
 }
 
-/// Draws again what follows the data shown.
+/// Redraws a chart, if the page has it.
 const redraw = (id) => charts.get(id)?.redraw();
 
 function base() {
@@ -162,7 +162,7 @@ function base() {
   };
 }
 
-/// The look of an axis; `more` wins.
+/// The style of an axis; `more` overrides it.
 function axis(more) {
   const { ink, dim, line } = base();
   return {

@@ -1,4 +1,4 @@
-//! What an analysis of a sweep found, as the page shows it.
+//! The results of a sweep's analysis, as the page shows them.
 
 use serde::Serialize;
 
@@ -6,15 +6,15 @@ use crate::base::text::number;
 use crate::spec::Objective;
 use crate::sweep::analysis::{self, Analysis, Estimate, Winner};
 
-/// Conclusions about a sweep. Values are those of the objective; what is empty is left out of the page.
+/// Conclusions about a sweep. Values are of the objective; the page omits empty parts.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Findings {
-    /// Number of the best trial; none is decided by the mean over its seeds.
+    /// Number of the best trial; if none, the page takes the best mean over seeds.
     pub winner: Option<u64>,
-    /// Names and values to stand first: winner, mean with its interval, test, optimism gap.
+    /// Names and values of the headline: winner, mean with its interval, test, optimism gap.
     pub headline: Vec<(String, String)>,
     pub importance: Vec<Importance>,
-    /// Sentences.
+    /// One sentence each.
     pub warnings: Vec<String>,
     /// (trials tried, expected value of the best of them).
     pub expected_best: Vec<(f64, f64)>,
@@ -86,7 +86,7 @@ impl From<&Analysis> for Findings {
     }
 }
 
-/// What of the winner stands first.
+/// The headline about the winner.
 fn headline(analysis: &Analysis, winner: &Winner) -> Vec<(String, String)> {
     let plus_minus = |mean: f64, half: Option<f64>, percent: bool| {
         let one = |x: f64| if percent { format!("{:.2} %", 100.0 * x) } else { number(x) };
@@ -117,7 +117,7 @@ fn headline(analysis: &Analysis, winner: &Winner) -> Vec<(String, String)> {
     }
     if !winner.ties.is_empty() {
         let ties: Vec<String> = winner.ties.iter().map(u64::to_string).collect();
-        lines.push(("cannot be told apart from".into(), format!("trial {}", ties.join(", "))));
+        lines.push(("indistinguishable from".into(), format!("trial {}", ties.join(", "))));
     }
     lines
 }

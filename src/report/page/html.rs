@@ -11,7 +11,7 @@ const TEMPLATE: &str = include_str!("page.html");
 const STYLE: &str = include_str!("page.css");
 const COMMON: &str = include_str!("common.js");
 
-/// `text` so that HTML shows it as it is, between tags and in quoted attributes.
+/// Escapes `text` for HTML, between tags and in quoted attributes.
 pub fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
@@ -32,7 +32,7 @@ fn json_block(data: &Value) -> String {
     data.to_string().replace('<', "\\u003c")
 }
 
-/// Puts the values in the places `{{name}}` of `template`, in one pass, so that no value can name a place.
+/// Replaces every `{{name}}` of `template` by its value, in one pass, so that values are not expanded again.
 pub(super) fn fill(template: &str, values: &[(&str, &str)]) -> String {
     let mut page = String::with_capacity(template.len() + values.iter().map(|(_, v)| v.len()).sum::<usize>());
     let mut parts = template.split("{{");
@@ -90,7 +90,7 @@ pub(super) fn facts(facts: &[(String, String)]) -> String {
     format!("<dl class=\"facts\">{}</dl>", facts.iter().map(fact).collect::<String>())
 }
 
-/// A text to read that can be opened: a configuration, a command line.
+/// A collapsed text: a configuration, a command line.
 pub(super) fn details(summary: &str, text: &str) -> String {
     format!("<details><summary>{}</summary><pre>{}</pre></details>", escape(summary), escape(text))
 }
@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_html_gives_a_meaning_is_escaped() {
+    fn special_characters_of_html_are_escaped() {
         assert_eq!(escape("a<b>&\"c'"), "a&lt;b&gt;&amp;&quot;c&#39;");
     }
 
@@ -121,12 +121,12 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_looks_like_a_place_stays_a_value() {
+    fn a_value_that_looks_like_a_placeholder_is_not_expanded() {
         assert_eq!(fill("{{a}}-{{b}}", &[("a", "{{b}}"), ("b", "x{{a}}")]), "{{b}}-x{{a}}");
     }
 
     #[test]
-    fn the_charts_are_those_that_the_attribution_names() {
+    fn the_charts_match_the_checksums_of_the_attribution() {
         use sha2::{Digest, Sha256};
         let hex = |bytes: &[u8]| Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect::<String>();
         let mut script = Vec::new();
@@ -135,7 +135,7 @@ mod tests {
         for bytes in [ECHARTS, &script] {
             assert!(attribution.contains(&hex(bytes)), "{}", hex(bytes));
         }
-        // What would end the script that holds it.
+        // A closing tag would end the script element around it.
         assert!(!String::from_utf8(script).unwrap().to_lowercase().contains("</script"));
     }
 }

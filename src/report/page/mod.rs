@@ -1,7 +1,7 @@
 //! One HTML page of a sweep or of a training: self-contained, without network or server.
 //!
-//! Rust gathers the numbers, makes them small and writes what is to be read without a script; the scripts beside this
-//! file draw the charts with Apache ECharts (see ATTRIBUTION.md). Every text that comes from outside is escaped.
+//! Rust gathers and shortens the numbers and writes the parts that need no script; the scripts beside this file draw
+//! the charts with Apache ECharts (see ATTRIBUTION.md). Every text from outside is escaped.
 
 mod axes;
 mod command;

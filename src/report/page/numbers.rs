@@ -1,4 +1,4 @@
-//! Numbers and curves, made as small as a chart can tell.
+//! Numbers and curves, shortened to what a chart can show.
 
 use serde_json::Value;
 
@@ -6,7 +6,7 @@ use crate::sweep::CurvePoint;
 
 /// Significant digits of a measured number in a chart.
 const DIGITS: usize = 5;
-/// Of the value of a hyperparameter: the page repeats it in tables.
+/// Significant digits of a hyperparameter's value, which tables also show.
 const PARAM_DIGITS: usize = 9;
 
 /// `x` with five significant digits; null if it is none or not finite.
@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_keep_five_digits_and_what_is_no_number_is_null() {
+    fn numbers_keep_five_digits_and_non_finite_ones_are_null() {
         for (x, text) in [
             (0.123_456_789, "0.12346"),
             (1.234_567e-7, "1.2346e-7"),

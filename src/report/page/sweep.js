@@ -1,4 +1,4 @@
-// The page of a sweep: its charts. What is chosen in one (`shown`, `picked`) the others follow.
+// The page of a sweep: its charts. A selection in one (`shown`, `picked`) applies to the others.
 
 const { trials, trainings, params } = data;
 const count = trials.number.length;
@@ -10,11 +10,11 @@ const placeOf = new Map(trials.number.map((number, at) => [number, at]));
 const winner = placeOf.get(data.winner) ?? -1;
 const stateColour = (status) => css(`--${data.statuses[status]}`);
 
-/// Places of the trials that the brushes let through, and of the one that was clicked.
+/// Indices of the trials within the brushes, and of the clicked trial.
 let shown = new Set(trials.number.keys());
 let picked = -1;
 
-// Colours of the objective: from the best to the worst, or to the worst but a tenth where there are many.
+// Colours of the objective: from the best to the worst, or, with many trials, to the 90th percentile.
 const colours = (() => {
   const known = objective.filter(isNumber).sort((a, b) => (higher ? b - a : a - b));
   if (!known.length) return null;
@@ -104,7 +104,7 @@ parallel?.on("axisareaselected", () => {
   selectionChanged();
 });
 
-// Learning curves: one polyline a training, all in one series.
+// Learning curves: one polyline per training, all in one series.
 const measures = ["loss", "score"].filter((of) => trainings[of].some((curve) => curve.some(isNumber)));
 const measureSelect = byId("curve-measure");
 measureSelect.innerHTML = measures.map((of) => `<option value="${of}">${esc(data.measures[of === "loss" ? 0 : 1])}</option>`).join("");
@@ -165,7 +165,7 @@ curves?.on("click", ({ dataIndex }) => pick(placeOf.get(trainings.trial[drawnCur
 // Heatmap of two hyperparameters: mean objective of the trials in each cell.
 const BINS = 10;
 
-/// The cells of one hyperparameter: the place of each trial's, and their names.
+/// The cells of one hyperparameter: their names, and the cell of each trial.
 function cells(param) {
   if (param.categories) return { names: param.categories, of: (at) => param.values[at] };
   const different = [...new Set(param.values.filter(isNumber))].sort((a, b) => a - b);
@@ -183,7 +183,7 @@ function cells(param) {
 
 const [acrossSelect, upSelect] = [byId("heatmap-x"), byId("heatmap-y")];
 if (acrossSelect) {
-  // The two that matter most, if that is known.
+  // The two most important ones, if known.
   const order = data.importance.map(([key]) => params.findIndex((param) => param.key === key)).filter((at) => at >= 0);
   const [first, second] = [...order, ...params.keys()].filter((at, n, all) => all.indexOf(at) === n);
   [[acrossSelect, first], [upSelect, second]].forEach(([select, at]) => {

@@ -16,7 +16,7 @@ use crate::sweep::{Stage, TrialRecord, TrialStatus};
 const SCRIPT: &str = concat!(include_str!("sweep.js"), include_str!("trials.js"));
 /// Rows of the table that is readable without a script.
 const TOP: usize = 20;
-/// Points of the learning curves, all together and of one training.
+/// Maximum number of points of all learning curves; minimum and maximum for one curve.
 const CURVE_POINTS: usize = 100_000;
 const POINTS_A_CURVE: (usize, usize) = (8, 60);
 const STATUSES: [(TrialStatus, &str); 4] = [
@@ -26,10 +26,10 @@ const STATUSES: [(TrialStatus, &str); 4] = [
     (TrialStatus::Failed, "failed"),
 ];
 
-/// What the page of a sweep is made of.
+/// The inputs of a sweep's page.
 #[derive(Clone, Copy, Debug)]
 pub struct SweepPage<'a> {
-    /// To stand above it.
+    /// Shown in the title.
     pub name: &'a str,
     /// The sweep's `config.toml`.
     pub config: &'a str,
@@ -57,7 +57,7 @@ impl SweepPage<'_> {
     }
 }
 
-/// The page, its inputs made ready.
+/// The page with its inputs parsed.
 struct Parts<'a> {
     page: SweepPage<'a>,
     config: toml::Table,
@@ -108,8 +108,8 @@ impl Parts<'_> {
                 "parallel",
                 "Hyperparameters",
                 &format!(
-                    "One line a trial, coloured by its {value}. Drag along an axis to choose a range: the other \
-                     charts and the table follow. A click on the axis removes it."
+                    "One line per trial, coloured by its {value}. Drag along an axis to select a range: the other \
+                     charts and the table follow. Click the axis to clear it."
                 ),
                 "<div class=\"legend\" data-legend></div>",
             );
@@ -117,7 +117,7 @@ impl Parts<'_> {
         body += &chart(
             "curves",
             "Learning curves",
-            "One line a training of the search; the best trial is drawn thick. Point at a line for its trial, click \
+            "One line per training of the search; the best trial is thick. Hover over a line to see its trial, click \
              to find it in the table.",
             "<div class=\"controls\"><label>Show <select id=\"curve-measure\"></select></label></div>",
         );
@@ -134,19 +134,19 @@ impl Parts<'_> {
         let findings = self.page.findings;
         if !findings.importance.is_empty() {
             let note =
-                format!("Share of the variance of {value} that each explains alone, with its 95 % interval.");
+                format!("Share of the variance of {value} that each explains alone, with 95 % intervals.");
             body += &chart("importance", "Importance", &note, "");
         }
         if !findings.expected_best.is_empty() {
-            let note = format!("Best {value} to expect after so many trials drawn from this search.");
+            let note = format!("Expected best {value} by the number of trials drawn from this search.");
             body += &chart("expected", "Expected best against budget", &note, "");
         }
         body += &self.finalists();
         body += &chart(
             "lanes",
             "Lanes over time",
-            "Each training in the slot of the lane in which it ended, and below how many slots were in use. Drag \
-             the bar at the foot to zoom.",
+            "Each training in the slot where it ended; below, the number of slots in use. Drag the bar at the bottom \
+             to zoom.",
             "",
         );
         body += "</div>\n";
@@ -198,7 +198,7 @@ impl Parts<'_> {
         if let Some(winner) = winner
             && let Some(command) = train_command(&self.config, &winner.params, winner.seed)
         {
-            headline += &format!("<p>Trial {} again, alone:</p>{}", winner.number, command_line(&command));
+            headline += &format!("<p>Train trial {} alone:</p>{}", winner.number, command_line(&command));
         }
         headline
     }
@@ -234,7 +234,7 @@ impl Parts<'_> {
         chart("finalists", "Finalists", note, &table)
     }
 
-    /// The best trials, for readers without a script, which otherwise replaces them by all.
+    /// The best trials, for readers without JavaScript; the script replaces them with all trials.
     fn table(&self) -> String {
         let mut head = vec!["trial".to_owned()];
         head.extend(self.axes.iter().map(|axis| axis.key.clone()));
@@ -259,7 +259,7 @@ impl Parts<'_> {
         let order = ranking(&self.trials, self.objective);
         let left_out = order.len().saturating_sub(TOP);
         let more = if left_out > 0 {
-            format!("<p>{} more are shown by the script.</p>", count(left_out as u64))
+            format!("<p>JavaScript shows {} more.</p>", count(left_out as u64))
         } else {
             String::new()
         };
@@ -278,7 +278,7 @@ impl Parts<'_> {
         source
     }
 
-    /// What the script draws, column by column.
+    /// The data of the script, column by column.
     fn data(&self) -> Value {
         let column = |of: &dyn Fn(&Trial) -> Value| self.trials.iter().map(of).collect::<Vec<_>>();
         let findings = self.page.findings;
@@ -322,7 +322,7 @@ impl Parts<'_> {
         let mut epoch_lists: Vec<Vec<u64>> = Vec::new();
         let (mut epochs, mut losses, mut scores) = (Vec::new(), Vec::new(), Vec::new());
         for record in records {
-            // The final comparison is in no chart of curves.
+            // The chart of curves omits the final comparison.
             let curve = if record.stage == Stage::Search { record.curve.as_slice() } else { &[] };
             let kept = thinned(curve, most);
             let list: Vec<u64> = kept.iter().map(|at| curve[*at].epoch).collect();

@@ -1,8 +1,8 @@
-// The page of a training: one chart a measure, against epochs.
+// The page of a training: one chart per measure, against epochs.
 
 const { epochs } = data;
 
-/// Lines of the columns `names` (with what to call them) against the epoch.
+/// Draws the columns `names` (each with a label and a colour) against the epoch.
 function lines(id, names, unit, text) {
   const shown = names.filter(([column]) => epochs[column]?.some(isNumber));
   if (!byId(`chart-${id}`) || !shown.length) {
@@ -10,7 +10,7 @@ function lines(id, names, unit, text) {
     return;
   }
   const all = shown.flatMap(([column]) => epochs[column]);
-  // A rate that hardly changes should look so.
+  // With 0 on the axis, a steady rate looks steady.
   if (id === "samples_per_s") all.push(0);
   // Losses, rates and norms are compared by ratios.
   const scale = ["loss", "lr", "grad_norm"].includes(id) ? scaleFor(all) : SCALES.linear;
@@ -45,7 +45,7 @@ lines("lr", [["lr", "learning rate", "--train"]], "learning rate");
 lines("grad_norm", [["grad_norm", "gradient norm", "--train"]], "‖gradient‖₂");
 lines("samples_per_s", [["samples_per_s", "throughput", "--train"]], "samples/s", (x) => (x >= 1e6 ? `${num(x / 1e6, 3)}M` : x >= 1e3 ? `${num(x / 1e3, 3)}k` : num(x, 3)));
 
-// What was watched of the layers, against the logarithm of the step (from 1).
+// The records of `--watch`, against the logarithm of the step (from 1).
 const { looks } = data;
 const layerName = (at) => (at + 1 < looks.layers.length ? `layer ${at + 1}` : "output");
 const stepAxis = (more) => axis({ ...scaledAxis(SCALES.log, looks.step, 6), splitLine: { show: false }, ...more });
@@ -89,7 +89,7 @@ function bands(id, column, colour) {
   }), top + layers.length * (each + gap) + 24);
 }
 
-/// One line a layer, the first dark and the last light.
+/// One line per layer, the first dark and the last light.
 function norms(id, column) {
   const layers = looks.layers.map((layer, at) => ({ values: layer[column], at })).filter(({ values }) => values);
   if (!byId(`chart-${id}`) || !layers.length) return;

@@ -11,22 +11,22 @@ use crate::spec::{PartialConfig, RunRequest, resolve};
 use crate::step::watch::Percentiles;
 
 const SCRIPT: &str = include_str!("training.js");
-/// Epochs that the charts show at most; of a longer training others are left out evenly.
+/// Maximum number of epochs in the charts; longer trainings are thinned evenly.
 const MOST_EPOCHS: usize = 2000;
 
-/// What the page of a training is made of.
+/// The inputs of a training's page.
 #[derive(Clone, Copy, Debug)]
 pub struct TrainingPage<'a> {
-    /// To stand above it.
+    /// Shown in the title.
     pub name: &'a str,
     /// The run's `config.toml`.
     pub config: &'a str,
     /// The run's `env.json`.
     pub env: Option<&'a Environment>,
     pub epochs: &'a [EpochMetrics],
-    /// What was watched, if anything.
+    /// The records of `--watch`, if any.
     pub looks: &'a [Look],
-    /// Of its stored weights, if there are any.
+    /// Architecture of the stored weights, if any.
     pub architecture: Option<&'a Architecture>,
 }
 
@@ -63,19 +63,18 @@ impl TrainingPage<'_> {
             body += "<p>No epoch has ended yet.</p>";
         } else {
             body += "<div class=\"cards\">\n";
-            let loss =
-                "On the training rows as they were trained on, dropout included, and on the validation rows.";
+            let loss = "On the training rows (with dropout, as in training) and on the validation rows.";
             body += &chart("loss", "Loss", loss, "");
             if self.is_regression() {
                 body += &chart("rmse", "Root mean squared error", "In the target's unit.", "");
-                body += &chart("r2", "R²", "Share of the target's variance that is explained.", "");
+                body += &chart("r2", "R²", "Explained share of the target's variance.", "");
             } else {
-                body += &chart("acc", "Accuracy", "Share of the rows whose class is right.", "");
+                body += &chart("acc", "Accuracy", "Share of the rows classified correctly.", "");
             }
-            body += &chart("lr", "Learning rate", "Of each epoch's last step.", "");
+            body += &chart("lr", "Learning rate", "At the last step of each epoch.", "");
             body +=
                 &chart("grad_norm", "Gradient norm", "Euclidean, over all parameters, before clipping.", "");
-            body += &chart("samples_per_s", "Throughput", "Rows trained on in a second.", "");
+            body += &chart("samples_per_s", "Throughput", "Training rows per second.", "");
             body += "</div>\n";
         }
         body += &self.watched();
@@ -96,7 +95,7 @@ impl TrainingPage<'_> {
         network.is_some_and(|network| network.batch_norm.is_some() && !network.hidden.is_empty())
     }
 
-    /// The charts of what was watched.
+    /// The charts of `--watch`.
     fn watched(&self) -> String {
         let layers = || self.looks.iter().flat_map(|look| &look.watch);
         let (z, norms) = (layers().any(|l| l.z.is_some()), layers().any(|l| l.weight_grad_norm.is_some()));
@@ -104,11 +103,11 @@ impl TrainingPage<'_> {
         let mut cards = String::new();
         if z {
             let about = "Percentiles over a batch and all units of each layer: median, 15 to 85, 5 to 95.";
-            let title = if bn { "Z before batch normalisation" } else { "Z, what activations take" };
+            let title = if bn { "Z before batch normalisation" } else { "Z, the inputs of the activations" };
             cards += &chart("watch_z", title, about, "");
         }
         if z && bn {
-            let about = "γ x̂ + β, what the activations take: the same percentiles.";
+            let about = "γ x̂ + β, the inputs of the activations: the same percentiles.";
             cards += &chart("watch_y", "After batch normalisation", about, "");
         }
         if norms {
@@ -116,9 +115,9 @@ impl TrainingPage<'_> {
             cards += &chart("watch_w", "Gradients of the weights", about, "");
             let (title, about) = match bn {
                 true => {
-                    ("Gradients of γ and β", "The same of each layer's γ and β, and of the output layer's b.")
+                    ("Gradients of γ and β", "The same for each layer's γ and β, and the output layer's b.")
                 }
-                false => ("Gradients of b", "The same of each layer's b."),
+                false => ("Gradients of b", "The same for each layer's b."),
             };
             cards += &chart("watch_v", title, about, "");
         }
@@ -159,7 +158,7 @@ impl TrainingPage<'_> {
         let config: toml::Table = self.config.parse().unwrap_or_default();
         let seed = self.request().map_or(0, |request| request.training.seed);
         if let Some(command) = super::command::train_command(&config, &Map::new(), seed) {
-            headline += &format!("<p>The same training again:</p>{}", command_line(&command));
+            headline += &format!("<p>Repeat this training:</p>{}", command_line(&command));
         }
         headline
     }
@@ -205,7 +204,7 @@ impl TrainingPage<'_> {
         let left_out = self.epochs.len().saturating_sub(LATEST);
         let more = match left_out {
             0 => String::new(),
-            n => format!("<p>{} earlier ones are in metrics.csv.</p>", count(n as u64)),
+            n => format!("<p>{} earlier epochs are in metrics.csv.</p>", count(n as u64)),
         };
         format!(
             "<div class=\"scroll\"><table><thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>{more}",
@@ -214,7 +213,7 @@ impl TrainingPage<'_> {
         )
     }
 
-    /// Column by column; what is unknown is null.
+    /// The data of the script, column by column; unknown values are null.
     fn data(&self) -> Value {
         let stride = self.epochs.len().div_ceil(MOST_EPOCHS).max(1);
         let last = self.epochs.len().saturating_sub(1);
@@ -246,11 +245,11 @@ impl TrainingPage<'_> {
         json!({ "epochs": columns, "best": best, "has_val": self.has_val(), "looks": self.looks_data() })
     }
 
-    /// Steps from 1, and of each layer its columns: percentiles are `[5, steps]`.
+    /// Steps, counted from 1, and the columns of each layer; percentiles are `[5, steps]`.
     fn looks_data(&self) -> Value {
         let short = |value: f32| short(Some(f64::from(value)));
         let count = self.looks.iter().map(|look| look.watch.len()).max().unwrap_or(0);
-        // The output layer's Z goes into the loss as it is.
+        // The output layer's Z goes into the loss directly.
         let hidden = if self.normalizes() { count.saturating_sub(1) } else { 0 };
         let of_layer = |layer: usize| {
             let seen: Vec<&LayerLook> = self.looks.iter().filter_map(|look| look.watch.get(layer)).collect();

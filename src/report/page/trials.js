@@ -9,7 +9,7 @@ const lanes = [...new Set(slots.map(([, { lane }]) => lane))].reverse();
 const timed = [...trainings.trial.keys()].filter((row) => isNumber(trainings.start[row]) && trainings.end[row] >= trainings.start[row]);
 const duration = timed.reduce((most, row) => Math.max(most, trainings.end[row]), 0);
 
-/// [seconds, trainings that run from then on] of one lane.
+/// [seconds, number of trainings running from then on] of one lane.
 function slotsInUse(lane) {
   const changes = new Map();
   for (const row of timed) {
@@ -26,7 +26,7 @@ const LANE_COLOURS = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d
 const laneHeight = Math.min(460, Math.max(60, 16 * slots.length));
 draw("lanes", () => {
   const { ink, dim } = base();
-  // Drawn again, it stays zoomed as it was.
+  // A redraw keeps the zoom.
   const { start = 0, end = 100 } = charts.get("lanes")?.chart.getOption().dataZoom?.[0] ?? {};
   const time = (more) => axis({ type: "value", min: 0, max: duration || 1, splitLine: { show: false }, axisLabel: { formatter: seconds, hideOverlap: true }, ...more });
   return {
@@ -72,7 +72,7 @@ draw("lanes", () => {
   };
 }, laneHeight + 250)?.on("click", ({ seriesType, value }) => seriesType === "custom" && pick(placeOf.get(trainings.trial[value[3]]), true));
 
-/// Stacked lines need the same times.
+/// The steps of a lane at the times of all lanes: stacked lines need the same times.
 function onCommonTimes(lane) {
   const times = [...new Set([0, ...timed.flatMap((row) => [trainings.start[row], trainings.end[row]])])].sort((a, b) => a - b);
   const steps = slotsInUse(lane);
@@ -106,7 +106,7 @@ const columns = [
 ];
 const order = { column: 1 + params.length, down: higher, page: 0 };
 
-/// The trials shown, in the order of the table; those without a value always last.
+/// The trials shown, in the order of the table; trials without a value come last.
 function sortedTrials() {
   const { sort } = columns[order.column];
   const sign = order.down ? -1 : 1;
@@ -157,7 +157,7 @@ byId("table").addEventListener("click", (event) => {
 });
 table();
 
-/// Chooses a trial, or lets it go if it is chosen; with `find`, shows its row.
+/// Selects a trial, or deselects it if it is selected; with `find`, shows its row.
 function pick(at, find) {
   if (at === undefined) return;
   picked = picked === at ? -1 : at;
@@ -169,7 +169,7 @@ function pick(at, find) {
   redraw("lanes");
 }
 
-/// What the brushes let through has changed.
+/// Updates the page after the brushes have changed.
 function selectionChanged() {
   const bar = byId("filter");
   bar.hidden = shown.size === count;

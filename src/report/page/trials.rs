@@ -1,26 +1,26 @@
-//! The trainings of a sweep, gathered by trial: means over the seeds, in the words of the page.
+//! The trainings of a sweep, grouped by trial, with means over the seeds.
 
 use std::collections::BTreeMap;
 
 use crate::spec::{Objective, Params};
 use crate::sweep::{Stage, TrialRecord, TrialStatus};
 
-/// One setting and what its trainings of the search gave.
+/// One trial and the results of its trainings in the search.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Trial {
     pub number: u64,
     pub params: Params,
-    /// The first of them.
+    /// The first of its seeds.
     pub seed: u64,
-    /// Trainings.
+    /// Number of trainings.
     pub seeds: u64,
-    /// The worst among its trainings.
+    /// The worst status of its trainings.
     pub status: TrialStatus,
-    /// Different ones, in their order.
+    /// Distinct reasons, in order.
     pub reasons: Vec<String>,
-    /// Most of its trainings.
+    /// Maximum over its trainings.
     pub epochs: u64,
-    /// Of all its trainings together.
+    /// Sum over its trainings.
     pub wall_s: f64,
     pub parameters: u64,
     /// Validation loss, mean over the trainings that have one.
@@ -44,7 +44,7 @@ pub(super) fn gather(records: &[TrialRecord]) -> Vec<Trial> {
 }
 
 impl Trial {
-    /// Of at least one training.
+    /// `trainings` is not empty.
     fn new(number: u64, trainings: &[&TrialRecord]) -> Trial {
         let mut reasons: Vec<String> = Vec::new();
         for reason in trainings.iter().filter_map(|training| training.reason.as_ref()) {
@@ -69,7 +69,7 @@ impl Trial {
         }
     }
 
-    /// What the trials are compared by.
+    /// The value to compare trials by.
     pub fn value(&self, objective: Objective) -> Option<f64> {
         match objective {
             Objective::ValLoss => self.loss,
@@ -78,7 +78,7 @@ impl Trial {
     }
 }
 
-/// Places in `trials`, best value first; those without a value last.
+/// Indices into `trials`, best value first, trials without a value last.
 pub(super) fn ranking(trials: &[Trial], objective: Objective) -> Vec<usize> {
     let badness = |at: &usize| {
         trials[*at].value(objective).map_or(f64::INFINITY, |value| match objective {
@@ -91,7 +91,7 @@ pub(super) fn ranking(trials: &[Trial], objective: Objective) -> Vec<usize> {
     order
 }
 
-/// The best trial by its mean, among those that completed if there are any.
+/// The best trial by its mean, among the completed ones if there are any.
 pub(super) fn best(trials: &[Trial], objective: Objective) -> Option<&Trial> {
     let order = ranking(trials, objective);
     let valued = || order.iter().map(|at| &trials[*at]).filter(|trial| trial.value(objective).is_some());
@@ -112,7 +112,7 @@ fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
     (n > 0).then(|| sum / f64::from(n))
 }
 
-/// Seconds in which at least one of the trainings ran: pauses between interruption and resumption left out.
+/// Seconds in which at least one training ran, without the pauses between interruption and resumption.
 pub(super) fn busy_seconds(records: &[TrialRecord]) -> f64 {
     let mut spans: Vec<(f64, f64)> = records.iter().map(|record| (record.started, record.ended)).collect();
     spans.retain(|(start, end)| end > start);
@@ -181,7 +181,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn the_best_is_a_completed_one_and_those_without_a_value_come_last() {
+    fn the_best_trial_is_a_completed_one_and_trials_without_a_value_come_last() {
         let mut records = vec![
             record(0, 0, None),
             record(1, 0, Some(0.1)),

@@ -27,7 +27,7 @@ fn with_lr(lr: f64, record: TrialRecord) -> TrialRecord {
 }
 
 #[test]
-fn a_small_sweep_reads_like_this() {
+fn a_small_sweep_has_the_expected_summary() {
     let mut records: Vec<TrialRecord> = (0..16)
         .map(|trial| {
             let place = f64::from(trial as u32) / 15.0;
@@ -50,7 +50,7 @@ fn a_small_sweep_reads_like_this() {
 }
 
 #[test]
-fn the_savings_of_halving_are_named() {
+fn the_summary_states_what_halving_saved() {
     let mut request = request(3, 1);
     request.halving = halving();
     let found = text(&request, &[record(0, 0, 0.3), halved(1, 0.4, 2), halved(2, 0.2, 6)], Status::Completed);
@@ -61,13 +61,13 @@ fn the_savings_of_halving_are_named() {
 }
 
 #[test]
-fn an_interrupted_sweep_is_to_be_resumed() {
+fn an_interrupted_sweep_shows_the_resume_command() {
     let found = text(&request(3, 1), &[], Status::Interrupted);
     assert!(
-        found.starts_with("interrupted; `bngpu resume` goes on. What has ended so far:\n0 trials: none"),
+        found.starts_with("interrupted; `bngpu resume` continues. Results so far:\n0 trials: none"),
         "{found}"
     );
-    // Of a part nobody can have won.
+    // An unfinished search has no winner.
     let some = text(&request(3, 1), &[record(0, 0, 0.3)], Status::Interrupted);
     assert!(!some.contains("\nbest ") && !some.contains("not confirmed"), "{some}");
     let page = Path::new("runs/s").join("report.html");
@@ -106,7 +106,7 @@ fn many_hyperparameters_and_accuracies_fit_into_eighty_columns() {
         .collect();
     records.extend(finals);
     let found = text(&request, &records, Status::Completed);
-    assert!(found.contains("cannot be told apart from trials 1 and 2"), "{found}");
+    assert!(found.contains("indistinguishable from trials 1 and 2"), "{found}");
     assert!(found.contains("val accuracy 90.00 ± 0.00 % (2 new seeds)"), "{found}");
     assert!(found.contains("points"), "{found}");
 }
@@ -147,7 +147,7 @@ const EXPECTED: &str = "\
 best    trial 15: lr 0.1
         val loss 0.3200 ± 0.0124 (3 new seeds), accuracy 84.00 %
         test loss 0.3400 ± 0.0124, accuracy 90.00 ± 0.00 %
-        cannot be told apart from trial 14
+        indistinguishable from trial 14
         optimism gap: search +0.0200, validation against test +0.0200
 
      trial         val loss   test accuracy           behind
