@@ -53,7 +53,7 @@ fn kept_pipelines_that_cannot_be_used_cost_a_warning_alone() {
     let path = kept(&cache).expect("pipelines are kept");
     let whole = fs::read(&path).expect("reads");
     let (text, again) = weights("again");
-    assert!(!text.contains("left aside") && again == first, "{text}");
+    assert!(!text.contains("ignored and rebuilt") && again == first, "{text}");
 
     let mut flipped = whole.clone();
     *flipped.last_mut().expect("not empty") ^= 1;
@@ -67,10 +67,10 @@ fn kept_pipelines_that_cannot_be_used_cost_a_warning_alone() {
     for (name, bytes) in cases {
         fs::write(&path, bytes).expect("writes");
         let (text, found) = weights(name);
-        assert!(text.contains("it is left aside and made anew"), "{name}: {text}");
+        assert!(text.contains("ignored and rebuilt"), "{name}: {text}");
         assert!(found == first, "{name}: other weights");
         let (text, _) = weights(&format!("{name}-again"));
-        assert!(!text.contains("left aside"), "{name}: it was not made anew: {text}");
+        assert!(!text.contains("ignored and rebuilt"), "{name}: it was not rebuilt: {text}");
     }
 
     // Where the folder cannot be one, nothing is kept, and nothing fails.
@@ -91,11 +91,11 @@ fn processes_that_keep_pipelines_at_once_leave_a_whole_file() {
     let running: Vec<_> = (0..4).map(|i| start(i).expect("starts")).collect();
     for process in running {
         let text = said(process.wait_with_output().expect("ends"));
-        assert!(!text.contains("left aside"), "{text}");
+        assert!(!text.contains("ignored and rebuilt"), "{text}");
     }
     kept(&cache);
     let text = said(start(4).expect("starts").wait_with_output().expect("ends"));
-    assert!(!text.contains("left aside"), "{text}");
+    assert!(!text.contains("ignored and rebuilt"), "{text}");
 }
 
 /// Every pipeline of many devices, each device's at once from several threads, and several devices by turns.

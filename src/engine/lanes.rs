@@ -1,4 +1,4 @@
-//! Which device a command uses: plain data, from which each thread makes its own engine factory.
+//! The device of a command, as plain data, from which each thread makes its own engine factory.
 
 use std::cell::{Cell, OnceCell};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::population::Population;
 use crate::spec::{DeviceUse, Precision};
 use crate::step::memory::Table;
 
-/// The device that a command asks for.
+/// The requested device.
 #[derive(Clone, Debug)]
 pub struct DeviceRequest<'a> {
     /// `auto`, `gpu`, `cpu`, an index or a part of a name.
@@ -21,13 +21,13 @@ pub struct DeviceRequest<'a> {
     pub using: DeviceUse,
 }
 
-/// One device, chosen, not open.
+/// One chosen device, not yet open.
 #[derive(Clone, Debug)]
 pub struct DeviceSource {
     what: What,
     why: String,
     options: GpuOptions,
-    /// All adapters of the machine, where `auto` chose: it chooses again if the device refuses a kernel.
+    /// All adapters of the machine, if `auto` chose: it chooses again if the device refuses a kernel.
     others: Option<Vec<AdapterSummary>>,
 }
 
@@ -53,22 +53,22 @@ impl DeviceSource {
         }
     }
 
-    /// What was taken, and why: "NAME, because REASON".
+    /// The chosen device and the reason: "NAME, because REASON".
     pub fn why(&self) -> &str {
         &self.why
     }
 
-    /// Bytes for a population, as far as is known.
+    /// Bytes available for a population, if known.
     pub fn memory(&self) -> Option<u64> {
         match &self.what {
             What::Cpu => cpu::available(),
-            // A software adapter's memory is the processor's.
+            // A software adapter uses the processor's memory.
             What::Adapter(adapter) if adapter.kind == AdapterKind::Software => cpu::available(),
             What::Adapter(adapter) => adapter.limits.memory,
         }
     }
 
-    /// Bytes of the largest role of memory; none where there is no limit.
+    /// Most bytes of a role of memory; none without a limit.
     pub fn largest_role(&self) -> Option<u64> {
         match &self.what {
             What::Cpu => None,
@@ -76,7 +76,7 @@ impl DeviceSource {
         }
     }
 
-    /// Whether it computes on the processor's cores, so that several lanes of it share them.
+    /// Whether it computes on the processor's cores, which its lanes then share.
     pub fn is_processor(&self) -> bool {
         match &self.what {
             What::Cpu => true,
@@ -84,8 +84,8 @@ impl DeviceSource {
         }
     }
 
-    /// What makes its engines: of a device and a queue of its own. Where `auto` chose a device that refuses a kernel, it
-    /// makes engines of the next one.
+    /// A factory of its engines, with a device and a queue of its own. If `auto` chose a device that refuses a kernel,
+    /// the factory makes engines of the next one.
     pub fn factory(&self) -> Box<dyn EngineFactory> {
         match self.others {
             Some(_) => Box::new(AutoFactory::new(self.clone())),
@@ -93,7 +93,7 @@ impl DeviceSource {
         }
     }
 
-    /// What makes engines of this device and of no other.
+    /// A factory for this device only.
     pub fn factory_of_it_alone(&self) -> Box<dyn EngineFactory> {
         match &self.what {
             What::Cpu => Box::new(CpuFactory { why: self.why.clone() }),
@@ -103,10 +103,11 @@ impl DeviceSource {
         }
     }
 
-    /// After `error`: what `auto` takes where this device cannot be used.
+    /// After `error`: the next choice of `auto`.
     ///
     /// # Errors
-    /// `error`, where the device did not refuse anything, was named, or nothing else multiplies as is asked for.
+    /// `error`, if the device did not refuse anything, was named by the user, or no other device supports the
+    /// precision.
     pub fn after(&self, error: EngineError) -> Result<DeviceSource, EngineError> {
         let (Some(others), What::Adapter(refusing)) = (&self.others, &self.what) else { return Err(error) };
         let EngineError::Refused { what, reason, .. } = &error else { return Err(error) };
@@ -116,7 +117,7 @@ impl DeviceSource {
             adapter.problem = Some(format!("it {problem}"));
         }
         let next = among(Ok(others), "auto", self.options).map_err(|_| error)?;
-        log::warn!("{} {problem}; --device auto goes on to {}", self.name(), next.why);
+        log::warn!("{} {problem}; --device auto switches to {}", self.name(), next.why);
         Ok(next)
     }
 }
@@ -126,12 +127,12 @@ fn options(DeviceUse { data_memory, precision }: DeviceUse) -> GpuOptions {
     GpuOptions { data_memory, precision, ..GpuOptions::default() }
 }
 
-/// The device that is asked for.
+/// The requested device.
 ///
 /// # Errors
 /// [`ChooseError`] if there is none. The program exits with 5.
 pub fn source(request: &DeviceRequest) -> Result<DeviceSource, ChooseError> {
-    // Asked for the CPU engine, no driver is touched.
+    // For the CPU engine, drivers are not loaded.
     let start = Instant::now();
     let found =
         if request.device.trim().eq_ignore_ascii_case("cpu") { Ok(Vec::new()) } else { adapters::list() };
@@ -149,7 +150,7 @@ pub fn source(request: &DeviceRequest) -> Result<DeviceSource, ChooseError> {
     Ok(source)
 }
 
-/// The device that `wanted` asks for among the adapters `found`, to be opened with `options`.
+/// The device `wanted` among the adapters `found`, to be opened with `options`.
 ///
 /// # Errors
 /// [`ChooseError`] if there is none.
@@ -175,10 +176,10 @@ pub fn among(
     Ok(DeviceSource { what, why, options, others })
 }
 
-/// The device that a run was trained on, `name` as the run's record has it; none if this machine has it no more.
+/// The device that a run was trained on, with the `name` in the run's record; none if this machine does not have it.
 ///
 /// # Errors
-/// [`ChooseError`] if it has it, and it cannot be used so.
+/// [`ChooseError`] if the device is here but cannot be used as requested.
 pub fn source_again(name: &str, using: DeviceUse) -> Result<Option<DeviceSource>, ChooseError> {
     let why = format!("{}, because the run was trained on it", name.trim());
     let what = if name == cpu::NAME {
@@ -197,11 +198,10 @@ pub fn source_again(name: &str, using: DeviceUse) -> Result<Option<DeviceSource>
     }
 }
 
-/// Every adapter that can be used and is no software (the processor's cores are those of the CPU engine), and the CPU
-/// engine.
+/// Every usable hardware adapter (software adapters would share the processor with the CPU engine), and the CPU engine.
 ///
 /// # Errors
-/// [`ChooseError`] if none of them multiplies as is asked for.
+/// [`ChooseError`] if none of them supports the precision.
 pub fn all_sources(using: DeviceUse) -> Result<Vec<DeviceSource>, ChooseError> {
     let why = |name: &str| format!("{name}, because --devices all takes every device");
     let found = adapters::list().unwrap_or_default().into_iter().map(|(adapter, _)| adapter);
@@ -218,7 +218,7 @@ pub fn all_sources(using: DeviceUse) -> Result<Vec<DeviceSource>, ChooseError> {
     if able.is_empty() { Err(none()) } else { Ok(able) }
 }
 
-/// The factory of the device that is asked for.
+/// The factory of the requested device.
 ///
 /// # Errors
 /// [`ChooseError`] if there is none. The program exits with 5.
@@ -226,17 +226,17 @@ pub fn choose(request: &DeviceRequest) -> Result<Box<dyn EngineFactory>, ChooseE
     Ok(source(request)?.factory())
 }
 
-/// The factory of the device that a run was trained on, `name` as the run's record has it; none if this machine has
-/// it no more.
+/// The factory of the device that a run was trained on, with the `name` in the run's record; none if this machine does
+/// not have it.
 ///
 /// # Errors
-/// [`ChooseError`] if it has it, and it cannot be used so.
+/// [`ChooseError`] if the device is here but cannot be used as requested.
 pub fn choose_again(name: &str, using: DeviceUse) -> Result<Option<Box<dyn EngineFactory>>, ChooseError> {
     Ok(source_again(name, using)?.map(|source| source.factory()))
 }
 
-/// Makes engines of the device that `auto` took. Where that refuses a kernel before there was an engine, makes engines of
-/// the next device: at last of the CPU.
+/// Makes engines of the device that `auto` chose. If that refuses a kernel before its first engine was made, makes
+/// engines of the next device, and finally of the CPU.
 struct AutoFactory {
     source: DeviceSource,
     own: Box<dyn EngineFactory>,
@@ -259,7 +259,7 @@ impl AutoFactory {
         }
     }
 
-    /// Calls `what` with the factory in use; after a refusal with the next one.
+    /// Calls `what` with the factory in use, and after a refusal with the next one.
     fn attempt<T>(
         &self,
         what: &mut dyn FnMut(&dyn EngineFactory) -> Result<T, EngineError>,

@@ -190,7 +190,7 @@ mod tests {
     use std::panic::{AssertUnwindSafe, catch_unwind};
 
     #[test]
-    fn nobody_leaves_before_all_have_come() {
+    fn no_thread_leaves_before_all_arrive() {
         let (meeting, count) = (Meeting::new(3), AtomicUsize::new(0));
         thread::scope(|scope| {
             for _ in 0..3 {
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn who_waits_for_one_that_panicked_panics_too() {
+    fn waiting_for_a_panicked_thread_panics() {
         let meeting = Meeting::new(2);
         thread::scope(|scope| {
             let other = scope.spawn(|| {

@@ -99,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ranks_are_those_of_the_definition() {
+    fn ranks_match_the_definition() {
         for n in 1..2000 {
             for percent in PERCENTS {
                 // The smallest value with at least that percentage of all values at or below it.
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_are_as_many_as_a_software_adapter_can_look_at() {
+    fn watched_rows_fit_a_software_adapter() {
         assert_eq!(rows(1024, 2048), 1024);
         assert_eq!(rows(4096, 1024), 3072);
         assert_eq!(rows(7, 4 << 20), 1);

@@ -102,7 +102,7 @@ mod closing {
         use super::*;
 
         #[test]
-        fn closing_the_console_asks_to_stop_and_waits_for_the_end_of_the_process() {
+        fn closing_the_console_requests_a_stop_and_waits_for_the_process() {
             let stop = STOP.get_or_init(Stop::default).clone();
             // SAFETY: the handler may be called with any event.
             assert_eq!(unsafe { handle(0) }, 0);

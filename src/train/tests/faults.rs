@@ -48,7 +48,7 @@ fn fifty_faults_at_random_points_end_in_identical_weights() {
 }
 
 #[test]
-fn many_faults_in_one_training_are_survived() {
+fn a_training_survives_many_faults() {
     let problem = problem();
     let (expected, _) = train(&[training()], &problem);
     let factory = FaultyFactory::default();

@@ -198,7 +198,7 @@ fn epochs_are_recorded_and_the_last_may_be_short() {
 }
 
 #[test]
-fn patience_stops() {
+fn patience_ends_a_training() {
     let problem = problem();
     // With a tiny learning rate, nothing improves after the first epoch.
     let training = Training { patience: Some(2), lr: 1e-30, weight_decay: 0.0, ..training() };
