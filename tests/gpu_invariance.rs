@@ -1,4 +1,4 @@
-//! The four invariants and PyTorch's arrays on the GPU engine; the suites are those of the CPU engine.
+//! The four invariants and PyTorch's arrays on the GPU engine, with the suites of the CPU engine.
 
 mod common;
 
@@ -54,7 +54,7 @@ on_gpu! {
         let (factory, problem) = (factory(gpu::strict()).expect("an adapter"), digits(0.8));
         let trainings = refill::stream_of(40, 0);
         let alone = refill::each_alone(&factory, &trainings, &problem);
-        // Once more with data that pass through a window.
+        // Also with data that stream through a window.
         let window = GpuOptions { data_memory: Some(20_000), ..gpu::strict() };
         let window = common::training::factory(window).expect("an adapter");
         for (factory, pace) in [(&factory, EAGER), (&factory, LAZY), (&window, EAGER)] {

@@ -1,4 +1,4 @@
-//! The four invariants on the CPU engine in f32; `common/invariance.rs` says what they are.
+//! The four invariants on the CPU engine in f32, as defined in `common/invariance.rs`.
 
 mod common;
 
@@ -74,8 +74,8 @@ fn small_and_flat_batches() {
     invariance::small_and_flat_batches(&make);
 }
 
-/// Products, sums and updates give the same bits however many threads share them: with widths that are cut into halves,
-/// columns and rows, some of which leave one row or one column over.
+/// Products, sums and updates give the same bits for any number of threads. The widths are cut into halves, columns and
+/// rows, some with one row or one column left over.
 #[test]
 fn threads_do_not_matter() {
     const ROWS: usize = 300;

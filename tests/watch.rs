@@ -1,4 +1,4 @@
-//! What is watched of training, on both engines; `common/watch.rs` says what holds.
+//! Watching of training, on both engines; the suites are in `common/watch.rs`.
 
 mod common;
 
@@ -13,7 +13,7 @@ use bngpu::step::memory::Table;
 use common::probe::Make;
 use common::{gpu, watch};
 
-/// (rows, units): the smallest batch, odd ones, a large layer, and one of which only some rows are looked at.
+/// (rows, units): the smallest batch, odd sizes, a large layer, and one with only some rows watched.
 const SIZES: [(usize, usize); 6] = [(2, 1), (2, 3), (19, 1), (61, 100), (1024, 2048), (1500, 2500)];
 
 fn single(population: Arc<Population>, table: Arc<Table>) -> Box<dyn Engine> {
@@ -24,7 +24,7 @@ fn double(population: Arc<Population>, table: Arc<Table>) -> Box<dyn Engine> {
     Box::new(CpuEngine::<f64>::new(population, table))
 }
 
-/// A GPU whose data pass through a window.
+/// A GPU engine whose data stream through a window.
 fn streaming(population: Arc<Population>, table: Arc<Table>) -> Box<dyn Engine> {
     let options = GpuOptions { data_memory: Some(20_000), ..gpu::strict() };
     Box::new(gpu::engine(&population, &table, options).expect("an adapter"))
