@@ -100,7 +100,7 @@ fn the_gpu_follows_the_cpus_loss_curve_over_500_steps() {
         let other = population(1.001e-3, seed);
         let mut engine = gpu::engine(&other, &table, gpu::strict()).expect("an adapter");
         let (off, _) = follow(&mut engine, &other, &problem);
-        assert!(trajectory.worst(&off).is_ok_and(|worst| worst.1 > 1.0), "a wrong learning rate is not found");
+        assert!(trajectory.worst(&off).is_ok_and(|worst| worst.1 > 1.0), "a wrong learning rate is not seen");
     }
 }
 

@@ -107,7 +107,7 @@ mod tests {
             let mut seen = vec![false; n as usize];
             for position in 0..n {
                 let row = permuted(keys, n, position) as usize;
-                assert!(!seen[row], "n {n}: row {row} stands twice");
+                assert!(!seen[row], "n {n}: row {row} occurs twice");
                 seen[row] = true;
             }
         }

@@ -31,7 +31,7 @@ pub fn a_refill_touches_its_slot_alone(make: &Make, seed: u64) {
     let all: Vec<&Member> = case.population.members.iter().chain(&others).map(|m| &**m).collect();
     let mut population = Population::with_room(SLOTS, Room::for_members(&all, SLOTS));
     let mut engine = make(Arc::new(population.clone()), case.table.clone());
-    engine.initialize().expect("initialises nobody");
+    engine.initialize().expect("initialises");
     for buffer in Buffer::ALL.into_iter().filter(|buffer| *buffer != Buffer::State) {
         let stale = if buffer == Buffer::Index { 0.0 } else { f32::NAN };
         engine.write(buffer, &vec![stale; population.sizes[buffer as usize]]).expect("writes");

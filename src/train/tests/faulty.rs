@@ -48,9 +48,9 @@ impl Script {
         let device = "a faulty device".to_owned();
         Err(match fault {
             Fault::Stale => return Ok(true),
-            Fault::Lost => EngineError::Lost { device, reason: "as told".into() },
+            Fault::Lost => EngineError::Lost { device, reason: "scheduled".into() },
             Fault::Timeout => EngineError::Timeout { device, what: "a submit".into(), seconds: 1.0 },
-            Fault::OutOfMemory => EngineError::OutOfMemory { device, what: "as told".into() },
+            Fault::OutOfMemory => EngineError::OutOfMemory { device, what: "scheduled".into() },
             Fault::Refused => {
                 EngineError::Refused { device, what: "a shader".into(), reason: "scheduled".into() }
             }
