@@ -30,8 +30,8 @@
 //!
 //! Instead of `()`, you can pass a type of your own that implements [`train::Events`], to receive each step, epoch and
 //! checkpoint.
-//! [`train::Started::keep_in`], called after [`train::Session::start`], writes the run into a folder that `bngpu
-//! resume` and `bngpu predict` accept.
+//! [`train::Started::keep_in`], called after [`train::Session::start`], writes the run into a folder that
+//! `bngpu resume` and `bngpu predict` accept.
 //!
 //! # Predict
 //!

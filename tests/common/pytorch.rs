@@ -417,8 +417,8 @@ pub fn offsets(make: &MakeProbe, tolerance: Tolerance, running: Tolerance) {
     }
 }
 
-/// RMSprop, which has no fixture: five steps compared with PyTorch's formula, v ← α v + (1 - α) g², p ← p - lr·g / (√v
-/// + ε), on the engine's own gradients.
+/// RMSprop, which has no fixture: five steps compared with PyTorch's formula, v ← α v + (1 - α) g²,
+/// p ← p - lr·g / (√v + ε), on the engine's own gradients.
 pub fn rms_prop(make: &MakeProbe, tolerance: Tolerance) {
     let (alpha, eps, lr) = (0.9, 1e-8, 0.0078125);
     let training = Training {

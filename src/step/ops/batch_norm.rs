@@ -241,8 +241,8 @@ pub fn cost(member: &Member, rows: f64, layer: usize) -> Cost {
 }
 
 /// Sums of n differences from the first row are off by about √n u of the largest, which is at most 2√n σ; x̂ by as much
-/// over σ: 2 n u at worst, corrected in the second pass: 64 u (1 + |x̂|). The activation's exponential may be off by 3
-/// + 2|y| units (Vulkan, precision of exp): 64 u (1 + |y|) more. γ and β scale both.
+/// over σ: 2 n u at worst, corrected in the second pass: 64 u (1 + |x̂|). The activation's exponential may be off by
+/// 3 + 2|y| units (Vulkan, precision of exp): 64 u (1 + |y|) more. γ and β scale both.
 pub fn bounds(observed: &Observed, layer: usize, tracks: bool) -> Vec<Output> {
     let Some(row) = observed.member.layers.get(layer).filter(|row| row.is_hidden()) else {
         return Vec::new();
