@@ -22,13 +22,13 @@ macro_rules! on_gpu {
 }
 
 on_gpu! {
-    alone_is_any_slot_of_a_ragged_population:
+    a_member_has_the_same_bits_alone_and_in_any_slot:
         invariance::alone_is_any_slot(&gpu::make, 1, &[0, 1, 7, 31, 32, 47, 62, 63]);
     a_hundred_repeats_are_identical: invariance::repeats_are_identical(&gpu::make, 3, 100);
     division_into_calls_does_not_matter:
         (0..4).for_each(|seed| invariance::division_does_not_matter(&gpu::make, seed));
-    evaluation_and_pauses_leave_no_trace:
-        (0..4).for_each(|seed| invariance::evaluation_and_pauses_leave_no_trace(&gpu::make, seed));
+    evaluation_and_pauses_do_not_change_training:
+        (0..4).for_each(|seed| invariance::evaluation_and_pauses_do_not_change_training(&gpu::make, seed));
     poison_between_steps_is_found_and_contained: {
         let found: usize = (0..6).map(|s| invariance::poison_is_found_and_contained(&gpu::make, s)).sum();
         assert!(found > 100, "{found}");
@@ -38,9 +38,10 @@ on_gpu! {
         assert!(found > 100, "{found}");
     };
     stale_memory_is_never_read: (0..4).for_each(|seed| invariance::stale_memory_is_never_read(&gpu::make, seed));
-    bad_row_is_found_at_its_step: (0..6).for_each(|seed| invariance::bad_row_is_found_at_its_step(&gpu::make, seed));
-    small_and_flat_batches: invariance::small_and_flat_batches(&gpu::make);
-    fixed_gamma_and_beta_stay: invariance::fixed_gamma_and_beta_stay(&gpu::make);
+    a_bad_row_is_found_at_its_step:
+        (0..6).for_each(|seed| invariance::a_bad_row_is_found_at_its_step(&gpu::make, seed));
+    small_and_flat_batches_stay_finite: invariance::small_and_flat_batches_stay_finite(&gpu::make);
+    fixed_gamma_and_beta_do_not_change: invariance::fixed_gamma_and_beta_do_not_change(&gpu::make);
     pytorch_batch_norm: pytorch::batch_norm(&gpu::probe, &pytorch_f32);
     pytorch_networks: pytorch::networks(&gpu::probe, &pytorch_f32);
     pytorch_optimizers: pytorch::optimizers(&gpu::probe, &pytorch_f32);

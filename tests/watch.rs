@@ -46,8 +46,8 @@ fn percentiles_are_those_of_sorted_values() {
 }
 
 #[test]
-fn watching_leaves_no_trace() {
-    on_each(|make| (0..6).for_each(|seed| watch::watching_leaves_no_trace(make, seed)));
+fn watching_does_not_change_training() {
+    on_each(|make| (0..6).for_each(|seed| watch::watching_does_not_change_training(make, seed)));
 }
 
 #[test]
@@ -56,6 +56,6 @@ fn slots_do_not_matter() {
 }
 
 #[test]
-fn what_is_seen_is_what_is_there() {
-    on_each(|make| (0..6).for_each(|seed| watch::what_is_seen_is_what_is_there(make, seed)));
+fn looks_agree_with_the_memory() {
+    on_each(|make| (0..6).for_each(|seed| watch::looks_agree_with_the_memory(make, seed)));
 }

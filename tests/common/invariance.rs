@@ -154,7 +154,7 @@ pub fn division_does_not_matter(make: &Make, seed: u64) {
 }
 
 /// An evaluation between training steps, or a member's pause, changes nothing that training reads.
-pub fn evaluation_and_pauses_leave_no_trace(make: &Make, seed: u64) {
+pub fn evaluation_and_pauses_do_not_change_training(make: &Make, seed: u64) {
     let case = Case::random(seed, &Space::of_members(4));
     let k = case.population.len();
     let steps = case.training_steps(0, 8);
@@ -379,7 +379,7 @@ pub fn poison_within_a_step_is_found(make: &Make, seed: u64) -> usize {
 }
 
 /// NaN in one row of the data is found by each member at the step that trains on that row, not before.
-pub fn bad_row_is_found_at_its_step(make: &Make, seed: u64) {
+pub fn a_bad_row_is_found_at_its_step(make: &Make, seed: u64) {
     let mut case = Case::random(seed, &Space { bytes: false, ..Space::of_members(6) });
     let rng = &mut Rng(seed);
     let row = rng.between(0, case.train_rows - 1);
@@ -405,7 +405,7 @@ pub fn bad_row_is_found_at_its_step(make: &Make, seed: u64) {
 
 /// Batches of two, constant columns, short last batches, a dropped single row: results are finite, and the records have
 /// the expected rows.
-pub fn small_and_flat_batches(make: &Make) {
+pub fn small_and_flat_batches_stay_finite(make: &Make) {
     const ROWS: usize = 41;
     let loss = Loss::CrossEntropy { classes: 3 };
     let mut table = random_table(&mut Rng(5), ROWS, 6, loss, false);
@@ -472,7 +472,7 @@ pub fn small_and_flat_batches(make: &Make) {
 
 /// Untrained γ and β stay at 1 and 0 under any optimiser, and all other gradients are, bit for bit, those of the same
 /// network with trained γ and β at 1 and 0.
-pub fn fixed_gamma_and_beta_stay(make: &Make) {
+pub fn fixed_gamma_and_beta_do_not_change(make: &Make) {
     const ROWS: usize = 41;
     let loss = Loss::CrossEntropy { classes: 3 };
     let table = Arc::new(random_table(&mut Rng(8), ROWS, 6, loss, false));

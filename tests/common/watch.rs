@@ -112,7 +112,7 @@ pub fn percentiles_are_those_of_sorted_values(make: &Make, sizes: &[(usize, usiz
 }
 
 /// Training has the same bits with and without a look before, whether or not the population can be watched.
-pub fn watching_leaves_no_trace(make: &Make, seed: u64) {
+pub fn watching_does_not_change_training(make: &Make, seed: u64) {
     const STEPS: u64 = 8;
     let case = watched(seed, &Space::of_members(4));
     let go = |case: &Case, looks: bool| -> (Vec<Record>, Snapshot) {
@@ -167,7 +167,7 @@ pub fn slots_do_not_matter(make: &Make, seed: u64) {
 }
 
 /// A look agrees with the memory after it, and with the next step.
-pub fn what_is_seen_is_what_is_there(make: &Make, seed: u64) {
+pub fn looks_agree_with_the_memory(make: &Make, seed: u64) {
     let case = watched(seed, &Space::of_members(4));
     let mut engine = engine(make, &case);
     engine.run(StepKind::Train, &case.training_steps(0, 3)).expect("runs");
