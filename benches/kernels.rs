@@ -1,8 +1,8 @@
-//! Each operation of a training step of the networks a and b, on the CPU engine, and each kernel on each adapter, whose
-//! name stands before them. `cargo bench --bench kernels -- cpu/a` runs some of them.
+//! Each operation of a training step of the networks a and b, on the CPU engine, and each kernel on each adapter,
+//! labelled with the adapter's name. `cargo bench --bench kernels -- cpu/a` runs some of them.
 //!
-//! Throughput counts operations on numbers (a multiply-add is two) where there are many to a byte, else bytes. Before a
-//! network's kernels are timed the engine's first losses are compared with those of the f64 engine.
+//! Throughput counts arithmetic operations (a multiply-add is two) if there are many per byte, else bytes. Before a
+//! network's kernels are timed, the engine's first losses are compared with those of the f64 engine.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,7 +20,7 @@ use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterio
 /// Dispatches of one submit.
 const SUBMIT: u64 = 64;
 
-/// Seconds that a number of rounds of an operation take.
+/// Seconds of a number of rounds of an operation.
 type Rounds<'a> = &'a mut dyn FnMut(u64) -> f64;
 
 fn time(
@@ -42,7 +42,7 @@ fn time(
 }
 
 fn benchmarks(criterion: &mut Criterion) {
-    // SAFETY: no other thread of this program exists yet.
+    // SAFETY: this program has no other thread yet.
     unsafe { adapters::without_device_select() };
     let table = Arc::new(table());
     let mut devices = Vec::new();

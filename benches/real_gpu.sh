@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# All that a machine with a real GPU can tell, in one go: the adapters, every kernel against the CPU reference, the GPU
-# tests on its driver, the benchmarks, whole runs, and PyTorch and JAX on the same card where python has them.
+# Tests and measures a real GPU in one go: the adapters, every kernel against the CPU reference, the GPU
+# tests on its driver, the benchmarks, whole runs, and PyTorch and JAX on the same card if python has them.
 #
 #   benches/real_gpu.sh [DEVICE] [FOLDER]      DEVICE: gpu, or a part of a name; results go to FOLDER, gpu-results
 #
-# BNGPU is a built program (target/release/bngpu), TESTS=0 leaves the tests out, SECONDS_EACH is for a measurement,
-# CASES are the networks. LIMIT is the seconds for all of it, 720: what matters most comes first, what no longer fits is left
-# out. What failed or was left out is listed at the end, and does not stop the rest.
+# BNGPU is a built program (target/release/bngpu), TESTS=0 leaves the tests out, SECONDS_EACH is the time per measurement,
+# CASES are the networks. LIMIT is the total time in seconds, 720: the most important steps come first, and steps that no
+# longer fit are left out. Steps that failed or were left out are listed at the end, and do not stop the rest.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 device=${1:-gpu}
@@ -29,7 +29,7 @@ step() { # NAME COMMAND...
     shift
     local left=$((end - SECONDS))
     if [ "$left" -lt 5 ]; then
-        echo "== $name: left out, the time is up"
+        echo "== $name: left out, out of time"
         failed+=("$name (left out)")
         return
     fi
@@ -54,7 +54,7 @@ if "$bngpu" devices --device "$device" | grep -q -- '--precision f16 *yes'; then
     step self-test-f16 "$bngpu" devices --self-test --device "$device" --precision f16
     step bench-f16 "$bngpu" bench --device "$device" --case "$cases" --seconds "$seconds" --precision f16
 fi
-# Each layout and joining of kernels with its time (tune.err), in a cache folder of its own; then the benchmark with the layouts found.
+# Times each layout and fusion of kernels (tune.err), with a separate cache folder; then runs the benchmark with the layouts found.
 export BNGPU_CACHE="$out/cache"
 step tune "$bngpu" bench --tune --device "$device" --case a --models 1,64 --seconds 0.3 --log info
 unset BNGPU_CACHE

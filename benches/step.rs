@@ -7,8 +7,8 @@
 //! | b | 784-512-512-10, ReLU | 256 |
 //! | c | 784-2048-2048-10, ReLU | 1024 |
 //!
-//! A result counts the K members' steps as one. Before anything is timed the engine's first losses are compared with
-//! those of the f64 engine, which panics where they differ.
+//! The steps of K members count as one. Before timing, the engine's first losses are compared with those of the f64
+//! engine; a difference panics.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -58,7 +58,7 @@ fn time(criterion: &mut Criterion, name: &str, table: &Arc<Table>, make: &Make) 
 }
 
 fn benchmarks(criterion: &mut Criterion) {
-    // SAFETY: no other thread of this program exists yet.
+    // SAFETY: this program has no other thread yet.
     unsafe { adapters::without_device_select() };
     let table = Arc::new(table());
     time(criterion, "cpu", &table, &|population| {

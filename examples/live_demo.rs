@@ -1,6 +1,7 @@
 //! The live view of a sweep, without a sweep: `cargo run --example live_demo -- [TRIALS] [LANES] [SLOTS] [EPOCHS]`.
 //!
-//! Losses are made up: they fall as a power of the epoch, some rise and diverge, one in three is stopped half-way.
+//! The losses are made up: they fall as a power of the epoch, some rise and diverge, and one trial in three is stopped
+//! half-way.
 
 use std::error::Error;
 use std::io::IsTerminal;
@@ -14,7 +15,7 @@ use bngpu::sweep::{CurvePoint, Stage, TrialRecord, TrialStatus};
 use bngpu::train::Stop;
 use serde_json::json;
 
-/// Between two epochs of a member.
+/// Time between two epochs of a member.
 const EPOCH: Duration = Duration::from_millis(120);
 
 /// A made-up training in a slot.
@@ -77,7 +78,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             }
         }
         if std::env::var_os("DEMO_PANIC").is_some() && ended > 10 {
-            panic!("a lane panics, as it was asked to");
+            panic!("a lane panics, as DEMO_PANIC requests");
         }
         thread::sleep(EPOCH);
     }
@@ -86,7 +87,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// A number in 0..1 that depends on `n` alone.
+/// A pseudo-random number in 0..1 that depends only on `n`.
 fn noise(n: u64) -> f64 {
     let mixed = (n + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ (n << 17);
     (mixed.wrapping_mul(0xBF58_476D_1CE4_E5B9) >> 11) as f64 / (1u64 << 53) as f64
@@ -117,7 +118,7 @@ fn start(tell: &Handle, lane: usize, slot: u32, trial: u64, epochs: u64) -> Demo
 }
 
 impl Demo {
-    /// One epoch; the record, where it was the last.
+    /// Runs one epoch; returns the record after the last one.
     fn go_on(
         &mut self,
         tell: &Handle,

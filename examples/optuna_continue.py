@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Optuna goes on where a sweep of bngpu ended: its TPE proposes the settings, bngpu trains them.
+"""Continues a sweep of bngpu with Optuna: its TPE proposes the settings, bngpu trains them.
 
     python optuna_continue.py runs/SWEEP/study.journal --trials 10 -- --data digits --epochs 5
 
-What stands behind `--` are the flags of `bngpu train` that the sweep had fixed, without its seeds. The journal of the sweep stays as it
-is: the study goes on in a copy, STUDY.optuna.journal, which `optuna-dashboard` opens too. Needs `pip install optuna`.
+After `--`, give the flags of `bngpu train` that were fixed in the sweep, without its seeds. The journal of the sweep is not changed:
+the study continues in a copy, STUDY.optuna.journal, which `optuna-dashboard` also opens. Needs `pip install optuna`.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
-# Settings that mean something only with a choice: bngpu refuses them without it.
+# Settings that apply to one choice only: bngpu refuses them with any other.
 CONDITIONS = {
     "beta1": ("optimizer", ["adam"]),
     "beta2": ("optimizer", ["adam"]),
@@ -36,7 +36,7 @@ CONDITIONS = {
 
 
 def suggest(trial, key, distribution):
-    """Asks Optuna for a value of a hyperparameter with the domain that it had in the sweep."""
+    """Gets a value of a hyperparameter from Optuna, with its domain in the sweep."""
     if isinstance(distribution, CategoricalDistribution):
         return trial.suggest_categorical(key, distribution.choices)
     ask = trial.suggest_int if isinstance(distribution, IntDistribution) else trial.suggest_float
@@ -44,7 +44,7 @@ def suggest(trial, key, distribution):
 
 
 def settings(trial, space):
-    """The values of a trial: choices first, then what belongs to them."""
+    """The values of a trial: choices first, then their own settings."""
     values = {}
     for key in sorted(space, key=lambda key: key in CONDITIONS):
         choice, needed = CONDITIONS.get(key, (None, None))
@@ -59,13 +59,13 @@ def flags(values):
         if isinstance(value, bool):
             yield f"--{key}" if value else f"--no-{key}"
         else:
-            # An architecture joins its layers by `-` in a sweep, by `,` in a training.
+            # A sweep separates layers by `-`, a training by `,`.
             yield f"--{key}"
             yield str(value).replace("-", ",") if key == "hidden" else str(value)
 
 
 def train(bngpu, values, fixed, seed, folder):
-    """Trains one model; its result and its epochs, or None if it diverged."""
+    """Trains one model; returns its result and its epochs, or None if it diverged."""
     command = [bngpu, "train", *flags(values), *fixed, "--seed", str(seed), "--output", str(folder), "--json", "--quiet"]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode == 4:  # NaN or infinity
@@ -77,7 +77,7 @@ def train(bngpu, values, fixed, seed, folder):
 
 
 def of(result, metric):
-    """The number that the sweep's objective means: R² serves for accuracy where numbers are predicted."""
+    """The value of the sweep's objective; regression has R² in place of accuracy."""
     return result[metric] if metric in result else result["val_r2"]
 
 
@@ -86,7 +86,7 @@ def main():
     parser.add_argument("journal", type=Path)
     parser.add_argument("--trials", type=int, default=10)
     parser.add_argument("--bngpu", default="bngpu", help="the program")
-    # What stands behind -- is for bngpu.
+    # Arguments after -- are for bngpu.
     at = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)
     args, fixed = parser.parse_args(sys.argv[1:at]), sys.argv[at + 1 :]
 

@@ -1,4 +1,5 @@
-//! Follows a training by own events: stops at the first epoch whose validation accuracy reaches 95 %, and tests that model.
+//! Follows a training with custom events: stops at the first epoch with a validation accuracy of 95 %, and tests that
+//! model.
 //! `cargo run --release --example own_events`
 
 use std::error::Error;

@@ -1,10 +1,10 @@
 //! Records steps of a small population for `portability/replay.mjs`:
 //! `cargo run --example record_step -- FILE [workgroup|separate|bindings|subgroup] [CASE]`.
 //!
-//! - `workgroup` takes tiles in workgroup memory and the default limits of WebGPU, as in any browser;
+//! - `workgroup` uses tiles in workgroup memory and the default limits of WebGPU, as in any browser;
 //! - `separate` is the same with a kernel for each operation;
-//! - `bindings` takes the same tiles and as many storage buffers as the adapter allows, so more operations are fused;
-//! - `subgroup` takes tiles in the registers of a subgroup, where the adapter has subgroups of one size.
+//! - `bindings` uses the same tiles and as many storage buffers as the adapter allows, so more operations are fused;
+//! - `subgroup` uses tiles in the registers of a subgroup, if the adapter has subgroups of one size only.
 //!
 //! CASE, 0 to 5, is a population of `bngpu devices --self-test`. The adapter is the first one that wgpu finds.
 
@@ -34,7 +34,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let options = GpuOptions { default_limits, ..GpuOptions::default() };
     let can = Device::open(&adapter, options)?.can;
-    // The usual tiles come first, those of subgroups after those of workgroups.
+    // The usual tiles come first; those of subgroups come after those of workgroups.
     let tile = |shape: Shape| {
         let without = Tile::candidates(shape, &Default::default());
         let at = if layout == "subgroup" { without.len() } else { 0 };

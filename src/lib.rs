@@ -1,6 +1,6 @@
 //! bngpu trains batch-normalised neural networks, many at once, in WGSL compute shaders on any GPU, or natively on the CPU.
 //!
-//! The program `bngpu` is a thin layer over this library. Settings have the names of its flags, everywhere.
+//! The program `bngpu` is a thin layer over this library. Settings have the names of its flags throughout.
 //!
 //! # Train one model
 //!
@@ -28,13 +28,14 @@
 //! # }
 //! ```
 //!
-//! In place of `()`, a type of your own that implements [`train::Events`] sees each step, epoch and checkpoint.
-//! [`train::Session::start`] and [`train::Started::keep_in`] write the run into a folder, from which `bngpu resume` and
-//! `bngpu predict` go on.
+//! Instead of `()`, you can pass a type of your own that implements [`train::Events`], to receive each step, epoch and
+//! checkpoint.
+//! [`train::Started::keep_in`], called after [`train::Session::start`], writes the run into a folder that
+//! `bngpu resume` and `bngpu predict` accept.
 //!
 //! # Predict
 //!
-//! A model carries the encoding of its table, so it takes rows as they are in the file:
+//! A model includes the encoding of its table, so it accepts rows as they are in the file:
 //!
 //! ```
 //! # use bngpu::data::{LoadRequest, Part, load};
@@ -57,8 +58,8 @@
 //!
 //! # Tune many models at once
 //!
-//! In a [`spec::SweepRequest`] each setting may be a set or a range. [`sweep::Search`] plans how many members train at a
-//! time and [`sweep::Search::run`] trains them:
+//! In a [`spec::SweepRequest`], each setting may be a set or a range. [`sweep::Search`] plans how many members train at
+//! a time, and [`sweep::Search::run`] trains them:
 //!
 //! ```
 //! use std::sync::Mutex;
@@ -89,24 +90,24 @@
 //!
 //! # How it computes
 //!
-//! K models are one *population*: rows of tables, and one buffer for each role of memory ([`population`]). A step is a list
-//! of operations on all of them ([`step::plan`]). The CPU engine runs the list natively, the GPU engine records it into
-//! compute passes; each operation has a twin in `shaders/`. The same seed gives the same weights, bit for bit, on the same
-//! device, whatever trains beside a model. `ARCHITECTURE.md` has the map.
+//! K models are one *population*: rows of tables, and one buffer for each role of memory ([`population`]). A step is a
+//! list of operations on all of them ([`step::plan`]). The CPU engine runs the list natively, the GPU engine records it
+//! into compute passes; each operation has a twin in `shaders/`. The same seed gives the same weights, bit for bit, on
+//! the same device, whatever else trains beside the model. `ARCHITECTURE.md` has the map.
 //!
 //! # Features
 //!
-//! | feature | |
+//! | feature | adds |
 //! |---|---|
-//! | `cli`, the default | the program: arguments, terminal, figures, pages, demonstrations; it brings all others |
+//! | `cli`, on by default | the program: arguments, terminal, figures, pages, demonstrations; includes all others |
 //! | `gpu` | the GPU engine, and the choice of a device |
 //! | `npz`, `parquet` | these data formats |
 //! | `tensorboard` | event files of a sweep |
 //!
-//! Without any feature, the library reads CSV, NPY and IDX, trains and sweeps on the CPU engine, and compiles for
+//! Without features, the library reads CSV, NPY and IDX files, trains and sweeps on the CPU engine, and compiles for
 //! `wasm32-unknown-unknown`.
 
-// Parts of the core have no user but the rest of the program.
+// Without the program, parts of the core are unused.
 #![cfg_attr(not(feature = "cli"), allow(dead_code, unused_imports))]
 
 pub mod base;

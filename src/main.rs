@@ -20,7 +20,7 @@ fn main() -> Exit {
     }
 }
 
-/// Writes a line to stderr; nobody reading is no error.
+/// Writes a line to stderr, ignoring errors such as a closed pipe.
 fn tell(text: &str) {
     let _ = std::io::stderr().write_all(format!("{text}\n").as_bytes());
 }

@@ -1,10 +1,10 @@
-//! The rooms of the source and the directions in which they may use each other, as ARCHITECTURE.md draws them.
+//! The modules of the source and the allowed directions of their dependencies, as drawn in ARCHITECTURE.md.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Each room and the rooms that it may use.
+/// Each module and the modules it may use.
 const ROOMS: [(&str, &[&str]); 13] = [
     ("base", &[]),
     ("spec", &["base"]),
@@ -37,7 +37,7 @@ const ROOMS: [(&str, &[&str]); 13] = [
     ),
 ];
 
-/// The text of a file without comments and without its tests.
+/// The text of a file without comments and tests.
 fn code(text: &str) -> String {
     let end = text.find("#[cfg(test)]\nmod tests {").unwrap_or(text.len());
     let lines = text[..end].lines().map(|line| line.split("//").next().unwrap_or_default());
@@ -56,7 +56,7 @@ fn files(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// The names of rooms after each `crate::`, one or several in braces.
+/// The module names after each `crate::`, one or several in braces.
 fn rooms_used(code: &str) -> BTreeSet<String> {
     let word = |text: &str| text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
     let mut used = BTreeSet::new();
@@ -72,14 +72,14 @@ fn rooms_used(code: &str) -> BTreeSet<String> {
     used
 }
 
-/// What uses something that it must not, "room/file uses room".
+/// Forbidden dependencies, as "module/file uses module".
 fn wrong_arrows(sources: &[(String, String)]) -> Vec<String> {
     let allowed: BTreeMap<&str, &[&str]> = ROOMS.into_iter().collect();
     let mut wrong = Vec::new();
     for (path, code) in sources {
         let room = path.split('/').next().unwrap();
         let Some(allowed) = allowed.get(room) else {
-            wrong.push(format!("{path} stands in no room of this list"));
+            wrong.push(format!("{path} is in no module of this list"));
             continue;
         };
         for used in rooms_used(code) {
@@ -105,14 +105,14 @@ fn sources() -> Vec<(String, String)> {
 }
 
 #[test]
-fn rooms_use_only_the_rooms_below_them() {
+fn modules_use_only_the_modules_below_them() {
     let sources = sources();
     assert!(sources.len() > 200, "{}", sources.len());
     assert_eq!(wrong_arrows(&sources), Vec::<String>::new());
 }
 
 #[test]
-fn an_arrow_upwards_is_found() {
+fn an_upward_dependency_is_found() {
     let source = |code: &str| vec![("data/csv.rs".to_owned(), code.to_owned())];
     assert_eq!(wrong_arrows(&source("use crate::report::text;")), ["data/csv.rs uses report"]);
     assert_eq!(wrong_arrows(&source("use crate::{base::text, cli};")), ["data/csv.rs uses cli"]);
@@ -121,8 +121,8 @@ fn an_arrow_upwards_is_found() {
 }
 
 #[test]
-fn no_room_is_above_itself() {
-    // Each room's list names earlier rooms only, so no two rooms can use each other.
+fn no_module_is_above_itself() {
+    // Each module's list names earlier modules only, so no two modules can use each other.
     for (at, (room, allowed)) in ROOMS.iter().enumerate() {
         for used in *allowed {
             assert!(ROOMS[..at].iter().any(|(earlier, _)| earlier == used), "{room} uses {used}");

@@ -1,4 +1,4 @@
-//! The comparison itself: what it must reject.
+//! What the comparison of arrays must reject.
 
 use crate::common::close::{Tolerance, close};
 
@@ -37,7 +37,7 @@ fn nan_or_infinity_on_either_side_and_wrong_lengths_are_rejected() {
 }
 
 #[test]
-fn the_bound_is_absolute_plus_relative() {
+fn the_bound_is_the_sum_of_absolute_and_relative_terms() {
     let at = |got: f64, expected: f64| close(&[got], &[expected], TOLERANCE, "y").is_ok();
     assert!(at(100.0 + 1.0009e-3, 100.0) && !at(100.0 + 1.0011e-3, 100.0));
     assert!(at(0.99e-6, 0.0) && !at(1.01e-6, 0.0));

@@ -1,4 +1,4 @@
-//! The examples run and come to what they promise.
+//! The examples run and print what they promise.
 
 use std::path::Path;
 use std::process::Command;
@@ -15,7 +15,7 @@ fn run(name: &str) -> String {
 }
 
 #[test]
-fn train_leaves_a_model_and_its_test_score() {
+fn train_writes_a_model_and_prints_its_test_score() {
     let text = run("train");
     // 64 x 64 + 64 x 64 weights with γ and β for each unit, and 64 x 10 weights with biases.
     assert!(text.starts_with(&format!("{} parameters on ", 2 * (64 * 64 + 128) + 64 * 10 + 10)), "{text}");

@@ -1,4 +1,4 @@
-//! The four invariants and PyTorch's arrays on the GPU engine; the suites are those of the CPU engine.
+//! The four invariants and PyTorch's arrays on the GPU engine, with the suites of the CPU engine.
 
 use crate::common::tolerances::{HARD_VARIANCE_F32, HARD_VARIANCE_RUNNING_F32, pytorch_f32};
 use bngpu::engine::gpu::GpuOptions;
@@ -20,13 +20,13 @@ macro_rules! on_gpu {
 }
 
 on_gpu! {
-    alone_is_any_slot_of_a_ragged_population:
+    a_member_has_the_same_bits_alone_and_in_any_slot:
         invariance::alone_is_any_slot(&gpu::make, 1, &[0, 1, 7, 31, 32, 47, 62, 63]);
     a_hundred_repeats_are_identical: invariance::repeats_are_identical(&gpu::make, 3, 100);
     division_into_calls_does_not_matter:
         (0..4).for_each(|seed| invariance::division_does_not_matter(&gpu::make, seed));
-    evaluation_and_pauses_leave_no_trace:
-        (0..4).for_each(|seed| invariance::evaluation_and_pauses_leave_no_trace(&gpu::make, seed));
+    evaluation_and_pauses_do_not_change_training:
+        (0..4).for_each(|seed| invariance::evaluation_and_pauses_do_not_change_training(&gpu::make, seed));
     poison_between_steps_is_found_and_contained: {
         let found: usize = (0..6).map(|s| invariance::poison_is_found_and_contained(&gpu::make, s)).sum();
         assert!(found > 100, "{found}");
@@ -36,9 +36,10 @@ on_gpu! {
         assert!(found > 100, "{found}");
     };
     stale_memory_is_never_read: (0..4).for_each(|seed| invariance::stale_memory_is_never_read(&gpu::make, seed));
-    bad_row_is_found_at_its_step: (0..6).for_each(|seed| invariance::bad_row_is_found_at_its_step(&gpu::make, seed));
-    small_and_flat_batches: invariance::small_and_flat_batches(&gpu::make);
-    fixed_gamma_and_beta_stay: invariance::fixed_gamma_and_beta_stay(&gpu::make);
+    a_bad_row_is_found_at_its_step:
+        (0..6).for_each(|seed| invariance::a_bad_row_is_found_at_its_step(&gpu::make, seed));
+    small_and_flat_batches_stay_finite: invariance::small_and_flat_batches_stay_finite(&gpu::make);
+    fixed_gamma_and_beta_do_not_change: invariance::fixed_gamma_and_beta_do_not_change(&gpu::make);
     pytorch_batch_norm: pytorch::batch_norm(&gpu::probe, &pytorch_f32);
     pytorch_networks: pytorch::networks(&gpu::probe, &pytorch_f32);
     pytorch_optimizers: pytorch::optimizers(&gpu::probe, &pytorch_f32);
@@ -52,7 +53,7 @@ on_gpu! {
         let (factory, problem) = (factory(gpu::strict()).expect("an adapter"), digits(0.8));
         let trainings = refill::stream_of(40, 0);
         let alone = refill::each_alone(&factory, &trainings, &problem);
-        // Once more with data that pass through a window.
+        // Also with data that stream through a window.
         let window = GpuOptions { data_memory: Some(20_000), ..gpu::strict() };
         let window = crate::common::training::factory(window).expect("an adapter");
         for (factory, pace) in [(&factory, EAGER), (&factory, LAZY), (&window, EAGER)] {

@@ -1,4 +1,4 @@
-//! Every kernel against its twin in f64, on the same memory, over random ragged populations.
+//! Compares every kernel with its twin in f64, on the same memory, over random ragged populations.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use bngpu::step::{Op, StepKind, plan};
 use crate::common::gpu;
 use crate::common::random_population::{Case, Rng, Space, plain, random_table};
 
-/// Populations; each has up to five members, which differ in everything.
+/// Number of populations; each has up to five members, which differ in all settings.
 const CASES: u64 = 500;
 
 #[test]
@@ -34,7 +34,7 @@ fn every_kernel_follows_its_twin() {
         let mut engine = GpuEngine::new(device.clone(), case.population.clone(), case.table.clone())
             .unwrap_or_else(|e| panic!("case {seed}: {e}"));
         engine.initialize().expect("initialises");
-        // A few steps, so that nothing is at its initial value.
+        // Runs a few steps, so that no value is still initial.
         engine.run(StepKind::Train, &case.training_steps(0, 3)).expect("runs");
         let steps = [
             (StepKind::Train, case.training_steps(3, 4)),
@@ -67,7 +67,7 @@ fn every_kernel_follows_its_twin() {
     assert_eq!(worst.len(), 12, "operations compared: {:?}", worst.keys());
 }
 
-/// The negative control: one corrupted element is found, whichever role it stands in.
+/// The negative control: one corrupted element of any role is found.
 #[test]
 fn a_corrupted_element_is_found() {
     struct Corrupt {
@@ -137,14 +137,13 @@ fn a_corrupted_element_is_found() {
         engine.initialize().expect("initialises");
         let deviations =
             compare(&mut engine, &case.population, &case.table, StepKind::Train, &steps).expect("runs");
-        assert!(deviations.iter().all(|d| d.worst > 1.0), "{buffer:?} corrupted unseen");
+        assert!(deviations.iter().all(|d| d.worst > 1.0), "{buffer:?} corrupted without being found");
     }
 }
 
-/// A window of the data, whatever its size, and unchecked shaders give the bits of resident data and checked
-/// shaders.
+/// A window of the data, of any size, and unchecked shaders give the same bits as resident data and checked shaders.
 #[test]
-fn windows_and_missing_checks_do_not_matter() {
+fn windows_and_unchecked_shaders_give_the_same_bits() {
     if gpu::adapter().is_none() {
         return;
     }
@@ -168,7 +167,7 @@ fn windows_and_missing_checks_do_not_matter() {
     }
 }
 
-/// Whichever tiles a device takes, and whichever operations it does together, the bits are the same.
+/// All tiles and all fusions of operations give the same bits.
 #[test]
 fn all_ways_give_the_same_bits() {
     let options = GpuOptions { checked: true, ..GpuOptions::default() };
@@ -202,16 +201,16 @@ fn all_ways_give_the_same_bits() {
         };
         let expected = run(&devices[0]);
         for (device, ways) in devices.iter().zip(&ways).skip(1) {
-            assert!(run(device) == expected, "case {seed}: other bits by {ways:?}");
+            assert!(run(device) == expected, "case {seed}: different bits with {ways:?}");
         }
     }
     eprintln!("{} ways agree", ways.len());
 }
 
-/// Products in half precision follow their twin within the bound that they state, whatever their tiles the bits are the
-/// same; and a device without them says so.
+/// Products in half precision follow their twin within the stated bound, with the same bits for all tiles; a device
+/// without them reports an error.
 #[test]
-fn half_precision_follows_its_twin_where_there_is_any() {
+fn half_precision_follows_its_twin() {
     let Some(adapter) = gpu::adapter() else { return };
     let options = GpuOptions { checked: true, precision: Precision::F16, ..GpuOptions::default() };
     let usual = match Device::open(&adapter, options) {
@@ -251,7 +250,7 @@ fn half_precision_follows_its_twin_where_there_is_any() {
             assert!(d.worst <= 1.0, "case {seed}, {:?}: {} times its bound at {}", d.op, d.worst, d.detail);
             worst = worst.max(if matches!(d.op, Op::Matmul { .. }) { d.worst } else { 0.0 });
         }
-        // The same steps in single precision: not the same bits, or nothing was done in halves.
+        // The same steps in single precision must give different bits, or half precision was not used.
         let single = gpu::device(GpuOptions { checked: true, ..GpuOptions::default() }).expect("an adapter");
         let (single, _, _) = run(&single);
         let differs = |(a, b): (&Record, &Record)| f64::from((a.loss - b.loss).abs() / (1.0 + b.loss.abs()));
@@ -261,8 +260,8 @@ fn half_precision_follows_its_twin_where_there_is_any() {
     assert!(close > 0.0 && close < 1e-3, "{close}");
 }
 
-/// Work lists longer than a dimension of the grid are folded into rows, the last of which is seldom full: every
-/// kernel follows its twin, and gives the bits of an unfolded grid.
+/// Work lists longer than a dimension of the grid are folded into rows, and the last row is rarely full: every kernel
+/// follows its twin, and gives the same bits as an unfolded grid.
 #[test]
 fn folded_grids_leave_nothing_out() {
     if gpu::adapter().is_none() {
@@ -304,7 +303,7 @@ fn folded_grids_leave_nothing_out() {
             (records, params.iter().map(|v| v.to_bits()).collect::<Vec<_>>())
         });
         let (found, expected) = bits.split_at_mut(1);
-        assert!(found == expected, "case {seed}: other bits than unfolded");
+        assert!(found == expected, "case {seed}: different bits than unfolded");
         if longest_of(&folded.ways.separate()) > 144 {
             continue;
         }
@@ -328,7 +327,7 @@ fn folded_grids_leave_nothing_out() {
     assert!(longest > 100, "{longest}");
 }
 
-/// Layers of more than a million weights go other ways on software adapters, to the same bits.
+/// Layers of more than a million weights use other ways on software adapters, with the same bits.
 #[test]
 fn large_layers_give_the_same_bits() {
     let options = GpuOptions::default();
@@ -361,9 +360,9 @@ fn large_layers_give_the_same_bits() {
     assert!(usual.0 > together.0, "{} and {} dispatches", usual.0, together.0);
 }
 
-/// A software adapter would end a loop without a word: what needs too many iterations is refused.
+/// A software adapter silently stops long loops, so members that need too many iterations are refused.
 #[test]
-fn endless_loops_are_refused_on_software_adapters() {
+fn too_long_loops_are_refused_on_software_adapters() {
     let Some(device) = gpu::device(GpuOptions::default()).filter(|device| device.software) else { return };
     let loss = Loss::CrossEntropy { classes: 2 };
     let network = |width| Network {

@@ -1,5 +1,5 @@
-//! Faults of a real device: lost, out of memory, too slow. They end in the undisturbed run's weights, or in an error
-//! that says what to do; never in a panic.
+//! Faults of a real device: lost, out of memory, too slow. They end in the weights of the undisturbed run, or in an
+//! error with a remedy; never in a panic.
 
 use std::cell::Cell;
 use std::ops::Range;
@@ -20,15 +20,15 @@ use crate::common::random_population::{Case, Rng, Space};
 use crate::common::training::{EAGER, LAZY, Told, assert_same, digits, factory, train, training};
 use crate::common::{gpu, refill};
 
-/// When the device is to be lost, and what happened: shared by a factory and its engines.
+/// When to lose the device, and the events: shared by a factory and its engines.
 struct Plan {
     calls: Cell<usize>,
-    /// Lost before this call of an engine.
+    /// The call of an engine before which the device is lost.
     lose_at: Cell<Option<usize>>,
     softened: Cell<usize>,
 }
 
-/// Makes engines of the real factory, whose device is lost at one call.
+/// Makes engines by the real factory, and loses the device at one call.
 struct Losing {
     inner: Rc<GpuFactory>,
     plan: Rc<Plan>,
@@ -94,7 +94,7 @@ impl Engine for OnLosing {
     fn run(&mut self, kind: StepKind, steps: &[StepRow]) -> Result<Vec<Record>, EngineError> {
         self.call().run(kind, steps)
     }
-    /// Short, so that there are many calls.
+    /// Short, to make many calls.
     fn pace(&self, _: StepKind) -> usize {
         3
     }
@@ -104,7 +104,7 @@ impl Engine for OnLosing {
     fn refill(&mut self, population: &Arc<Population>, slots: &[usize]) -> Result<(), EngineError> {
         self.call().refill(population, slots)
     }
-    /// One by one, so that there are many calls.
+    /// One region at a time, to make many calls.
     fn read_regions(&mut self, regions: &[(Buffer, Range<usize>)]) -> Result<Vec<Vec<f32>>, EngineError> {
         regions.iter().map(|(buffer, range)| self.call().read_region(*buffer, range.clone())).collect()
     }
@@ -113,11 +113,11 @@ impl Engine for OnLosing {
     }
 }
 
-/// Points at which the device is lost, eager and lazy checkpoints by turns.
+/// Number of points at which the device is lost, with eager and lazy checkpoints in turn.
 const POINTS: u64 = 50;
 
 #[test]
-fn the_device_lost_at_fifty_random_points_ends_in_identical_weights() {
+fn a_device_lost_at_fifty_random_points_ends_in_identical_weights() {
     if gpu::adapter().is_none() {
         return;
     }
@@ -136,7 +136,7 @@ fn the_device_lost_at_fifty_random_points_ends_in_identical_weights() {
         let at = rng.between(0, plan.calls.get() - 1);
         let (told, plan) = run(Some(at), [EAGER, LAZY][nth % 2]);
         let what = format!("lost at call {at}");
-        assert_eq!((plan.lose_at.get(), plan.softened.get()), (None, 1), "{what}: faults met");
+        assert_eq!((plan.lose_at.get(), plan.softened.get()), (None, 1), "{what}: number of faults");
         assert!(told.messages.len() == 1 && told.messages[0].contains("lost"), "{what}: {:?}", told.messages);
         assert_same(&told, expected, &what);
     }
@@ -147,9 +147,9 @@ fn the_device_lost_at_fifty_random_points_ends_in_identical_weights() {
     );
 }
 
-/// The same while members come and go, are taken out and go on elsewhere.
+/// The same while members come and go, or move to another slot.
 #[test]
-fn the_device_lost_while_members_come_and_go_ends_in_identical_weights() {
+fn a_device_lost_while_members_come_and_go_ends_in_identical_weights() {
     if gpu::adapter().is_none() {
         return;
     }
@@ -170,13 +170,13 @@ fn the_device_lost_while_members_come_and_go_ends_in_identical_weights() {
         let (calls, _) = run(None, pace);
         for _ in 0..5 {
             let (_, softened) = run(Some(rng.between(0, calls - 1)), pace);
-            // Both trainers are on the one device, unless one of them had ended.
+            // Both trainers use the same device, unless one of them had ended.
             assert!((1..=2).contains(&softened), "{softened}");
         }
     }
 }
 
-/// Every call on a lost device is an error that says so; so are calls after it.
+/// Every call on a lost device returns an error that says so, and so do later calls.
 #[test]
 fn a_lost_device_fails_every_call() {
     let Some(device) = gpu::device(gpu::strict()) else { return };
@@ -208,7 +208,7 @@ fn a_lost_device_fails_every_call() {
 
 /// The device is lost while a long submit runs on it.
 #[test]
-fn a_device_lost_within_a_submit_is_noticed() {
+fn a_device_lost_during_a_submit_is_detected() {
     let Some(device) = gpu::device(gpu::strict()) else { return };
     let case = Case::random(5, &Space::of_members(5));
     let mut engine =
@@ -225,9 +225,9 @@ fn a_device_lost_within_a_submit_is_noticed() {
     assert!(matches!(lost, Some(EngineError::Lost { .. })), "{lost:?}");
 }
 
-/// A wait that is too short for an epoch in one submit: submits are made shorter, and the weights stay.
+/// The timeout is too short for an epoch in one submit: submits become shorter, and the weights stay the same.
 #[test]
-fn a_timeout_is_met_with_shorter_submits() {
+fn a_timeout_leads_to_shorter_submits() {
     let options = GpuOptions { submit: Duration::from_secs(30), ..gpu::strict() };
     let Some(patient) = factory(options) else { return };
     let problem = digits(0.1);
@@ -244,7 +244,7 @@ fn a_timeout_is_met_with_shorter_submits() {
     let steps: Vec<_> = (0..member.walk.steps_per_epoch).map(step).collect();
     let mut length = Duration::MAX;
     for _ in 0..6 {
-        // The first of them are divided, until the pace is known.
+        // The first submits are divided until the pace is known.
         let start = Instant::now();
         engine.run(StepKind::Train, &steps).expect("runs");
         length = length.min(start.elapsed());
@@ -257,13 +257,13 @@ fn a_timeout_is_met_with_shorter_submits() {
     eprintln!("an epoch takes {length:?}; {} times not done within {timeout:?}", told.messages.len());
     assert!(told.messages.iter().all(|text| text.contains("did not finish")), "{:?}", told.messages);
     assert_same(&told, &expected, "after timeouts");
-    // A fast device ends an epoch before the shortest sensible wait.
+    // A fast device finishes an epoch before the shortest sensible timeout.
     assert!(!told.messages.is_empty() || length < Duration::from_millis(40), "no submit took too long");
 }
 
-/// No submit ends in no time: three tries, then an error with the checkpoint and the way on.
+/// A timeout of zero: three tries, then an error with the checkpoint and a remedy.
 #[test]
-fn a_device_that_never_answers_in_time_is_given_up() {
+fn a_device_that_always_times_out_ends_the_training() {
     let options = GpuOptions { timeout: Duration::ZERO, patience: 1, ..gpu::strict() };
     let Some(hopeless) = factory(options) else { return };
     let network = Network { hidden: vec![500, 500], ..training(0).network };
@@ -274,13 +274,13 @@ fn a_device_that_never_answers_in_time_is_given_up() {
     for part in ["did not finish", "3 tries", "runs/test/last.safetensors", "--device cpu"] {
         assert!(text.contains(part), "{part} is missing: {text}");
     }
-    // A submit that is done before it is asked for counts as progress, and the tries begin anew.
+    // A submit that is done before the first poll counts as progress and resets the tries.
     assert!(told.messages.len() >= 3, "{:?}", told.messages);
 }
 
-/// A software adapter shares the processor: what it has not done in time is late, not lost. The next submits are shorter.
+/// A software adapter shares the processor, so a late submit is not treated as lost. The next submits are shorter.
 #[test]
-fn a_late_submit_of_a_software_adapter_is_waited_for() {
+fn a_late_submit_of_a_software_adapter_is_not_a_fault() {
     let options = GpuOptions { submit: Duration::from_secs(30), ..gpu::strict() };
     if !gpu::device(options).is_some_and(|device| device.software) {
         eprintln!("left out: the adapter is no software");
@@ -313,7 +313,7 @@ fn a_late_submit_of_a_software_adapter_is_waited_for() {
     eprintln!("steps in a submit: {paces:?} with all and with little patience");
     assert!(paces[0] > paces[1], "{paces:?}");
 
-    // Patience ends, too.
+    // Patience is limited, too.
     let options = GpuOptions { timeout: Duration::from_millis(1), patience: 3, ..options };
     let mut engine =
         factory(options).expect("an adapter").build(&population, &problem.table).expect("an engine");
@@ -337,7 +337,7 @@ fn softened_engines_make_shorter_submits() {
     for _ in 0..3 {
         let mut engine = factory.build(&population, &problem.table).expect("an engine");
         engine.initialize().expect("initialises");
-        // The median of some, as the machine may have other work.
+        // The median of several, as the machine may have other work.
         let mut seen: Vec<usize> = (0..9)
             .map(|_| {
                 let count = engine.pace(StepKind::Train).min(200) as u64;
@@ -352,12 +352,12 @@ fn softened_engines_make_shorter_submits() {
         paces.push(seen[2]);
         factory.soften();
     }
-    eprintln!("steps in a submit, softened by and by: {paces:?}");
-    // A sixteenth is expected; the machine may have other work, and a submit has at least one step.
+    eprintln!("steps in a submit, softened repeatedly: {paces:?}");
+    // A sixteenth is expected; but the machine may have other work, and a submit has at least one step.
     assert!(3 * paces[2] < paces[0], "{paces:?}");
 }
 
-/// What one buffer cannot hold is refused with its size and a remedy, and the device goes on working.
+/// A model too large for one buffer is refused with its size and a remedy, and the device stays usable.
 #[test]
 fn a_model_that_is_too_large_is_refused_with_its_size() {
     let Some(device) = gpu::device(gpu::strict()) else { return };
@@ -380,13 +380,13 @@ fn a_model_that_is_too_large_is_refused_with_its_size() {
     engine.run(StepKind::Train, &case.training_steps(0, 3)).expect("runs");
 }
 
-/// More memory than there is: an error with the size, or memory that the driver promised; the device goes on.
+/// More memory than available: an error with the size, or memory that the driver overcommits; the device stays usable.
 #[test]
 fn memory_that_runs_out_is_an_error_with_its_size() {
     let Some(device) = gpu::device(GpuOptions { checked: true, ..GpuOptions::default() }) else { return };
     let bytes = device.limits.max_storage_buffer_binding_size.min(device.limits.max_buffer_size);
     let (mut held, mut failed) = (Vec::new(), None);
-    // A driver that promises memory which nobody touches may go on for ever.
+    // A driver may promise unused memory without limit.
     while failed.is_none() && (held.len() as u64 * bytes) < 1 << 44 && held.len() < 4096 {
         match device.storage("a test", bytes) {
             Ok(buffer) => held.push(buffer),

@@ -1,5 +1,5 @@
-//! Kernels that a device refuses: another layout with the same bits, then separate kernels, then, by `--device auto`,
-//! another device. A named device that cannot be used is an error.
+//! A device refuses kernels: the engine uses another layout with the same bits, then separate kernels, then, for
+//! `--device auto`, another device. A named device that cannot be used is an error.
 
 use std::sync::{Arc, OnceLock};
 
@@ -80,7 +80,7 @@ fn another_layout_gives_the_same_bits_and_is_recorded() {
     STRICT.set(device.ways).expect("set once");
     let full = GpuOptions { checked: true, ..GpuOptions::default() };
     FULL.set(gpu::device(full).expect("an adapter").ways).expect("set once");
-    // By which ways it goes in the end, as env.json has them.
+    // The ways in use at the end, as in env.json.
     let ways = |info: &EngineInfo| -> Ways {
         serde_json::from_value(info.details["ways"].clone()).expect("ways are recorded")
     };
@@ -99,9 +99,9 @@ fn another_layout_gives_the_same_bits_and_is_recorded() {
             let (records, bits, before) = run(&case, options);
             assert_eq!(before.details.get("refused_kernels"), None);
             let (found, found_bits, info) = run(&case, GpuOptions { refuse: Some(refuse), ..options });
-            assert!(found == records && found_bits == bits, "case {seed}: other bits without {what}");
+            assert!(found == records && found_bits == bits, "case {seed}: different bits without {what}");
             let Some(refused) = info.details.get("refused_kernels").and_then(|list| list.as_array()) else {
-                // A population without hidden layers needs no such kernel.
+                // A population without hidden layers does not need that kernel.
                 assert_eq!(what, "one fused kernel", "case {seed}: nothing refused");
                 continue;
             };
@@ -123,9 +123,9 @@ fn another_layout_gives_the_same_bits_and_is_recorded() {
             gone.push((what, ways));
         }
     }
-    eprintln!("went around {} times: {gone:?}", gone.len());
+    eprintln!("changed ways {} times: {gone:?}", gone.len());
     assert!(gone.len() > 11, "{}", gone.len());
-    // Where all tiles of a shape are refused to all kernels, nothing is left.
+    // If all kernels are refused in all tiles of a shape, no ways are left.
     let refuse = Some(all_tiles_of_features as fn(&str, Option<Tile>) -> bool);
     let device = gpu::device(GpuOptions { refuse, ..gpu::strict() }).expect("an adapter");
     let case = Case::random(1, &Space::TILES);
@@ -133,9 +133,9 @@ fn another_layout_gives_the_same_bits_and_is_recorded() {
     assert!(matches!(error, Err(EngineError::Refused { .. })), "{error:?}");
 }
 
-/// Members that come later need kernels that those before did not: these may be refused in the middle of a training.
+/// Later members need kernels that earlier ones did not, so kernels may be refused in the middle of a training.
 #[test]
-fn a_kernel_refused_in_the_middle_changes_no_member() {
+fn a_kernel_refused_during_a_training_changes_no_member() {
     let Some(plain) = factory(gpu::strict()) else { return };
     let problem = digits(0.8);
     let trainings = refill::stream_of(12, 3);
@@ -145,7 +145,7 @@ fn a_kernel_refused_in_the_middle_changes_no_member() {
     refill::assert_as_alone(&found, &alone, "fused kernels refused");
 }
 
-/// A driver that is reset, opened again: what it refused is not tried again.
+/// After a driver reset, the refused kernels are not tried again.
 #[test]
 fn a_lost_device_keeps_its_layouts() {
     let Some(plain) = factory(gpu::strict()) else { return };
@@ -164,7 +164,7 @@ fn a_lost_device_keeps_its_layouts() {
     assert_same(&told, &expected, "fused kernels refused");
 }
 
-/// The test adapter as if it were a GPU of its own, so that `auto` takes it.
+/// The test adapter, presented as a hardware GPU so that `auto` takes it.
 fn as_hardware() -> Option<AdapterSummary> {
     let info = gpu::adapter()?.get_info();
     let found = adapters::list().unwrap_or_else(|none| panic!("{none}"));
@@ -175,7 +175,7 @@ fn as_hardware() -> Option<AdapterSummary> {
 }
 
 #[test]
-fn auto_goes_on_to_the_cpu_and_a_named_device_is_an_error() {
+fn auto_falls_back_to_the_cpu_and_a_named_device_is_an_error() {
     let Some(adapter) = as_hardware() else { return };
     let (problem, training) = (digits(0.8), training(20));
     let source = |wanted: &str, refuse: fn(&str, Option<Tile>) -> bool| {
@@ -221,14 +221,14 @@ fn auto_stays_on_a_device_that_has_made_an_engine() {
     let error = auto.build(&watched, &case.table).map(drop).expect_err("the kernel is refused");
     assert!(error.to_string().contains("percentiles"), "{error}");
     assert_eq!(auto.name(), adapter.name);
-    // From the beginning it would have taken another one.
+    // If the first kernel were refused, it would take another device.
     let auto = source.factory();
     auto.build(&watched, &case.table).map(drop).expect("an engine");
     assert_eq!(auto.name(), "native CPU engine");
 }
 
 #[test]
-fn auto_takes_one_adapter_after_the_other_then_the_cpu() {
+fn auto_tries_all_adapters_then_the_cpu() {
     let adapter = |index: usize, kind: AdapterKind, name: &str| AdapterSummary {
         index,
         name: name.into(),
@@ -274,7 +274,7 @@ fn auto_takes_one_adapter_after_the_other_then_the_cpu() {
         let part = format!("{name}: it refused the kernel 'loss': error X3663: thread sync");
         assert!(source.why().contains(&part), "{part} is missing: {}", source.why());
     }
-    // Nothing comes after the CPU, nor after any other fault, nor after a named device.
+    // There is no other choice after the CPU, after other faults, and for a named device.
     assert!(source.after(refused(&*source)).is_err());
     let named = lanes::among(Ok(all.clone()), "B", GpuOptions::default()).expect("a device");
     assert!(named.after(refused(&*named)).is_err());

@@ -1,4 +1,4 @@
-//! How a GPU engine starts: pipelines made on all cores, and what the cache folder keeps for the next process.
+//! The start of a GPU engine: pipelines are made on all cores, and the cache folder keeps files for later processes.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ fn train(cache: &Path, run: &Path) -> Command {
     command
 }
 
-/// What it says on stderr, where it ends well.
+/// Its stderr, if it succeeds.
 fn said(output: Output) -> String {
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success(), "{text}");
@@ -33,7 +33,7 @@ fn kept(cache: &Path) -> Option<PathBuf> {
 }
 
 #[test]
-fn kept_pipelines_that_cannot_be_used_cost_a_warning_alone() {
+fn unusable_cached_pipelines_only_cause_a_warning() {
     let Some(adapter) = gpu::adapter() else { return };
     let folder = tempfile::tempdir().expect("a folder");
     let cache = folder.path().join("cache");
@@ -51,7 +51,7 @@ fn kept_pipelines_that_cannot_be_used_cost_a_warning_alone() {
     let path = kept(&cache).expect("pipelines are kept");
     let whole = fs::read(&path).expect("reads");
     let (text, again) = weights("again");
-    assert!(!text.contains("left aside") && again == first, "{text}");
+    assert!(!text.contains("ignored and rebuilt") && again == first, "{text}");
 
     let mut flipped = whole.clone();
     *flipped.last_mut().expect("not empty") ^= 1;
@@ -65,13 +65,13 @@ fn kept_pipelines_that_cannot_be_used_cost_a_warning_alone() {
     for (name, bytes) in cases {
         fs::write(&path, bytes).expect("writes");
         let (text, found) = weights(name);
-        assert!(text.contains("it is left aside and made anew"), "{name}: {text}");
-        assert!(found == first, "{name}: other weights");
+        assert!(text.contains("ignored and rebuilt"), "{name}: {text}");
+        assert!(found == first, "{name}: different weights");
         let (text, _) = weights(&format!("{name}-again"));
-        assert!(!text.contains("left aside"), "{name}: it was not made anew: {text}");
+        assert!(!text.contains("ignored and rebuilt"), "{name}: it was not rebuilt: {text}");
     }
 
-    // Where the folder cannot be one, nothing is kept, and nothing fails.
+    // If the folder cannot be made, nothing is cached, and nothing fails.
     fs::remove_dir_all(&cache).expect("removes");
     fs::write(&cache, "").expect("writes");
     let (text, found) = weights("no-folder");
@@ -79,7 +79,7 @@ fn kept_pipelines_that_cannot_be_used_cost_a_warning_alone() {
 }
 
 #[test]
-fn processes_that_keep_pipelines_at_once_leave_a_whole_file() {
+fn processes_that_cache_pipelines_at_once_leave_a_valid_file() {
     if gpu::adapter().is_none() {
         return;
     }
@@ -89,16 +89,16 @@ fn processes_that_keep_pipelines_at_once_leave_a_whole_file() {
     let running: Vec<_> = (0..4).map(|i| start(i).expect("starts")).collect();
     for process in running {
         let text = said(process.wait_with_output().expect("ends"));
-        assert!(!text.contains("left aside"), "{text}");
+        assert!(!text.contains("ignored and rebuilt"), "{text}");
     }
     kept(&cache);
     let text = said(start(4).expect("starts").wait_with_output().expect("ends"));
-    assert!(!text.contains("left aside"), "{text}");
+    assert!(!text.contains("ignored and rebuilt"), "{text}");
 }
 
-/// Every pipeline of many devices, each device's at once from several threads, and several devices by turns.
+/// Every pipeline of many devices: each device's from several threads at once, and several devices in turn.
 #[test]
-fn pipelines_are_made_at_once() {
+fn pipelines_can_be_made_concurrently() {
     let Some(device) = gpu::device(GpuOptions::default()) else { return };
     let most = device.ways.bindings;
     let kernels =

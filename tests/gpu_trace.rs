@@ -1,4 +1,4 @@
-//! A trace holds all that a step needs: a minimal player repeats it on a fresh device, from the file alone.
+//! A trace is self-contained: a minimal player repeats it on a new device, from the file alone.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -39,7 +39,7 @@ fn run(device: &Arc<Device>, case: u32, record: bool) -> (Option<Trace>, Vec<Vec
     (trace, Buffer::ALL.map(bits).to_vec())
 }
 
-/// What the kernels of a trace become on a device.
+/// The pipelines of a trace's kernels on a device.
 struct Player<'a> {
     device: &'a Device,
     pipelines: Vec<wgpu::ComputePipeline>,
@@ -95,7 +95,7 @@ impl<'a> Player<'a> {
         made.unwrap_or_else(|e| panic!("{e}"))
     }
 
-    /// Plays a part in one submit, and compares all buffers; gives the names of those that differ.
+    /// Plays a part in one submit and returns the names of the buffers that differ.
     fn differing<'t>(&self, trace: &'t Trace, part: &Part) -> Vec<&'t str> {
         let (raw, header) = (&self.device.device, &trace.header);
         let buffers: Vec<wgpu::Buffer> = header
@@ -154,13 +154,13 @@ impl<'a> Player<'a> {
     }
 }
 
-/// The limits of every WebGPU adapter, and all that the test adapter has.
+/// The default limits of WebGPU, and the full limits of the test adapter.
 fn options() -> [GpuOptions; 2] {
     [gpu::strict(), GpuOptions { checked: true, ..GpuOptions::default() }]
 }
 
 #[test]
-fn a_fresh_device_repeats_a_trace_bit_for_bit() {
+fn a_new_device_repeats_a_trace_bit_for_bit() {
     for (options, case) in options().into_iter().zip([0, 1]) {
         let Some(device) = gpu::device(options) else { return };
         let (trace, recorded) = run(&device, case, true);
@@ -183,18 +183,18 @@ fn a_fresh_device_repeats_a_trace_bit_for_bit() {
     }
 }
 
-/// The negative control: a changed weight and a changed constant show.
+/// The negative control: a changed weight and a changed constant are detected.
 fn changes_are_found(player: &mut Player, mut trace: Trace) {
     let train = trace.header.parts[1].clone();
     let params = trace.header.buffers.iter().position(|b| b.name == "the parameters").expect("a role");
     let weight = train.before[params] as usize;
     trace.blobs[weight + 2] ^= 0x40;
-    assert!(player.differing(&trace, &train).contains(&"a batch's Z"), "a changed weight is unseen");
+    assert!(player.differing(&trace, &train).contains(&"a batch's Z"), "a changed weight is not detected");
     trace.blobs[weight + 2] ^= 0x40;
     assert_eq!(player.differing(&trace, &train), [""; 0]);
 
     let record = trace.header.kernels.iter().position(|k| k.name == "record training").expect("a kernel");
     *trace.header.kernels[record].constants.get_mut("TRAIN").expect("a constant") = 0.0;
     player.pipelines[record] = Player::compile(player.device, &trace.header.kernels[record]);
-    assert!(player.differing(&trace, &train).contains(&"the records"), "a changed constant is unseen");
+    assert!(player.differing(&trace, &train).contains(&"the records"), "a changed constant is not detected");
 }

@@ -1,5 +1,5 @@
-//! Whole trainings on the GPU: they follow the CPU engine, and neither the data's window nor the engine that predicts
-//! makes a difference.
+//! Whole trainings on the GPU: they follow the CPU engine, and give the same results with a window of the data and with
+//! either engine for prediction.
 
 use std::path::Path;
 use std::process::Command;
@@ -19,7 +19,7 @@ use crate::common::training::{digits, training};
 
 const STEPS: u64 = 500;
 
-/// The network of `facts.md`'s accuracy figures, made small: three sigmoid layers with BN, batches of 60.
+/// The network of `facts.md`'s accuracy figures, made smaller: three sigmoid layers with BN, batches of 60.
 fn network(lr: f64, seed: u64) -> Training {
     let network = Network {
         hidden: vec![32; 3],
@@ -43,7 +43,7 @@ fn network(lr: f64, seed: u64) -> Training {
     }
 }
 
-/// Mean loss of every step, and the share of all rows that the trained model gets right.
+/// Mean loss of every step, and the accuracy of the trained model on all rows.
 fn follow(engine: &mut dyn Engine, population: &Population, problem: &Problem) -> (Vec<f64>, f64) {
     let member = &population.members[0];
     engine.initialize().expect("initialises");
@@ -94,7 +94,7 @@ fn the_gpu_follows_the_cpus_loss_curve_over_500_steps() {
         assert!((found_accuracy - accuracy).abs() <= 0.003, "{found_accuracy} where {accuracy} was expected");
         assert!(accuracy > 0.95, "{accuracy}");
 
-        // The control: a learning rate that is off by a thousandth is seen.
+        // The negative control: a learning rate off by a thousandth is detected.
         let other = population(1.001e-3, seed);
         let mut engine = gpu::engine(&other, &table, gpu::strict()).expect("an adapter");
         let (off, _) = follow(&mut engine, &other, &problem);
@@ -102,7 +102,7 @@ fn the_gpu_follows_the_cpus_loss_curve_over_500_steps() {
     }
 }
 
-/// The program; its stdout.
+/// Runs the program and returns its stdout.
 fn bngpu(args: &[&str], folder: &Path) -> String {
     let output =
         Command::new(env!("CARGO_BIN_EXE_bngpu")).args(args).current_dir(folder).output().expect("starts");
@@ -124,7 +124,7 @@ fn a_window_of_the_data_gives_the_bits_of_resident_data() {
         let place: &[&str] = &["--device", "gpu", "-o", name];
         bngpu(&[TRAIN, memory, place].concat(), dir.path());
         let path = dir.path().join(name).join("best.safetensors");
-        // The configuration, in the metadata, names the budget.
+        // The configuration, in the metadata, includes the budget.
         let mut file = ModelFile::load(&path).unwrap();
         let config = file.metadata.get_mut("hyperparameters").expect("the configuration");
         *config = config.lines().filter(|line| !line.starts_with("data-memory")).collect();
@@ -138,8 +138,9 @@ fn a_window_of_the_data_gives_the_bits_of_resident_data() {
     }
 }
 
-/// Softmax probabilities of one model by both engines. Errors of f32 through four layers, as `pytorch_f32`: 64 u of
-/// logits of at most 32, and a probability moves by at most a quarter of what its logit does.
+/// Bound for softmax probabilities of one model on both engines. Errors of f32 through four layers, as in
+/// `pytorch_f32`: 64 u of logits of at most 32, and a probability changes by at most a quarter of the change of its
+/// logit.
 const PROBABILITY: f64 = 64.0 / (1u64 << 24) as f64 * 32.0 / 4.0;
 
 #[test]

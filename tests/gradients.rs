@@ -1,4 +1,4 @@
-//! Gradients of the f64 engine against central differences, on random networks in ragged populations.
+//! Compares gradients of the f64 engine with central differences, on random networks in ragged populations.
 
 use bngpu::engine::cpu::CpuEngine;
 use bngpu::population::tables::{ChunkKind, StepRow};
@@ -11,7 +11,7 @@ use crate::common::close::assert_close;
 use crate::common::random_population::{Case, Rng, Space};
 use crate::common::tolerances::{DIFFERENCE_LEFT_OUT, DIFFERENCE_SPREAD, DIFFERENCE_STEP as H, differences};
 
-/// Mean loss of the batch + λ/2·‖W‖²: what the gradients are gradients of.
+/// Mean loss of the batch + λ/2·‖W‖²: the function that is differentiated.
 fn objective(case: &Case, member: &Member, memory: &mut Memory<f64>, step: StepRow) -> f64 {
     for op in plan(&case.population, StepKind::Train) {
         ops::run(op, &mut Context { member, step, table: &case.table, memory });
@@ -25,7 +25,7 @@ fn objective(case: &Case, member: &Member, memory: &mut Memory<f64>, step: StepR
     losses.sum::<f64>() / step.rows as f64 + member.training.l2 / 2.0 * squares
 }
 
-/// (parameters compared, left out)
+/// Returns the numbers of parameters (compared, left out).
 fn check(case: &Case) -> (usize, usize) {
     let mut engine: CpuEngine<f64> = CpuEngine::new(case.population.clone(), case.table.clone());
     let rng = &mut Rng(!case.seed);
@@ -56,7 +56,7 @@ fn check(case: &Case) -> (usize, usize) {
             if matches!(chunk.kind, ChunkKind::Gamma | ChunkKind::Beta)
                 && member.training.network.batch_norm.is_some_and(|bn| !bn.affine)
             {
-                // Not trained: no gradient, whatever the loss says.
+                // Parameters that are not trained have no gradient, whatever the loss.
                 let grads = &engine.memory(k).grads[chunk.start..][..chunk.len];
                 assert!(grads.iter().all(|&g| g == 0.0), "case {}, member {k}: {grads:?}", case.seed);
                 continue;
@@ -115,7 +115,7 @@ fn gradients_agree_with_central_differences_on_random_networks() {
     assert!((left_out as f64) < DIFFERENCE_LEFT_OUT * compared as f64, "{left_out} of {compared} left out");
 }
 
-/// What the random networks covered.
+/// The settings that the random networks covered.
 #[derive(Default)]
 struct Seen {
     activations: [bool; 8],
@@ -153,7 +153,7 @@ impl Seen {
     }
 }
 
-/// The suite must be able to fail: a gradient that is off by a part in a million is rejected.
+/// The negative control: a gradient that is off by one part in a million is rejected.
 #[test]
 #[should_panic(expected = "1 of 1 elements are off")]
 fn a_corrupted_gradient_is_rejected() {

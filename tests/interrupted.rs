@@ -1,5 +1,4 @@
-//! Signals and kills: whatever the moment, the run can be resumed, and ends in the weights of the uninterrupted
-//! one.
+//! Signals and kills: a run interrupted at any moment can be resumed, and ends in the weights of the uninterrupted run.
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -9,7 +8,7 @@ use bngpu::run::{ModelFile, RunDir};
 
 use crate::common::gpu;
 
-/// What the trainings have in common.
+/// Settings common to all trainings.
 const ARGS: &[&str] = &[
     "--hidden",
     "24,16",
@@ -22,12 +21,12 @@ const ARGS: &[&str] = &[
     "--watch",
     "activations,gradients",
 ];
-/// Long enough to be interrupted (a second or so), with epochs that end in between.
+/// Long enough to be interrupted (a second or so), with several epochs.
 const CPU: &[&str] = &["--device", "cpu", "--batch-size", "8", "--epochs", "120"];
-/// The same on the best GPU that there is, software or not.
+/// The same on the best GPU of the machine, software or not.
 const GPU: &[&str] = &["--device", "gpu", "--batch-size", "64", "--epochs", "24"];
 
-/// One process has all cores otherwise, and 50 of them would wait for each other.
+/// By default a process uses all cores, and 50 processes would wait for each other.
 fn bngpu(command: &str) -> Command {
     let mut process = Command::new(env!("CARGO_BIN_EXE_bngpu"));
     process.arg(command).env("RAYON_NUM_THREADS", "1").stderr(Stdio::null()).stdout(Stdio::null());
@@ -45,7 +44,7 @@ fn signal(child: &Child, name: &str) {
     assert!(sent.success(), "the training was over before the signal");
 }
 
-/// Goes on to the end: resumes, or trains where there is no run yet.
+/// Completes the run: resumes it, or trains if there is no run yet.
 fn finish(device: &[&str], folder: &Path) {
     let code = if folder.join("config.toml").exists() {
         bngpu("resume").arg(folder).status().unwrap().code()
@@ -58,7 +57,7 @@ fn finish(device: &[&str], folder: &Path) {
 /// Epoch, step, training loss and validation loss, as bits.
 type Line = (u64, u64, u64, Option<u64>);
 
-/// Tensors of both files, moments included; the record; and what was watched, as it stands in the file.
+/// Tensors of both files, moments included; the record; and the looks, as in the file.
 fn outcome(folder: &Path) -> (Vec<ModelFile>, Vec<Line>, Vec<String>) {
     let files = ["best.safetensors", "last.safetensors"].map(|name| {
         let mut file = ModelFile::load(&folder.join(name)).unwrap();
@@ -74,24 +73,24 @@ fn outcome(folder: &Path) -> (Vec<ModelFile>, Vec<Line>, Vec<String>) {
 }
 
 #[test]
-fn signals_write_a_checkpoint_and_resume_goes_on() {
+fn signals_write_a_checkpoint_and_resume_continues() {
     after_signals(CPU);
 }
 
 #[test]
-fn signals_write_a_checkpoint_and_resume_goes_on_gpu() {
+fn signals_write_a_checkpoint_and_resume_continues_gpu() {
     if gpu::adapter().is_some() {
         after_signals(GPU);
     }
 }
 
 #[test]
-fn killed_at_fifty_random_points_and_resumed_is_uninterrupted() {
+fn fifty_runs_killed_and_resumed_equal_the_uninterrupted_run() {
     after_kills(CPU, 50);
 }
 
 #[test]
-fn killed_at_random_points_and_resumed_is_uninterrupted_gpu() {
+fn runs_killed_and_resumed_equal_the_uninterrupted_run_gpu() {
     if gpu::adapter().is_some() {
         after_kills(GPU, 15);
     }
@@ -116,7 +115,7 @@ fn after_signals(device: &[&str]) {
         let last = ModelFile::load(&part.join("last.safetensors")).unwrap();
         assert!(last.metadata["state"].contains("\"ended\":null"), "{}", last.metadata["state"]);
         finish(device, &part);
-        assert!(outcome(&part) == expected, "{name}: other weights than uninterrupted");
+        assert!(outcome(&part) == expected, "{name}: different weights than uninterrupted");
     }
 }
 
@@ -154,7 +153,7 @@ fn after_kills(device: &[&str], kills: u64) {
             process.arg(&part);
         }
         finish(device, &part);
-        assert!(outcome(&part) == expected, "kill {nth}: other weights than uninterrupted");
+        assert!(outcome(&part) == expected, "kill {nth}: different weights than uninterrupted");
         std::fs::remove_dir_all(&part).unwrap();
     }
     println!(

@@ -1,4 +1,4 @@
-//! The four invariants on the CPU engine in f32; `common/invariance.rs` says what they are.
+//! The four invariants on the CPU engine in f32, as defined in `common/invariance.rs`.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ fn make(population: Arc<Population>, table: Arc<Table>) -> Box<dyn Engine> {
 }
 
 #[test]
-fn alone_is_any_slot_of_a_ragged_population() {
+fn a_member_has_the_same_bits_alone_and_in_any_slot() {
     invariance::alone_is_any_slot(&make, 1, &(0..64).collect::<Vec<_>>());
     invariance::alone_is_any_slot(&make, 2, &(0..64).collect::<Vec<_>>());
 }
@@ -34,8 +34,8 @@ fn division_into_calls_does_not_matter() {
 }
 
 #[test]
-fn evaluation_and_pauses_leave_no_trace() {
-    (0..12).for_each(|seed| invariance::evaluation_and_pauses_leave_no_trace(&make, seed));
+fn evaluation_and_pauses_do_not_change_training() {
+    (0..12).for_each(|seed| invariance::evaluation_and_pauses_do_not_change_training(&make, seed));
 }
 
 #[test]
@@ -53,8 +53,8 @@ fn poison_within_a_step_is_found() {
 }
 
 #[test]
-fn fixed_gamma_and_beta_stay() {
-    invariance::fixed_gamma_and_beta_stay(&make);
+fn fixed_gamma_and_beta_do_not_change() {
+    invariance::fixed_gamma_and_beta_do_not_change(&make);
 }
 
 #[test]
@@ -63,17 +63,17 @@ fn stale_memory_is_never_read() {
 }
 
 #[test]
-fn bad_row_is_found_at_its_step() {
-    (0..24).for_each(|seed| invariance::bad_row_is_found_at_its_step(&make, seed));
+fn a_bad_row_is_found_at_its_step() {
+    (0..24).for_each(|seed| invariance::a_bad_row_is_found_at_its_step(&make, seed));
 }
 
 #[test]
-fn small_and_flat_batches() {
-    invariance::small_and_flat_batches(&make);
+fn small_and_flat_batches_stay_finite() {
+    invariance::small_and_flat_batches_stay_finite(&make);
 }
 
-/// Products, sums and updates give the same bits however many threads share them: with widths that are cut into halves,
-/// columns and rows, some of which leave one row or one column over.
+/// Products, sums and updates give the same bits for any number of threads. The widths are cut into halves, columns and
+/// rows, some with one row or one column left over.
 #[test]
 fn threads_do_not_matter() {
     const ROWS: usize = 300;

@@ -1,4 +1,4 @@
-//! The CPU engine against PyTorch's float64 arrays, in f64 and in f32.
+//! Compares the CPU engine with PyTorch's float64 arrays, in f64 and in f32.
 
 use crate::common::probe::{Exact, Single};
 use crate::common::pytorch;

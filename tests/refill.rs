@@ -1,4 +1,4 @@
-//! Slots that are refilled while the others go on, on the CPU engine; `common/refill.rs` says what is tested.
+//! Refills slots while other members continue, on the CPU engine; the suites are in `common/refill.rs`.
 
 use std::sync::Arc;
 
@@ -38,7 +38,7 @@ fn a_stream_of_members_through_a_few_slots_trains_each_as_if_alone() {
     }
 }
 
-/// The GPU's work lists have a fixed length: no mixture of members that finds room has more jobs.
+/// The GPU's work lists have a fixed length: no mixture of members that fits the room has more jobs.
 #[test]
 fn work_lists_are_never_too_short() {
     let mut closest: f64 = 0.0;
@@ -53,7 +53,7 @@ fn work_lists_are_never_too_short() {
         let mut all: Vec<Arc<Member>> = case.population.members.clone();
         let rng = &mut Rng(seed);
         let (loss, inputs) = (all[0].loss, all[0].inputs);
-        // Tiles of one row and one column more than whole ones are the worst.
+        // The worst case is one row and one column more than whole tiles.
         let worst = Space { widths: &[65, 129, 1], batches: &[257, 321], ..Space::TILES };
         all.extend((0..10).map(|_| Arc::new(random_member(rng, &worst, loss, inputs, case.train_rows))));
         let slots = rng.between(1, 12);
@@ -75,5 +75,5 @@ fn work_lists_are_never_too_short() {
             }
         }
     }
-    assert!(closest > 0.8, "lists of {closest} of their length tell little");
+    assert!(closest > 0.8, "the fullest list has only {closest} of its length");
 }

@@ -1,4 +1,4 @@
-//! What is watched of training, on both engines; `common/watch.rs` says what holds.
+//! Watching of training, on both engines; the suites are in `common/watch.rs`.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use bngpu::step::memory::Table;
 use crate::common::probe::Make;
 use crate::common::{gpu, watch};
 
-/// (rows, units): the smallest batch, odd ones, a large layer, and one of which only some rows are looked at.
+/// (rows, units): the smallest batch, odd sizes, a large layer, and one with only some rows watched.
 const SIZES: [(usize, usize); 6] = [(2, 1), (2, 3), (19, 1), (61, 100), (1024, 2048), (1500, 2500)];
 
 fn single(population: Arc<Population>, table: Arc<Table>) -> Box<dyn Engine> {
@@ -22,7 +22,7 @@ fn double(population: Arc<Population>, table: Arc<Table>) -> Box<dyn Engine> {
     Box::new(CpuEngine::<f64>::new(population, table))
 }
 
-/// A GPU whose data pass through a window.
+/// A GPU engine whose data stream through a window.
 fn streaming(population: Arc<Population>, table: Arc<Table>) -> Box<dyn Engine> {
     let options = GpuOptions { data_memory: Some(20_000), ..gpu::strict() };
     Box::new(gpu::engine(&population, &table, options).expect("an adapter"))
@@ -44,8 +44,8 @@ fn percentiles_are_those_of_sorted_values() {
 }
 
 #[test]
-fn watching_leaves_no_trace() {
-    on_each(|make| (0..6).for_each(|seed| watch::watching_leaves_no_trace(make, seed)));
+fn watching_does_not_change_training() {
+    on_each(|make| (0..6).for_each(|seed| watch::watching_does_not_change_training(make, seed)));
 }
 
 #[test]
@@ -54,6 +54,6 @@ fn slots_do_not_matter() {
 }
 
 #[test]
-fn what_is_seen_is_what_is_there() {
-    on_each(|make| (0..6).for_each(|seed| watch::what_is_seen_is_what_is_there(make, seed)));
+fn looks_agree_with_the_memory() {
+    on_each(|make| (0..6).for_each(|seed| watch::looks_agree_with_the_memory(make, seed)));
 }

@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
-"""Times bngpu and other programs by turns, and prints how many times as long as bngpu each takes.
+"""Times bngpu and other programs in turn, and prints the ratio of each program's time to bngpu's.
 
   python benches/peers/compare.py --case a --models 1 --peers jax,torch-eager
   python benches/peers/compare.py --device gpu --on cuda --case a --peers torch-cudagraph,jax   # the same card
   python benches/peers/compare.py --device gpu --on webgpu --case a --peers burn-wgpu,tinygrad --steps 30
 
-One round runs bngpu and then each peer once; rounds are repeated, so that what else the machine does meets all alike.
-The network, the optimiser, the batch size, the shape of the data and what counts as a step are the same
-(`peers.py --help` has them); a figure is the median of a program's rounds, a ratio that of the rounds' ratios, with
-the smallest and the largest. The peers start from the same weights and see the same rows: where their mean losses differ
-by more than 1 %, nothing is printed. Needs: torch, jax or tinygrad, whichever is asked for (pip install torch jax tinygrad),
+One round runs bngpu and then each peer once; rounds are repeated, so that other load affects all programs alike.
+All use the same network, optimiser, batch size, shape of the data and definition of a step (see `peers.py --help`). A
+figure is the median of a program's rounds, a ratio the median of the rounds' ratios, with the smallest and the largest.
+The peers start from the same weights and see the same rows: if their mean losses differ by more than 1 %, nothing is
+printed. Needs: torch, jax or tinygrad, depending on --peers (pip install torch jax tinygrad),
 numpy, and for burn-wgpu and burn-cpu: cargo build --release --locked --manifest-path benches/peers/burn/Cargo.toml
 """
 import argparse, json, os, platform, statistics, subprocess, sys, tempfile

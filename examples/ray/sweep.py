@@ -3,9 +3,9 @@
 
     python sweep.py --shards 4 --output runs/ray -- --data digits --lr 1e-4..1e-1:log --trials 64 --epochs 5
 
-What stands behind `--` are the flags of `bngpu sweep`. Without `--address`, Ray starts a cluster on this machine. On
-several machines, `--output` is a folder that all of them see and `bngpu` is installed on each. A shard whose process
-or machine dies is run again and goes on where it stands. Needs `pip install ray`.
+After `--`, give the flags of `bngpu sweep`. Without `--address`, Ray starts a cluster on this machine. With several
+machines, `--output` must be a shared folder, and `bngpu` must be installed on each. A shard whose process or machine
+dies is restarted and resumes. Needs `pip install ray`.
 """
 
 import argparse
@@ -20,22 +20,22 @@ import ray
 
 
 class ShardDied(Exception):
-    """The process of a shard was killed or failed: worth another try."""
+    """The process of a shard was killed or failed, and can be retried."""
 
 
 def die_with_parent():
-    """Where Ray kills a worker, its bngpu must not go on: it would lock the shard's folder against the next try."""
+    """Kills bngpu together with its Ray worker; otherwise it would keep the shard's folder locked in the next try."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
 def train_shard(bngpu, index, count, folder, flags):
-    """Trains shard `index` of `count` in `folder`; its result as `bngpu sweep --json` prints it."""
+    """Trains shard `index` of `count` in `folder`; returns the result of `bngpu sweep --json`."""
     if (folder / "config.toml").exists():
         command = [bngpu, "resume", str(folder)]
     else:
         command = [bngpu, "sweep", "--shard", f"{index}/{count}", "--output", str(folder), *flags]
-    # On stderr bngpu tells how it goes; Ray shows it.
+    # Ray shows bngpu's progress on stderr.
     done = subprocess.run([*command, "--json"], stdout=subprocess.PIPE, text=True, preexec_fn=die_with_parent)
     if done.returncode == 2:  # wrong usage: the same every time
         raise ValueError(f"{' '.join(command)}: see its message above")
@@ -53,7 +53,7 @@ def main():
     parser.add_argument("--gpus", type=float, default=0, help="of each shard; 0.5 puts two on one GPU")
     parser.add_argument("--retries", type=int, default=3, help="of each shard")
     parser.add_argument("--bngpu", default="bngpu", help="the program")
-    # What stands behind -- is for bngpu.
+    # Arguments after -- are for bngpu.
     at = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)
     args, flags = parser.parse_args(sys.argv[1:at]), sys.argv[at + 1 :]
 

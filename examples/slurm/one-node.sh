@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# A Slurm cluster of one node, this machine, to try job arrays without a cluster; nothing of the system is changed, and
-# neither root nor cgroups are needed. Debian: apt-get install slurm-wlm munge
+# A Slurm cluster of one node, this machine, to try job arrays without a cluster. It does not change the system, and
+# needs neither root nor cgroups. Debian: apt-get install slurm-wlm munge
 #
 #     one-node.sh start DIR     starts it; then: export SLURM_CONF=DIR/slurm.conf
 #     one-node.sh stop DIR      ends it, jobs included
@@ -43,7 +43,7 @@ start)
     mkdir -p "$dir"/{munge,state,spool,log}
     chmod 755 "$dir/munge"
     [ -s "$dir/munge/key" ] || (umask 077 && head -c 1024 /dev/urandom > "$dir/munge/key")
-    # Jobs prove by Munge who asks; cgroups, accounting and MPI are left out.
+    # Munge authenticates jobs; cgroups, accounting and MPI are left out.
     cat > "$SLURM_CONF" <<CONF
 ClusterName=one
 SlurmctldHost=$host(127.0.0.1)

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# A sweep as a Slurm job array, and a job that merges its shards once all of them are done.
+# A sweep as a Slurm job array, and a job that merges its shards when all are done.
 #
 #     [SWEEP=runs/mine] [BNGPU=/path/to/bngpu] [SBATCH_ARGS="--array=0-15 --gres=gpu:1"] submit.sh FLAGS OF SWEEP...
 set -euo pipefail

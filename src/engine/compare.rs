@@ -1,7 +1,7 @@
-//! Each operation of an engine against its twin in f64, on the same memory.
+//! Compares each operation of an engine with its twin in f64, on the same memory.
 //!
-//! Before an operation, the f64 engine takes over the engine's memory; both run it; then every element that the
-//! operation writes must be within its bound, and every other element must have kept its bits.
+//! Before an operation, the f64 engine copies the engine's memory; both run it. Then every element that the operation
+//! writes must be within its bound, and every other element must have kept its bits.
 
 use std::sync::Arc;
 
@@ -13,21 +13,20 @@ use crate::step::bounds::{Bound, Observed, Output};
 use crate::step::memory::Table;
 use crate::step::{Op, StepKind, plan};
 
-/// What sums of up to 1,024 terms lose where a device flushes subnormal numbers to zero, as WGSL allows.
+/// Loss in sums of up to 1,024 terms on devices that flush subnormal numbers to zero, as WGSL allows.
 const FLUSHED: f64 = 1024.0 * f32::MIN_POSITIVE as f64;
 
-/// Where an operation was furthest from its twin.
+/// The largest deviation of an operation from its twin.
 #[derive(Clone, Debug)]
 pub struct Deviation {
     pub op: Op,
-    /// Error over its bound: at most 1 is right. Infinite where a number should not have been touched, or is
-    /// not finite.
+    /// Error over its bound; at most 1 passes. Infinite if an element outside the output changed, or is not finite.
     pub worst: f64,
     /// Place and values.
     pub detail: String,
 }
 
-/// Compares all operations of one step (`[K]`) of `kind`, in order. The engine goes on from its own results.
+/// Compares all operations of one step (`[K]`) of `kind`, in order. The engine continues from its own results.
 pub fn compare(
     engine: &mut dyn Engine,
     population: &Arc<Population>,
@@ -125,7 +124,7 @@ fn check(
                         more + factor * magnitude.map_or(0.0, |values| values[at])
                     }
                 };
-                // As bits first: integers may look like NaN.
+                // Compares bits first: integers may look like NaN.
                 let same = got[at].to_bits() == (expected as f32).to_bits() || got[at] as f64 == expected;
                 let error = (got[at] as f64 - expected).abs();
                 (expected, if same { 0.0 } else { error / (allowed + FLUSHED) })

@@ -1,4 +1,4 @@
-//! How an engine is made, and made again after a fault.
+//! Makes engines, and makes them again after a fault.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -8,24 +8,23 @@ use super::{Engine, EngineError};
 use crate::population::Population;
 use crate::step::memory::Table;
 
-/// Makes an engine for a population: called again after a transient fault. The one place that knows which device
-/// was chosen.
+/// Makes engines for a population on the chosen device, also again after a transient fault.
 pub trait EngineFactory {
     /// An engine whose memory is not initialised yet.
     ///
     /// # Errors
-    /// [`EngineError`]; a transient one may be tried again.
+    /// [`EngineError`]; a transient one may be retried.
     fn build(&self, population: &Arc<Population>, table: &Arc<Table>)
     -> Result<Box<dyn Engine>, EngineError>;
 
     /// After a fault: engines built from now on use shorter submits and smaller windows.
     fn soften(&self);
 
-    /// Finds which of a device's ways takes the least of the seconds that `measure` gives, and keeps it for all that use
-    /// the device later; what was found, for people. None where there is nothing to choose.
+    /// Finds the fastest ways of a device by `measure`, which returns seconds, and stores them for later use of the
+    /// device. Returns a description, or None if there is nothing to choose.
     ///
     /// # Errors
-    /// The device's, and why it cannot be kept.
+    /// An error of the device, or the reason why the ways cannot be stored.
     fn tune(
         &self,
         _measure: &mut dyn FnMut(&dyn EngineFactory) -> Result<f64, EngineError>,
@@ -33,10 +32,10 @@ pub trait EngineFactory {
         Ok(None)
     }
 
-    /// What was taken.
+    /// The chosen device.
     fn name(&self) -> &str;
 
-    /// What was taken, and why, in one line: "NAME, because REASON".
+    /// The chosen device and the reason, in one line: "NAME, because REASON".
     fn why(&self) -> &str;
 
     /// The reason alone.

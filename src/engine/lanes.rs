@@ -12,7 +12,7 @@ use crate::population::Population;
 use crate::spec::{DeviceUse, Precision};
 use crate::step::memory::Table;
 
-/// The device that a command asks for.
+/// The requested device.
 #[derive(Clone, Debug)]
 pub struct DeviceRequest<'a> {
     /// `auto`, `gpu`, `cpu`, an index or a part of a name.
@@ -20,13 +20,13 @@ pub struct DeviceRequest<'a> {
     pub using: DeviceUse,
 }
 
-/// An adapter, chosen, not open.
+/// An adapter, chosen, not yet open.
 #[derive(Clone, Debug)]
 struct AdapterSource {
     adapter: AdapterSummary,
     why: String,
     options: GpuOptions,
-    /// All adapters of the machine, where `auto` chose: it chooses again if the device refuses a kernel.
+    /// All adapters of the machine, if `auto` chose: it chooses again if the device refuses a kernel.
     others: Option<Vec<AdapterSummary>>,
 }
 
@@ -72,7 +72,7 @@ impl DeviceSource for AdapterSource {
             adapter.problem = Some(format!("it {problem}"));
         }
         let next = among(Ok(others), "auto", self.options).map_err(|_| error)?;
-        log::warn!("{} {problem}; --device auto goes on to {}", self.name(), next.why());
+        log::warn!("{} {problem}; --device auto switches to {}", self.name(), next.why());
         Ok(next)
     }
 }
@@ -102,12 +102,12 @@ fn options(DeviceUse { data_memory, precision }: DeviceUse) -> GpuOptions {
     GpuOptions { data_memory, precision, ..GpuOptions::default() }
 }
 
-/// The device that is asked for.
+/// The requested device.
 ///
 /// # Errors
 /// [`ChooseError`] if there is none. The program exits with 5.
 pub fn source(request: &DeviceRequest) -> Result<Arc<dyn DeviceSource>, ChooseError> {
-    // Asked for the CPU engine, no driver is touched.
+    // For the CPU engine, drivers are not loaded.
     let start = Instant::now();
     let found =
         if request.device.trim().eq_ignore_ascii_case("cpu") { Ok(Vec::new()) } else { adapters::list() };
@@ -125,7 +125,7 @@ pub fn source(request: &DeviceRequest) -> Result<Arc<dyn DeviceSource>, ChooseEr
     Ok(source)
 }
 
-/// The device that `wanted` asks for among the adapters `found`, to be opened with `options`.
+/// The device `wanted` among the adapters `found`, to be opened with `options`.
 ///
 /// # Errors
 /// [`ChooseError`] if there is none.
@@ -147,10 +147,10 @@ pub fn among(
     }
 }
 
-/// The device that a run was trained on, `name` as the run's record has it; none if this machine has it no more.
+/// The device that a run was trained on, with the `name` in the run's record; none if this machine does not have it.
 ///
 /// # Errors
-/// [`ChooseError`] if it has it, and it cannot be used so.
+/// [`ChooseError`] if the device is here but cannot be used as requested.
 pub fn source_again(name: &str, using: DeviceUse) -> Result<Option<Arc<dyn DeviceSource>>, ChooseError> {
     let why = format!("{} (as in training)", name.trim());
     let (name, options) = (name.trim(), options(using));
@@ -167,11 +167,10 @@ pub fn source_again(name: &str, using: DeviceUse) -> Result<Option<Arc<dyn Devic
     }
 }
 
-/// Every adapter that can be used and is no software (the processor's cores are those of the CPU engine), and the CPU
-/// engine.
+/// Every usable hardware adapter (software adapters would share the processor with the CPU engine), and the CPU engine.
 ///
 /// # Errors
-/// [`ChooseError`] if none of them multiplies as is asked for.
+/// [`ChooseError`] if none of them supports the precision.
 pub fn all_sources(using: DeviceUse) -> Result<Vec<Arc<dyn DeviceSource>>, ChooseError> {
     let why = |name: &str| format!("{name}, because --devices all takes every device");
     let options = options(using);
@@ -183,7 +182,7 @@ pub fn all_sources(using: DeviceUse) -> Result<Vec<Arc<dyn DeviceSource>>, Choos
     if able.is_empty() { Err(none()) } else { Ok(able) }
 }
 
-/// The factory of the device that is asked for.
+/// The factory of the requested device.
 ///
 /// # Errors
 /// [`ChooseError`] if there is none. The program exits with 5.
@@ -191,17 +190,17 @@ pub fn choose(request: &DeviceRequest) -> Result<Box<dyn EngineFactory>, ChooseE
     Ok(source(request)?.factory())
 }
 
-/// The factory of the device that a run was trained on, `name` as the run's record has it; none if this machine has
-/// it no more.
+/// The factory of the device that a run was trained on, with the `name` in the run's record; none if this machine does
+/// not have it.
 ///
 /// # Errors
-/// [`ChooseError`] if it has it, and it cannot be used so.
+/// [`ChooseError`] if the device is here but cannot be used as requested.
 pub fn choose_again(name: &str, using: DeviceUse) -> Result<Option<Box<dyn EngineFactory>>, ChooseError> {
     Ok(source_again(name, using)?.map(|source| source.factory()))
 }
 
-/// Makes engines of the device that `auto` took. Where that refuses a kernel before there was an engine, makes engines of
-/// the next device: at last of the CPU.
+/// Makes engines of the device that `auto` chose. If that refuses a kernel before its first engine was made, makes
+/// engines of the next device, and finally of the CPU.
 struct AutoFactory {
     source: Arc<dyn DeviceSource>,
     own: Box<dyn EngineFactory>,
@@ -224,7 +223,7 @@ impl AutoFactory {
         }
     }
 
-    /// Calls `what` with the factory in use; after a refusal with the next one.
+    /// Calls `what` with the factory in use, and after a refusal with the next one.
     fn attempt<T>(
         &self,
         what: &mut dyn FnMut(&dyn EngineFactory) -> Result<T, EngineError>,

@@ -1,4 +1,4 @@
-//! Engines run the operations of [`crate::step`] on a population. [`cpu`] natively, [`gpu`] in shaders.
+//! Engines run the operations of [`crate::step`] on a population: [`cpu`] natively, [`gpu`] in shaders.
 
 pub mod compare;
 pub mod cpu;
@@ -24,39 +24,39 @@ use crate::spec::Precision;
 use crate::step::watch::{self, LayerWatch};
 use crate::step::{Op, StepKind};
 
-/// Why an engine could not go on.
+/// Why an engine failed.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
     /// The device was lost, or its driver reset it.
     #[error("the device {device} was lost: {reason}")]
     Lost { device: String, reason: String },
-    /// A submit did not end in time.
+    /// A submit did not finish in time.
     #[error("the device {device} did not finish {what} within {seconds} s")]
     Timeout { device: String, what: String, seconds: f64 },
     /// Not enough memory on the device.
     #[error("out of memory on {device}: {what}")]
     OutOfMemory { device: String, what: String },
-    /// What came back was not what was asked for.
-    #[error("{device} returned a stale result: step {got} where step {expected} was asked for")]
+    /// The device returned records of another step.
+    #[error("{device} returned a stale result: step {got} instead of step {expected}")]
     Canary { device: String, expected: u32, got: u32 },
     /// The population cannot run on this device at all.
     #[error("{device} cannot run this model: {what}")]
     Unsupported { device: String, what: String },
-    /// Results are not what they must be.
-    #[error("{device} computes wrong results: {what}; `bngpu devices --self-test` tells which kernel")]
+    /// The results are wrong.
+    #[error("{device} computes wrong results: {what}; `bngpu devices --self-test` shows which kernel")]
     Wrong { device: String, what: String },
     /// The device or its driver refused a shader, a pipeline, a buffer, or to open.
     #[error(
-        "{device} refused {what}: {reason}; update its driver, or use another --device (cpu is always possible)"
+        "{device} refused {what}: {reason}; update its driver, or use another --device (cpu always works)"
     )]
     Refused { device: String, what: String, reason: String },
-    /// What tuning found could not be stored.
-    #[error("the best sizes of kernels for {device} cannot be kept: {reason}")]
+    /// The tuned ways could not be stored.
+    #[error("cannot store the best kernel sizes for {device}: {reason}")]
     NotKept { device: String, reason: String },
 }
 
 impl EngineError {
-    /// Whether a rebuilt engine may go on where this one stopped.
+    /// Whether a new engine may continue where this one stopped.
     pub fn is_transient(&self) -> bool {
         !matches!(
             self,
@@ -68,42 +68,42 @@ impl EngineError {
     }
 }
 
-/// What a device can do at most, measured.
+/// Measured peak rates of a device.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Ceilings {
-    /// Multiply-adds in registers, each two operations, a second.
+    /// Operations per second of multiply-adds in registers; each counts as two.
     pub flops: f64,
-    /// Bytes read and written by a copy, a second.
+    /// Bytes read and written by a copy per second.
     pub bytes: f64,
-    /// Seconds of a dispatch that does nothing; 0 where there are none.
+    /// Seconds of an empty dispatch; 0 for the CPU.
     pub dispatch_s: f64,
 }
 
-/// What runs the steps, for people and for `env.json`.
+/// A description of an engine, for messages and for `env.json`.
 #[derive(Clone, Debug, Serialize)]
 pub struct EngineInfo {
     /// `cpu` or `gpu`.
     pub engine: &'static str,
     /// Name of the processor or the adapter.
     pub device: String,
-    /// Backend, driver, kind of adapter, limits; threads and instruction set of a processor.
+    /// For an adapter: backend, driver, kind, limits. For a processor: threads and instruction set.
     pub details: serde_json::Value,
 }
 
 /// Runs steps of one population on one device.
 pub trait Engine {
-    /// What it is.
+    /// The engine's description.
     fn info(&self) -> &EngineInfo;
 
-    /// The members that it runs.
+    /// The population that it runs.
     fn population(&self) -> &Arc<Population>;
 
-    /// Slots of its population, vacant ones too.
+    /// Number of slots, including vacant ones.
     fn members(&self) -> usize {
         self.population().len()
     }
 
-    /// In what its matrix products multiply.
+    /// Precision of its matrix products.
     fn precision(&self) -> Precision {
         Precision::F32
     }
@@ -111,7 +111,7 @@ pub trait Engine {
     /// Whether it can run `member` in a slot.
     ///
     /// # Errors
-    /// [`EngineError::Unsupported`] if the device cannot, in any population.
+    /// [`EngineError::Unsupported`] if the device cannot run it in any population.
     fn supports(&self, _member: &Member) -> Result<(), EngineError> {
         Ok(())
     }
@@ -119,11 +119,11 @@ pub trait Engine {
     /// Fills parameters, moments and running statistics of all members from their seeds.
     fn initialize(&mut self) -> Result<(), EngineError>;
 
-    /// Runs steps one after the other: `steps` is `[S, K]`, the result `[S, K]`. The result of a member does
-    /// not depend on how steps are divided into calls.
+    /// Runs steps in sequence: `steps` is `[S, K]`, the result `[S, K]`. A member's result does not depend on how steps
+    /// are divided into calls.
     fn run(&mut self, kind: StepKind, steps: &[StepRow]) -> Result<Vec<Record>, EngineError>;
 
-    /// As [`Engine::run`], and each record is seen to belong to its step.
+    /// As [`Engine::run`], and checks that each record belongs to its step.
     ///
     /// # Errors
     /// As [`Engine::run`]; [`EngineError::Canary`].
@@ -140,18 +140,18 @@ pub trait Engine {
         }
     }
 
-    /// How many steps are best given to one call of `run`: about a tenth of a second of work.
+    /// The best number of steps for one call of `run`: about a tenth of a second of work.
     fn pace(&self, kind: StepKind) -> usize;
 
-    /// Runs one operation of one step (`[K]`) on what stands in memory: for tests of single operations.
+    /// For tests: runs one operation of one step (`[K]`) on the present memory.
     fn run_op(&mut self, op: Op, steps: &[StepRow]) -> Result<(), EngineError>;
 
-    /// What each member would see in its step of `steps` (`[K]`, as of training): `[K]`, `None` of those that do nothing
-    /// in it. Training goes on from the same bits as without.
+    /// Watches each member in its step of `steps` (`[K]`, as for training): `[K]`, `None` for idle members. Training
+    /// then continues from the same bits as without it.
     ///
     /// # Errors
-    /// [`EngineError::Unsupported`] where the population is not [watched](Population::watched), and whatever the device
-    /// may fail at.
+    /// [`EngineError::Unsupported`] if the population is not [watched](Population::watched), and any error of the
+    /// device.
     fn watch(&mut self, steps: &[StepRow]) -> Result<Vec<Option<Vec<LayerWatch>>>, EngineError> {
         let population = self.population().clone();
         if !population.is_watched() {
@@ -170,31 +170,31 @@ pub trait Engine {
         Ok(steps.iter().enumerate().map(|(slot, step)| (step.rows > 0).then(|| of(slot))).collect())
     }
 
-    /// What it can do at most; zeros of an engine that cannot tell.
+    /// Measured peak rates; zeros if the engine cannot measure them.
     fn ceilings(&mut self) -> Result<Ceilings, EngineError> {
         Ok(Ceilings::default())
     }
 
-    /// Seconds of each part of a training step, (operations that run together, seconds), measured for about `seconds` on
-    /// steps like `steps` (`[K]`); nothing of an engine that cannot tell.
+    /// Seconds of each part of a training step, (operations that run together, seconds), measured for about `seconds`
+    /// on steps like `steps` (`[K]`); empty if the engine cannot measure them.
     fn profile(&mut self, _steps: &[StepRow], _seconds: f64) -> Result<Vec<(Vec<Op>, f64)>, EngineError> {
         Ok(Vec::new())
     }
 
-    /// Goes on with `population`: the present one, but for the members of `slots`, which have come or gone. Those that
-    /// have come are initialised as by [`Engine::initialize`]; nothing of the others is touched.
+    /// Switches to `population`, which differs from the present one in the members of `slots` only. New members are
+    /// initialised as by [`Engine::initialize`]; the memory of the others is not touched.
     ///
     /// # Errors
-    /// As [`Engine::supports`], and whatever the device may fail at.
+    /// As [`Engine::supports`], and any error of the device.
     fn refill(&mut self, population: &Arc<Population>, slots: &[usize]) -> Result<(), EngineError>;
 
-    /// Elements of some roles, in one go; integers as their bits. What belongs to no member may be anything.
+    /// Elements of some roles, in one read; integers as their bits. Elements that belong to no member are arbitrary.
     fn read_regions(&mut self, regions: &[(Buffer, Range<usize>)]) -> Result<Vec<Vec<f32>>, EngineError>;
 
     /// Overwrites elements of a role from `start` on.
     fn write_region(&mut self, buffer: Buffer, start: usize, values: &[f32]) -> Result<(), EngineError>;
 
-    /// A whole role, all members' regions as [`Population::bases`] says.
+    /// A whole role, with all members' regions at [`Population::bases`].
     fn read(&mut self, buffer: Buffer) -> Result<Vec<f32>, EngineError> {
         let all = 0..self.population().sizes[buffer as usize];
         self.read_region(buffer, all)
@@ -211,31 +211,31 @@ pub trait Engine {
     }
 }
 
-/// Steers the length of submits towards a given time.
+/// Adjusts the length of submits to a target time.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pacer {
     target_s: f64,
     longest: usize,
     pace: usize,
-    /// Of one step, as last measured.
+    /// Seconds of one step, as last measured.
     work: f64,
 }
 
 impl Pacer {
-    /// Starts with one step; never more than `longest` steps.
+    /// Starts with one step; never exceeds `longest` steps.
     pub(crate) fn new(target_s: f64, longest: usize) -> Pacer {
         Pacer { target_s, longest, pace: 1, work: 0.0 }
     }
     pub(crate) fn pace(&self) -> usize {
         self.pace
     }
-    /// Learns that `steps` of `work` each (in any unit) took `seconds`; grows by at most four times, shrinks at once.
+    /// Records that steps of `work` each (in any unit) took `seconds`; grows by at most four times, shrinks at once.
     pub(crate) fn learn(&mut self, steps: usize, work: f64, seconds: f64) {
         let fits = steps as f64 * self.target_s / seconds.max(1e-6);
         self.pace = (fits as usize).clamp(1, (4 * self.pace.max(steps)).min(self.longest));
         self.work = work;
     }
-    /// Steers towards half of the time, 5 ms at least, and by half of the steps at once.
+    /// Halves the target time, to 5 ms at least, and the number of steps at once.
     pub(crate) fn shorten(&mut self) {
         self.target_s = (self.target_s / 2.0).max(0.005).min(self.target_s);
         self.pace = (self.pace / 2).max(1);

@@ -1,5 +1,5 @@
-//! `bngpu devices --self-test`: every kernel of a device against its twin in f64, on small populations that
-//! together have every activation, loss, optimiser and kind of data, at sizes where tiles begin and end.
+//! `bngpu devices --self-test`: compares every kernel of a device with its twin in f64, on small populations that
+//! together cover every activation, loss, optimiser and kind of data, with sizes around the edges of tiles.
 
 use std::sync::Arc;
 
@@ -15,11 +15,11 @@ use crate::step::{Op, StepKind};
 #[derive(Clone, Debug)]
 pub struct Outcome {
     pub kernel: String,
-    /// Runs that were compared.
+    /// Number of comparisons.
     pub runs: usize,
     /// Largest error over its bound; at most 1 is right.
     pub worst: f64,
-    /// Where, and what was expected.
+    /// Place of the largest error, and the expected value.
     pub detail: String,
 }
 
@@ -33,9 +33,9 @@ impl Outcome {
 /// Makes an engine for a population.
 pub type Make<'a> = dyn Fn(&Arc<Population>, &Arc<Table>) -> Result<Box<dyn Engine>, EngineError> + 'a;
 
-/// Compares all kernels of the engines that `make` makes.
+/// Compares all kernels of the engines made by `make`.
 ///
-/// # Errors
+/// If the engine fails to run.
 /// If the engine fails to run at all.
 pub fn self_test(make: &Make) -> Result<Vec<Outcome>, EngineError> {
     let mut outcomes: Vec<Outcome> = Vec::new();
@@ -85,7 +85,7 @@ const ROWS: usize = 131;
 /// Features of the data.
 const FEATURES: usize = 67;
 
-/// Four members that differ in everything, and their data; `case` is below 6.
+/// Four members that differ in all settings, and their data; `case` is below 6.
 pub fn population(case: u32) -> (Arc<Population>, Arc<Table>) {
     let word = |index: usize, column: u32| pcg4d([case, column, index as u32, 7])[0];
     let loss = if case % 3 == 2 { Loss::SquaredError } else { Loss::CrossEntropy { classes: 10 } };

@@ -1,4 +1,4 @@
-//! K members that train together, as tables and a layout of memory.
+//! K members that train together, as tables and a memory layout.
 
 pub mod random;
 mod room;
@@ -15,13 +15,13 @@ pub use size::{TooLarge, check_size};
 use crate::spec::{Activation, Init, Length, Network, Optimizer, Schedule, Training};
 use tables::{ChunkKind, LayerRow, LossKind, MemberRow, OptimizerKind, Statistic, StepRow};
 
-/// The percentiles that are looked at.
+/// The percentiles that are watched.
 pub const PERCENTS: [usize; 5] = [5, 15, 50, 85, 95];
 
-/// Elements of a layer in [`Looks`](Buffer::Looks): of Z and of γ x̂ + β, of all units and of unit 0.
+/// Elements of a layer in [`Looks`](Buffer::Looks): for Z and for γ x̂ + β, each for all units and for unit 0.
 pub const LOOK: usize = 4 * PERCENTS.len();
 
-/// What the network has to predict.
+/// The prediction task of the network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Loss {
     /// Softmax cross-entropy over this many classes.
@@ -50,7 +50,7 @@ pub enum Buffer {
     Grads,
     /// The optimiser's moments (m, v) in pairs, two for each parameter.
     Moments,
-    /// Of each normalised layer `[5, O]`: running mean, its remainder, running variance; batch mean, 1/√(σ² + ε).
+    /// For each normalised layer `[5, O]`: running mean, its remainder, running variance; batch mean, 1/√(σ² + ε).
     Stats,
     /// Inputs of all layers: x `[B, F]`, then a `[B, O]` of each hidden layer.
     Acts,
@@ -58,7 +58,7 @@ pub enum Buffer {
     Z,
     /// Gradient with respect to each layer's activated output `[B, O]`, then, in place, to its Z.
     Dz,
-    /// Row of the data that each row of the batch came from (bits of u32).
+    /// Data row of each row of the batch (bits of u32).
     Index,
     /// Loss and hit (1 or 0) of each row of the batch, in pairs.
     RowLoss,
@@ -66,7 +66,7 @@ pub enum Buffer {
     Partials,
     /// Scale of the gradients (clipping), first bad step (bits of u32): two for each member.
     State,
-    /// What [`crate::step::watch`] has seen, `[layers, LOOK]`, of members that are watched.
+    /// Results of [`crate::step::watch`], `[layers, LOOK]`, for watched members.
     Looks,
 }
 
@@ -86,7 +86,7 @@ impl Buffer {
         Buffer::State,
         Buffer::Looks,
     ];
-    /// How many roles there are.
+    /// Number of roles.
     pub const COUNT: usize = Self::ALL.len();
 }
 
@@ -105,7 +105,7 @@ pub struct Chunk {
     pub layer: usize,
 }
 
-/// Largest number of parameters in a chunk: what one workgroup updates.
+/// Most parameters of a chunk, which one workgroup updates.
 pub const CHUNK: usize = 1024;
 
 /// A part of a member's parameters whose gradients' squares are summed together: up to [`Block::SIDE`] rows and columns
@@ -129,7 +129,7 @@ pub enum BlockSize {
 }
 
 impl Block {
-    /// Rows and columns at most.
+    /// Most rows and columns.
     pub const SIDE: usize = 32;
 
     /// Its contiguous runs of parameters, in the member's region.
@@ -168,17 +168,17 @@ impl Block {
 /// Elements of a slot in `State`.
 const STATE: usize = 2;
 
-/// Fewest rows that a member's activations can hold, so that evaluation need not go in small batches.
+/// Fewest rows that a member's activations can hold, so that evaluation need not use small batches.
 pub const EVALUATION_ROWS: usize = 256;
 
-/// One model of a population: what is asked of it, and its place in memory (offsets from its own regions).
+/// One model of a population: its settings, and its memory layout (offsets within its own regions).
 #[derive(Clone, Debug)]
 pub struct Member {
     pub training: Training,
     pub loss: Loss,
     /// Features of the data.
     pub inputs: usize,
-    /// How it walks through the training rows.
+    /// Its batches of training rows.
     pub walk: Walk,
     /// Rows that its activations can hold.
     pub capacity: usize,
@@ -187,7 +187,7 @@ pub struct Member {
     /// Its rows of the layer table; offsets count from its own regions.
     pub layers: Vec<LayerRow>,
     pub chunks: Vec<Chunk>,
-    /// As `Partials` stands.
+    /// The blocks, in the order of `Partials`.
     pub blocks: Vec<Block>,
     pub sizes: Sizes,
 }
@@ -282,7 +282,7 @@ impl Member {
         })
     }
 
-    /// The member of a vacant slot. It has no layers and takes no memory but its slot's state.
+    /// The member of a vacant slot. It has no layers and takes no memory except its slot's state.
     fn nobody() -> Member {
         let network = Network {
             hidden: Vec::new(),
@@ -322,7 +322,7 @@ impl Member {
         }
     }
 
-    /// The same member with room for what [`crate::step::StepKind::Watch`] sees of it.
+    /// The same member with room for the results of [`crate::step::StepKind::Watch`].
     pub fn watched(&self) -> Member {
         let mut member = self.clone();
         member.sizes[Buffer::Looks as usize] = self.layers.len() * LOOK;
@@ -342,7 +342,7 @@ impl Member {
         }
     }
 
-    /// Weights times rows of a batch: what a step takes, about.
+    /// Approximate work of a step: weights times rows of a batch.
     pub fn work(&self) -> f64 {
         self.sizes[Buffer::Params as usize] as f64 * self.walk.batch as f64
     }
@@ -405,13 +405,13 @@ fn member_row(
 /// K slots in one memory, each with a member or vacant.
 #[derive(Clone, Debug)]
 pub struct Population {
-    /// `[K]`; in a vacant slot stands a member without layers.
+    /// `[K]`; a vacant slot has a member without layers.
     pub members: Vec<Arc<Member>>,
     /// Where each member's region of each role starts: `[K]` of [`Sizes`].
     pub bases: Vec<Sizes>,
-    /// Elements of every role over all members, and what is free.
+    /// Elements of every role: those of all members, and free ones.
     pub sizes: Sizes,
-    /// Layers that a member has at most.
+    /// Most layers of a member.
     pub layers: usize,
     /// Whether slots can be filled later: see [`Population::with_room`].
     pub refillable: bool,
@@ -434,7 +434,7 @@ impl Population {
         Population { members, bases, sizes, layers, refillable: false }
     }
 
-    /// The same members, without room for others, to be watched as well ([`crate::step::StepKind::Watch`]).
+    /// The same members, watched ([`crate::step::StepKind::Watch`]), without room for others.
     pub fn watched(&self) -> Population {
         Population::new(self.members.iter().map(|member| member.watched()).collect())
     }
@@ -444,11 +444,11 @@ impl Population {
         self.sizes[Buffer::Looks as usize] > 0
     }
 
-    /// Slots, vacant ones too.
+    /// Number of slots, including vacant ones.
     pub fn len(&self) -> usize {
         self.members.len()
     }
-    /// Whether there is no slot.
+    /// Whether there are no slots.
     pub fn is_empty(&self) -> bool {
         self.members.is_empty()
     }
@@ -458,13 +458,13 @@ impl Population {
         4 * self.sizes.iter().map(|&elements| elements as u64).sum::<u64>()
     }
 
-    /// Where the member of `slot` has its region of `buffer`.
+    /// The region of `buffer` of the member in `slot`.
     pub fn region(&self, slot: usize, buffer: Buffer) -> std::ops::Range<usize> {
         let start = self.bases[slot][buffer as usize];
         start..start + self.members[slot].sizes[buffer as usize]
     }
 
-    /// `[count, K]` training steps of some members, each given as its slot and its next step; the others rest.
+    /// `[count, K]` training steps of some members, each given as its slot and its next step; the others stay idle.
     pub fn training_steps(&self, starts: &[(usize, u64)], count: usize) -> Vec<StepRow> {
         let mut steps = vec![StepRow::IDLE; count * self.len()];
         for &(slot, start) in starts {
@@ -476,13 +476,13 @@ impl Population {
         steps
     }
 
-    /// What a step of the slots in `active` takes, about: see [`Member::work`].
+    /// Approximate work of a step of the slots in `active`: see [`Member::work`].
     pub fn work(&self, active: impl Fn(usize) -> bool) -> f64 {
         self.members.iter().enumerate().filter(|(slot, _)| active(*slot)).map(|(_, m)| m.work()).sum()
     }
 
-    /// The rows of `slot` in the member table and in the layer table, offsets absolute. The layers of slot k stand from
-    /// `k * layers` on.
+    /// The rows of `slot` in the member table and in the layer table, with absolute offsets. The layers of slot k start
+    /// at `k * layers`.
     pub fn rows(&self, slot: usize) -> (MemberRow, Vec<LayerRow>) {
         let (member, base) = (&self.members[slot], &self.bases[slot]);
         let at = |buffer: Buffer| base[buffer as usize] as u32;

@@ -1,9 +1,9 @@
-//! Counter-based random numbers: pure functions of (seed, purpose, counter, index), the same integers on
-//! every engine. The twin of `shaders/random.wgsl`.
+//! Counter-based random numbers: pure functions of (seed, purpose, counter, index) that give the same integers on every
+//! engine. The twin of `shaders/random.wgsl`.
 //!
 //! The mixing function is PCG4D (Jarzynski & Olano 2020, "Hash Functions for GPU Rendering", JCGT 9(3)).
 
-/// What a stream of numbers is for; streams of different purposes are independent.
+/// The purpose of a stream of numbers; streams of different purposes are independent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Purpose {
@@ -11,7 +11,7 @@ pub enum Purpose {
     Weights = 1,
     /// Order of the training rows in an epoch.
     Shuffle = 2,
-    /// Which units a layer drops in a step.
+    /// The units that a layer drops in a step.
     Dropout = 3,
 }
 
@@ -74,7 +74,7 @@ pub fn shuffle_keys(seed: u64, epoch: u32) -> [u32; 8] {
     [a[0], a[1], a[2], a[3], b[0], b[1], b[2], b[3]]
 }
 
-/// Row that stands at `position` of the permutation of `0..n` given by `keys`.
+/// The row at `position` of the permutation of `0..n` given by `keys`.
 ///
 /// Eight rounds of bijections on ⌈log2 n⌉ bits (add, multiply by an odd number, fold the high half into the
 /// low one); results beyond n are mixed again (cycle walking), fewer than two walks on average.
@@ -101,13 +101,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn permutation_is_one_for_every_small_n() {
+    fn permutations_are_bijective_for_every_small_n() {
         for n in 1..300u32 {
             let keys = shuffle_keys(7 + n as u64, 3);
             let mut seen = vec![false; n as usize];
             for position in 0..n {
                 let row = permuted(keys, n, position) as usize;
-                assert!(!seen[row], "n {n}: row {row} stands twice");
+                assert!(!seen[row], "n {n}: row {row} occurs twice");
                 seen[row] = true;
             }
         }

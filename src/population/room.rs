@@ -1,15 +1,15 @@
-//! Slots that are filled and vacated while the others go on: where a member's regions go, and how much room there is.
+//! Adds and removes members while the others train: places their regions, and estimates the memory to reserve.
 //!
-//! A member needs a region in each of seven arenas. Most roles are an arena of their own; the gradients stand as the
-//! parameters do, and so on, because a kernel reaches both by one offset. Regions never move: a member goes into the
-//! first gap that is long enough.
+//! A member needs a region in each of seven arenas. An arena has one leading role; gradients, for example, follow the
+//! layout of the parameters, so that a kernel reaches both by one offset. Regions never move: a member takes the first
+//! gap that is long enough.
 
 use std::ops::Range;
 use std::sync::Arc;
 
 use super::{Buffer, Member, Population, STATE, Sizes};
 
-/// Each arena's own role, and the roles that follow it with how many elements for one of its own.
+/// The leading role of each arena, and its followers with their elements per element of the leading role.
 const ARENAS: [(Buffer, &[(Buffer, usize)]); 7] = [
     (Buffer::Params, &[(Buffer::Grads, 1), (Buffer::Moments, 2)]),
     (Buffer::Stats, &[]),
@@ -25,13 +25,13 @@ const ARENAS: [(Buffer, &[(Buffer, usize)]); 7] = [
 pub struct Room {
     /// Elements of every role.
     pub sizes: Sizes,
-    /// Layers that a member may have, the output layer included.
+    /// Most layers of a member, including the output layer.
     pub layers: usize,
 }
 
 impl Room {
-    /// Room for `slots` members like `members`, in any mixture: a tenth more than `slots` of the mean and one of the
-    /// largest beyond, as gaps do not always fit; never more than `slots` of the largest, never less than one.
+    /// Room for `slots` members like `members`, in any mixture: 1.1 times `slots` of the mean, plus one of the largest,
+    /// as gaps do not always fit; at most `slots` of the largest, at least one.
     pub fn for_members(members: &[&Member], slots: usize) -> Room {
         let slots = slots.max(1);
         let mut sizes: Sizes = [0; Buffer::COUNT];
@@ -55,7 +55,7 @@ impl Room {
         4 * self.sizes.iter().map(|&elements| elements as u64).sum::<u64>()
     }
 
-    /// Whether `member` fits into it when it is empty.
+    /// Whether `member` fits into the empty room.
     pub fn holds(&self, member: &Member) -> bool {
         member.layers.len() <= self.layers
             && ARENAS.iter().all(|&(own, _)| member.sizes[own as usize] <= self.sizes[own as usize])
@@ -82,7 +82,7 @@ impl Population {
         }
     }
 
-    /// The room that its members have.
+    /// The room reserved for members.
     pub fn room(&self) -> Room {
         Room { sizes: self.sizes, layers: self.layers }
     }
@@ -97,8 +97,8 @@ impl Population {
         (0..self.len()).filter(|&slot| self.is_vacant(slot))
     }
 
-    /// Puts a member into `slot`, in place of its present one; false, and nothing has changed, where there is no room
-    /// at present, or never can be because the population was not made with room.
+    /// Puts a member into `slot`, replacing its present one. False, with nothing changed, if there is no room at
+    /// present, or if the population was made without room.
     #[must_use]
     pub fn place(&mut self, slot: usize, member: impl Into<Arc<Member>>) -> bool {
         let member = member.into();
@@ -129,7 +129,7 @@ impl Population {
     }
 }
 
-/// Regions of a vacant slot: its state alone has a place.
+/// Regions of a vacant slot: only its state has one.
 fn vacant_base(slot: usize) -> Sizes {
     let mut base = [0; Buffer::COUNT];
     base[Buffer::State as usize] = STATE * slot;

@@ -1,7 +1,7 @@
-//! What each step of a member is: which rows, which learning rate, which bias corrections.
+//! The steps of a member: their rows, learning rates and bias corrections.
 //!
-//! All of it is a pure function of the member's description and its step number, computed in f64 on the host
-//! for every engine, so that no engine needs a power or a cosine for it and none can disagree.
+//! They are pure functions of the member's settings and its step number, computed in f64 on the host for every engine,
+//! so engines need no powers or cosines and cannot disagree.
 
 use std::f64::consts::PI;
 
@@ -9,7 +9,7 @@ use crate::spec::{Optimizer, Schedule, Training};
 
 use super::tables::StepRow;
 
-/// How a member walks through its training rows.
+/// A member's walk through its training rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Walk {
     /// Training rows.
@@ -18,13 +18,13 @@ pub struct Walk {
     pub batch: usize,
     /// Steps of one epoch.
     pub steps_per_epoch: u64,
-    /// Whether the last batch of an epoch, of one row, is left out because BN cannot take it.
+    /// Whether a last batch of one row is left out of each epoch because BN cannot use it.
     pub drops_single_row: bool,
 }
 
 impl Walk {
-    /// The walk of a member with `batch_size` over `rows` rows; `None` where not even one step is possible
-    /// (no rows, or one row with batch normalisation).
+    /// The walk of a member with `batch_size` over `rows` rows; `None` if no step is possible (no rows, or one row with
+    /// batch normalisation).
     pub fn new(rows: usize, batch_size: usize, batch_norm: bool) -> Option<Walk> {
         let batch = batch_size.min(rows);
         let drops_single_row = batch_norm && batch > 0 && rows % batch == 1 && rows > 1;
@@ -95,8 +95,8 @@ pub fn training_step(training: &Training, walk: &Walk, step: u64, total: u64) ->
 
 /// The row of the step table that reads rows `first..first + rows` in their stored order.
 ///
-/// Its `step` is 0: where the record's `first_bad` matters, set it to the number of training steps taken, so
-/// that what evaluation finds is not blamed on the first.
+/// Its `step` is 0. If the record's `first_bad` matters, set it to the number of training steps done, so that a fault
+/// found in evaluation is not blamed on the first step.
 pub fn evaluation_step(first: usize, rows: usize) -> StepRow {
     StepRow { first: first as u32, rows: rows as u32, ..StepRow::IDLE }
 }
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn steps_and_decays_fall_where_they_should() {
+    fn step_and_exponential_schedules_decay_as_defined() {
         for (step, factor) in [(0, 1.0), (49, 1.0), (50, 0.1), (74, 0.1), (75, 0.01), (99, 0.01)] {
             assert_rate(Schedule::Step, 0, step, 100, 0.5 * factor);
         }
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn every_row_stands_exactly_once_in_an_epoch() {
+    fn every_row_occurs_exactly_once_per_epoch() {
         for rows in 1..80usize {
             for batch in [1, 2, 3, 7, 8, 40, 79, 1000] {
                 for batch_norm in [false, true] {

@@ -1,12 +1,12 @@
-//! How large a member may be.
+//! Limits on the size of a member.
 
 use super::{EVALUATION_ROWS, Loss};
 use crate::spec::Training;
 
-/// A member does not fit offsets of 32 bits.
+/// A member exceeds 32-bit offsets.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the network needs {elements} numbers for its {what}, the limit is {}; use fewer or smaller --hidden layers{}",
+    "the network needs {elements} numbers for its {what}, but the limit is {}; use fewer or smaller --hidden layers{}",
     u32::MAX, if *what == "activations" { ", or a smaller --batch-size" } else { "" }
 )]
 pub struct TooLarge {
@@ -14,10 +14,10 @@ pub struct TooLarge {
     elements: u128,
 }
 
-/// Whether each role of memory of a member that trains on `rows` rows of `inputs` features is within offsets of 32 bits.
+/// Checks that the memory roles of a member that trains on `rows` rows of `inputs` features fit 32-bit offsets.
 ///
 /// # Errors
-/// If not.
+/// [`TooLarge`] if one does not.
 pub fn check_size(training: &Training, loss: Loss, inputs: usize, rows: usize) -> Result<(), TooLarge> {
     let widths: Vec<u128> = ([inputs].iter().chain(&training.network.hidden).chain(&[loss.outputs()]))
         .map(|&units| units as u128)

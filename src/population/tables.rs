@@ -1,9 +1,9 @@
-//! Members as data: the tables that both engines read. `#[repr(C)]` twins of `shaders/tables.wgsl`; a test
-//! holds the two equal by reflection.
+//! Members as data: the tables that both engines read. `#[repr(C)]` twins of `shaders/tables.wgsl`; a test checks by
+//! reflection that they are equal.
 
 use bytemuck::{Pod, Zeroable};
 
-/// One member: what does not change from step to step.
+/// One member: the values that do not change from step to step.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Pod, Zeroable)]
 pub struct MemberRow {
@@ -13,10 +13,10 @@ pub struct MemberRow {
     pub first_layer: u32,
     /// Layers, the output layer included.
     pub layers: u32,
-    /// First of its rows in `index` and `row_loss`, and how many it can hold.
+    /// First of its rows in `index` and `row_loss`, and their number.
     pub first_row: u32,
     pub capacity: u32,
-    /// First of its blocks in `partials`, and how many.
+    /// First of its blocks in `partials`, and their number.
     pub first_partial: u32,
     pub partials: u32,
     /// Training rows of its data.
@@ -36,11 +36,11 @@ pub struct MemberRow {
     pub rest2: f32,
     /// ε of the optimiser.
     pub eps: f32,
-    /// λ
+    /// λ of the L2 penalty.
     pub l2: f32,
-    /// Largest gradient norm; 0 is none.
+    /// Largest gradient norm; 0 for no clipping.
     pub clip_norm: f32,
-    /// Units are dropped where a random word is below this.
+    /// A unit is dropped if its random word is below this.
     pub drop_below: u32,
     /// 1 / (1 - dropout)
     pub drop_scale: f32,
@@ -99,13 +99,13 @@ impl LayerRow {
     }
 }
 
-/// What one member does in one step of a submit.
+/// One member in one step of a submit.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Pod, Zeroable)]
 pub struct StepRow {
     /// Number of the step in the member's training, from 0.
     pub step: u32,
-    /// Rows of the batch; 0 leaves the member alone.
+    /// Rows of the batch; 0 leaves the member idle.
     pub rows: u32,
     /// First position, in the epoch's order (shuffled) or among the stored rows.
     pub first: u32,
@@ -117,7 +117,7 @@ pub struct StepRow {
     pub correction2: f32,
     /// 1 - lr · weight decay
     pub keep: f32,
-    /// Canary: the engine writes the number of the submit here, and finds it in the record.
+    /// Canary: the engine writes the number of the submit here, and checks it in the record.
     pub nonce: u32,
     pub _pad: [u32; 2],
 }
@@ -126,7 +126,7 @@ impl StepRow {
     /// Rows come in the order of the epoch's permutation of the training rows.
     pub const SHUFFLED: u32 = 1;
 
-    /// A member that does nothing in this step.
+    /// A member that is idle in this step.
     pub const IDLE: StepRow = StepRow {
         step: 0,
         rows: 0,
@@ -142,19 +142,19 @@ impl StepRow {
     };
 }
 
-/// What one member reports of one step.
+/// The record of one member in one step.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Pod, Zeroable)]
 pub struct Record {
     /// Sum of the losses of the batch's rows.
     pub loss: f32,
-    /// Rows whose class was right.
+    /// Rows with the correct class.
     pub hits: u32,
     /// ‖gradient‖₂ over all parameters, before clipping; 0 in evaluation.
     pub grad_norm: f32,
-    /// First step at which a non-finite number was seen in the member, or [`Record::FINITE`].
+    /// First step with a non-finite number in the member, or [`Record::FINITE`].
     pub first_bad: u32,
-    /// Canary: the step's number, the rows it was computed from, and the submit's number.
+    /// Canary: the step's number, its number of rows, and the submit's number.
     pub step: u32,
     pub rows: u32,
     pub nonce: u32,
@@ -192,7 +192,7 @@ pub enum OptimizerKind {
 #[repr(u32)]
 pub enum Statistic {
     RunningMean = 0,
-    /// Remainder of the running mean, which is a sum of two numbers.
+    /// Remainder of the running mean, which is the sum of two numbers.
     RunningMeanRest = 1,
     RunningVar = 2,
     BatchMean = 3,
@@ -201,7 +201,7 @@ pub enum Statistic {
 }
 
 impl Statistic {
-    /// How many rows there are.
+    /// Number of rows.
     pub const COUNT: usize = 5;
 
     /// The row's first element in the statistics of a layer of `outputs` units.
@@ -210,7 +210,7 @@ impl Statistic {
     }
 }
 
-/// What a chunk of the parameters holds.
+/// The kind of parameters in a chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum ChunkKind {

@@ -1,5 +1,5 @@
-//! How far the results of an operation may be from those in f64: each operation's bounds stand with it, in
-//! [`super::ops`], and `engine::compare` applies them.
+//! Error bounds of operations against f64. The bounds of each operation are beside it in [`super::ops`];
+//! `engine::compare` applies them.
 
 use std::ops::Range;
 
@@ -11,10 +11,10 @@ use crate::spec::Precision;
 /// Unit roundoff of f32.
 pub const U: f64 = 1.0 / (1u64 << 24) as f64;
 
-/// What an operation writes, and how far each element may be off.
+/// A range of memory that an operation writes, and its error bound.
 pub struct Output {
     pub buffer: Buffer,
-    /// In the member's region.
+    /// Within the member's region.
     pub range: Range<usize>,
     pub bound: Bound,
 }
@@ -26,27 +26,27 @@ impl Output {
     }
 }
 
-/// How far an element may be off.
+/// Error bound of an element.
 pub enum Bound {
-    /// Not at all.
+    /// No error: the bits are equal.
     Exact,
-    /// This much.
+    /// The same absolute error for all elements.
     Absolute(f64),
-    /// (a, b): a of each element's own, as the operation gives it on absolute values, and b.
+    /// (a, b): a times the operation's result on absolute values, plus b.
     OfAbsoluteValues(f64, f64),
 }
 
-/// One member before and after an operation: what its bounds are derived from.
+/// One member before and after an operation, from which bounds are derived.
 pub struct Observed<'a> {
     pub member: &'a Member,
     pub step: &'a StepRow,
-    /// Its memory after the operation, in f64.
+    /// The member's memory after the operation, in f64.
     pub after: &'a Memory<f64>,
     /// All members' memory before the operation, by role.
     pub before: &'a [Vec<f32>],
-    /// Where the member's regions begin there.
+    /// Offsets of the member's regions in `before`.
     pub bases: &'a Sizes,
-    /// Of the operands of matrix products.
+    /// Precision of the operands of matrix products.
     pub precision: Precision,
 }
 
@@ -56,7 +56,7 @@ impl Observed<'_> {
         self.step.rows as usize
     }
 
-    /// Its output layer.
+    /// The index of the output layer.
     pub fn last(&self) -> usize {
         self.member.layers.len() - 1
     }
@@ -79,7 +79,7 @@ impl Observed<'_> {
     }
 }
 
-/// Inputs and outputs of a layer, and where its Z begins.
+/// Inputs and outputs of a layer, and the start of its Z.
 pub fn sizes(layer: &LayerRow) -> (usize, usize, usize) {
     (layer.inputs as usize, layer.outputs as usize, layer.z as usize)
 }

@@ -1,11 +1,11 @@
-//! What an operation takes at least: arithmetic, and bytes between the arithmetic and memory. Each operation's cost stands
-//! with it, in [`super::ops`].
+//! Lower bounds on the work of an operation: arithmetic, and bytes moved to and from memory. The cost of each operation
+//! is beside it in [`super::ops`].
 
 use std::ops::{Add, AddAssign};
 
 use crate::population::tables::LayerRow;
 
-/// Operations on numbers, a multiply-add being two, and bytes, each operand and result once.
+/// Arithmetic operations, where a multiply-add counts as two, and bytes, where each operand and result counts once.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Cost {
     pub flops: f64,
@@ -35,7 +35,7 @@ impl std::iter::Sum for Cost {
 pub const NUMBER: f64 = 4.0;
 
 impl Cost {
-    /// Of the elements `[rows, O]` of a layer: `flops` operations and `numbers` numbers each.
+    /// Cost of `flops` operations and `numbers` numbers for each element of `[rows, O]` of a layer.
     pub fn of_layer(layer: &LayerRow, rows: f64, flops: f64, numbers: f64) -> Cost {
         let count = rows * layer.outputs as f64;
         Cost { flops: count * flops, bytes: count * numbers * NUMBER }

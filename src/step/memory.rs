@@ -1,7 +1,8 @@
-//! What the CPU twins of the operations work on: one member's memory and its view of the data.
+//! The memory of the CPU twins: one member's memory and its view of the data.
 //!
-//! Several threads may work on one member. In each operation they write disjoint parts of its memory, cut where no sum is,
-//! so that the result does not depend on how many they are; between operations they wait for each other.
+//! Several threads may work on one member. In each operation they write disjoint parts of its memory, and no sum is
+//! split between them, so the result does not depend on the number of threads; between operations they wait for each
+//! other.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -15,7 +16,7 @@ use super::team::{BLOCKS, Rank};
 /// Feature values of all rows, `[N, F]`.
 #[derive(Clone, Debug)]
 pub enum Values {
-    /// Bytes as stored; the network sees (byte - shift) · factor.
+    /// Stored bytes; the network's inputs are (byte - shift) · factor.
     Bytes {
         values: Vec<u8>,
         shift: Vec<f32>,
@@ -25,7 +26,7 @@ pub enum Values {
 }
 
 impl Values {
-    /// Bytes of one.
+    /// Bytes of one value.
     pub fn size(&self) -> usize {
         match self {
             Values::Bytes { .. } => 1,
@@ -38,7 +39,7 @@ impl Values {
 #[derive(Clone, Debug)]
 pub struct Table {
     pub values: Values,
-    /// Features of a row.
+    /// Features per row.
     pub features: usize,
     /// Class (as u32), or value (bits of f32), of each row.
     pub targets: Vec<u32>,
@@ -50,7 +51,7 @@ impl Table {
         self.targets.len()
     }
 
-    /// Asks for some features of a row, which will be read soon.
+    /// Prefetches some features of a row.
     #[inline(always)]
     pub fn prefetch(&self, row: usize, features: &Range<usize>) {
         let (start, size): (*const u8, usize) = match &self.values {
@@ -64,11 +65,11 @@ impl Table {
     }
 }
 
-/// Asks for a cache line. A hint: nothing is read.
+/// Prefetches a cache line: a hint without a read.
 #[inline(always)]
 fn prefetch(place: *const u8) {
     #[cfg(target_arch = "x86_64")]
-    // SAFETY: a prefetch does not fault, wherever it points.
+    // SAFETY: a prefetch does not fault at any address.
     unsafe {
         std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(place.cast());
     }
@@ -79,7 +80,7 @@ fn prefetch(place: *const u8) {
 /// Scratch vectors of each block of rows.
 pub const SLOTS: usize = 8;
 
-/// One member's memory on the CPU, region by region as [`Buffer`] says.
+/// One member's memory on the CPU, with one region for each [`Buffer`].
 #[derive(Clone, Debug)]
 pub struct Memory<R> {
     pub params: Vec<R>,
@@ -97,9 +98,9 @@ pub struct Memory<R> {
     pub scale: R,
     /// First step at which a non-finite number was seen.
     pub first_bad: u32,
-    /// Per-feature sums while a layer is worked on, `[BLOCKS, SLOTS, widest layer]`.
+    /// Per-feature sums of the current layer, `[BLOCKS, SLOTS, widest layer]`.
     pub columns: Vec<R>,
-    /// What the step reports.
+    /// The record of the step.
     pub record: Record,
 }
 
@@ -144,7 +145,7 @@ impl<R: Real> Memory<R> {
         })
     }
 
-    /// As [`Memory::floats`], to be written.
+    /// As [`Memory::floats`], mutable.
     pub fn floats_mut(&mut self, buffer: Buffer) -> Option<&mut Vec<R>> {
         Some(match buffer {
             Buffer::Params => &mut self.params,
@@ -170,7 +171,7 @@ pub struct Context<'a, R> {
     pub memory: &'a mut Memory<R>,
 }
 
-/// Elements that threads share, each writing its own.
+/// Elements that threads share; each thread writes its own.
 pub struct Slab<R> {
     start: *mut R,
     len: usize,
@@ -189,27 +190,27 @@ impl<R> Slab<R> {
     /// `len` elements from `at` on.
     ///
     /// # Safety
-    /// No thread writes there meanwhile, and the memory that the slab was made of is still there.
+    /// No thread writes these elements meanwhile, and the memory behind the slab is still valid.
     #[inline(always)]
     pub unsafe fn part<'a>(&self, at: usize, len: usize) -> &'a [R] {
         assert!(at <= self.len && len <= self.len - at, "{len} elements at {at} of {}", self.len);
-        // SAFETY: within the slab; the rest the caller vouches for.
+        // SAFETY: within the slab; the caller guarantees the rest.
         unsafe { std::slice::from_raw_parts(self.start.add(at), len) }
     }
 
-    /// The same, to be written.
+    /// As [`Slab::part`], mutable.
     ///
     /// # Safety
-    /// No other thread reads or writes there meanwhile, nor the caller by another part; and the memory that the slab was
-    /// made of is still there.
+    /// No other thread accesses these elements meanwhile, nor does the caller by another part; and the memory behind
+    /// the slab is still valid.
     #[inline(always)]
     pub unsafe fn part_mut<'a>(&self, at: usize, len: usize) -> &'a mut [R] {
         assert!(at <= self.len && len <= self.len - at, "{len} elements at {at} of {}", self.len);
-        // SAFETY: within the slab; the rest the caller vouches for.
+        // SAFETY: within the slab; the caller guarantees the rest.
         unsafe { std::slice::from_raw_parts_mut(self.start.add(at), len) }
     }
 
-    /// Elements from `at` on, for kernels that go by strides.
+    /// Elements from `at` on, for kernels that use strides.
     #[inline(always)]
     pub fn pointer(&self, at: usize) -> (*mut R, usize) {
         assert!(at <= self.len, "element {at} of {}", self.len);
@@ -259,9 +260,9 @@ impl<R: Real> Slabs<R> {
         }
     }
 
-    /// First step at which a non-finite number was seen: any thread notes it at any time.
+    /// First step at which a non-finite number was seen; any thread may write it at any time.
     pub fn first_bad(&self) -> &AtomicU32 {
-        // SAFETY: the memory is there as long as the slab is used, and nothing else accesses it meanwhile.
+        // SAFETY: the memory is valid while the slab is used, and has no other accesses meanwhile.
         unsafe { AtomicU32::from_ptr(self.first_bad.start) }
     }
 }
@@ -291,21 +292,21 @@ impl<R: Real> View<'_, R> {
     /// Scratch vector `slot` of a block of rows, for `width` features.
     ///
     /// # Safety
-    /// As of [`Slab::part_mut`].
+    /// As for [`Slab::part_mut`].
     #[inline(always)]
     pub unsafe fn scratch<'b>(&self, block: usize, slot: usize, width: usize) -> &'b mut [R] {
         let widest = self.memory.columns.len / (BLOCKS * SLOTS);
-        // SAFETY: the caller vouches for it.
+        // SAFETY: guaranteed by the caller.
         unsafe { self.memory.columns.part_mut((block * SLOTS + slot) * widest, width) }
     }
-    /// Notes `step` as bad where `finite` is false.
+    /// Records `step` as bad if `finite` is false.
     #[inline(always)]
     pub fn check_at(&self, finite: bool, step: u32) {
         if !finite {
             self.memory.first_bad().fetch_min(step, Ordering::Relaxed);
         }
     }
-    /// Notes this step as bad where `finite` is false.
+    /// Records this step as bad if `finite` is false.
     #[inline(always)]
     pub fn check(&self, finite: bool) {
         self.check_at(finite, self.step.step);

@@ -1,7 +1,7 @@
-//! What one step of a population is, as a list of operations: the whole algorithm on one page, [`plan`].
+//! One step of a population as a list of operations: the whole algorithm on one page, [`plan`].
 //!
 //! Both engines run this list: the GPU engine records one dispatch for each operation, the CPU engine calls its twin in
-//! [`ops`]. An operation covers all members at once; a member without its layer takes no part.
+//! [`ops`]. An operation covers all members at once; members without the layer are skipped.
 //!
 //! # Dimensions
 //! Shapes are in brackets, slowest first. Shaders, twins and tables use the same letters.
@@ -25,25 +25,25 @@ pub mod watch;
 
 use crate::population::Population;
 
-/// What a step is for.
+/// The purpose of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum StepKind {
     /// One mini-batch of training.
     Train,
-    /// Loss and hits of some rows, by the running statistics.
+    /// Loss and hits of some rows, with the running statistics.
     Evaluate,
-    /// What the next mini-batch of training would see, with nothing changed that training goes on from.
+    /// Watches the next mini-batch of training, without changing the state of the training.
     Watch,
 }
 
 impl StepKind {
     /// Every kind.
     pub const ALL: [StepKind; StepKind::COUNT] = [StepKind::Train, StepKind::Evaluate, StepKind::Watch];
-    /// How many kinds there are.
+    /// Number of kinds.
     pub const COUNT: usize = 3;
 }
 
-/// Which product a matrix multiplication is.
+/// The product that a matrix multiplication computes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u32)]
 pub enum Product {
@@ -58,7 +58,7 @@ pub enum Product {
 /// One operation on all members. `layer` counts from the first hidden layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Op {
-    /// Rows of the batch from the data, scaled, into x; their numbers into `index`.
+    /// Copies the batch's rows, scaled, into x, and their numbers into `index`.
     Gather,
     Matmul {
         product: Product,
@@ -67,10 +67,10 @@ pub enum Op {
     /// Batch mean and variance, x̂, γ x̂ + β, activation, dropout.
     BatchNorm {
         layer: usize,
-        /// Whether the running statistics follow.
+        /// Whether the running statistics are updated.
         tracks: bool,
     },
-    /// The same by the running statistics, without dropout.
+    /// The same with the running statistics, without dropout.
     BatchNormInference {
         layer: usize,
     },
@@ -87,11 +87,11 @@ pub enum Op {
         layer: usize,
         normalized: bool,
     },
-    /// Each member's loss and hits; in training its gradient norm and clipping scale.
+    /// Each member's loss and hits; in training also its gradient norm and clipping scale.
     Record {
         kind: StepKind,
     },
-    /// The optimiser.
+    /// The optimiser step.
     Update,
 }
 
@@ -103,7 +103,7 @@ pub enum Layers {
 }
 
 impl Layers {
-    /// Whether `layer` is among them.
+    /// Whether `layer` is covered.
     pub fn contains(self, layer: usize) -> bool {
         match self {
             Layers::One(one) => one == layer,
@@ -112,10 +112,10 @@ impl Layers {
     }
 }
 
-/// The operations of one step, in order; none to watch a population that is not [watched](Population::watched).
+/// The operations of one step, in order; empty for watching a population that is not [watched](Population::watched).
 ///
-/// The output layer differs in depth from member to member: hidden layers of a member are those below its own
-/// last; `BatchNorm` skips output layers, and `BatchNormBackward` gives them dZ = dA and db.
+/// The output layer's index differs from member to member: a member's hidden layers are those below its output layer.
+/// `BatchNorm` skips output layers, and `BatchNormBackward` only computes dZ = dA and db there.
 ///
 /// ```
 /// use bngpu::bench::CASES;

@@ -1,9 +1,9 @@
-//! The number that the CPU twins compute with: f32 where there is no GPU, f64 as the truth.
+//! The number type of the CPU twins: f32 for training, f64 as the reference.
 
 use std::fmt::Debug;
 use std::ops::{Add, AddAssign, Div, Mul, MulAssign, Neg, Sub, SubAssign};
 
-/// A matrix in a slice: element (r, c) stands at `r * row_stride + c * col_stride`.
+/// A matrix in a slice: element (r, c) is at `r * row_stride + c * col_stride`.
 #[derive(Clone, Copy, Debug)]
 pub struct Strides {
     pub row: usize,
@@ -60,8 +60,7 @@ pub trait Real:
     fn is_finite(self) -> bool;
     /// Runs a kernel, compiled for the vectors of this type.
     fn run<K: Kernel>(kernel: K) -> K::Output;
-    /// C `[m, n]` = A `[m, k]` · B `[k, n]`, added to what stands in C where `adds`; single-threaded, always in the same
-    /// order.
+    /// C `[m, n]` = A `[m, k]` · B `[k, n]`, added to C if `adds`; single-threaded, always in the same order.
     ///
     /// # Safety
     /// The pointers must be valid for the extents that shapes and strides span, and C must not overlap A or B.
@@ -145,9 +144,9 @@ macro_rules! real {
                 c_strides: Strides,
                 adds: bool,
             ) {
-                // SAFETY: the caller vouches for the extents.
+                // SAFETY: the caller guarantees the extents.
                 unsafe {
-                    // Its kernels want C by columns. C by rows is Cᵀ = Bᵀ Aᵀ by columns.
+                    // The library's kernels expect column-major C. Row-major C is Cᵀ = Bᵀ Aᵀ in column-major order.
                     let by_rows = c_strides.col < c_strides.row;
                     let [m, n] = if by_rows { [n, m] } else { [m, n] };
                     let (left, right) = if by_rows { (b, a) } else { (a, b) };
@@ -184,7 +183,7 @@ macro_rules! real {
     };
 }
 
-// f32 is what trains: libm, not the system's C library, so that every system gives the same bits.
+// Training uses f32: libm instead of the system's C library, so that every system gives the same bits.
 real!(
     f32,
     exp_f32,
@@ -195,7 +194,7 @@ real!(
     gemm_f32::gemm::f32::get_gemm_fn,
     vectorised
 );
-// f64 is what f32 is compared with: not worth compiling its kernels three times.
+// f64 is the reference: its kernels are not worth compiling for three widths of vectors.
 real!(
     f64,
     f64::exp,
@@ -207,14 +206,14 @@ real!(
     Kernel::call
 );
 
-/// e^x in f32 without a branch or a call, so that loops over it become vector instructions; within 2 units in
-/// the last place. Range reduction by Cody & Waite, polynomial of degree 6 (Cephes `expf`).
+/// e^x in f32 without a branch or a call, so that loops over it vectorise; within 2 units in the last place. Range
+/// reduction by Cody & Waite, polynomial of degree 6 (Cephes `expf`).
 #[inline(always)]
 pub fn exp_f32(x: f32) -> f32 {
     const ROUND: f32 = 12_582_912.0; // 1.5 · 2²³: adding it rounds to an integer
     let clamped = if x < -87.3 { -87.3 } else { x };
     let clamped = if clamped > 88.72 { 88.72 } else { clamped };
-    // The sum's lowest bits are the integer: no conversion, which would not become vector instructions.
+    // The sum's lowest bits are the integer; a conversion would not vectorise.
     let sum = clamped * std::f32::consts::LOG2_E + ROUND;
     let n = sum - ROUND;
     let r = (clamped - n * 0.693_359_4) - n * -2.121_944_4e-4;
@@ -225,7 +224,7 @@ pub fn exp_f32(x: f32) -> f32 {
     let p = p * r + 1.666_666_5e-1;
     let p = p * r + 0.5;
     let p = p * r * r + r + 1.0;
-    // Two factors, since 2^n alone overflows the exponent at n = 128.
+    // Two factors, since 2^n overflows the exponent at n = 128.
     let integer = |sum: f32| sum.to_bits().wrapping_sub(ROUND.to_bits());
     let power = |e: u32| f32::from_bits(e.wrapping_add(127) << 23);
     let half = integer(n * 0.5 + ROUND);
@@ -239,12 +238,12 @@ pub fn exp_f32(x: f32) -> f32 {
     }
 }
 
-/// A piece of arithmetic for [`Real::run`]. `call` and what it spends its time in must be `#[inline(always)]`:
-/// only what is inlined is compiled for wide vectors. A closure cannot be forced inline, hence the type.
+/// A loop for [`Real::run`]. `call` and its hot code must be `#[inline(always)]`: only inlined code is compiled for
+/// wide vectors. It is a type, as closures cannot be forced inline.
 pub use pulp::NullaryFnOnce as Kernel;
 
-/// Runs a kernel, compiled for the widest vectors that the machine has. The results are the same on each, since
-/// no operation is fused or reordered.
+/// Runs a kernel, compiled for the widest vectors of the machine. The results are the same on all machines, since no
+/// operation is fused or reordered.
 #[inline(always)]
 fn vectorised<K: Kernel>(kernel: K) -> K::Output {
     pulp::Arch::new().dispatch(kernel)

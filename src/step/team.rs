@@ -1,9 +1,9 @@
-//! Threads that share the work on one member. In each operation they write disjoint parts of its memory, and they meet
-//! before one reads what another wrote.
+//! Teams of threads that share the work on one member. In each operation they write disjoint parts of its memory; they
+//! meet before a thread reads another's results.
 //!
-//! A sum over the rows of a batch is a tree: each of [`BLOCKS`] blocks adds its rows in order, then neighbouring blocks are
-//! added two by two. Each thread adds its own branch of the tree, then every thread adds the branches. The tree is fixed, so
-//! the bits do not depend on the number of threads.
+//! A sum over the rows of a batch is a tree: each of [`BLOCKS`] blocks adds its rows in order, then neighbouring blocks
+//! are added in pairs. Each thread adds its own branch of the tree, then every thread adds the branches. The tree is
+//! fixed, so the bits do not depend on the number of threads.
 
 use std::hint::spin_loop;
 use std::ops::Range;
@@ -11,18 +11,18 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-/// Multiply-adds of a step for which one more thread is worth its while.
+/// Multiply-adds per step that justify one more thread.
 const WORTH: f64 = 1e6;
 /// Spins before yielding.
 const PATIENCE: usize = 1 << 12;
 
-/// Sums that a sum over the rows of a batch is made of.
+/// Number of partial sums of a sum over the rows of a batch.
 pub const BLOCKS: usize = 16;
 
-/// Terms of a sum of a product that are added up in one go; there may be more such pieces.
+/// Most terms of a product's sum that are added in one piece.
 pub const LONG: usize = 512;
 
-/// Rows for each thread below which a batch is not shared.
+/// Rows per thread below which a batch is not shared.
 const FEW: usize = 4;
 
 /// The rows of block `block` of a batch of `rows`.
@@ -31,7 +31,7 @@ pub fn block(rows: usize, block: usize) -> Range<usize> {
     rows * block / BLOCKS..rows * (block + 1) / BLOCKS
 }
 
-/// One of the threads of a team.
+/// A thread's place in its team.
 #[derive(Clone, Copy)]
 pub struct Rank<'a> {
     rank: usize,
@@ -52,15 +52,15 @@ impl<'a> Rank<'a> {
     pub fn is_first(self) -> bool {
         self.rank == 0
     }
-    /// This thread's part of `len` things, which go by `grain`.
+    /// This thread's part of `len` elements, in multiples of `grain`.
     #[inline(always)]
     pub fn share(self, len: usize, grain: usize) -> Range<usize> {
         let grains = len.div_ceil(grain);
         let end = |rank: usize| (grains * rank / self.of * grain).min(len);
         end(self.rank)..end(self.rank + 1)
     }
-    /// Blocks of a batch of `rows` that a thread has, if it has any: a power of two, so that they are a branch of the tree;
-    /// all, if the rows are too few to be shared.
+    /// Number of blocks of a batch of `rows` for each thread that has any: a power of two, so that they are a branch of
+    /// the tree; all, if the rows are too few to share.
     #[inline(always)]
     pub fn branch(self, rows: usize) -> usize {
         let threads = self.of.min(BLOCKS).min(rows / FEW).max(1);
@@ -72,7 +72,7 @@ impl<'a> Rank<'a> {
         let branch = self.branch(rows);
         (self.rank * branch).min(BLOCKS)..((self.rank + 1) * branch).min(BLOCKS)
     }
-    /// This thread's part of `len` things that those note who have blocks of a batch of `rows`.
+    /// This thread's part of `len` results, shared among the threads that have blocks of a batch of `rows`.
     #[inline(always)]
     pub fn notes(self, rows: usize, len: usize) -> Range<usize> {
         let of = BLOCKS / self.branch(rows);
@@ -84,12 +84,12 @@ impl<'a> Rank<'a> {
         let blocks = self.blocks(rows);
         rows * blocks.start / BLOCKS..rows * blocks.end / BLOCKS
     }
-    /// All of the rows of what one thread does for all.
+    /// All rows for the first thread, none for the others.
     #[inline(always)]
     pub fn all_or_none(self, rows: usize) -> Range<usize> {
         if self.is_first() { 0..rows } else { rows..rows }
     }
-    /// This thread's rows of a product: none, or at least two where there are two.
+    /// This thread's rows of a product: none, or at least two if there are two.
     #[inline(always)]
     pub fn some_rows(self, rows: usize) -> Range<usize> {
         if rows >= FEW * self.of {
@@ -97,14 +97,14 @@ impl<'a> Rank<'a> {
         }
         self.all_or_none(rows)
     }
-    /// Where half of the team works on each half of a long sum: this thread's half, and its rank there.
+    /// If half of the team works on each half of a long sum: this thread's half, and its rank there.
     #[inline(always)]
     pub fn half(self, terms: usize) -> Option<(usize, Rank<'a>)> {
         let of = self.of / 2;
         let halves = (LONG + 1..=2 * LONG).contains(&terms) && self.of.is_multiple_of(2);
         halves.then(|| (self.rank / of, Rank { rank: self.rank % of, of, ..self }))
     }
-    /// Waits until all have come so far.
+    /// Waits until all threads have arrived.
     #[inline(always)]
     pub fn meet(self) {
         if let Some(meeting) = self.meeting {
@@ -113,8 +113,8 @@ impl<'a> Rank<'a> {
     }
 }
 
-/// Pairs of blocks, (left, right), whose sums are added up, in order, where sums of `from` blocks each stand at every
-/// `from`-th of `blocks`: after them the sum of all stands at the first.
+/// Pairs of blocks, (left, right), to add up in order. At the start, every `from`-th of `blocks` holds the sum of
+/// `from` blocks; at the end, the first one holds the total.
 #[inline(always)]
 pub fn tree(blocks: Range<usize>, from: usize) -> impl Iterator<Item = (usize, usize)> {
     let levels = from.ilog2()..blocks.len().max(from).ilog2();
@@ -123,19 +123,19 @@ pub fn tree(blocks: Range<usize>, from: usize) -> impl Iterator<Item = (usize, u
     })
 }
 
-/// How many of `threads` work on each of `members` members, whose step is `work` multiply-adds: one where there are
-/// members enough.
+/// Number of threads, of `threads`, for each of `members` members with `work` multiply-adds per step: one if there are
+/// enough members.
 pub fn size(threads: usize, members: usize, work: f64) -> usize {
     (threads / members.max(1)).min((work / WORTH) as usize).max(1)
 }
 
-/// The threads of the process can be a team, or teams, once at a time: they wait for each other.
+/// Locks the process's threads for one set of teams: teams that wait for each other must not overlap.
 pub fn hold() -> MutexGuard<'static, ()> {
     static TEAMS: Mutex<()> = Mutex::new(());
     TEAMS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Where the threads of a team meet. They look instead of sleeping: an operation lasts microseconds.
+/// A barrier for the threads of a team. It spins instead of sleeping, as an operation takes microseconds.
 pub struct Meeting {
     of: usize,
     come: AtomicUsize,
@@ -148,10 +148,10 @@ impl Meeting {
         Meeting { of, come: AtomicUsize::new(0), round: AtomicUsize::new(0), broken: AtomicBool::new(false) }
     }
 
-    /// Waits until all have come.
+    /// Waits until all threads have arrived.
     ///
     /// # Panics
-    /// If one of them has panicked and will not come.
+    /// If another thread of the team has panicked.
     pub fn wait(&self) {
         if self.of == 1 {
             return;
@@ -170,7 +170,7 @@ impl Meeting {
         }
     }
 
-    /// What tells the others if this thread panics.
+    /// A guard that makes the other threads panic if this one does.
     pub fn attend(&self) -> impl Drop + '_ {
         struct Attendance<'a>(&'a AtomicBool);
         impl Drop for Attendance<'_> {
@@ -190,7 +190,7 @@ mod tests {
     use std::panic::{AssertUnwindSafe, catch_unwind};
 
     #[test]
-    fn nobody_leaves_before_all_have_come() {
+    fn no_thread_leaves_before_all_arrive() {
         let (meeting, count) = (Meeting::new(3), AtomicUsize::new(0));
         thread::scope(|scope| {
             for _ in 0..3 {
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn who_waits_for_one_that_panicked_panics_too() {
+    fn waiting_for_a_panicked_thread_panics() {
         let meeting = Meeting::new(2);
         thread::scope(|scope| {
             let other = scope.spawn(|| {

@@ -7,30 +7,30 @@ use serde::{Deserialize, Serialize};
 use crate::population::tables::LayerRow;
 use crate::population::{BlockSize, LOOK, Member, PERCENTS};
 
-/// Values of a layer that are looked at: of larger layers and batches only the batch's first rows.
+/// Most values of a layer that are watched; in larger layers and batches only the batch's first rows are.
 ///
 /// A software adapter ends an invocation's loops after 65,535 iterations; these take 49,152, in four passes of 256 lanes.
 pub const MOST_VALUES: usize = 3 << 20;
 
-/// Where percentiles of `layer` stand in a member's looks.
+/// Start of the percentiles of `layer` in a member's looks.
 pub fn place(layer: usize, normalized: bool, of_unit: bool) -> usize {
     layer * LOOK + (2 * usize::from(normalized) + usize::from(of_unit)) * PERCENTS.len()
 }
 
-/// Rows of a batch that are looked at, where each has `width` values.
+/// Number of watched rows of a batch with `width` values per row.
 pub fn rows(rows: usize, width: usize) -> usize {
     rows.min((MOST_VALUES / width.max(1)).max(1))
 }
 
-/// Place of a percentile in `n` sorted values, from 0, by nearest rank: the ⌈percent n / 100⌉-th of them.
+/// Index of a percentile in `n` sorted values by nearest rank: the ⌈percent n / 100⌉-th, counted from 0.
 pub fn rank(percent: usize, n: usize) -> usize {
     (percent * n).div_ceil(100).max(1) - 1
 }
 
-/// Looks for each power of ten of steps.
+/// Looks per decade of steps.
 const LOOKS: f64 = 12.0;
 
-/// The first step from `from` on, of `total`, that is looked at: 0, 1, 2, 3, ..., ever further apart, and the last.
+/// The next watched step, `from` or later, of `total`: all steps at first, then log-spaced, and the last.
 pub fn next_look(from: u64, total: u64) -> u64 {
     if from == 0 {
         return 0;
@@ -40,7 +40,8 @@ pub fn next_look(from: u64, total: u64) -> u64 {
     next.min(from.max(total.saturating_sub(1)))
 }
 
-/// The [`PERCENTS`] of some values, each one of them. In JSON a number that is not finite is null, and null is NaN.
+/// The [`PERCENTS`] of some values; each is one of the values. JSON stores non-finite numbers as null, read back as
+/// NaN.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(from = "[Option<f32>; PERCENTS.len()]")]
 pub struct Percentiles(pub [f32; PERCENTS.len()]);
@@ -54,20 +55,20 @@ impl From<[Option<f32>; PERCENTS.len()]> for Percentiles {
 /// One layer in one step of training.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct LayerWatch {
-    /// Of Z `[B, O]`.
+    /// Percentiles of Z `[B, O]`.
     pub before: Percentiles,
-    /// Of what the activation takes: γ x̂ + β after batch normalisation; Z where there is none.
+    /// Percentiles of the activation's inputs: γ x̂ + β after batch normalisation, Z without it.
     pub after: Percentiles,
-    /// The same of the layer's first unit, `[B]`.
+    /// The same for the layer's first unit, `[B]`.
     pub unit_before: Percentiles,
     pub unit_after: Percentiles,
-    /// ‖dW‖₂, with that of λ/2 ‖W‖², before clipping.
+    /// ‖dW‖₂, including the gradient of λ/2 ‖W‖², before clipping.
     pub weight_grad_norm: f32,
     /// ‖(dγ, dβ)‖₂ or ‖db‖₂, before clipping.
     pub vector_grad_norm: f32,
 }
 
-/// A member's layers, from its regions of `Looks` and `Partials`.
+/// Reads a member's layers from its regions of `Looks` and `Partials`.
 pub fn layers(member: &Member, looks: &[f32], partials: &[f32]) -> Vec<LayerWatch> {
     let of_layer = |(layer, row): (usize, &LayerRow)| {
         let look = |normalized, of_unit| {
@@ -98,10 +99,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ranks_are_those_of_the_definition() {
+    fn ranks_match_the_definition() {
         for n in 1..2000 {
             for percent in PERCENTS {
-                // The smallest value that at least so many percent of all are at or below.
+                // The smallest value with at least that percentage of all values at or below it.
                 let expected = (1..=n).find(|at| 100 * at >= percent * n).expect("all are");
                 assert_eq!(rank(percent, n), expected - 1, "{percent} of {n}");
             }
@@ -123,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_are_as_many_as_a_software_adapter_can_look_at() {
+    fn watched_rows_fit_a_software_adapter() {
         assert_eq!(rows(1024, 2048), 1024);
         assert_eq!(rows(4096, 1024), 3072);
         assert_eq!(rows(7, 4 << 20), 1);

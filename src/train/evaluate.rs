@@ -1,4 +1,4 @@
-//! Loss and hits of stored rows, by running or by batch statistics, and the outputs themselves.
+//! Evaluates stored rows: loss and hits, by running or batch statistics, and outputs.
 
 use std::ops::Range;
 
@@ -18,8 +18,8 @@ impl Stepper<'_> {
         self.evaluations
     }
 
-    /// Sums of `members` over the stored rows `rows`; others rest. A member's sums do not depend on the others.
-    /// `None` where it was asked to stop on the way. NaN and infinity are in the loss, as they come.
+    /// Sums of `members` over the stored rows `rows`; the other members stay idle. A member's sums do not depend on the
+    /// others. `None` if `stop` was set on the way. NaN and infinity stay in the loss.
     pub fn evaluate(
         &mut self,
         members: &[usize],
@@ -30,7 +30,8 @@ impl Stepper<'_> {
         self.sums(StepKind::Evaluate, members, rows, batches, stop)
     }
 
-    /// As [`Stepper::evaluate`], each `batch` rows normalised by their own statistics. The population is watched.
+    /// As [`Stepper::evaluate`], but each `batch` rows are normalised by their own statistics. The population must be
+    /// watched.
     pub fn evaluate_by_batch(
         &mut self,
         members: &[usize],
@@ -60,7 +61,7 @@ impl Stepper<'_> {
             let count = self.engine()?.pace(kind).clamp(1, longest - at);
             let mut steps = vec![StepRow::IDLE; count * k];
             for (s, steps) in steps.chunks_exact_mut(k).enumerate() {
-                // Dropout draws by the number of the step, and only evaluation has none.
+                // Dropout depends on the step number, but evaluation has no dropout.
                 let step = if kind == StepKind::Evaluate { self.next_evaluation() } else { 0 };
                 for (&member, batch) in members.iter().zip(&batches) {
                     let first = rows.start + (at + s) * batch;

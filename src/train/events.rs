@@ -1,4 +1,4 @@
-//! What a training tells, and what a call of it did.
+//! Events of a training, and the result of one call of it.
 
 use std::path::PathBuf;
 
@@ -7,21 +7,21 @@ use crate::run::{EpochMetrics, Look, RunError};
 
 use super::MemberCheckpoint;
 
-/// What a training tells while it goes on. After a fault of the device, steps, looks and epochs since the last checkpoint
-/// are told again, with the same numbers.
+/// Callbacks of a training. After a device fault, the steps, looks and epochs since the last checkpoint are reported
+/// again, with the same numbers.
 pub trait Events {
     /// A member has done `step` steps; `loss` is the mean of the latest submit.
     fn step(&mut self, _member: usize, _step: u64, _loss: f64, _samples_per_s: f64) {}
-    /// A member has closed an epoch.
+    /// A member has completed an epoch.
     fn epoch(&mut self, _member: usize, _metrics: &EpochMetrics) {}
-    /// A member's layers have been looked at.
+    /// A look at a member's layers.
     fn look(&mut self, _member: usize, _look: &Look) {}
-    /// Something that a person should know.
+    /// A message for the user.
     fn message(&mut self, _text: &str) {}
-    /// A point from which training can go on, to be stored: of each slot the latest that there is.
+    /// A checkpoint to store: the latest one of each slot, where there is one.
     ///
     /// # Errors
-    /// If it cannot be; the training then ends.
+    /// If it cannot be stored; the training then ends.
     fn checkpoint(
         &mut self,
         _population: &Population,
@@ -35,19 +35,19 @@ pub trait Events {
     }
 }
 
-/// Listens to nothing.
+/// Ignores all events.
 impl Events for () {}
 
-/// What a call of [`super::Trainer::advance`] did.
+/// Result of a call of [`super::Trainer::advance`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Advance {
-    /// Some steps, or the end of some epochs.
+    /// Some steps or evaluations.
     Went {
-        /// Slots whose members have closed an epoch or ended in this call, ascending.
+        /// Slots whose members have completed an epoch or ended in this call, ascending.
         closed: Vec<usize>,
     },
-    /// Nothing: no slot has a member that goes on.
+    /// Nothing: no slot has a member left to train.
     Idle,
-    /// Asked to stop: the present state is stored.
+    /// Stopped on request: the current state is stored.
     Interrupted,
 }

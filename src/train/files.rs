@@ -23,7 +23,7 @@ const FINGERPRINT: &str = "data_fingerprint";
 const STATE: &str = "state";
 const BEST: &str = "best";
 
-/// What a model comes from; in the metadata of every model file.
+/// The origin of a model, stored in the metadata of every model file.
 #[derive(Clone, Debug)]
 pub struct Origin {
     pub architecture: Architecture,
@@ -31,9 +31,9 @@ pub struct Origin {
     pub config: String,
     pub preprocessing: Preprocessing,
     pub fingerprint: String,
-    /// Whether there are validation rows; without them, the best model is the latest.
+    /// Whether there are validation rows; without them, the latest model is the best.
     pub has_val: bool,
-    /// What is watched.
+    /// The quantities that `--watch` records.
     pub watch: Vec<Watched>,
 }
 
@@ -68,7 +68,7 @@ fn to_json(value: &impl Serialize) -> String {
 pub struct RunFiles {
     dir: RunDir,
     origin: Origin,
-    /// Step of the best model that stands in `best.safetensors`, as far as this process wrote it.
+    /// Step of the model in `best.safetensors`, if this process wrote it.
     best_step: Option<u64>,
 }
 
@@ -83,16 +83,16 @@ impl RunFiles {
         &self.dir
     }
 
-    /// Where the latest state is.
+    /// Path of the latest state.
     pub fn last(&self) -> PathBuf {
         self.dir.file(RunFile::Last)
     }
 
-    /// Writes the metrics, then the best model, then the latest with the state: in this order, each whole, so that
-    /// whatever the latest state counts on is there.
+    /// Writes the metrics, then the best model, then the latest with the state. Each file is replaced as a whole, and
+    /// the latest comes last, so the files it refers to are there.
     ///
     /// # Errors
-    /// [`RunError`] if a file cannot be written; what stood before still stands.
+    /// [`RunError`] if a file cannot be written; the previous files are still intact.
     pub fn write(&mut self, member: &Member, checkpoint: &MemberCheckpoint) -> Result<(), RunError> {
         let MemberCheckpoint { state, history, looks, best, weights } = checkpoint;
         let layers = model::layers(member, &model::ALONE, &weights.params, &weights.stats);
@@ -117,7 +117,7 @@ impl RunFiles {
         Ok(())
     }
 
-    /// Writes the metrics and the best model of a training that has ended, and nothing to go on from.
+    /// Writes the metrics and the best model of a training that has ended, without a state to resume from.
     ///
     /// # Errors
     /// As [`RunFiles::write`].
@@ -145,12 +145,12 @@ pub struct Stored {
 }
 
 impl Stored {
-    /// A model that stands in no file.
+    /// A model that is in no file.
     pub(super) fn in_memory(file: ModelFile, request: RunRequest, preprocessing: Preprocessing) -> Stored {
         Stored { path: "the model in memory".into(), file, request, preprocessing }
     }
 
-    /// Writes the model to `path`, whole.
+    /// Writes the model to `path` as a whole.
     ///
     /// # Errors
     /// [`RunError`] if it cannot be written.
@@ -161,7 +161,7 @@ impl Stored {
     /// Reads `file` of a run.
     ///
     /// # Errors
-    /// [`RunError`] if it is not there, damaged, foreign, or holds NaN or infinity.
+    /// [`RunError`] if the file is missing, damaged, of another program, or holds NaN or infinity.
     pub fn load(dir: &RunDir, file: RunFile) -> Result<Stored, RunError> {
         let path = dir.existing(file)?;
         let file = ModelFile::load(&path)?;
@@ -172,7 +172,7 @@ impl Stored {
         let config = file.metadata.get(HYPERPARAMETERS).map(String::as_str).unwrap_or_default();
         let request = PartialConfig::from_toml(config, &path)
             .and_then(|config| resolve(PartialConfig::default(), Some((path.clone(), config))))
-            .map_err(|error| unusable(&path, format!("its hyperparameters are unusable: {error}")))?;
+            .map_err(|error| unusable(&path, format!("its hyperparameters are invalid: {error}")))?;
         Ok(Stored { path, file, request, preprocessing })
     }
 
@@ -190,23 +190,23 @@ impl Stored {
         Ok((place.epoch, place.step))
     }
 
-    /// Where training stood, of `last.safetensors`.
+    /// The training state in `last.safetensors`.
     ///
     /// # Errors
-    /// If it is not there.
+    /// If the file has none.
     pub fn state(&self) -> Result<TrainingState, RunError> {
         json(&self.path, &self.file, STATE)
     }
 
-    /// Fingerprint of the data it was trained on.
+    /// Fingerprint of the training data.
     pub fn fingerprint(&self) -> &str {
         self.file.metadata.get(FINGERPRINT).map(String::as_str).unwrap_or_default()
     }
 
-    /// The point that `last.safetensors` holds, for `member`; metrics beyond it are dropped.
+    /// The checkpoint in `last.safetensors`, for `member`; later metrics are dropped.
     ///
     /// # Errors
-    /// If it is not a state of this member.
+    /// If it does not fit this member.
     pub fn checkpoint(&self, dir: &RunDir, member: &Member) -> Result<MemberCheckpoint, RunError> {
         let state = self.state()?;
         let mut weights = Weights::zeros(&member.sizes);
@@ -218,20 +218,20 @@ impl Stored {
         }
         let (mut history, mut looks) = dir.read_metrics()?;
         history.retain(|metrics| metrics.epoch <= state.epochs);
-        // That of the next step comes again.
+        // The look at the next step will be taken again.
         looks.retain(|look| look.step < state.step);
         Ok(MemberCheckpoint { state, history, looks, best: None, weights })
     }
 
-    /// That the tensors are not those of the configuration.
+    /// The error for tensors that do not match the configuration.
     fn wrong_model(&self) -> RunError {
-        unusable(&self.path, "its tensors are not those of its hyperparameters".into())
+        unusable(&self.path, "its tensors do not match its hyperparameters".into())
     }
 
-    /// The model on `engine`, or on a new one, with the data of `problem`.
+    /// The model on `engine`, or on a new one if `None`, with the data of `problem`.
     ///
     /// # Errors
-    /// If the tensors are not those of the population's only member, or the device fails.
+    /// If the tensors do not fit the population's only member, or the device fails.
     pub fn inference<'a>(
         &self,
         factory: &'a dyn EngineFactory,
@@ -247,20 +247,20 @@ impl Stored {
     /// ([`Preprocessing::target_to_units`] turns it into the target's unit).
     ///
     /// # Errors
-    /// [`TrainError`] of the device; if the tensors are not those of the model's settings.
+    /// [`TrainError`] of the device, or if the tensors do not match the model's settings.
     pub fn outputs(&self, factory: &dyn EngineFactory, rows: Rows) -> Result<Vec<f32>, TrainError> {
         let n = rows.rows;
         let problem = Problem::of_rows(rows, &self.preprocessing);
         self.inference(factory, self.population(&problem)?, &problem, None)?.outputs(0..n)
     }
 
-    /// A population of this model alone, for other rows than those it was trained on.
+    /// A population of this model alone, for rows other than its training rows.
     ///
     /// # Errors
-    /// If no such model can be trained, and so be stored.
+    /// If the settings allow no such model.
     pub fn population(&self, problem: &Problem) -> Result<Arc<Population>, RunError> {
         let training = &self.request.training;
-        // As many rows at once as in training, however large a batch was asked for.
+        // Row capacity as in training, even if `--batch-size` was larger than the data.
         let rows = self.preprocessing.train_rows();
         let member = Member::new(training, problem.loss, problem.table.features, rows);
         Ok(Arc::new(Population::new(vec![member.ok_or_else(|| self.wrong_model())?])))
@@ -268,8 +268,8 @@ impl Stored {
 }
 
 fn json<T: DeserializeOwned>(path: &Path, file: &ModelFile, key: &str) -> Result<T, RunError> {
-    let text = file.metadata.get(key).ok_or_else(|| unusable(path, format!("its metadata hold no {key}")))?;
-    serde_json::from_str(text).map_err(|error| unusable(path, format!("its {key} is unusable: {error}")))
+    let text = file.metadata.get(key).ok_or_else(|| unusable(path, format!("its metadata has no {key}")))?;
+    serde_json::from_str(text).map_err(|error| unusable(path, format!("its {key} is invalid: {error}")))
 }
 
 fn unusable(path: &Path, what: String) -> RunError {

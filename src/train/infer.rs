@@ -1,4 +1,4 @@
-//! A trained model at work: evaluation and prediction.
+//! Evaluation and prediction with a trained model.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ pub struct Inference<'a> {
 }
 
 impl<'a> Inference<'a> {
-    /// Puts `layers` on `engine`, or on a new one. None if the layers are not those of the population's only member.
+    /// Loads `layers` into `engine`, or into a new one. None if the layers do not fit the population's only member.
     pub(super) fn new(
         factory: &'a dyn EngineFactory,
         population: Arc<Population>,
@@ -44,12 +44,12 @@ impl<'a> Inference<'a> {
         Some(ready.map(|()| inference))
     }
 
-    /// What it runs on.
+    /// The engine's device.
     pub fn info(&self) -> &EngineInfo {
         self.stepper.info()
     }
 
-    /// Mean loss and score of the rows of `part`; none where it has no rows.
+    /// Mean loss and score of the rows of `part`; none if it has no rows.
     ///
     /// # Errors
     /// [`TrainError::Engine`] or [`TrainError::GaveUp`].
@@ -71,7 +71,7 @@ impl<'a> Inference<'a> {
         self.with_tries(|stepper| stepper.outputs(rows.clone()))
     }
 
-    /// Runs `what`, after a fault again on a new engine.
+    /// Runs `what`; after a fault, again on a new engine.
     fn with_tries<T>(
         &mut self,
         what: impl Fn(&mut Stepper) -> Result<T, EngineError>,

@@ -1,4 +1,4 @@
-//! From the training that is asked for to a member of a population.
+//! From a training's settings to a member of a population.
 
 use crate::population::{Member, check_size};
 use crate::spec::Training;

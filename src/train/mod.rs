@@ -1,7 +1,8 @@
-//! The training loop: epochs, evaluation, early stop, checkpoints, faults of the device.
+//! The training loop: epochs, evaluation, early stopping, checkpoints, recovery from device faults.
 //!
-//! [`Trainer`] trains the members of a population on one engine, whoever comes and goes, and tells [`Events`] what
-//! happens; it knows no file. [`RunFiles`] writes the files of a run of one member. [`model`] knows both layouts of the weights.
+//! [`Trainer`] trains the members of a population on one engine, while members come and go, and reports to [`Events`];
+//! it uses no files. [`RunFiles`] writes the files of a run of one member. [`model`] converts between both layouts of
+//! the weights.
 
 mod error;
 mod evaluate;

@@ -1,7 +1,7 @@
-//! Between an engine's memory and stored tensors, both ways: the one place that knows both layouts.
+//! Converts between an engine's memory and stored tensors: the only module with both layouts.
 //!
-//! An engine keeps W `[I, O]` and the moments in pairs; a file keeps W `[O, I]`, as PyTorch, and each moment by
-//! itself. Nothing is computed, so a round trip keeps every bit.
+//! An engine keeps W `[I, O]` and the moments in pairs; a file keeps W `[O, I]`, as PyTorch does, and each moment
+//! separately. Values are only copied, so a round trip keeps every bit.
 
 use crate::population::tables::LayerRow;
 use crate::population::{Buffer, Member, Sizes};
@@ -10,7 +10,7 @@ use crate::spec::Optimizer;
 use crate::step::memory::Memory;
 use crate::step::ops::initialize;
 
-/// What of a member's memory outlives a step, or of a whole population's: a run of each role.
+/// The state of a member, or of a whole population, that outlives a step: one vector for each role.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Weights {
     pub params: Vec<f32>,
@@ -25,7 +25,7 @@ impl Weights {
         Weights { params: of(Buffer::Params), moments: of(Buffer::Moments), stats: of(Buffer::Stats) }
     }
 
-    /// Those that `member` begins with, on every engine.
+    /// The initial values of `member`, the same on every engine.
     pub fn initial(member: &Member) -> Weights {
         let mut memory = Memory::<f32>::new(member);
         initialize::cpu(member, &mut memory);
@@ -33,7 +33,7 @@ impl Weights {
     }
 }
 
-/// Regions of a member that start where its weights do.
+/// Region offsets of a member stored by itself.
 pub const ALONE: Sizes = [0; Buffer::COUNT];
 
 /// The tensors of a member whose regions start at `base`.
@@ -61,8 +61,7 @@ pub fn layers(member: &Member, base: &Sizes, params: &[f32], stats: &[f32]) -> V
     member.layers.iter().map(tensors).collect()
 }
 
-/// The optimiser's memory of a member whose regions start at `base`; moments that its optimiser does not use are
-/// empty.
+/// The optimiser's memory of a member whose regions start at `base`; moments that its optimiser does not use are empty.
 pub fn optimizer(member: &Member, base: &Sizes, moments: &[f32]) -> OptimizerState {
     let moments = &moments[base[Buffer::Moments as usize]..];
     let used = used(member.training.optimizer);
@@ -87,7 +86,7 @@ pub fn optimizer(member: &Member, base: &Sizes, moments: &[f32]) -> OptimizerSta
     OptimizerState { layers: member.layers.iter().map(layer).collect() }
 }
 
-/// The inverse of [`layers`]; a remainder that is not stored is 0. False if the tensors are not the member's.
+/// The inverse of [`layers`]; a remainder that is not stored becomes 0. False if the tensors do not fit the member.
 #[must_use]
 pub fn put_layers(member: &Member, base: &Sizes, tensors: &[LayerTensors], into: &mut Weights) -> bool {
     let params = &mut into.params[base[Buffer::Params as usize]..];
@@ -123,7 +122,7 @@ pub fn put_layers(member: &Member, base: &Sizes, tensors: &[LayerTensors], into:
     })
 }
 
-/// The inverse of [`optimizer`]. False if the moments are not the member's.
+/// The inverse of [`optimizer`]. False if the moments do not fit the member.
 #[must_use]
 pub fn put_optimizer(member: &Member, base: &Sizes, state: &OptimizerState, into: &mut Weights) -> bool {
     let all = &mut into.moments[base[Buffer::Moments as usize]..];
@@ -161,7 +160,7 @@ fn used(optimizer: Optimizer) -> [bool; 2] {
     }
 }
 
-/// `[rows, columns]` as `[columns, rows]`.
+/// Transposes `[rows, columns]` to `[columns, rows]`.
 fn transposed(values: &[f32], rows: usize, columns: usize) -> Vec<f32> {
     if rows == 1 || columns == 1 {
         return values.to_vec();

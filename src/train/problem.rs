@@ -1,4 +1,4 @@
-//! What there is to learn: the data as the engines take them, and how good an answer is.
+//! The learning problem: the data as the engines take them, the loss, and the scores.
 
 use std::sync::Arc;
 
@@ -13,9 +13,9 @@ pub struct Problem {
     pub table: Arc<Table>,
     pub split: Split,
     pub loss: Loss,
-    /// The user's units that one unit of a target has (regression).
+    /// Size of one unit of a scaled target in the user's units (regression).
     target_scale: f64,
-    /// Mean squared deviation of the targets of (train, val, test) from their own mean (regression).
+    /// Variance of the targets of (train, val, test) about their own mean (regression).
     variances: [f64; 3],
 }
 
@@ -41,7 +41,7 @@ impl Problem {
         Problem::of(values, &dataset.targets, dataset.split, &dataset.preprocessing)
     }
 
-    /// Some rows, all of them in the test part; without targets, losses and scores mean nothing.
+    /// Some rows, all of them in the test part; without targets, losses and scores are meaningless.
     pub fn of_rows(rows: Rows, preprocessing: &Preprocessing) -> Problem {
         let split = Split { train: 0, val: 0, test: rows.rows };
         let targets = rows.targets.unwrap_or_else(|| Targets::Classes(vec![0; rows.rows]));
@@ -68,7 +68,7 @@ impl Problem {
         }
     }
 
-    /// Whether a number is predicted.
+    /// Whether this is regression.
     pub fn is_regression(&self) -> bool {
         self.loss == Loss::SquaredError
     }

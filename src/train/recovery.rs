@@ -1,4 +1,4 @@
-//! Checkpoints, and the way back to them after a fault of the device.
+//! Checkpoints, and recovery from device faults.
 
 use std::time::{Duration, Instant};
 
@@ -8,18 +8,19 @@ use super::model::Weights;
 use super::stepper::TRIES;
 use super::{Ended, Events, MemberCheckpoint, MemberState, TrainError, Trainer, TrainingState};
 
-/// How often checkpoints are taken, and how patient faults are met.
+/// Timing of checkpoints and retries.
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {
-    /// Stored within an epoch at most this often; at the end of every epoch if it costs little (see `share`).
+    /// Shortest time between stored checkpoints within an epoch; the end of every epoch is stored if that costs little
+    /// (see `share`).
     pub store_every: Duration,
-    /// Read back to the host within an epoch at most this often, so that a fault loses little.
+    /// Shortest time between checkpoints read back to the host within an epoch, which limit what a fault loses.
     pub read_every: Duration,
-    /// Both at the end of an epoch at most this often.
+    /// Shortest time between the checkpoints at the ends of epochs, read back and stored.
     pub epoch_every: Duration,
     /// Largest share of the time that checkpoints may take.
     pub share: f64,
-    /// Wait before a device is tried again, times the number of the try.
+    /// Wait before a retry, times the number of the try.
     pub backoff: Duration,
 }
 
@@ -35,7 +36,7 @@ impl Default for Pace {
     }
 }
 
-/// When something was done last, and how long it took.
+/// When a task was last done, and how long it took.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Cost {
     at: Instant,
@@ -46,7 +47,7 @@ impl Cost {
     pub(crate) fn now() -> Cost {
         Cost { at: Instant::now(), took: Duration::ZERO }
     }
-    /// Whether doing it again now keeps it below `share` of the time, `every` apart.
+    /// Whether the task is due: at least `every` after the last one, and below `share` of the time.
     pub(crate) fn is_due(&self, every: Duration, share: f64) -> bool {
         self.at.elapsed() >= every.max(self.took.mul_f64(1.0 / share - 1.0))
     }
@@ -56,14 +57,14 @@ impl Cost {
         *self = Cost::since(start);
         result
     }
-    /// Of what began at `start` and is done now.
+    /// Cost of a task that began at `start` and ends now.
     pub(crate) fn since(start: Instant) -> Cost {
         Cost { at: Instant::now(), took: start.elapsed() }
     }
 }
 
 impl Trainer<'_> {
-    /// Takes a checkpoint, whatever tries it needs.
+    /// Takes a checkpoint, recovering from faults as often as needed.
     pub(super) fn keep(&mut self, events: &mut dyn Events) -> Result<(), TrainError> {
         while let Err(error) = self.take_checkpoint() {
             self.recover(error, events)?;
@@ -73,7 +74,7 @@ impl Trainer<'_> {
 
     pub(super) fn checkpoint_within_epoch(&mut self, events: &mut dyn Events) -> Result<(), TrainError> {
         let store = self.stored.is_due(self.pace.store_every, self.pace.share);
-        // After a fault, whatever goes well is kept at once.
+        // After a fault, checkpoints the first progress at once.
         if store || self.stepper.is_recovering() || self.read.is_due(self.pace.read_every, self.pace.share) {
             self.take_checkpoint()?;
         }
@@ -95,8 +96,8 @@ impl Trainer<'_> {
         self.take_checkpoint_of(&slots)
     }
 
-    /// Reads what outlives a step of the members in `slots` back to the host. Diverged members keep the weights that
-    /// the checkpoint before had of them.
+    /// Reads the lasting state of the members in `slots` back to the host. Diverged members keep the weights of the
+    /// checkpoint before.
     pub(super) fn take_checkpoint_of(&mut self, slots: &[usize]) -> Result<(), EngineError> {
         let start = Instant::now();
         let has_diverged = |k: usize| matches!(self.members[k].state.ended, Some(Ended::Diverged { .. }));
@@ -116,11 +117,12 @@ impl Trainer<'_> {
                 history: Vec::new(),
                 looks: Vec::new(),
                 best: None,
-                // A member that diverged before there was a checkpoint of it.
+                // The member diverged before its first checkpoint.
                 weights: if weights.is_none() { Weights::initial(member) } else { Weights::default() },
             });
             good.state.clone_from(state);
-            // A record only grows, and that of a long training costs more to copy than a small network's weights.
+            // Appends only the new entries: copying the whole record of a long training costs more than a small
+            // network's weights.
             good.history.extend_from_slice(history.get(good.history.len()..).unwrap_or_default());
             good.looks.extend_from_slice(looks.get(good.looks.len()..).unwrap_or_default());
             good.best.clone_from(best);
@@ -141,13 +143,13 @@ impl Trainer<'_> {
         Ok(())
     }
 
-    /// After a fault: a new engine at the last checkpoint.
+    /// After a fault: makes a new engine at the last checkpoint.
     pub(super) fn recover(&mut self, error: EngineError, events: &mut dyn Events) -> Result<(), TrainError> {
         let going_on = (0..self.members.len()).filter(|&k| self.is_active(k));
         let step = going_on.map(|k| self.checkpoint[k].as_ref().map_or(0, |good| good.state.step)).min();
         let step = step.unwrap_or(0);
         let announce = &mut |error: &EngineError, nth: u32| {
-            events.message(&format!("{error}; going on from step {step}, try {nth} of {TRIES}"));
+            events.message(&format!("{error}; resuming from step {step}, try {nth} of {TRIES}"));
         };
         match self.stepper.recover(error, &saved(&self.checkpoint), announce) {
             Ok(()) => {
@@ -157,7 +159,7 @@ impl Trainer<'_> {
                 Ok(())
             }
             Err(TrainError::GaveUp { cause, tries, .. }) => {
-                // What the host has may be newer than what is stored.
+                // The host's checkpoint may be newer than the stored one.
                 self.store_checkpoint(events)?;
                 Err(TrainError::GaveUp { cause, tries, checkpoint: events.checkpoint_path() })
             }

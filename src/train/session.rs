@@ -17,7 +17,7 @@ use super::{
     Trainer, TrainingState, member, model,
 };
 
-/// A training that is known to be possible.
+/// A training whose settings and data have been checked.
 pub struct Session {
     pub request: RunRequest,
     pub problem: Problem,
@@ -26,15 +26,15 @@ pub struct Session {
     factory: Box<dyn EngineFactory>,
     origin: Origin,
     /// Score of a model that has learned nothing (accuracy of the majority class, or the rmse of the mean) on the
-    /// validation and test rows, where there are any.
+    /// validation and test rows, if any.
     pub baselines: [Option<f64>; 2],
 }
 
 impl Session {
-    /// Checks everything that can be checked before there is a folder.
+    /// Checks everything that can be checked before a folder is created.
     ///
     /// # Errors
-    /// [`TrainError`] if no step can be made with these settings on these data.
+    /// [`TrainError`] if these settings allow no step on these data.
     pub fn new(
         request: RunRequest,
         dataset: Dataset,
@@ -70,17 +70,17 @@ impl Session {
         self.origin.has_val
     }
 
-    /// What was taken for `--device`, and why, in one line.
+    /// The device chosen for `--device`, and why, in one line.
     pub fn device(&self) -> &str {
         self.factory.why()
     }
 
-    /// What the model predicts, for messages: the name of the target column.
+    /// Name of the target column, for messages.
     pub fn target_name(&self) -> &str {
         self.origin.preprocessing.target_name()
     }
 
-    /// Prepares the device and brings the model to where `from` has it, or to its initial weights.
+    /// Prepares the device and sets the model to `from`, or to its initial weights.
     ///
     /// # Errors
     /// [`TrainError::Engine`] or [`TrainError::GaveUp`].
@@ -114,12 +114,12 @@ pub struct Started<'a> {
 }
 
 impl Started<'_> {
-    /// What runs the steps.
+    /// The engine's device.
     pub fn info(&self) -> &EngineInfo {
         self.trainer.info()
     }
 
-    /// Whether the checkpoint that it began from was the end of a training: [`Started::run`] evaluates only.
+    /// Whether it resumes from a finished training: [`Started::run`] then only evaluates.
     pub fn was_over(&self) -> bool {
         self.was_over
     }
@@ -127,7 +127,7 @@ impl Started<'_> {
     /// Keeps the run in a new folder: writes its configuration, environment and a first checkpoint.
     ///
     /// # Errors
-    /// [`TrainError::Run`] if a file cannot be written; of the device while the checkpoint is read.
+    /// [`TrainError::Run`] if a file cannot be written; a device error while the checkpoint is read.
     pub fn keep_in(&mut self, dir: RunDir) -> Result<(), TrainError> {
         let origin = &self.session.origin;
         dir.write_config(&origin.config)?;
@@ -137,18 +137,18 @@ impl Started<'_> {
         self.trainer.store(&mut Recorder { files: self.files.as_mut(), events: &mut () })
     }
 
-    /// Keeps the run in the folder that it was begun in.
+    /// Continues the run in its existing folder.
     pub fn go_on_in(&mut self, dir: RunDir) {
         self.files = Some(RunFiles::new(dir, self.session.origin.clone()));
     }
 
     /// Trains until the end or until `stop`, then evaluates the best model (the latest, without validation rows) on the
-    /// validation and the test rows. A training that diverged is not evaluated, nor one that was interrupted and can be
-    /// resumed from its folder.
+    /// validation and test rows. A diverged training is not evaluated, nor is an interrupted one that can be resumed
+    /// from its folder.
     ///
     /// # Errors
-    /// [`TrainError::Engine`] or [`TrainError::GaveUp`] of the device, after the last good checkpoint was stored;
-    /// [`TrainError::Run`] of the files.
+    /// [`TrainError::Engine`] or [`TrainError::GaveUp`] for the device, after the last good checkpoint was stored;
+    /// [`TrainError::Run`] for the files.
     pub fn run(mut self, events: &mut dyn Events, stop: &Stop) -> Result<Outcome, TrainError> {
         if !self.was_over {
             self.trainer.run(&mut Recorder { files: self.files.as_mut(), events }, stop)?;
@@ -168,7 +168,7 @@ impl Started<'_> {
         let is_evaluated = match outcome.state.ended {
             Some(Ended::Completed | Ended::Stopped { .. }) => true,
             Some(Ended::Diverged { .. }) => false,
-            // In a folder, `bngpu resume` goes on with it.
+            // In a folder, `bngpu resume` continues it.
             None => files.is_none(),
         };
         if !is_evaluated {
@@ -191,7 +191,7 @@ impl Started<'_> {
 }
 
 impl Session {
-    /// The best model of a training without a folder: `best`, else the weights of the latest checkpoint.
+    /// The best model of a training without a folder: `best`, or else the weights of the latest checkpoint.
     fn model_in_memory(
         &self,
         best: Option<Arc<Vec<crate::run::LayerTensors>>>,
@@ -211,28 +211,28 @@ impl Session {
     }
 }
 
-/// What a training came to.
+/// Outcome of a training.
 #[derive(Clone, Debug)]
 pub struct Outcome {
-    /// Where training stands; `state.ended` says how it ended, none if it was interrupted.
+    /// The final training state; `state.ended` says how the training ended, none if it was interrupted.
     pub state: TrainingState,
     /// Metrics of every epoch.
     pub history: Vec<EpochMetrics>,
-    /// What ran the steps.
+    /// The device that ran the steps.
     pub info: EngineInfo,
-    /// Whether it had ended before this process began.
+    /// Whether the training had ended before this process began.
     pub was_over: bool,
     /// The best model by validation loss (the latest, without validation rows); none if it was not evaluated.
     pub model: Option<Stored>,
     /// The epoch of that model, from 1.
     pub best_epoch: Option<u64>,
-    /// Mean loss and score of that model on the validation and the test rows, where there are any.
+    /// Mean loss and score of that model on the validation and test rows, if any.
     pub evaluations: [Option<(f64, Score)>; 2],
-    /// The file of the last good checkpoint, in a folder.
+    /// The file of the last good checkpoint, if there is a folder.
     pub last: Option<PathBuf>,
 }
 
-/// Stores checkpoints and passes everything else on.
+/// Stores checkpoints and forwards all events.
 struct Recorder<'a> {
     files: Option<&'a mut RunFiles>,
     events: &'a mut dyn Events,

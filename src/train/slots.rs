@@ -1,4 +1,4 @@
-//! Members that come and go while the others train.
+//! Adds and removes members while the others train.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -12,16 +12,16 @@ use super::model::{self, Weights};
 use super::recovery::saved;
 use super::{Ended, Events, MemberCheckpoint, MemberState, Stop, TrainError, Trainer};
 
-/// The time that a member has been trained.
+/// Training time of a member.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Clock {
-    /// Seconds before it came.
+    /// Seconds before the member entered this slot.
     before: f64,
     started: Instant,
 }
 
 impl Clock {
-    /// Starts now, `before` seconds having passed.
+    /// Starts now, with `before` seconds already spent.
     pub(super) fn after(before: f64) -> Clock {
         Clock { before, started: Instant::now() }
     }
@@ -35,11 +35,11 @@ impl Clock {
 pub struct Arrival {
     pub slot: usize,
     pub member: Arc<Member>,
-    /// Where it goes on; none, at its beginning.
+    /// Checkpoint to resume from; none starts from the initial weights.
     pub from: Option<MemberCheckpoint>,
 }
 
-/// Where a member stood.
+/// The position of a member before a fault.
 struct Goal {
     slot: usize,
     step: u64,
@@ -56,11 +56,11 @@ impl Trainer<'_> {
         self.stepper.supports(member)
     }
 
-    /// Puts a member into `slot`, in place of whoever is there, at its beginning or where `from` has it; false where
-    /// there is no room at present, and nothing has changed.
+    /// Puts a member into `slot`, replacing any member there, at its initial weights or at `from`. False if there is no
+    /// room at present; nothing has changed then.
     ///
     /// # Errors
-    /// As [`Trainer::run`]; [`EngineError::Unsupported`] as [`Trainer::supports`], and nothing has changed.
+    /// As [`Trainer::run`]; [`EngineError::Unsupported`] as [`Trainer::supports`]; nothing has changed then.
     pub fn put(
         &mut self,
         slot: usize,
@@ -72,7 +72,7 @@ impl Trainer<'_> {
         Ok(self.put_all(vec![arrival], events)?.is_empty())
     }
 
-    /// Puts several members at once, as [`Trainer::put`] does, in their order; gives those back that found no room.
+    /// Puts several members at once, in their order, as [`Trainer::put`] does. Returns those without room.
     ///
     /// # Errors
     /// As [`Trainer::put`].
@@ -109,19 +109,19 @@ impl Trainer<'_> {
     ) -> Result<(), TrainError> {
         match self.stepper.refill(Arc::new(population), slots, &saved(&self.checkpoint)) {
             Ok(()) => Ok(()),
-            // The new engine has the new members, where they begin.
+            // The new engine starts the new members at their checkpoints.
             Err(error) => self.recover(error, events),
         }
     }
 
-    /// Ends the member of a slot where it stands; it is to be taken then. (A fault of the device before that lets it go
-    /// on from its last checkpoint.)
+    /// Ends the member of a slot at its current step; take it out next. (After a device fault in between, it resumes
+    /// from its last checkpoint.)
     pub fn stop(&mut self, slot: usize, reason: String) {
         self.members[slot].state.ended.get_or_insert(Ended::Stopped { reason });
     }
 
-    /// Takes the member out of a slot, as it stands: to go on elsewhere, or for its results. Of a diverged one, the
-    /// weights are those of its last checkpoint. None where the slot is vacant.
+    /// Takes the member out of a slot with its current state. A diverged member has the weights of its last checkpoint.
+    /// None if the slot is vacant.
     ///
     /// # Errors
     /// As [`Trainer::run`].
@@ -139,7 +139,7 @@ impl Trainer<'_> {
         Ok(taken)
     }
 
-    /// Takes the member out of a slot without reading anything back.
+    /// Takes the member out of a slot without reading from the device.
     ///
     /// # Errors
     /// As [`Trainer::run`].
@@ -151,13 +151,13 @@ impl Trainer<'_> {
         self.refill(population, &[slot], events)
     }
 
-    /// The last checkpoint of a slot's member; none at its beginning.
+    /// The last checkpoint of a slot's member; none before the first.
     pub fn checkpoint(&self, slot: usize) -> Option<&MemberCheckpoint> {
         self.checkpoint[slot].as_ref()
     }
 
-    /// Mean loss and score of the best model of each of `slots` on the rows of `part`, as the members stand; none where
-    /// there is no best model or no row. The members go on as if nothing had been.
+    /// Mean loss and score of the best model so far of each of `slots` on the rows of `part`; none without a best model
+    /// or rows. Training then continues unchanged.
     ///
     /// # Errors
     /// As [`Trainer::run`].
@@ -174,7 +174,7 @@ impl Trainer<'_> {
             return Ok(vec![None; slots.len()]);
         }
         let sums = loop {
-            // What stands on the device stands in the checkpoints too, so a fault loses nothing.
+            // The checkpoints first get the current state, so a fault loses nothing.
             self.secure(&with_best, events)?;
             match self.sums_of_best(&with_best, rows.clone()) {
                 Ok(sums) => break sums,
@@ -185,7 +185,7 @@ impl Trainer<'_> {
         Ok(slots.iter().map(|&k| of(k).map(|at| self.problem.evaluation(part, &sums[at]))).collect())
     }
 
-    /// The best models pass through their members' places on the device.
+    /// Loads each best model into its member's place on the device, and evaluates there.
     fn sums_of_best(
         &mut self,
         slots: &[usize],
@@ -196,7 +196,7 @@ impl Trainer<'_> {
             let mut weights = Weights::zeros(&member.sizes);
             let layers = self.members[k].best.as_deref().map_or(&[][..], Vec::as_slice);
             let fits = model::put_layers(member, &model::ALONE, layers, &mut weights);
-            debug_assert!(fits, "a member's own model");
+            debug_assert!(fits, "the model does not fit its member");
             self.stepper.put(k, &weights)?;
         }
         let sums = self.stepper.evaluate(slots, rows, &Stop::default())?;
@@ -208,8 +208,8 @@ impl Trainer<'_> {
         Ok(sums.unwrap_or_default())
     }
 
-    /// Takes checkpoints of the members in `slots` as they stand. After a fault, each is trained again by itself until
-    /// it is there once more.
+    /// Takes checkpoints of the members in `slots` at their current step. After a fault, each is trained again by
+    /// itself until it reaches that step.
     fn secure(&mut self, slots: &[usize], events: &mut dyn Events) -> Result<(), TrainError> {
         let goals: Vec<Goal> = slots
             .iter()
@@ -232,7 +232,7 @@ impl Trainer<'_> {
         }
     }
 
-    /// Brings members that a fault threw back to where they stood.
+    /// Trains members again up to their goals after a fault.
     fn repeat(&mut self, goals: &[Goal], events: &mut dyn Events) -> Result<(), TrainError> {
         for Goal { slot, step, epochs, ended } in goals {
             let slot = *slot;
@@ -245,7 +245,7 @@ impl Trainer<'_> {
                     self.close_epochs(&[slot], events, &Stop::default())?;
                 } else {
                     self.train(&[slot], step - state.step, events)?;
-                    // As in the loop of all: whatever goes well after a fault is kept.
+                    // As in the main loop: progress after a fault is saved.
                     self.take_checkpoint_of(&[slot])?;
                 }
             }

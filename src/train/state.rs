@@ -1,4 +1,4 @@
-//! Where a training stands: all that a resumption needs besides the weights.
+//! The training state: everything that a resumption needs besides the weights.
 
 use std::sync::Arc;
 
@@ -14,21 +14,21 @@ use super::model::Weights;
 pub struct TrainingState {
     /// Steps done.
     pub step: u64,
-    /// Epochs closed: evaluated and in the metrics.
+    /// Completed epochs: evaluated and in the metrics.
     pub epochs: u64,
-    /// Of the epoch that is not closed yet.
+    /// Sums of the current epoch.
     pub open: EpochSums,
     /// Lowest validation loss so far.
     pub best: Option<Best>,
-    /// Epochs since then.
+    /// Epochs since the lowest validation loss.
     pub epochs_since_best: u64,
-    /// Rows trained on.
+    /// Number of rows trained on, repeats included.
     pub rows: u64,
     /// Seconds spent in training steps.
     pub train_s: f64,
-    /// Seconds since the beginning, evaluation and checkpoints included, pauses before a resumption not.
+    /// Seconds since the beginning, including evaluation and checkpoints, excluding pauses before a resumption.
     pub wall_s: f64,
-    /// How the training ended; none, it goes on.
+    /// How the training ended; none while it continues.
     pub ended: Option<Ended>,
 }
 
@@ -40,7 +40,7 @@ pub struct EpochSums {
     pub rows: u64,
     pub hits: u64,
     pub loss: f64,
-    /// Of the norms of the gradient.
+    /// Sum of the gradient norms.
     pub grad_norm: f64,
     pub train_s: f64,
 }
@@ -51,18 +51,18 @@ pub struct EpochSums {
 pub struct Best {
     /// From 1.
     pub epoch: u64,
-    /// Steps done then.
+    /// Steps done by then.
     pub step: u64,
     pub val_loss: f64,
 }
 
-/// Why a training goes on no more.
+/// Why a training ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", deny_unknown_fields)]
 pub enum Ended {
     /// All steps are done.
     Completed,
-    /// Before that.
+    /// Ended early.
     Stopped { reason: String },
     /// NaN or infinity in this step, from 1. The weights are those of the last good checkpoint.
     Diverged { step: u64 },
@@ -73,13 +73,13 @@ pub enum Ended {
 pub struct MemberState {
     pub state: TrainingState,
     pub history: Vec<EpochMetrics>,
-    /// What was watched, where something is.
+    /// Looks at the layers, if the member is watched.
     pub looks: Vec<Look>,
-    /// The model of `state.best`; none, it stands in a file already.
+    /// The model of `state.best`; none if a file already has it.
     pub best: Option<Arc<Vec<LayerTensors>>>,
 }
 
-/// A point from which one member can go on, on the host: in any slot of any population, on any engine.
+/// A checkpoint of one member on the host, which can resume in any slot of any population, on any engine.
 #[derive(Clone, Debug)]
 pub struct MemberCheckpoint {
     pub state: TrainingState,
@@ -87,12 +87,12 @@ pub struct MemberCheckpoint {
     pub looks: Vec<Look>,
     /// As in [`MemberState`].
     pub best: Option<Arc<Vec<LayerTensors>>>,
-    /// Of the member's own regions.
+    /// The member's own regions.
     pub weights: Weights,
 }
 
 impl MemberCheckpoint {
-    /// Where it stands, without the weights.
+    /// The member's state, without the weights.
     pub fn member(&self) -> MemberState {
         MemberState {
             state: self.state.clone(),
@@ -103,5 +103,5 @@ impl MemberCheckpoint {
     }
 }
 
-/// A point from which a population can go on: `[K]`; none where a slot is vacant or its member at its beginning.
+/// A checkpoint of a population, `[K]`; none for a vacant slot and for a member before its first checkpoint.
 pub type Checkpoint = Vec<Option<MemberCheckpoint>>;

@@ -1,7 +1,7 @@
 //! Runs steps of a population on an engine, and sets up a new engine after a fault of the device.
 //!
-//! [`super::Trainer`], [`super::Inference`], the demonstrations and the planner of sweeps all run their steps here. It
-//! keeps no weights on the host: the caller reads them, saves them, and passes them to [`Stepper::recover`].
+//! [`super::Trainer`], [`super::Inference`], the demonstrations and the planner of sweeps all run their steps here. A
+//! stepper keeps no weights on the host: the caller reads and saves them, and passes them to [`Stepper::recover`].
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,11 +17,11 @@ use crate::step::watch::LayerWatch;
 use super::TrainError;
 use super::model::{self, Weights};
 
-/// Most faults in a row without progress.
+/// Faults in a row without progress after which a training gives up.
 pub(crate) const TRIES: u32 = 3;
 
-/// The roles that outlive a step, as [`Weights`] has them. (What a step leaves in `State` counts for that step alone,
-/// apart from the first bad step, which a freshly initialised slot has not.)
+/// The roles that outlive a step, as in [`Weights`]. (`State` lasts for one step only, except the first bad step, which
+/// a fresh slot does not have.)
 const LASTING: [Buffer; 3] = [Buffer::Params, Buffer::Moments, Buffer::Stats];
 
 /// A population on one engine at a time.
@@ -29,23 +29,23 @@ pub(crate) struct Stepper<'a> {
     factory: &'a dyn EngineFactory,
     table: Arc<Table>,
     population: Arc<Population>,
-    /// None before it is set up, and after a fault.
+    /// None before set-up, and after a fault.
     engine: Option<Box<dyn Engine>>,
     info: EngineInfo,
-    /// Evaluation steps so far: each has its own number, so that a stale record is found.
+    /// Evaluation steps so far: each has its own number, so that a stale record is detected.
     pub(super) evaluations: u32,
-    /// Wait before a device is tried again, times the number of the try.
+    /// Wait before a retry, times the number of the try.
     backoff: Duration,
     /// Faults since the last progress.
     tries: u32,
 }
 
-/// What one call of [`Stepper::train`] gave.
+/// Result of one call of [`Stepper::train`].
 pub(crate) struct Submit {
     slots: usize,
     /// `[S, K]`
     records: Vec<Record>,
-    /// Time of the engine alone.
+    /// Time spent in the engine.
     pub took: Duration,
 }
 
@@ -55,7 +55,7 @@ impl Submit {
         self.records.iter().skip(slot).step_by(self.slots)
     }
 
-    /// The first step (from 1) at which something of the member in `slot` was NaN or infinite.
+    /// The first step (from 1) with NaN or infinity in the member of `slot`.
     pub fn diverged(&self, slot: usize) -> Option<u64> {
         let bad = |record: &Record| {
             let finite = record.loss.is_finite() && record.grad_norm.is_finite();
@@ -79,20 +79,20 @@ impl<'a> Stepper<'a> {
         Stepper { factory, table, population, engine: None, info, evaluations: 0, backoff, tries: 0 }
     }
 
-    /// Makes a new engine. The member of each slot `[K]` starts at its saved weights, or at its seed's where there are
-    /// none.
+    /// Makes a new engine. The member of each slot `[K]` starts at its saved weights, or at its initial weights if
+    /// there are none.
     ///
     /// # Errors
     /// The device's.
     pub fn set_up(&mut self, saved: &[Option<&Weights>]) -> Result<(), EngineError> {
-        // Its memory is free before the next one asks for it.
+        // Frees the old engine's memory first.
         self.engine = None;
         let mut engine = self.factory.build(&self.population, &self.table)?;
         engine.initialize()?;
         self.take_over(engine, saved)
     }
 
-    /// Uses an engine of this population that is initialised already.
+    /// Uses an engine of this population that is already initialised.
     ///
     /// # Errors
     /// The device's.
@@ -112,11 +112,11 @@ impl<'a> Stepper<'a> {
         Ok(())
     }
 
-    /// After a fault: a new engine at the saved weights, with shorter submits. `announce` gets each fault and the number
-    /// of the try before the device is tried again.
+    /// After a fault: makes a new engine at the saved weights, with shorter submits. `announce` gets each fault and the
+    /// number of the try before the retry.
     ///
     /// # Errors
-    /// [`TrainError::Engine`] of a fault that another try does not mend; [`TrainError::GaveUp`], without a checkpoint, after
+    /// [`TrainError::Engine`] for a fault that a retry cannot fix; [`TrainError::GaveUp`], without a checkpoint, after
     /// [`TRIES`] faults without [`Stepper::progressed`].
     pub fn recover(
         &mut self,
@@ -144,17 +144,17 @@ impl<'a> Stepper<'a> {
         }
     }
 
-    /// Whether a fault was met since the last progress.
+    /// Whether a fault occurred since the last progress.
     pub fn is_recovering(&self) -> bool {
         self.tries > 0
     }
 
-    /// Something was saved beyond the point of the last fault: the next faults are counted anew.
+    /// Progress was saved beyond the last fault: resets the count of faults.
     pub fn progressed(&mut self) {
         self.tries = 0;
     }
 
-    /// What runs the steps.
+    /// The engine's device.
     pub fn info(&self) -> &EngineInfo {
         &self.info
     }
@@ -178,7 +178,7 @@ impl<'a> Stepper<'a> {
         }
     }
 
-    /// Whether the device can train `member` at all.
+    /// Whether the device can train `member`.
     ///
     /// # Errors
     /// [`EngineError::Unsupported`] if not.
@@ -186,7 +186,7 @@ impl<'a> Stepper<'a> {
         self.engine.as_ref().map_or(Ok(()), |engine| engine.supports(member))
     }
 
-    /// Steps that one call of [`Stepper::train`] should do, `nearest` at most and one at least.
+    /// Number of steps for one call of [`Stepper::train`]: at least one, at most `nearest`.
     ///
     /// # Errors
     /// Without an engine.
@@ -194,7 +194,7 @@ impl<'a> Stepper<'a> {
         Ok((self.engine()?.pace(StepKind::Train) as u64).clamp(1, nearest.max(1)) as usize)
     }
 
-    /// Does `count` training steps of some members, each given as its slot and its next step; the others rest.
+    /// Does `count` training steps of some members, each given as its slot and its next step; the others stay idle.
     ///
     /// # Errors
     /// The device's; [`EngineError::Canary`] if a record does not belong to its step.
@@ -209,7 +209,7 @@ impl<'a> Stepper<'a> {
         Ok(Submit { slots, records, took })
     }
 
-    /// What some members would see at a step each, given as in [`Stepper::train`]: `[K]`.
+    /// Watches some members at one step each, given as in [`Stepper::train`]: `[K]`.
     ///
     /// # Errors
     /// As [`Engine::watch`].
@@ -218,7 +218,7 @@ impl<'a> Stepper<'a> {
         self.engine()?.watch(&steps)
     }
 
-    /// The present weights of the members in `slots`, read in one go.
+    /// The current weights of the members in `slots`, in one read.
     ///
     /// # Errors
     /// The device's.
@@ -231,7 +231,7 @@ impl<'a> Stepper<'a> {
         Ok(weights)
     }
 
-    /// The present models of the members in `slots`, read in one go.
+    /// The current models of the members in `slots`, in one read.
     ///
     /// # Errors
     /// The device's.
@@ -265,10 +265,11 @@ impl<'a> Stepper<'a> {
         Ok(())
     }
 
-    /// Goes on with `population`, whose members of `slots` have come or gone; those with saved weights (`[K]`) start there.
+    /// Switches to `population`, in which the members of `slots` were added or removed; new members with saved weights
+    /// (`[K]`) start at those.
     ///
     /// # Errors
-    /// As [`Engine::refill`]; a new engine then has the new population, too.
+    /// As [`Engine::refill`]; the new population applies to the next engine, too.
     pub fn refill(
         &mut self,
         population: Arc<Population>,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Whether somebody asked the training to stop.
+/// A shared flag that requests a stop.
 ///
 /// ```
 /// let stop = bngpu::train::Stop::default();
@@ -15,16 +15,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 pub struct Stop(Arc<AtomicUsize>);
 
 impl Stop {
-    /// Asked for by the first SIGINT, SIGTERM or SIGHUP (Ctrl-C, Ctrl-Break or the closing of the console on
-    /// Windows); the second ends the process at once, with exit code `at_once`.
+    /// A flag set by the first SIGINT, SIGTERM or SIGHUP (Ctrl-C, Ctrl-Break or closing the console on Windows). The
+    /// second ends the process at once, with exit code `at_once`.
     ///
-    /// To be called once in a process; where it cannot be set up, a warning says so and signals end the process.
+    /// Call it once per process. If the handler cannot be installed, a warning says so, and signals end the process.
     #[cfg(feature = "cli")]
     pub fn on_signals(at_once: u8) -> Stop {
         Stop::on_signals_after(at_once, || {})
     }
 
-    /// The same; `leave` is called before the second signal ends the process (a terminal is given back, for one).
+    /// As [`Stop::on_signals`], but `leave` runs before the second signal ends the process (to restore the terminal,
+    /// for example).
     #[cfg(feature = "cli")]
     pub fn on_signals_after(at_once: u8, leave: fn()) -> Stop {
         let stop = Stop::default();
@@ -43,19 +44,19 @@ impl Stop {
         stop
     }
 
-    /// Asks to stop.
+    /// Requests a stop.
     pub fn ask(&self) {
         self.0.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// Whether it was asked for.
+    /// Whether a stop was requested.
     pub fn asked(&self) -> bool {
         self.0.load(Ordering::SeqCst) > 0
     }
 }
 
-/// Windows ends a process as soon as its handler of a closing console returns, and after 5 s in any case. ctrlc's
-/// handler returns at once, so a handler in front of it waits: the process ends by itself, after its checkpoint.
+/// Windows ends a process as soon as its handler for closing the console returns, and after 5 s in any case. ctrlc's
+/// handler returns at once, so this one waits in front of it until the process ends by itself, after its checkpoint.
 #[cfg(all(windows, feature = "cli"))]
 mod closing {
     use std::sync::OnceLock;
@@ -87,7 +88,7 @@ mod closing {
     }
 
     pub(super) fn delay_for(stop: &Stop) {
-        // SAFETY: the handler is a function of the signature that Windows calls, on a thread of its own.
+        // SAFETY: the handler has the signature that Windows calls, on a thread of its own.
         if STOP.set(stop.clone()).is_ok() && unsafe { SetConsoleCtrlHandler(Some(handle), 1) } == 0 {
             log::warn!("closing the console will end the program without a checkpoint");
         }
@@ -100,7 +101,7 @@ mod closing {
         use super::*;
 
         #[test]
-        fn closing_the_console_asks_to_stop_and_waits_for_the_end_of_the_process() {
+        fn closing_the_console_requests_a_stop_and_waits_for_the_process() {
             let stop = STOP.get_or_init(Stop::default).clone();
             // SAFETY: the handler may be called with any event.
             assert_eq!(unsafe { handle(0) }, 0);

@@ -1,7 +1,7 @@
 //! The loop over steps, epochs and faults, for all members of a population at once.
 //!
-//! Members advance in lock-step, up to the first end of an epoch among them: those whose epochs end at the same step
-//! are evaluated together, and told in the order of their slots, however many steps the engine takes at a time.
+//! Members advance in lock-step until the first of them ends an epoch. Members whose epochs end at the same step are
+//! evaluated together and reported in slot order, whatever the number of steps per submit.
 
 use std::sync::Arc;
 
@@ -26,14 +26,14 @@ pub struct Trainer<'a> {
     pub(super) pace: Pace,
     pub(super) members: Vec<MemberState>,
     pub(super) clocks: Vec<Clock>,
-    /// The latest points from which training can go on.
+    /// The latest checkpoints.
     pub(super) checkpoint: Checkpoint,
     pub(super) read: Cost,
     pub(super) stored: Cost,
 }
 
 impl<'a> Trainer<'a> {
-    /// Builds the engine and brings every member to where `from` (`[K]`, or shorter) has it, or to its beginning.
+    /// Builds the engine and sets every member to `from` (`[K]`, or shorter), or to its initial weights.
     ///
     /// # Errors
     /// [`TrainError::Engine`] or [`TrainError::GaveUp`].
@@ -67,27 +67,27 @@ impl<'a> Trainer<'a> {
         Ok(trainer)
     }
 
-    /// What runs the steps.
+    /// The engine's device.
     pub fn info(&self) -> &EngineInfo {
         self.stepper.info()
     }
 
-    /// Its slots, and who is in them.
+    /// The slots and their members.
     pub fn population(&self) -> &Arc<Population> {
         self.stepper.population()
     }
 
-    /// Where every member stands, `[K]`; nothing of a vacant slot.
+    /// State of every member, `[K]`; empty for a vacant slot.
     pub fn members(&self) -> &[MemberState] {
         &self.members
     }
 
-    /// Gives the engine on, for [`super::Stored::inference`].
+    /// Returns the engine, for [`super::Stored::inference`].
     pub fn into_engine(self) -> Option<Box<dyn Engine>> {
         self.stepper.into_engine()
     }
 
-    /// Stores the present state, so that a process killed from now on can be resumed.
+    /// Stores the current state, so that a process killed later can be resumed.
     ///
     /// # Errors
     /// As [`Trainer::run`].
@@ -96,11 +96,10 @@ impl<'a> Trainer<'a> {
         self.store_checkpoint(events)
     }
 
-    /// Trains until every member has ended, or until asked to stop; false is the latter. The last state is stored
-    /// either way.
+    /// Trains until every member has ended (true) or a stop is requested (false). The last state is stored either way.
     ///
     /// # Errors
-    /// [`TrainError::Engine`] or [`TrainError::GaveUp`] of the device, after the last good state was stored;
+    /// [`TrainError::Engine`] or [`TrainError::GaveUp`] for the device, after the last good state was stored;
     /// [`TrainError::Run`] if a file could not be written.
     pub fn run(&mut self, events: &mut dyn Events, stop: &Stop) -> Result<bool, TrainError> {
         if self.checkpoint.iter().all(Option::is_none) {
@@ -109,7 +108,7 @@ impl<'a> Trainer<'a> {
         loop {
             let asked = stop.asked();
             if asked {
-                events.message("stopping as asked, with a checkpoint; once more to stop at once");
+                events.message("stopping after a checkpoint; interrupt again to stop at once");
             }
             let went = match self.advance_or_stop(asked, events, stop) {
                 Ok(Advance::Went { .. }) => Ok(()),
@@ -128,7 +127,7 @@ impl<'a> Trainer<'a> {
         }
     }
 
-    /// One submit, or the end of some members' epochs; after a fault of the device, the way back to the last
+    /// Runs one submit, or evaluates members at the end of their epochs; after a device fault, returns to the last
     /// checkpoints.
     ///
     /// # Errors
@@ -176,12 +175,12 @@ impl<'a> Trainer<'a> {
         &self.population().members[k]
     }
 
-    /// Whether the member of a slot goes on.
+    /// Whether the member of a slot continues.
     pub(super) fn is_active(&self, k: usize) -> bool {
         !self.population().is_vacant(k) && self.members[k].state.ended.is_none()
     }
 
-    /// Whether a member's open epoch is over: all its batches are done, or all steps, or the time is up.
+    /// Whether a member's current epoch is over: all its batches are done, or all steps, or time has run out.
     pub(super) fn must_close(&self, k: usize) -> bool {
         let (member, state) = (self.member(k), &self.members[k].state);
         let at_end = state.step.is_multiple_of(member.walk.steps_per_epoch);
@@ -194,8 +193,8 @@ impl<'a> Trainer<'a> {
         limit.is_some_and(|limit| self.members[k].state.wall_s >= limit.as_secs_f64())
     }
 
-    /// Trains `active` members up to the first end of an epoch among them, or as far as one submit reaches, at most
-    /// `most` steps.
+    /// Trains the `active` members until the first of them ends an epoch, for at most one submit and at most `most`
+    /// steps.
     pub(super) fn train(
         &mut self,
         active: &[usize],
@@ -242,7 +241,7 @@ impl<'a> Trainer<'a> {
         Ok(())
     }
 
-    /// Looks at the layers of those `active` members whose next step is one to be looked at.
+    /// Watches those `active` members whose next step is to be watched.
     fn look(&mut self, active: &[usize], events: &mut dyn Events) -> Result<(), TrainError> {
         if !self.population().is_watched() {
             return Ok(());
@@ -262,8 +261,8 @@ impl<'a> Trainer<'a> {
         Ok(())
     }
 
-    /// Evaluates `closing` on the validation rows and enters their epochs into the record; false if it was asked
-    /// to stop on the way, and nothing was entered.
+    /// Evaluates `closing` on the validation rows and adds their epochs to the record; false if a stop was requested on
+    /// the way, and nothing was added.
     pub(super) fn close_epochs(
         &mut self,
         closing: &[usize],
@@ -299,7 +298,7 @@ impl<'a> Trainer<'a> {
         Ok(true)
     }
 
-    /// Enters a member's open epoch into its record.
+    /// Adds a member's current epoch to its record.
     fn close_epoch(&mut self, at: usize, val: Option<&Sums>) -> EpochMetrics {
         let member = &self.stepper.population().members[at];
         let MemberState { state, history, .. } = &mut self.members[at];
@@ -348,7 +347,7 @@ impl<'a> Trainer<'a> {
         if self.time_is_up(at) { stopped("the time of --max-time is up".into()) } else { None }
     }
 
-    /// Ends a member at step `step` (from 1). Its weights go back to the last checkpoint; what it recorded stays.
+    /// Ends a member at step `step` (from 1). Its weights return to the last checkpoint; its record stays.
     fn diverge(&mut self, at: usize, step: u64) {
         let good = self.checkpoint[at].as_ref().map_or(0, |good| good.state.step);
         let state = &mut self.members[at].state;

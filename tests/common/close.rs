@@ -8,13 +8,13 @@ pub struct Tolerance {
 }
 
 impl Tolerance {
-    /// What an element of this size may be off by.
+    /// Largest allowed error for an element of this size.
     pub fn allowed(self, expected: f64) -> f64 {
         self.abs + self.rel * expected.abs()
     }
 }
 
-/// `Err` names the worst element's place, both values and what was allowed.
+/// `Err` names the worst element's place, both values and the allowed error.
 pub fn close(got: &[f64], expected: &[f64], tolerance: Tolerance, what: &str) -> Result<(), String> {
     if got.len() != expected.len() {
         return Err(format!("{what}: {} elements where {} were expected", got.len(), expected.len()));

@@ -1,4 +1,4 @@
-//! GPU engines for tests: which adapter runs, and what is done where there is none.
+//! GPU engines for tests: the choice of the adapter, and what happens without one.
 
 use std::sync::{Arc, Once};
 

@@ -1,4 +1,4 @@
-//! A member's result depends on its own description and the data, on nothing else: suites for any engine.
+//! A member's result depends only on its own settings and the data: suites for any engine.
 //!
 //! Everything is compared bit for bit: parameters, moments, statistics, activations, gradients, records.
 
@@ -16,7 +16,7 @@ use super::close::assert_same_bits;
 use super::probe::Make;
 use super::random_population::{Case, Rng, Space, plain, random_table};
 
-/// Roles that a step starts from; all others are written in a step before they are read.
+/// Roles that a step starts from; a step writes all others before it reads them.
 const PERSISTENT: [Buffer; 3] = [Buffer::Params, Buffer::Moments, Buffer::Stats];
 
 /// All of an engine's memory, role by role.
@@ -68,7 +68,8 @@ fn assert_same_records(got: &[Record], expected: &[Record], what: &str) {
     }
 }
 
-/// A member alone ends as in each of `slots` of a ragged population of 64, after 20 steps and an evaluation.
+/// A member alone gets the same bits as in each of `slots` of a ragged population of 64, after 20 steps and an
+/// evaluation.
 pub fn alone_is_any_slot(make: &Make, seed: u64, slots: &[usize]) {
     const STEPS: u64 = 20;
     let many = Case::random(seed, &Space::of_members(64));
@@ -116,7 +117,7 @@ pub fn repeats_are_identical(make: &Make, seed: u64, repeats: usize) {
     }
 }
 
-/// How steps are divided into calls of `run`, and operations into calls of `run_op`, does not matter.
+/// The division of steps into calls of `run`, and of operations into calls of `run_op`, does not matter.
 pub fn division_does_not_matter(make: &Make, seed: u64) {
     const STEPS: u64 = 24;
     let case = Case::random(seed, &Space::TILES);
@@ -152,8 +153,8 @@ pub fn division_does_not_matter(make: &Make, seed: u64) {
     same_memory(&snapshot(&mut *engine), &format!("case {seed}, operation by operation"));
 }
 
-/// An evaluation between training steps changes nothing that training reads, nor does a member's pause.
-pub fn evaluation_and_pauses_leave_no_trace(make: &Make, seed: u64) {
+/// An evaluation between training steps, or a member's pause, changes nothing that training reads.
+pub fn evaluation_and_pauses_do_not_change_training(make: &Make, seed: u64) {
     let case = Case::random(seed, &Space::of_members(4));
     let k = case.population.len();
     let steps = case.training_steps(0, 8);
@@ -189,7 +190,7 @@ pub fn evaluation_and_pauses_leave_no_trace(make: &Make, seed: u64) {
 
 const POISONS: [f32; 3] = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY];
 
-/// Where `buffer` holds something of `member` that a step reads first and writes back: `(start, len)`.
+/// Elements of `member` in `buffer` that a step first reads and then writes back: `(start, len)`.
 fn persistent_places(member: &Member, buffer: Buffer) -> Vec<(usize, usize)> {
     let chunks = member.chunks.iter().map(|c| (c.start, c.len));
     match buffer {
@@ -203,8 +204,8 @@ fn persistent_places(member: &Member, buffer: Buffer) -> Vec<(usize, usize)> {
     }
 }
 
-/// NaN and infinities written between two steps into parameters, moments and running statistics of one member
-/// are found at the next step; the other members' bits are those of a clean run. Returns the injections.
+/// NaN and infinities written between two steps into parameters, moments and running statistics of one member are found
+/// at the next step; the other members keep the bits of a clean run. Returns the number of injections.
 pub fn poison_is_found_and_contained(make: &Make, seed: u64) -> usize {
     const BEFORE: u64 = 3;
     const AFTER: u64 = 6;
@@ -235,7 +236,7 @@ pub fn poison_is_found_and_contained(make: &Make, seed: u64) -> usize {
                 engine.write(buffer, &values).expect("writes");
                 let records = run(&mut *engine, StepKind::Train, &steps);
                 let after = snapshot(&mut *engine);
-                // What the update makes of a step is the next one's.
+                // A fault in the update counts for the next step.
                 let bad = first_bad(&after, population, victim);
                 assert!((BEFORE as u32..=BEFORE as u32 + 1).contains(&bad), "{what}: first bad step {bad}");
                 for (s, (got, expected)) in
@@ -272,8 +273,8 @@ fn assert_others_untouched(
     }
 }
 
-/// What a step writes before it reads it may hold anything: NaN everywhere in it changes no bit of the result,
-/// not even behind a short batch's last row.
+/// Memory that a step writes before it reads may hold anything: filling it with NaN changes no bit of the result, not
+/// even behind a short batch's last row.
 pub fn stale_memory_is_never_read(make: &Make, seed: u64) {
     let case = Case::random(seed, &Space::of_members(8));
     let population = &*case.population;
@@ -308,7 +309,7 @@ pub fn stale_memory_is_never_read(make: &Make, seed: u64) {
     }
 }
 
-/// The element that an operation has written last, first row: what a fault in it would spoil.
+/// The element that an operation has written last, in the first row, in which a fault would show.
 fn written_by(op: Op, layers: &[LayerRow]) -> Option<(Buffer, u32)> {
     let last = layers.len() - 1;
     match op {
@@ -329,14 +330,14 @@ fn written_by(op: Op, layers: &[LayerRow]) -> Option<(Buffer, u32)> {
     }
 }
 
-/// NaN and +∞ written into what each operation of a step leaves behind are found in that step. Dropout is off:
-/// a dropped unit may hide anything, rightly. Returns the injections.
+/// NaN and +∞ written into the results of each operation of a step are found in that step. Dropout is off, as a dropped
+/// unit may rightly hide anything. Returns the number of injections.
 pub fn poison_within_a_step_is_found(make: &Make, seed: u64) -> usize {
     let mut case = Case::random(seed, &Space::of_members(4));
     let members = case.population.members.iter().map(|m| {
         let mut training = m.training.clone();
         training.network.dropout = 0.0;
-        Member::new(&training, m.loss, m.inputs, case.train_rows).expect("it was possible with dropout")
+        Member::new(&training, m.loss, m.inputs, case.train_rows).expect("a step is possible")
     });
     case.population = Arc::new(Population::new(members.collect()));
     let population = &*case.population;
@@ -367,7 +368,7 @@ pub fn poison_within_a_step_is_found(make: &Make, seed: u64) -> usize {
                 }
                 let after = snapshot(&mut *engine);
                 let what = format!("case {seed}: {poison} in {buffer:?} of member {victim} after {op:?}");
-                // What the update makes of a step is the next one's.
+                // A fault in the update counts for the next step.
                 let expected = if matches!(op, Op::Record { .. }) { 3 } else { 2 };
                 assert_eq!(first_bad(&after, population, victim), expected, "{what}: {:?}", member.training);
                 assert_others_untouched(&after, &clean, population, victim, &what);
@@ -377,8 +378,8 @@ pub fn poison_within_a_step_is_found(make: &Make, seed: u64) -> usize {
     injections
 }
 
-/// NaN in one row of the data is found by each member at the step that trains on that row, and not before.
-pub fn bad_row_is_found_at_its_step(make: &Make, seed: u64) {
+/// NaN in one row of the data is found by each member at the step that trains on that row, not before.
+pub fn a_bad_row_is_found_at_its_step(make: &Make, seed: u64) {
     let mut case = Case::random(seed, &Space { bytes: false, ..Space::of_members(6) });
     let rng = &mut Rng(seed);
     let row = rng.between(0, case.train_rows - 1);
@@ -402,9 +403,9 @@ pub fn bad_row_is_found_at_its_step(make: &Make, seed: u64) {
     }
 }
 
-/// Batches of two, constant columns, short last batches, the dropped single row: finite, and the rows that
-/// the records name.
-pub fn small_and_flat_batches(make: &Make) {
+/// Batches of two, constant columns, short last batches, a dropped single row: results are finite, and the records have
+/// the expected rows.
+pub fn small_and_flat_batches_stay_finite(make: &Make) {
     const ROWS: usize = 41;
     let loss = Loss::CrossEntropy { classes: 3 };
     let mut table = random_table(&mut Rng(5), ROWS, 6, loss, false);
@@ -448,7 +449,7 @@ pub fn small_and_flat_batches(make: &Make) {
                     assert_eq!(record.rows, epoch[s as usize % epoch.len()], "{what}: rows");
                     assert_eq!(u64::from(record.step), s, "{what}: canary");
                     let finite = record.loss.is_finite() && record.first_bad == Record::FINITE;
-                    // Data at 1e6 may well overflow a network that nothing normalises.
+                    // Data at 1e6 may overflow a network without normalisation.
                     let may_overflow = Arc::ptr_eq(table, &flat) && batch_norm.is_none();
                     assert!(finite || may_overflow, "{what}: {record:?}");
                 }
@@ -469,9 +470,9 @@ pub fn small_and_flat_batches(make: &Make) {
     }
 }
 
-/// Where γ and β are not trained they stay at 1 and 0 under any optimiser, and all other gradients are, bit for bit,
-/// those of the network whose γ and β are at 1 and 0 too, but trained.
-pub fn fixed_gamma_and_beta_stay(make: &Make) {
+/// Untrained γ and β stay at 1 and 0 under any optimiser, and all other gradients are, bit for bit, those of the same
+/// network with trained γ and β at 1 and 0.
+pub fn fixed_gamma_and_beta_do_not_change(make: &Make) {
     const ROWS: usize = 41;
     let loss = Loss::CrossEntropy { classes: 3 };
     let table = Arc::new(random_table(&mut Rng(8), ROWS, 6, loss, false));

@@ -1,5 +1,5 @@
-//! What the tests share: comparison with a stated tolerance, fixtures, random populations, and suites that
-//! run on any engine.
+//! Shared by the tests: comparison with a stated tolerance, fixtures, random populations, and suites that run on any
+//! engine.
 
 pub mod close;
 pub mod files;

@@ -1,4 +1,4 @@
-//! An engine whose memory a test reads and writes as f64, whatever the engine's own precision.
+//! An engine whose memory tests read and write as f64, whatever the engine's own precision.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -10,12 +10,12 @@ use bngpu::population::{Buffer, Population};
 use bngpu::step::memory::Table;
 use bngpu::step::{Op, StepKind, plan};
 
-/// How a suite makes the engine that it tests.
+/// Makes the engine of a suite.
 pub type Make = dyn Fn(Arc<Population>, Arc<Table>) -> Box<dyn Engine>;
-/// How a suite makes a probe.
+/// Makes the probe of a suite.
 pub type MakeProbe = dyn Fn(Arc<Population>, Arc<Table>) -> Box<dyn Probe>;
 
-/// An engine and its population, seen through f64.
+/// An engine and its population, with memory access in f64.
 pub trait Probe {
     fn population(&self) -> Arc<Population>;
     fn engine(&mut self) -> &mut dyn Engine;
@@ -28,14 +28,14 @@ pub trait Probe {
     fn op(&mut self, op: Op, steps: &[StepRow]) {
         self.engine().run_op(op, steps).unwrap_or_else(|e| panic!("{op:?}: {e}"));
     }
-    /// Runs a step's operations one by one, all but those that `leave_out` names.
+    /// Runs a step's operations one by one, except those selected by `leave_out`.
     fn ops(&mut self, kind: StepKind, steps: &[StepRow], leave_out: fn(&Op) -> bool) {
         let ops = plan(&self.population(), kind);
         ops.into_iter().filter(|op| !leave_out(op)).for_each(|op| self.op(op, steps));
     }
 }
 
-/// The f64 CPU engine: nothing is rounded on the way in or out.
+/// The f64 CPU engine, which needs no rounding.
 pub struct Exact {
     pub engine: CpuEngine<f64>,
     population: Arc<Population>,

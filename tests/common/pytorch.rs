@@ -1,4 +1,4 @@
-//! Any engine against PyTorch's arrays (`tests/fixtures`).
+//! Compares any engine with PyTorch's arrays (`tests/fixtures`).
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use super::probe::{MakeProbe, Probe};
 use super::random_population::{Rng, plain};
 use super::tolerances::ROUNDED_TO_F32;
 
-/// An allowance for values whose terms have a given size.
+/// The tolerance for values whose terms have a given size.
 pub type Allow = dyn Fn(f64) -> Tolerance;
 
 /// PyTorch's ε and momentum.
@@ -37,7 +37,7 @@ fn one(make: &MakeProbe, training: &Training, loss: Loss, table: Table) -> Box<d
     probe
 }
 
-/// Batch normalisation alone, `z [N, C]` to `y [N, C]`: written and read as a hidden layer with identity.
+/// Batch normalisation alone, `z [N, C]` to `y [N, C]`: written and read as a hidden layer with identity activation.
 pub struct Layer {
     probe: Box<dyn Probe>,
     rows: usize,
@@ -79,7 +79,7 @@ impl Layer {
         let (mean, rest) = (self.column(Buffer::Stats, at), self.column(Buffer::Stats, at + c));
         (mean.iter().zip(rest).map(|(m, r)| m + r).collect(), self.column(Buffer::Stats, at + 2 * c))
     }
-    /// y of a batch, by its own statistics, which become part of the running ones.
+    /// y of a batch, by its own statistics, which also update the running ones.
     pub fn train(&mut self, z: &[f64]) -> Vec<f64> {
         self.forward(z, Op::BatchNorm { layer: 0, tracks: true })
     }
@@ -122,7 +122,7 @@ pub fn batch_norm(make: &MakeProbe, allow: &Allow) {
                 assert_close(got, expected, allow(scale), &format!("{name}/{what}"));
             };
             let (x, dy, gamma, var) = (get("x"), get("dy"), get("gamma"), get("batch_var_biased"));
-            // z passes through f32 exactly; x̂ loses u·|z|/σ, dz what it is made of: γ/σ·dy.
+            // z passes through f32 exactly; x̂ loses u·|z|/σ, and dz u of its terms γ/σ·dy.
             let rstd = var.iter().fold(0.0, |r: f64, v| (v + 1e-5).sqrt().recip().max(r));
             let y = get("y_train");
             let xhat = 1.0 + size(&x) * rstd;
@@ -158,7 +158,7 @@ fn set_layer(probe: &mut dyn Probe, f: &mut Fixture, prefix: &str, depth: usize)
     }
 }
 
-/// Mean loss of the batch that the engine has just seen.
+/// Mean loss of the engine's last batch.
 fn mean_loss(probe: &mut dyn Probe, rows: usize) -> f64 {
     let losses = probe.get(0, Buffer::RowLoss, 0..2 * rows);
     losses.chunks_exact(2).map(|pair| pair[0]).sum::<f64>() / rows as f64
@@ -205,7 +205,7 @@ pub fn networks(make: &MakeProbe, allow: &Allow) {
         for (depth, l) in layers.iter().enumerate() {
             let (o, w) = (l.outputs as usize, (l.inputs * l.outputs) as usize);
             let mut grad = |at: u32, len: usize| probe.get(0, Buffer::Grads, at as usize..at as usize + len);
-            // Gradients behind a normalisation are differences of terms of about 1/σ.
+            // Gradients before a normalisation are differences of terms of about 1/σ.
             let (dw, db) = (grad(l.w, w), grad(l.b, o));
             let dbeta = l.is_normalized().then(|| grad(l.beta, o));
             let rstd = match l.is_normalized() {
@@ -240,9 +240,9 @@ struct Variant {
     name: &'static str,
     optimizer: Optimizer,
     lr: f64,
-    /// λ, on every parameter where `all`: the engine puts it on W alone, the test adds the rest.
+    /// λ, for every parameter if `all`: the engine applies it to W only, the test adds the rest.
     l2: f64,
-    /// Decoupled decay, likewise.
+    /// Decoupled decay, in the same way.
     decay: f64,
     all: bool,
 }
@@ -302,7 +302,7 @@ fn optimizer(make: &MakeProbe, allow: &Allow, v: &Variant) {
         probe.ops(StepKind::Train, &[row], |op| *op == Op::Update);
         losses.push(mean_loss(probe, ROWS));
         if v.all {
-            // PyTorch decays biases, γ and β too; bngpu, on purpose, does not.
+            // PyTorch decays biases, γ and β too; bngpu intentionally does not.
             for l in &member.layers {
                 for at in [Some(l.b), l.is_normalized().then_some(l.beta)].into_iter().flatten() {
                     let (at, o) = (at as usize, l.outputs as usize);
@@ -382,7 +382,7 @@ pub fn offsets(make: &MakeProbe, tolerance: Tolerance, running: Tolerance) {
     for n in [2, 3, 60, 257, 1024] {
         for outlier in [0.0, 30.0] {
             let mut layer = Layer::new(make, n, C, BatchNorm::default());
-            // As after a long training: the running mean is near, so that the result is of about one σ.
+            // As after a long training: the running mean is close, so the result is about one σ.
             let (mut mean, mut var) = (OFFSETS, [1.0; C]);
             layer.set_running(&mean, &var);
             for batch in 0..50 {
@@ -417,8 +417,8 @@ pub fn offsets(make: &MakeProbe, tolerance: Tolerance, running: Tolerance) {
     }
 }
 
-/// RMSprop, for which there is no fixture: five steps against PyTorch's formula, v ← α v + (1 - α) g²,
-/// p ← p - lr·g / (√v + ε), on the gradients that the engine itself found.
+/// RMSprop, which has no fixture: five steps compared with PyTorch's formula, v ← α v + (1 - α) g²,
+/// p ← p - lr·g / (√v + ε), on the engine's own gradients.
 pub fn rms_prop(make: &MakeProbe, tolerance: Tolerance) {
     let (alpha, eps, lr) = (0.9, 1e-8, 0.0078125);
     let training = Training {

@@ -7,8 +7,8 @@ use bngpu::population::{Loss, Member, Population, evaluation_step, training_step
 use bngpu::spec::{Activation, BatchNorm, Init, Length, Network, Optimizer, Schedule, Training};
 use bngpu::step::memory::{Table, Values};
 
-/// SplitMix64 (Steele, Lea & Flood 2014): a generator of its own, so that the tests share no random numbers
-/// with what they test.
+/// SplitMix64 (Steele, Lea & Flood 2014): a separate generator, so that the tests share no random numbers with the
+/// tested code.
 #[derive(Clone, Debug)]
 pub struct Rng(pub u64);
 
@@ -44,7 +44,7 @@ impl Rng {
     }
 }
 
-/// What a random population is drawn from.
+/// The distribution of random populations.
 #[derive(Clone, Debug)]
 pub struct Space {
     /// Fewest and most members.
@@ -58,12 +58,12 @@ pub struct Space {
     pub rows: (usize, usize),
     /// Whether some tables hold bytes.
     pub bytes: bool,
-    /// Whether some members clip, decay, warm up, and follow schedules.
+    /// Whether some members use clipping, decay, warm-up and schedules.
     pub training: bool,
 }
 
 impl Space {
-    /// Small networks whose every derivative can be taken numerically.
+    /// Small networks in which every derivative can be taken numerically.
     pub const TINY: Space = Space {
         members: (1, 5),
         depth: 4,
@@ -73,7 +73,7 @@ impl Space {
         bytes: false,
         training: false,
     };
-    /// Shapes at which kernels break: 1, primes, the sizes of tiles and their neighbours.
+    /// Critical shapes for kernels: 1, primes, the sizes of tiles and their neighbours.
     pub const TILES: Space = Space {
         members: (1, 5),
         depth: 4,
@@ -92,7 +92,7 @@ impl Space {
 /// A random population and the data that it trains on.
 #[derive(Clone, Debug)]
 pub struct Case {
-    /// Names the case in messages: it makes it again.
+    /// Names the case in messages, and reproduces it.
     pub seed: u64,
     pub population: Arc<Population>,
     pub table: Arc<Table>,
@@ -139,7 +139,7 @@ impl Case {
     }
 }
 
-/// Rows of bytes with a scaling, or of normal numbers; classes that depend on the values, or real targets.
+/// Rows of bytes with a scaling, or of normal numbers; with classes that depend on the values, or real targets.
 pub fn random_table(rng: &mut Rng, rows: usize, features: usize, loss: Loss, bytes: bool) -> Table {
     let values = if bytes {
         Values::Bytes {
@@ -211,7 +211,7 @@ pub fn random_training(rng: &mut Rng, space: &Space) -> Training {
     }
 }
 
-/// A training to start from: plain SGD at 0.1, Xavier, no terms, seed 1.
+/// Base settings: plain SGD at 0.1, Xavier, no regularisation, seed 1.
 pub fn plain(network: Network, batch_size: usize) -> Training {
     Training {
         network,

@@ -1,4 +1,4 @@
-//! Slots that are vacated and filled while others go on: nobody notices, bit for bit. Suites for any engine.
+//! Slots are vacated and filled while the others keep the same bits. Suites for any engine.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -19,8 +19,8 @@ use super::probe::Make;
 use super::random_population::{Case, Rng, Space, random_member, random_training};
 use super::training::{LAZY, Told, assert_same_member, train};
 
-/// Members come and go at engine level: neighbours keep every bit, a new member has what an engine of its own has, and
-/// whatever was in its memory before is never read.
+/// Members come and go in an engine: neighbours keep every bit, a new member has the same bits as in an engine of its
+/// own, and the slot's previous memory is never read.
 pub fn a_refill_touches_its_slot_alone(make: &Make, seed: u64) {
     const SLOTS: usize = 4;
     let case = Case::random(seed, &Space::of_members(SLOTS));
@@ -31,7 +31,7 @@ pub fn a_refill_touches_its_slot_alone(make: &Make, seed: u64) {
     let all: Vec<&Member> = case.population.members.iter().chain(&others).map(|m| &**m).collect();
     let mut population = Population::with_room(SLOTS, Room::for_members(&all, SLOTS));
     let mut engine = make(Arc::new(population.clone()), case.table.clone());
-    engine.initialize().expect("initialises nobody");
+    engine.initialize().expect("initialises");
     for buffer in Buffer::ALL.into_iter().filter(|buffer| *buffer != Buffer::State) {
         let stale = if buffer == Buffer::Index { 0.0 } else { f32::NAN };
         engine.write(buffer, &vec![stale; population.sizes[buffer as usize]]).expect("writes");
@@ -39,7 +39,7 @@ pub fn a_refill_touches_its_slot_alone(make: &Make, seed: u64) {
     let nobody = engine.run(StepKind::Train, &[StepRow::IDLE; SLOTS]).expect("runs nothing");
     assert!(nobody.iter().all(|record| record.rows == 0));
 
-    // Steps that each slot's member has made, and an engine that has it alone.
+    // The steps done by each slot's member, and an engine with that member alone.
     let mut made = [0; SLOTS];
     let mut alone: Vec<Option<_>> = (0..SLOTS).map(|_| None).collect();
     let mut waiting: VecDeque<Arc<Member>> = case.population.members.iter().cloned().chain(others).collect();
@@ -118,7 +118,7 @@ pub fn a_refill_touches_its_slot_alone(make: &Make, seed: u64) {
     assert_eq!(placed, 16);
 }
 
-/// Trainings that differ in everything, of a few dozen steps each.
+/// Trainings with different settings, of a few dozen steps each.
 pub fn stream_of(count: usize, seed: u64) -> Vec<Training> {
     let rng = &mut Rng(seed);
     let mut draw = || {
@@ -130,7 +130,7 @@ pub fn stream_of(count: usize, seed: u64) -> Vec<Training> {
     (0..count).map(|_| draw()).collect()
 }
 
-/// What each training comes to alone.
+/// The result of each training alone.
 pub fn each_alone(
     factory: &dyn EngineFactory,
     trainings: &[Training],
@@ -144,8 +144,8 @@ pub fn each_alone(
     trainings.iter().map(alone).collect()
 }
 
-/// Passes `trainings` through the slots of two trainers, taking some out half-way to go on elsewhere; what each came to.
-/// How many were moved comes second.
+/// Passes `trainings` through the slots of two trainers, and moves some of them half-way. Returns the results and the
+/// number of moves.
 pub fn stream(
     factory: &dyn EngineFactory,
     trainings: &[Training],
@@ -171,7 +171,7 @@ pub fn stream(
     let mut moved = 0;
     while done.iter().any(Option::is_none) {
         for (trainer, inside) in trainers.iter_mut().zip(&mut inside) {
-            // Whoever is waiting into whatever is vacant.
+            // Fills vacant slots from the waiting list.
             let vacant: Vec<usize> = trainer.population().vacant().collect();
             let mut who = BTreeMap::new();
             let arrivals = vacant.into_iter().map_while(|slot| {
@@ -194,15 +194,15 @@ pub fn stream(
             check_best_models(trainer, &over, &mut told);
             for slot in over {
                 let taken = trainer.take(slot, &mut told).unwrap_or_else(|e| panic!("{e}"));
-                done[inside.remove(&slot).expect("somebody is inside")] = taken;
+                done[inside.remove(&slot).expect("the slot has a member")] = taken;
             }
             let going = inside.keys().copied().collect::<Vec<_>>();
             if let (false, true) = (going.is_empty(), rng.chance(0.3)) {
                 let slot = going[rng.between(0, going.len() - 1)];
                 let step = trainer.members()[slot].state.step;
                 let taken = trainer.take(slot, &mut told).unwrap_or_else(|e| panic!("{e}")).expect("there");
-                assert_eq!(taken.state.step, step, "taken where it stood");
-                waiting.push_back((inside.remove(&slot).expect("somebody is inside"), Some(taken)));
+                assert_eq!(taken.state.step, step, "taken at its step");
+                waiting.push_back((inside.remove(&slot).expect("the slot has a member"), Some(taken)));
                 moved += 1;
             }
         }
@@ -210,7 +210,7 @@ pub fn stream(
     (done.into_iter().flatten().collect(), moved)
 }
 
-/// The best models have the validation losses that were recorded for them.
+/// Checks that the best models have their recorded validation losses.
 fn check_best_models(trainer: &mut Trainer, slots: &[usize], told: &mut Told) {
     let found = trainer.evaluate_best(slots, Part::Val, told).unwrap_or_else(|e| panic!("{e}"));
     for (&slot, found) in slots.iter().zip(found) {
@@ -221,7 +221,7 @@ fn check_best_models(trainer: &mut Trainer, slots: &[usize], told: &mut Told) {
     }
 }
 
-/// That a stream gives what each training gives alone.
+/// Asserts that a stream gives the same results as each training alone.
 pub fn assert_as_alone(found: &[MemberCheckpoint], alone: &[MemberCheckpoint], what: &str) {
     assert_eq!(found.len(), alone.len());
     for (nth, (found, alone)) in found.iter().zip(alone).enumerate() {

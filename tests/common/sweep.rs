@@ -1,4 +1,4 @@
-//! Sweeps run by the program, and what of their records must be equal.
+//! Runs sweeps with the program, and compares their records.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -6,23 +6,23 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
-/// What depends on clocks and lanes, not on the study.
+/// Fields that depend on clocks and lanes, not on the study.
 const CIRCUMSTANCES: [&str; 5] = ["wall_s", "queue", "slot", "started", "ended"];
 
-/// `bngpu` with `args`, nothing shown.
+/// `bngpu` with `args`, without output.
 pub fn bngpu<'a>(args: impl IntoIterator<Item = &'a str>) -> Command {
     let mut process = Command::new(env!("CARGO_BIN_EXE_bngpu"));
     process.args(args).stdin(Stdio::null()).stderr(Stdio::null()).stdout(Stdio::null());
     process
 }
 
-/// Runs it to its end, its output kept.
+/// Runs the program to its end and returns its output.
 #[track_caller]
 pub fn output<'a>(args: impl IntoIterator<Item = &'a str>) -> Output {
     bngpu(args).stderr(Stdio::piped()).stdout(Stdio::piped()).output().unwrap()
 }
 
-/// Runs it to its end; fails with what it said if it ends otherwise than with `code`.
+/// Runs the program to its end, and fails with its output if the exit code is not `code`.
 #[track_caller]
 pub fn ends_with<'a>(code: i32, args: impl IntoIterator<Item = &'a str>) -> Output {
     let output = output(args);
@@ -31,13 +31,13 @@ pub fn ends_with<'a>(code: i32, args: impl IntoIterator<Item = &'a str>) -> Outp
     output
 }
 
-/// Whole lines of `trials.jsonl`, as they stand.
+/// The complete lines of `trials.jsonl`.
 pub fn lines(sweep: &Path) -> Vec<Value> {
     let text = std::fs::read_to_string(sweep.join("trials.jsonl")).unwrap();
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// Every training by (stage, trial, seed), without the circumstances; fails if one is there twice.
+/// Every training by (stage, trial, seed), without [`CIRCUMSTANCES`]; fails on duplicates.
 pub fn trials(sweep: &Path) -> BTreeMap<(String, u64, u64), Value> {
     let mut all = BTreeMap::new();
     for mut line in lines(sweep) {
@@ -61,7 +61,7 @@ pub fn difference(a: &Path, b: &Path) -> Option<String> {
     let key = keys.iter().find(differs)?;
     let (Some(one), Some(other)) = (a.get(key), b.get(key)) else {
         let whole = if a.contains_key(key) { "first" } else { "second" };
-        return Some(format!("{key:?} is in the {whole} alone"));
+        return Some(format!("{key:?} is only in the {whole}"));
     };
     let fields = one.as_object().unwrap().keys().filter(|&field| one[field] != other[field]);
     let text: Vec<String> = fields.map(|f| format!("{f}: {} and {}", one[f], other[f])).collect();

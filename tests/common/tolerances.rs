@@ -9,12 +9,12 @@ use super::close::Tolerance;
 /// Unit roundoff of f32.
 pub const U32: f64 = 1.0 / (1u64 << 24) as f64;
 
-/// f64 against PyTorch's f64: the bound that the project promises. Both are off by less than γ_n with n of a
-/// few thousand (sums of up to 257 terms through 4 layers, there and back): 1e-12 of the terms, which divisions
-/// by the fixtures' smallest batch deviations, about 1e-2, may raise to 1e-10.
+/// f64 against PyTorch's f64: the bound that the project promises. Both are off by less than γ_n with n of a few
+/// thousand (sums of up to 257 terms through 4 layers, forward and backward): 1e-12 of the terms. Divisions by the
+/// fixtures' smallest batch deviations, about 1e-2, may raise this to 1e-10.
 pub const PYTORCH_F64: Tolerance = Tolerance { abs: 1e-9, rel: 1e-9 };
 
-/// f64 against f64 results that the fixture holds rounded to f32: u₃₂, and as much again.
+/// f64 against f64 results that the fixture stores rounded to f32: u₃₂, and as much again.
 pub const ROUNDED_TO_F32: Tolerance = Tolerance { abs: 1e-9, rel: 2.0 * U32 };
 
 /// f64 against PyTorch's f64 after five optimiser steps. The step table holds lr, the two bias corrections and
@@ -49,17 +49,17 @@ pub fn differences(spread: f64, loss: f64) -> Tolerance {
 }
 /// Step of the differences.
 pub const DIFFERENCE_STEP: f64 = 2e-5;
-/// Where D(h) and D(h/2) are further apart than this times (1 + |gradient|), the parameter stands at a kink (a
-/// rectifier) or at a nearly singular normalisation (D(h) - D(h/2) = h²/8 · f''': a third derivative
-/// beyond 2e4): it is left out and counted.
+/// If D(h) and D(h/2) differ by more than this times (1 + |gradient|), the parameter is at a kink (of a rectifier) or
+/// at a nearly singular normalisation (D(h) - D(h/2) = h²/8 · f''': a third derivative beyond 2e4): it is left out and
+/// counted.
 pub const DIFFERENCE_SPREAD: f64 = 1e-6;
-/// Share of the parameters that may be left out.
+/// Largest fraction of the parameters that may be left out.
 pub const DIFFERENCE_LEFT_OUT: f64 = 0.02;
 
-/// A loss curve in f32 against f64. Every step's rounding errors move the weights, and training amplifies what the
-/// steps before have moved, so that the distance of two f32 engines from f64 grows with the steps at the same rate:
-/// that of the derivative of the training map, whatever the order of the sums. It is therefore measured, with the
-/// f32 CPU engine. Its largest distance up to a step is what is allowed there times [`Trajectory::FACTOR`].
+/// A loss curve in f32 against f64. Every step's rounding errors change the weights, and training amplifies earlier
+/// changes, so the distance of two f32 engines from f64 grows with the steps at the same rate, that of the derivative
+/// of the training map, whatever the order of the sums. It is therefore measured with the f32 CPU engine. The bound at
+/// a step is the CPU engine's largest distance up to that step times [`Trajectory::FACTOR`].
 pub struct Trajectory {
     exact: Vec<f64>,
     allowed: Vec<f64>,
@@ -77,19 +77,19 @@ impl Trajectory {
         assert_eq!(exact.len(), single.len());
         let mut most = 0.0f64;
         let allowed = exact.iter().zip(single).map(|(e, s)| {
-            // A first step in which both happen to agree still has the rounding of the loss itself.
+            // Even if both agree in the first steps, the loss itself is rounded.
             most = most.max((e - s).abs()).max(4.0 * U32 * e.abs());
             Self::FACTOR * most
         });
         Trajectory { allowed: allowed.collect(), exact: exact.to_vec() }
     }
 
-    /// What a step may be off by.
+    /// Largest allowed error of a step.
     pub fn allowed(&self, step: usize) -> f64 {
         self.allowed[step]
     }
 
-    /// The step that is furthest off, and by how many times what is allowed; NaN and wrong lengths are errors.
+    /// The step with the largest error relative to its bound, and that ratio; NaN and wrong lengths are errors.
     pub fn worst(&self, found: &[f64]) -> Result<(usize, f64), String> {
         if found.len() != self.exact.len() {
             return Err(format!("{} steps where {} were expected", found.len(), self.exact.len()));

@@ -1,4 +1,4 @@
-//! A small training on the digits, and what it tells, for tests of whole trainings.
+//! A small training on the digits, and its events, for tests of whole trainings.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,7 +29,7 @@ pub fn digits(test_split: f64) -> Problem {
     Problem::new(load(&request).expect("the digits are embedded"))
 }
 
-/// Every kind of state that a fault could lose: moments, running statistics, dropout, a schedule, short batches.
+/// Covers every kind of state that a fault could lose: moments, running statistics, dropout, a schedule, short batches.
 pub fn training(steps: u64) -> Training {
     Training {
         network: Network {
@@ -62,7 +62,7 @@ pub const EAGER: Pace = Pace {
     share: 1.0,
     backoff: Duration::ZERO,
 };
-/// Checkpoints at the end only, so that a fault loses everything.
+/// Checkpoints only at the end, so that a fault loses everything.
 pub const LAZY: Pace = Pace {
     epoch_every: Duration::ZERO,
     store_every: Duration::from_secs(3600),
@@ -77,10 +77,10 @@ pub fn factory(options: GpuOptions) -> Option<GpuFactory> {
     let same = |a: &AdapterSummary| (&a.name, a.vendor, a.device) == (&info.name, info.vendor, info.device);
     let found = adapters::list().unwrap_or_else(|none| panic!("{none}"));
     let (summary, _) = found.into_iter().find(|(a, _)| same(a)).expect("the test adapter is listed");
-    Some(GpuFactory::new(summary, "the test asks for it".into(), options))
+    Some(GpuFactory::new(summary, "the test selects it".into(), options))
 }
 
-/// Keeps what is told.
+/// Records all events.
 #[derive(Default)]
 pub struct Told {
     pub messages: Vec<String>,
@@ -104,7 +104,7 @@ impl Events for Told {
     }
 }
 
-/// Trains one model to its end or to an error.
+/// Trains one model until it ends or fails.
 pub fn train(
     factory: &dyn EngineFactory,
     training: &Training,
@@ -116,10 +116,10 @@ pub fn train(
     let population = Arc::new(Population::new(vec![member]));
     let trainer = Trainer::new(factory, population, problem, Vec::new(), pace, &mut told);
     let result = trainer.and_then(|mut trainer| trainer.run(&mut told, &Stop::default()));
-    (result.map(|done| assert!(done, "nobody asked it to stop")), told)
+    (result.map(|done| assert!(done, "no stop was requested")), told)
 }
 
-/// That two trainings ended in the same bits: weights, moments, running statistics, losses of every epoch.
+/// Asserts that two trainings ended with the same bits: weights, moments, running statistics, losses of every epoch.
 #[track_caller]
 pub fn assert_same(found: &Told, expected: &Told, what: &str) {
     let [found, expected] = [found, expected].map(|told| {
@@ -129,21 +129,21 @@ pub fn assert_same(found: &Told, expected: &Told, what: &str) {
     assert_same_member(found, expected, what);
 }
 
-/// That a member came to the same bits.
+/// Asserts that a member ended with the same bits.
 #[track_caller]
 pub fn assert_same_member(found: &MemberCheckpoint, expected: &MemberCheckpoint, what: &str) {
     let bits = |member: &MemberCheckpoint| {
         let weights = &member.weights;
-        // The batch's own statistics, which stand behind the running ones, count for their step alone.
+        // The batch statistics after the running ones only matter within their step.
         [&weights.params, &weights.moments].map(|v| v.iter().map(|x| x.to_bits()).collect::<Vec<_>>())
     };
-    assert!(bits(found) == bits(expected), "{what}: other weights than undisturbed");
+    assert!(bits(found) == bits(expected), "{what}: different weights than undisturbed");
     let epochs = |member: &MemberCheckpoint| {
         let history = member.history.iter();
         let bits = history.map(|m| (m.step, m.train_loss.to_bits(), m.val_loss.map(f64::to_bits)));
         bits.collect::<Vec<_>>()
     };
-    assert_eq!(epochs(found), epochs(expected), "{what}: another record than undisturbed");
-    assert_eq!(found.best, expected.best, "{what}: another best model than undisturbed");
-    assert_eq!(found.state.ended, expected.state.ended, "{what}: another end than undisturbed");
+    assert_eq!(epochs(found), epochs(expected), "{what}: different record than undisturbed");
+    assert_eq!(found.best, expected.best, "{what}: different best model than undisturbed");
+    assert_eq!(found.state.ended, expected.state.ended, "{what}: different end than undisturbed");
 }

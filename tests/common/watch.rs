@@ -1,4 +1,4 @@
-//! What an engine sees of a step: suites for any engine.
+//! Watching of steps: suites for any engine.
 
 use std::sync::Arc;
 
@@ -30,7 +30,7 @@ fn watch(engine: &mut dyn Engine, steps: &[StepRow]) -> Vec<Option<Vec<LayerWatc
     engine.watch(steps).unwrap_or_else(|e| panic!("watch: {e}"))
 }
 
-/// The bits of all that was seen.
+/// The bits of all watched values.
 fn bits(seen: &[LayerWatch]) -> Vec<u32> {
     let of = |w: &LayerWatch| {
         let looks = [w.before, w.after, w.unit_before, w.unit_after];
@@ -47,7 +47,7 @@ fn percentiles(mut values: Vec<f32>) -> Percentiles {
     Percentiles(PERCENTS.map(|p| values[(p as f64 * n / 100.0 - 1e-9).ceil() as usize - 1]))
 }
 
-/// Percentiles of what is written as Z are those of its sorted values, to the bit: of Z as it is, and scaled by γ.
+/// Percentiles of values written as Z are, bit for bit, those of the sorted values: of Z itself, and scaled by γ.
 /// `sizes` are (rows, units).
 pub fn percentiles_are_those_of_sorted_values(make: &Make, sizes: &[(usize, usize)]) {
     type Draw = fn(&mut Rng) -> f32;
@@ -88,7 +88,7 @@ pub fn percentiles_are_those_of_sorted_values(make: &Make, sizes: &[(usize, usiz
             let z: Vec<f32> = (0..rows * units).map(|_| number(rng)).collect();
             engine.write_region(Buffer::Z, layer.z as usize, &z).expect("writes");
             for normalized in [false, true] {
-                // A NaN that was multiplied may be another, and a subnormal number zero.
+                // A NaN may have changed in the multiplication, and a subnormal number may be zero.
                 if normalized && *name == "all bits" {
                     continue;
                 }
@@ -96,7 +96,7 @@ pub fn percentiles_are_those_of_sorted_values(make: &Make, sizes: &[(usize, usiz
                 let all = engine.read(Buffer::Looks).expect("reads");
                 let at = if normalized { 2 * PERCENTS.len() } else { 0 };
                 let value = |i: usize| if normalized { gamma[i % units] * z[i] + 0.0 } else { z[i] };
-                // Of larger layers only the first rows.
+                // In larger layers only the first rows are watched.
                 let looked = rows.min(MOST_VALUES / units) * units;
                 let expected = [
                     percentiles((0..looked).map(value).collect()),
@@ -111,8 +111,8 @@ pub fn percentiles_are_those_of_sorted_values(make: &Make, sizes: &[(usize, usiz
     }
 }
 
-/// After a look training has the bits that it has without, whether or not the population can be watched at all.
-pub fn watching_leaves_no_trace(make: &Make, seed: u64) {
+/// Training has the same bits with and without a look before, whether or not the population can be watched.
+pub fn watching_does_not_change_training(make: &Make, seed: u64) {
     const STEPS: u64 = 8;
     let case = watched(seed, &Space::of_members(4));
     let go = |case: &Case, looks: bool| -> (Vec<Record>, Snapshot) {
@@ -148,7 +148,7 @@ pub fn watching_leaves_no_trace(make: &Make, seed: u64) {
     assert!(matches!(refused, Err(EngineError::Unsupported { .. })), "{refused:?}");
 }
 
-/// What is seen of a member alone is what is seen of it among others, in any slot.
+/// A look at a member alone equals the look at it among others, in any slot.
 pub fn slots_do_not_matter(make: &Make, seed: u64) {
     const MEMBERS: usize = 8;
     let many = watched(seed, &Space::of_members(MEMBERS));
@@ -166,8 +166,8 @@ pub fn slots_do_not_matter(make: &Make, seed: u64) {
     }
 }
 
-/// What is seen agrees with the memory that the look leaves behind, and with the step that comes after it.
-pub fn what_is_seen_is_what_is_there(make: &Make, seed: u64) {
+/// A look agrees with the memory after it, and with the next step.
+pub fn looks_agree_with_the_memory(make: &Make, seed: u64) {
     let case = watched(seed, &Space::of_members(4));
     let mut engine = engine(make, &case);
     engine.run(StepKind::Train, &case.training_steps(0, 3)).expect("runs");

@@ -287,7 +287,7 @@ because it is the only usable discrete GPU.
             assert!(text.lines().any(|l| l == line), "{line} is not in\n{text}");
         }
         assert!(!text.contains("NVIDIA"), "{text}");
-        let end = "--device iris takes Intel(R) Iris(R) Xe Graphics, because --device asks for its name.";
+        let end = "--device iris takes Intel(R) Iris(R) Xe Graphics, because --device gives its name.";
         assert!(text.ends_with(&wrapped(end)), "{text}");
     }
 

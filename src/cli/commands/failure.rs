@@ -130,6 +130,6 @@ mod tests {
         assert_eq!(Failure::from(TrainError::from(refused())).exit(), Exit::NoDevice);
         assert_eq!(Failure::from(LabError::Engine(refused())).exit(), Exit::NoDevice);
         assert_eq!(Failure::from(TrainError::from(lost())).exit(), Exit::Error);
-        assert!(refused().to_string().contains("cpu is always possible"));
+        assert!(refused().to_string().contains("cpu always works"));
     }
 }

@@ -1,4 +1,4 @@
-//! What the processor can do at most, on all threads that engines use.
+//! Measures the processor's peak rates, on all threads that engines use.
 
 use std::hint::black_box;
 use std::time::Instant;
@@ -8,18 +8,18 @@ use rayon::prelude::*;
 
 use crate::engine::Ceilings;
 
-/// Accumulators of a thread: enough to hide the latency of a multiply-add.
+/// Accumulators per thread: enough to hide the latency of a multiply-add.
 const SUMS: usize = 12;
-/// Multiply-adds of each, in one go.
+/// Multiply-adds of each accumulator in one go.
 const TURNS: usize = 1 << 20;
-/// Numbers that are copied: more than caches hold.
+/// Numbers copied: more than caches hold.
 const COPIED: usize = 32 << 20;
 
-/// Multiply-adds in registers.
+/// Runs multiply-adds in registers.
 struct MultiplyAdds;
 
 impl WithSimd for MultiplyAdds {
-    /// Operations.
+    /// Operations of one run.
     type Output = f64;
 
     #[inline(always)]
@@ -36,7 +36,7 @@ impl WithSimd for MultiplyAdds {
     }
 }
 
-/// Measures them, best of a few.
+/// Measures the ceilings, best of a few.
 pub fn measure() -> Ceilings {
     let mut best = Ceilings::default();
     let source = vec![1.0f32; COPIED];

@@ -1,7 +1,7 @@
-//! The CPU engine: the twins of all operations, in f32 (where there is no GPU) or f64 (the truth).
+//! The CPU engine: the twins of all operations, in f32 (for training without a GPU) or f64 (the reference).
 //!
-//! Members share nothing, so each runs all the steps of a call by itself. Where there are fewer of them than cores, a team of
-//! threads works on each.
+//! Members share nothing, so each runs all the steps of a call by itself. If there are fewer members than cores, a team
+//! of threads works on each.
 
 mod ceilings;
 mod room;
@@ -28,7 +28,7 @@ pub(super) use room::{available, check_room};
 /// Name of the engine in reports and records.
 pub const NAME: &str = "native CPU engine";
 
-/// See the module.
+/// The CPU engine.
 pub struct CpuEngine<R> {
     population: Arc<Population>,
     table: Arc<Table>,
@@ -63,7 +63,7 @@ impl<R: Real> CpuEngine<R> {
     pub fn memory(&self, member: usize) -> &Memory<R> {
         &self.memory[member]
     }
-    /// Every member's part of a range of a role: its memory, and the place in its region and in the range.
+    /// Every member's part of a range of a role: its memory, the place in its region, and the place in the range.
     fn parts(
         &self,
         buffer: Buffer,
@@ -76,12 +76,12 @@ impl<R: Real> CpuEngine<R> {
         self.memory.iter().enumerate().filter_map(of)
     }
 
-    /// One member's memory, to be written.
+    /// One member's memory, mutable.
     pub fn memory_mut(&mut self, member: usize) -> &mut Memory<R> {
         &mut self.memory[member]
     }
 
-    /// Runs steps, and gives, if `timed`, the seconds of each operation in a step of the first member's first thread.
+    /// Runs steps and, if `timed`, returns the seconds per step of each operation, in the first member's first thread.
     fn run_timed(&mut self, kind: StepKind, steps: &[StepRow], timed: bool) -> (Vec<Record>, Vec<f64>) {
         let start = Instant::now();
         let k = self.members();
@@ -230,21 +230,21 @@ impl<R: Real> Engine for CpuEngine<R> {
     }
 }
 
-/// One member's steps, for the threads of a team.
+/// One member's steps, shared by the threads of a team.
 struct Job<'a, R> {
     member: &'a Member,
     table: &'a Table,
     slabs: Slabs<R>,
     steps: Vec<StepRow>,
     meeting: Meeting,
-    /// Whether anybody asks for the seconds of operations.
+    /// Whether to time operations.
     timed: bool,
-    /// Its records, and the seconds of each operation.
+    /// The records, and the seconds of each operation.
     done: Mutex<(Vec<Record>, Vec<f64>)>,
 }
 
 impl<R: Real> Job<'_, R> {
-    /// What one thread of the team does.
+    /// Runs one thread of the team.
     fn work(&self, plan: &[Op], rank: usize) {
         let _attendance = self.meeting.attend();
         let rank = Rank::new(rank, &self.meeting);
@@ -273,12 +273,12 @@ impl<R: Real> Job<'_, R> {
     }
 }
 
-/// What stands in `State`.
+/// The contents of `State`.
 fn state<R: Real>(memory: &Memory<R>) -> [f32; 2] {
     [memory.scale.to_f32(), f32::from_bits(memory.first_bad)]
 }
 
-/// What `region` and `range` have in common, counted from the start of either.
+/// The intersection of `region` and `range`, relative to the start of each.
 fn overlap(region: &Range<usize>, range: &Range<usize>) -> Option<(Range<usize>, Range<usize>)> {
     let (start, end) = (region.start.max(range.start), region.end.min(range.end));
     let from = |base: usize| start - base..end - base;

@@ -1,6 +1,6 @@
-//! The adapters of this machine: what they offer, and which one is used.
+//! The adapters of this machine: their properties, and the choice of one.
 //!
-//! [`list`] asks the drivers; [`choose`] decides and is pure, so that machines can be mocked.
+//! [`list`] queries the drivers; [`choose`] decides and is pure, so that tests can mock machines.
 
 mod choose;
 mod no_adapter;
@@ -13,20 +13,19 @@ pub use no_adapter::NoAdapter;
 pub use summary::{AdapterFeatures, AdapterKind, AdapterLimits, AdapterSummary, Backend};
 pub(super) use summary::{HALVES, NO_HALVES, driver, halves, kind};
 
-/// The adapters of this machine by Vulkan, Metal and DX12, those first that are worth more, then by their
-/// address on the bus: an index means the same adapter until hardware or drivers change. A device that several
-/// backends or drivers offer is there once: by one that can be used, by its own driver rather than a
-/// translation, by Vulkan before DX12.
+/// The adapters of this machine on Vulkan, Metal and DX12, best first, then by their address on the bus: an index means
+/// the same adapter until hardware or drivers change. A device with several backends or drivers is listed once. Usable
+/// entries come before unusable ones, the device's own driver before a translation, and Vulkan before DX12.
 ///
 /// Adapters that do not conform to Vulkan are left out unless `WGPU_ALLOW_UNDERLYING_NONCOMPLIANT_ADAPTER=1`.
 ///
 /// # Errors
-/// [`NoAdapter`] with the cause and the remedy if there is none.
+/// [`NoAdapter`], with the cause and the remedy, if there is none.
 pub fn list() -> Result<Vec<(AdapterSummary, wgpu::Adapter)>, NoAdapter> {
     let backends = wgpu::Backends::VULKAN | wgpu::Backends::METAL | wgpu::Backends::DX12;
     let instance = wgpu::Instance::new(wgpu::InstanceDescriptor {
         backends,
-        // Not the default of debug builds, which asks for validation layers.
+        // The default of debug builds would request validation layers.
         flags: wgpu::InstanceFlags::empty().with_env(),
         ..wgpu::InstanceDescriptor::new_without_display_handle()
     });
@@ -38,11 +37,11 @@ pub fn list() -> Result<Vec<(AdapterSummary, wgpu::Adapter)>, NoAdapter> {
     if found.is_empty() { Err(NoAdapter::of_this_machine()) } else { Ok(arrange(found)) }
 }
 
-/// Keeps Mesa's device-select layer out of the way, unless the environment decides that itself: it sorts
-/// adapters, which [`list`] does itself, and where there is no desktop it writes to the terminal.
+/// Disables Mesa's device-select layer unless the environment configures it: it sorts adapters, which [`list`] does
+/// itself, and writes to the terminal if there is no desktop.
 ///
 /// # Safety
-/// As of [`std::env::set_var`]: to be called while the process has one thread, at the start of `main`.
+/// As for [`std::env::set_var`]: call it while the process has one thread, at the start of `main`.
 pub unsafe fn without_device_select() {
     const OFF: &str = "NODEVICE_SELECT";
     if cfg!(target_os = "linux") && std::env::var_os(OFF).is_none() {
@@ -51,9 +50,9 @@ pub unsafe fn without_device_select() {
     }
 }
 
-/// Leaves one entry of each physical device and numbers them. `T` comes along.
+/// Keeps one entry of each physical device and numbers them. `T` is carried along.
 fn arrange<T>(found: Vec<(AdapterSummary, T)>) -> Vec<(AdapterSummary, T)> {
-    // By backend, because DX12 gives two equal cards one address.
+    // Compares within a backend, because DX12 gives two equal cards one address.
     let way = |a: &AdapterSummary| (a.problem.is_some(), a.is_translated(), a.backend);
     let same_model = |a: &AdapterSummary, b: &AdapterSummary| {
         a.vendor != 0 && (a.vendor, a.device) == (b.vendor, b.device)
@@ -70,7 +69,7 @@ fn arrange<T>(found: Vec<(AdapterSummary, T)>) -> Vec<(AdapterSummary, T)> {
                 same_model(a, b) && a.backend == b.backend && a.pci_bus == b.pci_bus && !a.pci_bus.is_empty()
             };
             let seen = found.iter().enumerate().any(|(other, (b, _))| {
-                // The other driver of this very device stands before this one.
+                // A preferred driver of this very device comes before this entry.
                 other != at && again(b) && (way(b), other) < (way(a), at)
             });
             (a.is_translated(), a.backend) == (translated, backend) && !seen

@@ -1,7 +1,7 @@
-//! Files in the cache folder, kept for the next process; among them the driver's compiled pipelines.
+//! Files in the cache folder, kept for later processes, such as the driver's compiled pipelines.
 //!
-//! Losing such a file costs only time. An unusable file is ignored and replaced. Several processes may write at once: files
-//! are replaced as a whole, and the last one wins.
+//! Losing such a file costs only time. An unusable file is ignored and replaced. Several processes may write at once:
+//! files are replaced as a whole, and the last one wins.
 
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use std::{env, fs};
 use super::adapters::driver;
 use crate::base::write_whole;
 
-/// A device's file that ends in `.kind`; none where the system has no cache folder.
+/// A device's file with the extension `.kind`; none if the system has no cache folder.
 pub(super) fn place(adapter: &str, driver: &str, kind: &str) -> Option<PathBuf> {
     let folder = match env::var_os("BNGPU_CACHE").filter(|folder| !folder.is_empty()) {
         Some(folder) => PathBuf::from(folder),
@@ -22,10 +22,10 @@ pub(super) fn place(adapter: &str, driver: &str, kind: &str) -> Option<PathBuf> 
     Some(folder.join(format!("{name}.{kind}")))
 }
 
-/// Writes a file of the cache folder, whole, and the folder where there is none.
+/// Writes a file of the cache folder as a whole, and makes the folder if needed.
 ///
 /// # Errors
-/// The file system's.
+/// Errors of the file system.
 pub(super) fn keep(path: &Path, bytes: &[u8]) -> io::Result<()> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
@@ -38,26 +38,26 @@ pub(super) struct PipelineCache {
     pub raw: wgpu::PipelineCache,
     path: PathBuf,
     owner: String,
-    /// What stands in the file, as far as this process knows.
+    /// The last known contents of the file.
     kept: Mutex<Vec<u8>>,
 }
 
 impl PipelineCache {
-    /// The cache of a device of the adapter `about` that was opened with [`wgpu::Features::PIPELINE_CACHE`], filled from
-    /// its file if that can be used; none if there is no place for one.
+    /// The cache of a device of the adapter `about`, which must be opened with [`wgpu::Features::PIPELINE_CACHE`]. It
+    /// starts from its file if that is usable; none if there is no cache folder.
     pub fn open(device: &wgpu::Device, about: &wgpu::AdapterInfo) -> Option<PipelineCache> {
         let path = place(&about.name, &driver(about), "pipelines")?;
         let owner = owner(about);
         let kept = read(&path, &owner).unwrap_or_else(|error| {
             if error.kind() != ErrorKind::NotFound {
-                log::warn!("{}: {error}; it is left aside and made anew", path.display());
+                log::warn!("{}: {error}; ignored and rebuilt", path.display());
             }
             Vec::new()
         });
         let refused = device.push_error_scope(wgpu::ErrorFilter::Validation);
-        // SAFETY: data must come from `get_data` of such a cache. The file says who wrote it, of which adapter and driver, and
-        // has a checksum, so that what is damaged or anything else's does not come this far; wgpu and the driver check
-        // their own headers, too. Who can forge a file there has the rights of the user whom this process runs as.
+        // SAFETY: the data must come from `get_data` of such a cache. The file names its program version, adapter and
+        // driver and has a checksum, so damaged or foreign data are rejected; wgpu and the driver check their own
+        // headers, too. An attacker who can forge the file already has this user's rights.
         let raw = unsafe {
             device.create_pipeline_cache(&wgpu::PipelineCacheDescriptor {
                 label: Some("bngpu"),
@@ -74,7 +74,7 @@ impl PipelineCache {
         }
     }
 
-    /// Writes the file, if there is more to keep than stands there. A failure costs time at the next start, no more.
+    /// Writes the file if the cache has grown. A failure costs only time at the next start.
     pub fn save(&self) {
         let Some(data) = self.raw.get_data() else { return };
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
@@ -89,7 +89,7 @@ impl PipelineCache {
     }
 }
 
-/// The first line of the file of an adapter.
+/// The first line of an adapter's file.
 fn owner(about: &wgpu::AdapterInfo) -> String {
     let (version, name, driver) = (env!("CARGO_PKG_VERSION"), &about.name, driver(about));
     let line =
@@ -97,7 +97,7 @@ fn owner(about: &wgpu::AdapterInfo) -> String {
     line.replace(char::is_control, " ")
 }
 
-/// A file: a line with its owner, one with length and checksum of the data, the data.
+/// A file: a line that names its owner, a line with length and checksum of the data, the data.
 fn sealed(owner: &str, data: &[u8]) -> Vec<u8> {
     let head = format!("{owner}\n{} bytes, CRC-32C {:08x}\n", data.len(), crc32c::crc32c(data));
     [head.as_bytes(), data].concat()
@@ -120,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_damaged_or_foreign_is_refused() {
+    fn damaged_or_foreign_files_are_refused() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("sub/a.pipelines");
         assert_eq!(read(&path, "me").expect_err("no file").kind(), ErrorKind::NotFound);

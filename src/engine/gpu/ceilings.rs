@@ -1,4 +1,4 @@
-//! What the device can do at most, measured by `shaders/ceiling.wgsl`.
+//! Measures the device's peak rates by `shaders/ceiling.wgsl`.
 
 use std::time::Instant;
 
@@ -8,16 +8,16 @@ use super::shaders::ceiling;
 use crate::engine::Ceilings;
 use crate::engine::EngineError;
 
-/// Operations of an invocation.
+/// Operations per invocation and unit of work.
 const FLOPS: f64 = 2.0 * 4.0 * VECTORS as f64 * TURNS as f64;
 
-/// Seconds that a measurement should take.
+/// Target seconds of a measurement.
 const ENOUGH: f64 = 0.1;
 
-/// Measures them, best of a few.
+/// Measures the ceilings, best of a few.
 ///
 /// # Errors
-/// Whatever the device may fail at.
+/// Any error of the device.
 pub(super) fn measure(device: &Device) -> Result<Ceilings, EngineError> {
     let limit = device.limits.max_storage_buffer_binding_size.min(64 << 20);
     let lanes = u64::from(LANES);
@@ -45,7 +45,7 @@ pub(super) fn measure(device: &Device) -> Result<Ceilings, EngineError> {
             })
         })?;
         let layout = pipeline.get_bind_group_layout(0);
-        // What a mode does not use is bound all the same: its layout has both.
+        // All modes bind both buffers, as they share a layout.
         let group = device.scoped("a ceiling", || {
             device.device.create_bind_group(&wgpu::BindGroupDescriptor {
                 label: Some("ceiling"),

@@ -1,4 +1,4 @@
-//! The constants that Rust and WGSL share: written once, in Rust, and put in front of the shaders that name them.
+//! Constants shared by Rust and WGSL: defined in Rust, and inserted into the shaders that use them.
 
 use std::fmt::Write;
 
@@ -12,13 +12,13 @@ use crate::step::{Product, watch};
 
 /// Constants of `shaders/ceiling.wgsl`.
 pub(super) mod ceiling {
-    /// Invocations of a workgroup.
+    /// Invocations per workgroup.
     pub const LANES: u32 = 64;
-    /// Vectors of four sums that an invocation has, and multiply-adds of each sum.
+    /// Vectors of four sums per invocation, and multiply-adds per sum.
     pub const VECTORS: u32 = 8;
     pub const TURNS: u32 = 256;
 
-    /// What the shader does.
+    /// The mode of the shader.
     #[derive(Clone, Copy)]
     #[repr(u32)]
     pub enum Mode {
@@ -36,7 +36,7 @@ enum Value {
     List(&'static [usize]),
 }
 
-/// Every shared constant, by its name in WGSL.
+/// Every shared constant, by its WGSL name.
 fn all() -> Vec<(String, Value)> {
     use Value::{Float, List, Unsigned};
     let mut all: Vec<(String, Value)> = Vec::new();
@@ -104,7 +104,7 @@ pub(super) fn bounds() -> Vec<(String, u32)> {
     all().into_iter().filter_map(count).collect()
 }
 
-/// Declarations of the shared constants that `text` names, in WGSL.
+/// WGSL declarations of the shared constants that `text` uses.
 pub(super) fn declarations(text: &str) -> String {
     let code = text.lines().map(|line| line.split("//").next().unwrap_or_default());
     let words: Vec<&str> =

@@ -20,29 +20,29 @@ use crate::base::panics;
 use crate::engine::{EngineError, EngineInfo};
 use crate::spec::Precision;
 
-/// How a device is opened and used.
+/// Options of a device.
 #[derive(Clone, Copy, Debug)]
 pub struct GpuOptions {
     /// Shaders keep their bounds checks.
     pub checked: bool,
-    /// Ask for no more than every WebGPU adapter has.
+    /// Requests only the default limits of WebGPU.
     pub default_limits: bool,
-    /// Largest number of bytes of data on the device; larger data stream through a window.
+    /// Most bytes of data on the device; larger data stream through a window.
     pub data_memory: Option<u64>,
-    /// Time that one submit is steered to.
+    /// Target duration of a submit.
     pub submit: Duration,
     /// Time after which a submit counts as hung.
     pub timeout: Duration,
-    /// How many of these times a software adapter is waited for: it computes on the processor, which may have other work, so
-    /// a submit that is late is seldom lost.
+    /// Number of timeouts to wait for a software adapter: it computes on the processor, which may have other work, so a
+    /// late submit is rarely lost.
     pub patience: u32,
-    /// Largest number of workgroups in one dimension of a grid, where that is less than what the device allows.
+    /// Most workgroups in one dimension of a grid, if below the device's limit.
     pub max_workgroups: Option<u32>,
-    /// The ways to go, instead of what suits the device.
+    /// Ways to use instead of the device's usual ones.
     pub ways: Option<Ways>,
-    /// Of the operands of matrix products.
+    /// Precision of the operands of matrix products.
     pub precision: Precision,
-    /// Whether the device refuses a kernel, by its name, in a layout: for tests of what the engine does then.
+    /// For tests: whether the device refuses a kernel, by its name, in a layout.
     pub refuse: Option<fn(&str, Option<Tile>) -> bool>,
 }
 
@@ -63,53 +63,53 @@ impl Default for GpuOptions {
     }
 }
 
-/// Serialises device and pipeline creation: drivers are not safe to do it for several devices at once (wgpu#10234).
+/// Serialises device and pipeline creation: drivers do not support it for several devices at once (wgpu#10234).
 static MAKING: Mutex<()> = Mutex::new(());
 
 /// Bytes of one piece of an upload.
 const UPLOAD: usize = 32 << 20;
 
-/// What went wrong outside a call, first come.
+/// Faults outside of calls, oldest first.
 #[derive(Debug, Default)]
 struct Faults {
     lost: Option<String>,
     error: Option<wgpu::Error>,
 }
 
-/// See the module.
+/// An open device.
 pub struct Device {
     pub device: wgpu::Device,
     pub queue: wgpu::Queue,
     pub limits: wgpu::Limits,
-    /// The adapter's driver, as it tells it.
+    /// The name of the driver, as it reports it.
     pub driver: String,
     /// The adapter computes on the CPU.
     pub software: bool,
     pub options: GpuOptions,
     pub info: EngineInfo,
     faults: Arc<Mutex<Faults>>,
-    /// Whether a submit took longer than the timeout since this was last asked.
+    /// Whether a submit took longer than the timeout since the flag was last read.
     late: AtomicBool,
-    /// Layout of group 0: which step of the submit a dispatch belongs to.
+    /// Layout of group 0, which selects the step of the submit.
     pub now_layout: wgpu::BindGroupLayout,
-    /// What it has that its ways depend on.
+    /// The properties that ways depend on.
     pub can: Abilities,
-    /// How kernels are laid out, and which do several operations, unless layers are large.
+    /// How kernels are laid out and which operations are fused, unless layers are large.
     pub ways: Ways,
-    /// Kernels that its driver does not accept.
+    /// Kernels that the driver refused.
     pub(super) refused: Refused,
     /// Compiled when first needed, kept for all engines of the device.
     pipelines: Mutex<HashMap<(Kernel, Option<Tile>), wgpu::ComputePipeline>>,
-    /// Where the driver has one.
+    /// The pipeline cache, if the driver has one.
     cache: Option<PipelineCache>,
 }
 
-/// Of a kernel in [`Device::pipelines`].
+/// Key of a kernel in [`Device::pipelines`].
 fn key(kernel: Kernel, ways: &Ways) -> (Kernel, Option<Tile>) {
     (kernel, kernel.definition().shape.map(|shape| ways.tile(shape)))
 }
 
-/// A kernel in messages.
+/// Name of a kernel in messages.
 fn the_kernel(kernel: Kernel) -> String {
     format!("the kernel '{}'", kernel.name())
 }
@@ -132,7 +132,7 @@ impl Device {
                     what: adapters::NO_HALVES.into(),
                 };
                 features |= adapters::HALVES;
-                // SAFETY: what is experimental is used by one kernel, which is compared with its twin like any other.
+                // SAFETY: only one kernel uses the experimental features; it is compared with its twin like any other.
                 experimental_features = unsafe { wgpu::ExperimentalFeatures::enabled() };
                 Some(adapters::halves(adapter).ok_or_else(unsupported)?)
             }
@@ -199,11 +199,11 @@ impl Device {
         let software = kind == AdapterKind::Software;
         let bindings = limits.max_storage_buffers_per_shader_stage as usize;
         let driver = adapters::driver(&about);
-        // The defaults of WebGPU are asked for to have what is the same everywhere.
+        // The defaults of WebGPU are requested so that every device behaves alike.
         let can = Abilities { software, subgroup, bindings, cooperative };
         let kept = || tune::kept(&about.name, &driver, &can).filter(|_| !options.default_limits);
         let ways = options.ways.or_else(kept).unwrap_or_else(|| Ways::usual(&can));
-        // Ways that are only tried are not worth keeping.
+        // Pipelines of ways under trial are not worth caching.
         let keeps = features.contains(wgpu::Features::PIPELINE_CACHE) && options.ways.is_none();
         let cache = if keeps { PipelineCache::open(&device, &about) } else { None };
         let device = Device {
@@ -226,14 +226,14 @@ impl Device {
         Ok(device)
     }
 
-    /// Name for messages.
+    /// Name in messages.
     pub fn name(&self) -> String {
         self.info.device.clone()
     }
 
-    /// The fault that happened since the last call, if any. A lost device stays lost.
+    /// The fault since the last call, if any. A lost device stays lost.
     pub fn check(&self) -> Result<(), EngineError> {
-        // Only the callback reports a loss, and only a poll calls the callback.
+        // A loss is only reported by the callback, which only runs in a poll.
         let polled = panics::caught(|| self.device.poll(wgpu::PollType::Poll));
         if let Some(reason) = self.loss(polled.err()) {
             return Err(EngineError::Lost { device: self.name(), reason });
@@ -242,7 +242,7 @@ impl Device {
         error.map_or(Ok(()), |error| Err(self.fault(error, "a submit")))
     }
 
-    /// Why the device is lost, if it is; `panic` is one of wgpu at a poll, where the driver reported a loss.
+    /// Why the device is lost, if it is; `panic` is a panic of wgpu during a poll in which the driver reported a loss.
     fn loss(&self, panic: Option<String>) -> Option<String> {
         let mut faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
         if let (None, Some(panic)) = (&faults.lost, panic) {
@@ -257,7 +257,7 @@ impl Device {
                 EngineError::OutOfMemory { device: self.name(), what: what.into() }
             }
             wgpu::Error::Validation { description, .. } | wgpu::Error::Internal { description, .. } => {
-                // Objects of a lost device are invalid. The loss is reported when its last work is done.
+                // Objects of a lost device are invalid. The loss is reported once its last work is done.
                 let timeout = Some(self.options.timeout);
                 let wait = wgpu::PollType::Wait { submission_index: None, timeout };
                 let polled = panics::caught(|| self.device.poll(wait));
@@ -271,14 +271,14 @@ impl Device {
         }
     }
 
-    /// Runs `make`, and gives the error that wgpu saw in it.
+    /// Runs `make` and returns the error that wgpu reports in it.
     pub fn scoped<T>(&self, what: &str, make: impl FnOnce() -> T) -> Result<T, EngineError> {
         self.check()?;
         let scopes =
             [wgpu::ErrorFilter::Internal, wgpu::ErrorFilter::Validation, wgpu::ErrorFilter::OutOfMemory]
                 .map(|filter| self.device.push_error_scope(filter));
         let made = make();
-        // All of them, innermost first: wgpu panics at scopes that end in another order.
+        // Pops all scopes, innermost first: wgpu panics if they end in another order.
         let errors: Vec<_> =
             scopes.into_iter().rev().filter_map(|scope| pollster::block_on(scope.pop())).collect();
         self.check()?;
@@ -288,13 +288,13 @@ impl Device {
         }
     }
 
-    /// The pipeline of a kernel, as `ways` have it.
+    /// The pipeline of a kernel in the layout of `ways`.
     pub fn pipeline(&self, kernel: Kernel, ways: &Ways) -> Result<wgpu::ComputePipeline, EngineError> {
         self.prepare([kernel].into_iter(), ways)?;
         Ok(self.pipelines()[&key(kernel, ways)].clone())
     }
 
-    /// Makes the pipelines of these kernels, on all cores, where they are not made yet.
+    /// Makes the missing pipelines of these kernels, on all cores.
     pub fn prepare(&self, kernels: impl Iterator<Item = Kernel>, ways: &Ways) -> Result<(), EngineError> {
         let mut missing: Vec<_> = kernels.map(|kernel| key(kernel, ways)).collect();
         missing.sort_by_key(|&(kernel, _)| kernel);
@@ -339,7 +339,7 @@ impl Device {
     fn compile(&self, (kernel, tile): (Kernel, Option<Tile>)) -> Result<wgpu::ComputePipeline, EngineError> {
         let definition = kernel.definition();
         let text = match self.options.refuse {
-            // Goes the way of a real refusal.
+            // Fails as a real refusal does.
             Some(refuse) if refuse(definition.name, tile) => "no WGSL: a test has the kernel refused".into(),
             _ => kernel.source(tile),
         };
@@ -353,8 +353,8 @@ impl Device {
             } else {
                 wgpu::ShaderRuntimeChecks::unchecked()
             };
-            // SAFETY: every index of every kernel is bounded by the tables that this folder makes, which `work`
-            // and `Population` derive from the sizes of the buffers; tests run them checked.
+            // SAFETY: every index of every kernel is bounded by the tables, which `work` and `Population` derive from
+            // the sizes of the buffers; tests run the kernels with checks.
             let module = unsafe { self.device.create_shader_module_trusted(source, checks) };
             let entries: Vec<_> = definition
                 .bindings
@@ -401,7 +401,7 @@ impl Device {
             return Err(EngineError::Unsupported {
                 device: self.name(),
                 what: format!(
-                    "{label} needs {bytes} bytes in one buffer, the device binds at most {limit}; \
+                    "{label} needs {bytes} bytes in one buffer, but the device binds at most {limit}; \
                      use fewer hidden units, a smaller --batch-size, or --device cpu"
                 ),
             });
@@ -417,7 +417,8 @@ impl Device {
         })
     }
 
-    /// Writes `bytes` into `buffer` from byte `start` on, piece by piece, so that the driver need not hold all of them twice.
+    /// Writes `bytes` into `buffer` from byte `start` on, in pieces, so that the driver need not hold a second copy of
+    /// all.
     pub fn write(&self, buffer: &wgpu::Buffer, start: u64, bytes: &[u8]) -> Result<(), EngineError> {
         for (at, piece) in bytes.chunks(UPLOAD).enumerate() {
             self.queue.write_buffer(buffer, start + (at * UPLOAD) as u64, piece);
@@ -428,7 +429,7 @@ impl Device {
         self.check()
     }
 
-    /// A buffer that the host can read, for copies of `bytes` bytes.
+    /// A host-readable buffer for copies of `bytes` bytes.
     pub fn staging(&self, label: &str, bytes: u64) -> Result<wgpu::Buffer, EngineError> {
         self.scoped(&format!("{bytes} bytes to read {label} back"), || {
             self.device.create_buffer(&wgpu::BufferDescriptor {
@@ -440,7 +441,7 @@ impl Device {
         })
     }
 
-    /// Submits, waits until the device is done, and gives the first `bytes` bytes of `staging`.
+    /// Submits, waits for the device, and returns the first `bytes` bytes of `staging`.
     pub fn submit_and_read<T>(
         &self,
         commands: wgpu::CommandBuffer,
@@ -452,11 +453,11 @@ impl Device {
         let index = self.queue.submit([commands]);
         let (sender, receiver) = channel(1);
         staging.map_async(wgpu::MapMode::Read, 0..bytes, move |result| {
-            // The receiver is gone only if this function has already given up.
+            // The receiver is gone only if this function has given up already.
             let _ = sender.try_send(result);
         });
         self.wait(index, what)?;
-        // The wait has called the callback, unless the mapping itself was refused.
+        // The wait has run the callback, unless the mapping itself failed.
         let mapped = receiver.try_receive().map_err(|_| self.timed_out(what))?;
         let lost = |reason: String| EngineError::Lost { device: self.name(), reason };
         mapped.map_err(|e| lost(e.to_string()))?;
@@ -472,7 +473,7 @@ impl Device {
         self.late.swap(false, Ordering::Relaxed)
     }
 
-    /// Waits until the device has done a submit, at most as long as the options say.
+    /// Waits until the device has finished a submit, at most as long as the options allow.
     pub(super) fn wait(&self, index: wgpu::SubmissionIndex, what: &str) -> Result<(), EngineError> {
         let lost = |reason: String| EngineError::Lost { device: self.name(), reason };
         let timeout = self.options.timeout;
@@ -480,7 +481,7 @@ impl Device {
         let start = Instant::now();
         for nth in 1..=most {
             let wait = wgpu::PollType::Wait { submission_index: Some(index.clone()), timeout: Some(timeout) };
-            // wgpu panics where the driver reports a loss here; `check` knows of it then.
+            // wgpu panics if the driver reports a loss here; `check` then reports it.
             let polled = panics::caught(|| self.device.poll(wait)).map_err(|panic| self.loss(Some(panic)));
             self.check()?;
             match polled {
@@ -489,8 +490,8 @@ impl Device {
                     self.late.store(true, Ordering::Relaxed);
                     if nth == 1 {
                         log::warn!(
-                            "{} did not finish {what} within {} s; it computes on the processor, which may have other \
-                             work: waiting for up to {} s, with shorter submits from then on",
+                            "{} did not finish {what} within {} s; a software adapter shares the processor with other \
+                             work: waiting up to {} s, then using shorter submits",
                             self.name(),
                             timeout.as_secs_f64(),
                             (timeout * most).as_secs_f64()
@@ -509,9 +510,9 @@ impl Device {
         Err(self.timed_out(what))
     }
 
-    /// Gives up a submit that may never end.
+    /// Gives up on a submit that may never end.
     fn timed_out(&self, what: &str) -> EngineError {
-        // A queue waits for its work without end when it is dropped: this one never is.
+        // Dropping a queue waits for its work without a limit, so this one is never dropped.
         std::mem::forget(self.queue.clone());
         EngineError::Timeout {
             device: self.name(),

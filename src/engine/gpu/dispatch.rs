@@ -12,25 +12,25 @@ use super::{Device, EngineBuffers, work};
 pub struct Dispatch {
     pub kernel: Kernel,
     pub list: WorkList,
-    /// Made when there is something to do for the first time.
+    /// Made when it first has work.
     ready: Option<Ready>,
-    /// None where there is nothing to do.
+    /// None without work.
     pub grid: Option<(u32, u32)>,
 }
 
-/// What a dispatch is recorded with.
+/// The pass and bind group that a dispatch is recorded with.
 struct Ready {
     pipeline: wgpu::ComputePipeline,
     bind_group: wgpu::BindGroup,
 }
 
 impl Dispatch {
-    /// A dispatch of a kernel, with nothing to do yet.
+    /// A dispatch of a kernel, without work yet.
     pub(super) fn new(kernel: Kernel, list: WorkList) -> Dispatch {
         Dispatch { kernel, list, ready: None, grid: None }
     }
 
-    /// Records it, where there is something to do.
+    /// Records the dispatch if it has work.
     pub(super) fn record(&self, pass: &mut wgpu::ComputePass) {
         let (Some((columns, rows)), Some(ready)) = (self.grid, &self.ready) else { return };
         pass.set_pipeline(&ready.pipeline);
@@ -38,7 +38,7 @@ impl Dispatch {
         pass.dispatch_workgroups(columns, rows, 1);
     }
 
-    /// Writes its work list.
+    /// Writes the work list.
     pub(super) fn write_jobs(&mut self, sources: &Sources, jobs: &[work::Job]) -> Result<(), EngineError> {
         let (device, list) = (sources.device, self.list);
         debug_assert!(jobs.len() <= list.capacity, "{} jobs where {} fit", jobs.len(), list.capacity);
@@ -61,7 +61,7 @@ impl Dispatch {
     }
 }
 
-/// What kernels are bound to.
+/// The buffers that kernels bind.
 pub(super) struct Sources<'a> {
     pub device: &'a Device,
     pub ways: &'a Ways,
@@ -94,7 +94,7 @@ impl Sources<'_> {
         Ok(Ready { pipeline, bind_group })
     }
 
-    /// The part of a buffer that a binding of a dispatch sees.
+    /// The part of a buffer that a dispatch binds.
     pub(super) fn bound(&self, binding: Binding, list: WorkList) -> wgpu::BufferBinding<'_> {
         let (buffers, data) = (self.buffers, self.data);
         let (buffer, offset, size) = match binding {
@@ -111,7 +111,7 @@ impl Sources<'_> {
     }
 }
 
-/// A grid of at least `jobs` workgroups, and of less than one row more, within the device's limit for each dimension.
+/// A grid of at least `jobs` workgroups, less than one row in excess, within the device's limit for each dimension.
 pub(super) fn fold(device: &Device, jobs: usize) -> Result<(u32, u32), EngineError> {
     let allowed = device.limits.max_compute_workgroups_per_dimension;
     let widest = device.options.max_workgroups.map_or(allowed, |most| most.clamp(1, allowed)) as usize;

@@ -1,4 +1,4 @@
-//! Makes GPU engines of one adapter, and makes them again after a fault.
+//! Makes GPU engines on one adapter, and makes them again after a fault.
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
@@ -11,21 +11,21 @@ use crate::engine::{Engine, EngineError, EngineFactory};
 use crate::population::Population;
 use crate::step::memory::Table;
 
-/// See the module.
+/// A factory of GPU engines.
 pub struct GpuFactory {
     adapter: AdapterSummary,
     why: String,
     options: Cell<GpuOptions>,
-    /// Kept from engine to engine, with its compiled kernels, until it fails.
+    /// The open device with its compiled kernels, kept from engine to engine until it fails.
     device: RefCell<Option<Arc<Device>>>,
-    /// Whether a device was ever open.
+    /// Whether a device was ever opened.
     opened: Cell<bool>,
-    /// By any of its devices.
+    /// Kernels that any of the factory's devices refused.
     refused: Refused,
 }
 
 impl GpuFactory {
-    /// Engines on `adapter`, which was taken because of `why`.
+    /// Makes engines on `adapter`, which was chosen because of `why`.
     pub fn new(adapter: AdapterSummary, why: String, options: GpuOptions) -> GpuFactory {
         GpuFactory {
             adapter,
@@ -37,14 +37,14 @@ impl GpuFactory {
         }
     }
 
-    /// Loses the open device, as a driver's reset would: for tests of what comes after.
+    /// For tests: loses the open device, as a driver's reset would.
     pub fn lose_device(&self) {
         if let Some(device) = self.device.borrow().as_ref() {
             device.device.destroy();
         }
     }
 
-    /// The open device, or a fresh one of a fresh adapter.
+    /// The open device, or a new one of the same adapter.
     fn device(&self) -> Result<Arc<Device>, EngineError> {
         if let Some(device) = self.device.borrow().as_ref().filter(|d| d.check().is_ok()) {
             return Ok(device.clone());
@@ -56,7 +56,7 @@ impl GpuFactory {
         });
         let (_, adapter) = same.next().ok_or_else(|| lost("the adapter is gone".into()))?;
         let mut device = Device::open(&adapter, self.options.get()).map_err(|error| match error {
-            // It worked before; a driver that is still at its reset may refuse for a while.
+            // The device worked before; a driver that is still resetting may refuse for a while.
             EngineError::Refused { reason, .. } if self.opened.get() => lost(reason),
             error => error,
         })?;
@@ -90,7 +90,7 @@ impl EngineFactory for GpuFactory {
         let best = tune::search(&device.can, &mut |ways| {
             go(ways);
             let seconds = measure(self)?;
-            // The device may have refused a kernel of these ways, and gone around it.
+            // The device may have refused a kernel of these ways and used others.
             Ok((self.refused.around(ways, &device.can).unwrap_or(ways), seconds))
         })?;
         go(best);
@@ -103,7 +103,7 @@ impl EngineFactory for GpuFactory {
     fn soften(&self) {
         let mut options = self.options.get();
         options.submit /= 4;
-        // Half of what one buffer can hold at most, then half of that.
+        // Half of the largest buffer, then half again.
         options.data_memory = Some(options.data_memory.unwrap_or(self.adapter.limits.max_binding) / 2);
         self.options.set(options);
         *self.device.borrow_mut() = None;

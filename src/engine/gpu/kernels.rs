@@ -1,4 +1,4 @@
-//! The kernels: which files a shader is made of, its constants, its tile, its bindings, and which pass it runs.
+//! The kernels: the files of each shader, its constants, its tile, its bindings, and the pass it runs.
 
 use super::passes::Pass;
 use super::tiles::Shape;
@@ -24,12 +24,12 @@ pub enum Binding {
     Records,
     /// A role of memory, read.
     Read(Buffer),
-    /// A role of memory, read and written.
+    /// A role of memory, read only.
     Write(Buffer),
 }
 
 impl Binding {
-    /// Whether the kernel writes it.
+    /// Whether the kernel writes the binding.
     pub fn is_written(self) -> bool {
         matches!(self, Binding::Write(_) | Binding::Records)
     }
@@ -41,7 +41,7 @@ pub struct Definition {
     pub name: &'static str,
     /// The file in `shaders/`.
     pub file: &'static str,
-    /// Its text and the texts put in front of it, after those of its tile.
+    /// Its text and the texts included before it, after those of its tile.
     pub(super) parts: &'static [&'static str],
     /// The shape of its workgroups' tiles; none for a kernel without layouts.
     pub shape: Option<Shape>,
@@ -55,15 +55,15 @@ pub struct Definition {
 /// The operations that a fused kernel runs at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fused {
-    /// A layer's product and what follows it, for batches of few rows.
+    /// A layer's product and the operations after it, for batches of few rows.
     Rows,
-    /// The gradient of a layer's weights and the optimiser, for layers of few weights.
+    /// The gradient of a layer's weights and the optimiser, for layers with few weights.
     Weights,
 }
 
 macro_rules! kernels {
     ($($kernel:ident),* $(,)?) => {
-        /// Every kernel of a step, and the one that initialises members.
+        /// Every kernel of a step, and the kernel that initialises members.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Kernel {
             $($kernel),*
@@ -102,7 +102,7 @@ kernels! {
 }
 
 impl Kernel {
-    /// The kernel that runs `pass`; `bytes` where the data are bytes.
+    /// The kernel that runs `pass`; `bytes` if the data are bytes.
     pub fn of(pass: Pass, bytes: bool) -> Kernel {
         match pass {
             Pass::One(op) => match op {
@@ -131,7 +131,7 @@ impl Kernel {
         }
     }
 
-    /// What it fuses; none where it runs one operation.
+    /// The operations that it fuses; none if it runs a single one.
     pub(super) fn fuses(self) -> Option<Fused> {
         match self {
             Kernel::Hidden | Kernel::HiddenInference | Kernel::HiddenBackward | Kernel::Output => {
@@ -163,7 +163,7 @@ impl Kernel {
         self.definition().name
     }
 
-    /// What it is made of.
+    /// The parts of its shader.
     pub fn definition(self) -> Definition {
         match self {
             Kernel::GatherBytes => {

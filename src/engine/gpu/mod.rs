@@ -1,8 +1,8 @@
-//! The GPU engine: the only place that knows wgpu.
+//! The GPU engine: the only module that uses wgpu.
 //!
-//! Everything is made when the engine is: buffers, pipelines, bind groups, the list of dispatches. A call of
-//! `run` writes the step table, records all steps into one submit and reads their records back. Members that come and
-//! go change what stands in the tables and in the work lists, whose places were reserved: nothing else.
+//! The engine makes everything at its start: buffers, pipelines, bind groups, the list of dispatches. A call of `run`
+//! writes the step table, records all steps into one submit and reads their records back. When members come and go,
+//! only the contents of the tables and of the work lists change; their space was reserved.
 
 /// The text of `shaders/NAME.wgsl`.
 macro_rules! shader {
@@ -61,21 +61,21 @@ struct DeviceLayer {
     member: MemberRow,
 }
 
-/// Bytes of the step table of one submit, at most.
+/// Most bytes of the step table of one submit.
 const STEP_TABLE_BYTES: usize = 4 << 20;
-/// Steps of one submit, at most.
+/// Most steps of one submit.
 const LONGEST_SUBMIT: usize = 1024;
-/// Loop iterations that an invocation may make on a software adapter (llvmpipe stops at 65,535 unasked).
+/// Most loop iterations of an invocation on a software adapter (llvmpipe silently stops at 65,535).
 const SOFTWARE_ITERATIONS: usize = 60_000;
 
-/// The engine's buffers that hold no role of memory.
+/// The engine's buffers other than the roles of memory.
 struct EngineBuffers {
     layers: wgpu::Buffer,
     steps: wgpu::Buffer,
     work: wgpu::Buffer,
     records: wgpu::Buffer,
     records_staging: wgpu::Buffer,
-    /// For what is read back of the roles; it grows when it is too short.
+    /// For reading roles back; it grows as needed.
     roles_staging: Option<wgpu::Buffer>,
     now_group: wgpu::BindGroup,
 }
@@ -87,12 +87,12 @@ struct Lists {
     initialize: Dispatch,
 }
 
-/// See the module.
+/// The GPU engine.
 pub struct GpuEngine {
     device: Arc<Device>,
     info: EngineInfo,
     ways: Ways,
-    /// The ways to go where no kernel is refused.
+    /// The ways to use if no kernel is refused.
     wanted: Ways,
     population: Arc<Population>,
     roles: Vec<wgpu::Buffer>,
@@ -112,7 +112,7 @@ pub struct GpuEngine {
 }
 
 impl GpuEngine {
-    /// An engine for `population` on `table`, memory zeroed, pipelines compiled.
+    /// An engine for `population` on `table`, with zeroed memory and compiled pipelines.
     pub fn new(
         device: Arc<Device>,
         population: Arc<Population>,
@@ -178,7 +178,7 @@ impl GpuEngine {
         Ok(engine)
     }
 
-    /// What the dispatches are bound to, and they.
+    /// The buffers that dispatches bind, and the dispatches.
     fn parts(&mut self) -> (Sources<'_>, &mut HashMap<(StepKind, Pass), Dispatch>, &mut Dispatch) {
         let GpuEngine { device, ways, roles, buffers, data, dispatches, initialize, .. } = self;
         (Sources { device, ways, work: &buffers.work, buffers, roles, data }, dispatches, initialize)
@@ -215,11 +215,11 @@ impl GpuEngine {
         Ok(())
     }
 
-    /// After `error`: other ways, without the kernels that the device refused. Memory stays, and so do the bits of all
-    /// results; work lists must be written again.
+    /// After `error`: switches to other ways, without the kernels that the device refused. Memory stays, and so do the
+    /// bits of all results; work lists must be written again.
     ///
     /// # Errors
-    /// `error`, where it is not a refused kernel or no ways are left.
+    /// `error`, if it is not a refused kernel or no ways are left.
     fn go_around(&mut self, error: EngineError) -> Result<(), EngineError> {
         if !matches!(error, EngineError::Refused { .. }) {
             return Err(error);
@@ -229,7 +229,7 @@ impl GpuEngine {
         let found = self.device.refused.around(self.wanted, &self.device.can);
         let Some(ways) = found.filter(|&ways| ways != self.ways) else { return Err(error) };
         log::warn!(
-            "{} refused {}; using instead: {}. Results stay the same bit for bit, steps may take longer",
+            "{} refused {}; using instead: {}. Results stay bit-identical, but steps may be slower",
             self.device.name(),
             self.device.refused.describe(known),
             refused::difference(&self.ways, &ways)
@@ -254,7 +254,7 @@ impl GpuEngine {
         self.device.check()
     }
 
-    /// Loses the device, as a driver's reset would: for tests of what comes after.
+    /// For tests: loses the device, as a driver's reset would.
     pub fn lose_device(&self) {
         self.device.device.destroy();
     }
@@ -264,7 +264,7 @@ impl GpuEngine {
         self.passes(kind).len()
     }
 
-    /// The dispatches of one step that have something to do, in order.
+    /// The dispatches of one step that have work, in order.
     pub fn passes(&self, kind: StepKind) -> Vec<Pass> {
         let has_work = |pass: &&Pass| {
             self.dispatches.get(&(kind, **pass)).is_some_and(|dispatch| dispatch.grid.is_some())
@@ -272,11 +272,11 @@ impl GpuEngine {
         self.plans[kind as usize].iter().filter(has_work).copied().collect()
     }
 
-    /// Seconds that `times` dispatches of `pass` take one after the other, on what stands in memory, as in a step of
-    /// `kind`, `steps` (`[K]`); with the submit, and the wait for it.
+    /// Seconds of `times` dispatches of `pass` in sequence, on the present memory, as in a step of `kind`, `steps`
+    /// (`[K]`), including the submit and the wait for it.
     ///
     /// # Errors
-    /// Whatever the device may fail at.
+    /// Any error of the device.
     pub fn time(
         &mut self,
         kind: StepKind,
@@ -297,7 +297,7 @@ impl GpuEngine {
         Ok(start.elapsed().as_secs_f64())
     }
 
-    /// Uploads `steps` (`[S, K]`, at most `longest` steps) and, where the data stream, their rows.
+    /// Uploads `steps` (`[S, K]`, at most `longest` steps) and, if the data stream, their rows.
     fn upload_steps(&mut self, steps: &[StepRow]) {
         self.submits = self.submits.wrapping_add(1);
         let mut rows = steps.to_vec();
@@ -417,7 +417,7 @@ impl Engine for GpuEngine {
         let each = seconds / passes.len().max(1) as f64;
         let mut parts = Vec::with_capacity(passes.len());
         for pass in passes {
-            // So many that the submit itself does not count.
+            // Enough dispatches to make the cost of the submit negligible.
             let (mut times, mut took) = (1, self.time(StepKind::Train, pass, steps, 1)?);
             while took < each / 8.0 && times < LONGEST_SUBMIT {
                 times *= 2;
@@ -438,14 +438,14 @@ impl Engine for GpuEngine {
 
     fn run_op(&mut self, op: Op, steps: &[StepRow]) -> Result<(), EngineError> {
         self.upload_steps(steps);
-        // By the kernel of this operation alone, for all members.
+        // Uses the kernel of this operation alone, for all members.
         let pass = Pass::One(op);
         let kernel = Kernel::of(pass, self.data.is_bytes());
         while let Err(error) = self.device.prepare([kernel].into_iter(), &self.ways) {
             self.go_around(error)?;
             self.describe(0..0)?;
         }
-        // Of whichever kind the step is.
+        // The kind of step does not matter here.
         let jobs = work::jobs(&self.population, StepKind::Evaluate, pass, &self.ways.separate());
         let list = WorkList { offset: 0, capacity: jobs.len() };
         let work = self.device.storage("a work list", list.bytes())?;
@@ -458,7 +458,7 @@ impl Engine for GpuEngine {
             let mut pass = encoder.begin_compute_pass(&Default::default());
             self.record(&mut pass, &dispatch, 0);
         }
-        // One by one: hundreds that wait for one another would be taken for one that hangs.
+        // A submit of its own: hundreds of queued operations would look like a hang.
         let submit = self.device.queue.submit([encoder.finish()]);
         self.device.wait(submit, "an operation")
     }
@@ -472,7 +472,7 @@ impl Engine for GpuEngine {
     }
 }
 
-/// What an engine tells of itself: the device, and what it refused.
+/// The engine's description: the device, and the kernels it refused.
 fn info(device: &Device, ways: &Ways) -> EngineInfo {
     let mut info = device.info.clone();
     if let (Some(refused), Some(details)) = (device.refused.details(), info.details.as_object_mut()) {
@@ -482,7 +482,7 @@ fn info(device: &Device, ways: &Ways) -> EngineInfo {
     info
 }
 
-/// The dispatches of all steps of `plans` by `ways`, with places for the longest work lists that they could have.
+/// The dispatches of all steps of `plans` by `ways`, with space for the longest possible work lists.
 fn lists(
     device: &Device,
     population: &Population,
@@ -495,10 +495,10 @@ fn lists(
         kinds.flat_map(|(kind, plan)| plan.iter().map(move |&pass| (kind, pass))).collect();
     let capacity =
         |&(kind, pass): &(_, Pass)| work::capacity(population, pass, &ways.of(kind), data.features());
-    // The last list is for members that come: of their chunks, of which there are no more than of their blocks.
+    // The last list is for the chunks of new members; they have no more chunks than blocks.
     let chunks = population.sizes[Buffer::Partials as usize];
     let capacities: Vec<usize> = all.iter().map(capacity).chain([chunks]).collect();
-    // No list that could come later is refused then.
+    // Later lists can then not be refused.
     capacities.iter().try_for_each(|&capacity| fold(device, capacity.max(1)).map(drop))?;
     let (mut lists, bytes) =
         work::arrange(capacities.into_iter(), device.limits.min_storage_buffer_offset_alignment as u64);
@@ -510,14 +510,14 @@ fn lists(
     Ok(Lists { work, dispatches, initialize })
 }
 
-/// Whether every kernel can do a member's sizes on this device.
+/// Whether every kernel can handle a member's sizes on this device.
 fn supported(device: &Device, member: &Member) -> Result<(), EngineError> {
     if !device.software {
         return Ok(());
     }
     let widest = member.layers.iter().map(|l| l.inputs.max(l.outputs) as usize).max().unwrap_or(0);
-    // A product loads and adds each, in tiles, and writes 64 elements at the end; in halves it looks for the largest first, and
-    // has more to load.
+    // A product loads and adds each term, in tiles, and writes 64 elements at the end; in half precision it first finds
+    // the largest, and loads more.
     let product = |terms: usize| match device.options.precision {
         Precision::F32 => 2 * terms + terms / 16 + 96,
         Precision::F16 => 8 * terms + terms / 4 + 1024,
@@ -532,14 +532,14 @@ fn supported(device: &Device, member: &Member) -> Result<(), EngineError> {
         Some((what, count)) => Err(EngineError::Unsupported {
             device: device.name(),
             what: format!(
-                "{what} need {count} loop iterations, more than a software adapter makes \
+                "{what} need {count} loop iterations, more than a software adapter can run \
                  ({SOFTWARE_ITERATIONS}); use --device cpu"
             ),
         }),
     }
 }
 
-/// What a role of memory holds, for messages.
+/// The contents of a role of memory, for messages.
 fn contents(role: Buffer) -> &'static str {
     match role {
         Buffer::Params => "the parameters",
@@ -574,7 +574,7 @@ fn now_bytes(longest: usize, stride: u32, members: u32) -> Vec<u8> {
     bytes
 }
 
-/// The uniform that says which step of the submit a dispatch belongs to, chosen by a dynamic offset.
+/// The uniform that selects the step of the submit for a dispatch, by a dynamic offset.
 fn now(device: &Device, longest: usize, stride: u32, members: u32) -> Result<wgpu::BindGroup, EngineError> {
     let bytes = now_bytes(longest, stride, members);
     device.scoped("the step counter", || {

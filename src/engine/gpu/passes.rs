@@ -1,10 +1,10 @@
-//! What a step is on a GPU: its operations, and where one kernel can do several of them, that too.
+//! The passes of a step on a GPU: its operations, and kernels that fuse several of them.
 //!
-//! A member goes one way or the other ([`super::work`]); either gives the same bits.
+//! [`super::work`] assigns each member to one or the other; both give the same bits.
 
 use crate::step::{Layers, Op, Product, StepKind};
 
-/// One dispatch of a step, for the members that go this way.
+/// One dispatch of a step, for the members that use it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Pass {
     /// One operation.
@@ -20,7 +20,7 @@ pub enum Pass {
 }
 
 impl Pass {
-    /// The operations that it does, where members have `layers` layers.
+    /// The operations that it covers, if members have `layers` layers.
     pub fn ops(self, layers: usize) -> Vec<Op> {
         let product = |product, layer| Op::Matmul { product, layer: Layers::One(layer) };
         match self {
@@ -47,8 +47,8 @@ impl Pass {
     }
 }
 
-/// The dispatches of a list of operations, in order: where several can be one, both ways stand, the one before the last
-/// of the operations that it does.
+/// The dispatches of a list of operations, in order. A fused dispatch comes before the last of its operations, whose
+/// own dispatches stay in the list.
 pub fn passes(ops: &[Op]) -> Vec<Pass> {
     let mut passes = Vec::with_capacity(2 * ops.len());
     for &op in ops {

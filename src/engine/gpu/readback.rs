@@ -1,4 +1,4 @@
-//! What the host reads of the roles, through one buffer that stays.
+//! Reads roles back to the host, through one persistent buffer.
 
 use std::ops::Range;
 
@@ -7,11 +7,11 @@ use crate::population::Buffer;
 
 use super::{GpuEngine, contents};
 
-/// Bytes of one piece of what is read back.
+/// Bytes of one piece of a readback.
 const READ_BACK: u64 = 32 << 20;
 
 impl GpuEngine {
-    /// Elements of some roles: one submit, or several where they are long.
+    /// Elements of some roles: one submit, or several if they are long.
     pub(super) fn read_back(
         &mut self,
         regions: &[(Buffer, Range<usize>)],
@@ -38,7 +38,7 @@ impl GpuEngine {
         Ok(found)
     }
 
-    /// Reads pieces, (region, first byte in its role, bytes), onto the ends of what was found of their regions.
+    /// Reads pieces, (region, first byte in its role, bytes), and appends them to their regions.
     fn read_pieces(
         &mut self,
         regions: &[(Buffer, Range<usize>)],
@@ -47,7 +47,7 @@ impl GpuEngine {
     ) -> Result<(), EngineError> {
         let bytes: u64 = pieces.iter().map(|(_, _, len)| len).sum();
         let what = pieces.first().map_or("nothing", |&(at, ..)| contents(regions[at].0));
-        // While it is not back here, nothing is known of it: a call that fails does not use it again.
+        // Until the buffer is put back its state is unknown: after a failed call it is not used again.
         let staging = match self.buffers.roles_staging.take().filter(|staging| staging.size() >= bytes) {
             Some(staging) => staging,
             None => self.device.staging(what, bytes)?,

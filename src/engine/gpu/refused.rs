@@ -1,7 +1,7 @@
 //! Kernels that a device refused, and the ways around them.
 //!
 //! A driver's compiler may refuse a kernel in one layout and accept it in another. All layouts give the same bits
-//! (`tiles`), so the engine uses another one and reports it. Only where no layout is left does the device fail.
+//! (`tiles`), so the engine uses another one and reports it. The device fails only if no layout is left.
 
 use std::iter::once;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,7 +19,7 @@ struct Refusal {
     reason: String,
 }
 
-/// What an adapter refused so far. Clones share one list, so a device that is opened again avoids the same kernels.
+/// The kernels that an adapter has refused so far. Clones share one list, so a reopened device avoids the same kernels.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Refused(Arc<Mutex<Vec<Refusal>>>);
 
@@ -35,13 +35,13 @@ impl Refused {
         self.list().push(Refusal { kernel, tile, reason });
     }
 
-    /// `ways` without the refused kernels: other tiles first, then fused operations by separate kernels. None if
-    /// nothing is left.
+    /// `ways` without the refused kernels: first with other tiles, then with separate kernels instead of fused ones.
+    /// None if nothing is left.
     pub fn around(&self, ways: Ways, can: &Abilities) -> Option<Ways> {
         around(ways, &self.list(), can)
     }
 
-    /// What was refused and why, in one line, from the refusal `first` on.
+    /// The refused kernels and the reasons, in one line, from the refusal `first` on.
     pub fn describe(&self, first: usize) -> String {
         let list = self.list();
         let one = |r: &Refusal| format!("the kernel '{}'{} ({})", r.kernel.name(), layout(r.tile), r.reason);
@@ -53,7 +53,7 @@ impl Refused {
         self.list().len()
     }
 
-    /// For `env.json`; none where nothing was refused.
+    /// The list for `env.json`; none if nothing was refused.
     pub fn details(&self) -> Option<Value> {
         let one = |r: &Refusal| json!({ "kernel": r.kernel.name(), "tile": r.tile, "reason": r.reason });
         let all: Vec<Value> = self.list().iter().map(one).collect();
@@ -63,7 +63,7 @@ impl Refused {
 
 /// See [`Refused::around`]. A refused kernel without layouts is not avoided here.
 fn around(ways: Ways, refused: &[Refusal], can: &Abilities) -> Option<Ways> {
-    // The fewest operations apart first.
+    // Separates as few operations as possible.
     let fused = [ways, Ways { fused_weights: 0, ..ways }, Ways { fused_rows: 0, ..ways }, ways.separate()];
     fused.into_iter().find_map(|ways| {
         let runs = |kernel: Kernel| match kernel.fuses() {
@@ -84,7 +84,7 @@ fn around(ways: Ways, refused: &[Refusal], can: &Abilities) -> Option<Ways> {
     })
 }
 
-/// How `after` differs from `before`, for people.
+/// The differences of `after` from `before`, for messages.
 pub(super) fn difference(before: &Ways, after: &Ways) -> String {
     let tile = |shape: Shape| {
         let name = match shape {
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_left_where_a_separate_kernel_has_no_tile() {
+    fn no_ways_are_left_if_a_separate_kernel_has_no_tile() {
         let usual = Ways::usual(&CAN);
         let all: Vec<_> = Tile::candidates(Shape::Features, &CAN)
             .into_iter()

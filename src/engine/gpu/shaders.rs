@@ -1,4 +1,4 @@
-//! The text of shaders: a kernel's parts with the constants of its layout, registers written out.
+//! The text of shaders: a kernel's parts with the constants of its layout and with its registers expanded.
 
 use sha2::{Digest, Sha256};
 
@@ -15,12 +15,12 @@ const TILE_WORKGROUP: &str = shader!("tile_workgroup");
 const TILE_SUBGROUP: &str = shader!("tile_subgroup");
 const TILE_COOPERATIVE: &str = shader!("tile_cooperative");
 
-/// The text of `shaders/ceiling.wgsl`, which is no operation's.
+/// The text of `shaders/ceiling.wgsl`, which belongs to no operation.
 pub fn ceiling() -> String {
     whole(&[shader!("ceiling")], &[])
 }
 
-/// A kernel with one of the layouts that a device may take for it: one shader.
+/// A kernel in one of its layouts: one shader.
 #[derive(Clone, Copy, Debug)]
 pub struct Variant {
     pub kernel: Kernel,
@@ -35,14 +35,14 @@ impl Variant {
         text.replace(' ', "-")
     }
 
-    /// Whether a GPU takes this layout until `bngpu bench --tune` finds a better one.
+    /// Whether GPUs use this layout until `bngpu bench --tune` finds a better one.
     pub fn is_usual(&self) -> bool {
         let usual = Ways::usual(&Abilities::default());
         self.kernel.definition().shape.is_none_or(|shape| self.tile == Some(usual.tile(shape)))
     }
 }
 
-/// Every kernel in every layout that any device may take.
+/// Every kernel in every possible layout.
 pub fn variants() -> Vec<Variant> {
     let subgroups = [None, Some(4), Some(8), Some(16), Some(32), Some(64)];
     let in_f32 = subgroups.map(|subgroup| Abilities { subgroup, ..Abilities::default() });
@@ -79,15 +79,15 @@ pub fn fingerprint() -> String {
 }
 
 impl Kernel {
-    /// The text of [`Kernel::source`] as the WGSL standard wants it: naga 30 knows subgroups, but refuses the directive
-    /// that enables them.
+    /// The text of [`Kernel::source`] in standard WGSL: naga 30 supports subgroups, but refuses the directive that
+    /// enables them.
     pub fn standard_source(self, tile: Option<Tile>) -> String {
         let source = self.source(tile);
         let enable = if source.contains("subgroupBroadcast") { "enable subgroups;\n" } else { "" };
         format!("{enable}{source}")
     }
 
-    /// The WGSL text for workgroups of `tile`, registers written out.
+    /// The WGSL text for workgroups of `tile`, with registers expanded.
     pub fn source(self, tile: Option<Tile>) -> String {
         let (bounds, family) =
             tile.map_or((Vec::new(), Family::Workgroup), |tile| (tile.constants(), tile.family()));
@@ -118,19 +118,19 @@ impl Kernel {
     }
 }
 
-/// The texts of `parts` in one, after the constants that they share with Rust; `bounds` are those of the layout.
+/// Joins the texts of `parts`, after the constants that they share with Rust; `bounds` are those of the layout.
 fn whole(parts: &[&str], bounds: &[(&str, u32)]) -> String {
     let own = bounds.iter().map(|&(name, value)| (name.to_owned(), value));
     let bounds: Vec<_> = own.chain(constants::bounds()).collect();
     let mut text = String::new();
     for part in parts {
-        // Texts of the program alone: a test expands all of them.
+        // The texts are fixed; a test expands all of them.
         expand(part, &bounds, &mut text).unwrap_or_else(|error| panic!("a shader: {error}"));
     }
     constants::declarations(&text) + &text
 }
 
-/// Why a loop of a shader's text cannot be written out.
+/// Why a loop of a shader's text cannot be expanded.
 #[derive(Debug, PartialEq, thiserror::Error)]
 enum ExpandError {
     #[error("`{line}`: the bound `{bound}` is neither a number nor a constant")]
@@ -141,10 +141,10 @@ enum ExpandError {
     Endless(String),
 }
 
-/// Writes out the lines between `//#for NAME A..B` and its `//#end` once for each number, with `$NAME` replaced; A and B
-/// are numbers or names of `bounds`, and loops may be nested.
+/// Repeats the lines between `//#for NAME A..B` and its `//#end` for each number, with `$NAME` replaced; A and B are
+/// numbers or names of `bounds`, and loops may be nested.
 ///
-/// Registers must be named one by one: private arrays indexed by a loop variable may end in slow memory.
+/// Registers need names of their own: private arrays indexed by a loop variable may end up in slow memory.
 fn expand(text: &str, bounds: &[(String, u32)], out: &mut String) -> Result<(), ExpandError> {
     let mut lines = text.lines();
     while let Some(line) = lines.next() {
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn registers_are_written_out() {
+    fn registers_are_expanded() {
         let text = "a\n  //#for r 0..N\n  let x$r = $ru;\n  //#for c 1..2\n  y$r_$c\n//#end\n  //#end\nb";
         let mut out = String::new();
         assert_eq!(expand(text, &[("N".into(), 2)], &mut out), Ok(()));
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn every_variant_of_every_kernel_is_valid_and_needs_no_more_than_it_says() {
+    fn every_kernel_variant_is_valid_and_needs_no_more_than_it_declares() {
         for Variant { kernel, tile } in variants() {
             let source = kernel.source(tile);
             let flags = naga::valid::ValidationFlags::all();
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn the_kernels_went_through_the_compilers_of_other_machines() {
+    fn kernels_md_is_up_to_date() {
         let checked = include_str!("../../../docs/kernels.md");
         assert!(
             checked.contains(&fingerprint()),
@@ -252,10 +252,10 @@ mod tests {
     }
 
     #[test]
-    fn bindings_stand_as_declared_and_within_the_default_limit() {
+    fn bindings_match_their_declaration_and_the_default_limit() {
         for &kernel in Kernel::ALL {
             let (module, definition) = (module(kernel), kernel.definition());
-            // Two are used only where a device allows more.
+            // Two kernels are used only if a device allows more.
             let most = if [Kernel::Output, Kernel::Descent].contains(&kernel) { 11 } else { 8 };
             assert!(definition.bindings.len() <= most, "{} binds too much", definition.name);
             let mut found = vec![None; definition.bindings.len()];
@@ -314,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn tables_are_laid_out_alike_in_rust_and_wgsl() {
+    fn tables_have_the_same_layout_in_rust_and_wgsl() {
         assert_twins!(
             MemberRow,
             "Member",
@@ -358,7 +358,7 @@ mod tests {
             0,
             [step, rows, first, epoch, flags, lr, correction1, correction2, keep, nonce]
         );
-        // `Record` is used by `record.wgsl` alone, but declared for all.
+        // Only `record.wgsl` uses `Record`, but all shaders declare it.
         assert_twins!(Record, "Record", 0, [loss, hits, grad_norm, first_bad, step, rows, nonce]);
     }
 }

@@ -1,7 +1,7 @@
-//! How the workgroups of kernels are laid out over rows and columns.
+//! Layouts of the workgroups of kernels over rows and columns.
 //!
-//! Whatever the layout, a kernel gives the same bits: the order of its sums belongs to the operation. So which layout
-//! runs may be chosen by a stopwatch (`tune`). Products in half precision have bits of their own, whatever their layout.
+//! A kernel gives the same bits in any layout: the order of its sums belongs to the operation. So measurements may
+//! choose the layout (`tune`). Half-precision products have bits of their own, also the same in any layout.
 
 use std::fmt;
 
@@ -27,20 +27,20 @@ impl Shape {
     pub const ALL: [Shape; 4] = [Shape::Product, Shape::Features, Shape::Output, Shape::Block];
 }
 
-/// What a device has that layouts depend on.
+/// Properties of a device that layouts depend on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Abilities {
-    /// It computes on the processor.
+    /// The adapter computes on the processor.
     pub software: bool,
-    /// Size of its subgroups, where kernels may use them and they have but one.
+    /// Size of its subgroups, if kernels may use them and there is only one size.
     pub subgroup: Option<u32>,
-    /// What multiplies in half precision, where that is asked for.
+    /// The half-precision products, if requested.
     pub cooperative: Option<Cooperative>,
     /// Storage buffers that a kernel may bind.
     pub bindings: usize,
 }
 
-/// A layout: lanes, and rows and columns that each keeps in registers.
+/// A layout: lanes, and the rows and columns that each keeps in registers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Tile {
     lanes: Lanes,
@@ -52,12 +52,12 @@ pub struct Tile {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Lanes {
-    /// `m` x `n` of them, which share `depth` of K at a time through workgroup memory: `shaders/tile_workgroup.wgsl`.
+    /// `m` x `n` lanes, which share `depth` of K at a time through workgroup memory: `shaders/tile_workgroup.wgsl`.
     Workgroup { m: u32, n: u32, depth: u32 },
     /// One subgroup: `shaders/tile_subgroup.wgsl`.
     Subgroup(u32),
-    /// `m` x `n` subgroups, each with cooperative matrices: `shaders/tile_cooperative.wgsl`. Rows and columns are those of
-    /// cooperative matrices then.
+    /// `m` x `n` subgroups, each with cooperative matrices: `shaders/tile_cooperative.wgsl`. Rows and columns then are
+    /// those of cooperative matrices.
     Cooperative { m: u32, n: u32, cooperative: Cooperative },
 }
 
@@ -65,10 +65,10 @@ enum Lanes {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct WorkgroupShape {
     pub lanes: u32,
-    /// What each lane keeps in registers.
+    /// Rows and columns per lane, in registers.
     pub rows: u32,
     pub columns: u32,
-    /// How much of K is in workgroup memory at once.
+    /// Terms of K in workgroup memory at once.
     pub depth: u32,
 }
 
@@ -81,7 +81,7 @@ pub struct Cooperative {
 }
 
 impl Tile {
-    /// What `shape` can be laid out as, the usual one first.
+    /// The possible layouts of `shape`, the usual one first.
     pub fn candidates(shape: Shape, can: &Abilities) -> Vec<Tile> {
         if let (Shape::Product, Some(cooperative)) = (shape, can.cooperative) {
             return Tile::of_halves(cooperative);
@@ -95,7 +95,7 @@ impl Tile {
                 workgroup(16, 16, 4, 4, 16),
                 workgroup(8, 8, 4, 4, 16),
             ],
-            // More of K at a time is fewer waits for memory; fewer columns are more workgroups.
+            // More of K at a time means fewer waits for memory; fewer columns mean more workgroups.
             Shape::Features => vec![
                 workgroup(16, 16, 4, 1, 16),
                 workgroup(16, 16, 4, 1, 32),
@@ -113,7 +113,7 @@ impl Tile {
             match shape {
                 Shape::Product => [registers(32, 32), registers(16, 16), registers(64, 64)],
                 Shape::Features | Shape::Output => [registers(64, 16), registers(32, 16), None],
-                // A block has a side of its own.
+                // A block has a fixed side.
                 Shape::Block => [registers(32, 32).filter(|tile| tile.n() == 32), None, None],
             }
             .into_iter()
@@ -151,7 +151,7 @@ impl Tile {
         (lanes * self.columns) as usize
     }
 
-    /// Its numbers where its lanes share workgroup memory.
+    /// Its dimensions if its lanes share workgroup memory.
     pub fn workgroup_shape(self) -> Option<WorkgroupShape> {
         match self.lanes {
             Lanes::Workgroup { m, n, depth } => {
@@ -161,7 +161,7 @@ impl Tile {
         }
     }
 
-    /// Invocations of the subgroup that its lanes are; none where they are any workgroup.
+    /// Invocations of the subgroup that its lanes need; none if any workgroup will do.
     pub fn subgroup(self) -> Option<u32> {
         match self.lanes {
             Lanes::Workgroup { .. } => None,
@@ -170,7 +170,7 @@ impl Tile {
         }
     }
 
-    /// How its lanes are laid out, and how they multiply.
+    /// The arrangement of its lanes, and the kind of multiplication.
     pub(super) fn family(self) -> Family {
         match self.lanes {
             Lanes::Workgroup { .. } => Family::Workgroup,
@@ -179,7 +179,7 @@ impl Tile {
         }
     }
 
-    /// The constants that its shaders need.
+    /// The constants for its shaders.
     pub(super) fn constants(self) -> Vec<(&'static str, u32)> {
         let registers =
             |rows, columns, m, n| vec![("RM", rows), ("RN", columns), ("LANES_M", m), ("LANES_N", n)];
@@ -224,22 +224,22 @@ pub(super) enum Family {
     Cooperative(Cooperative),
 }
 
-/// Weights of a layer, above which products decide on a processor.
+/// Weights of a layer above which products dominate on a processor.
 const LARGE: usize = 1 << 20;
-/// Workgroups of a dispatch that leave most of any GPU idle, and the columns of a workgroup there.
+/// Workgroups of a dispatch that leave most of any GPU idle, and the columns per workgroup in that case.
 const FEW_WORKGROUPS: usize = 16;
 const NARROW: usize = 8;
 
-/// Which way a device goes: a layout for each shape, and which operations one kernel does together.
+/// The kernels that a device uses: a layout for each shape, and which operations are fused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ways {
     pub product: Tile,
     pub features: Tile,
     pub output: Tile,
     pub block: Tile,
-    /// Rows of a batch up to which a layer's product and batch norm are one kernel.
+    /// Largest batch for which a layer's product and batch norm are fused.
     pub fused_rows: usize,
-    /// Weights of a layer up to which their gradient and the optimiser are one kernel.
+    /// Most weights of a layer for which their gradient and the optimiser are fused.
     pub fused_weights: usize,
     /// Storage buffers that a kernel may bind.
     pub bindings: usize,
@@ -255,11 +255,11 @@ impl fmt::Display for Ways {
 }
 
 impl Ways {
-    /// What suits most devices of a kind, until a stopwatch knows better.
+    /// The defaults for a kind of device, until measurements find better ones.
     ///
     /// A software adapter computes on a processor, whose registers and caches make one subgroup with large tiles the
-    /// fastest way for everything. A real one hides latency by many workgroups: the fewer for a layer, the longer they take.
-    /// Products in half precision are kernels of their own.
+    /// fastest for everything. A real GPU hides latency with many workgroups: the fewer a layer has, the longer each
+    /// takes. Half-precision products are not fused.
     pub fn usual(can: &Abilities) -> Ways {
         let tile = |shape: Shape| {
             let mut tiles = Tile::candidates(shape, can);
@@ -278,12 +278,13 @@ impl Ways {
         if can.cooperative.is_some() { ways.separate() } else { ways }
     }
 
-    /// The ways for a population: `weights` are those of its largest layer, `columns` the units of all its hidden layers
-    /// that compute at the same time, the widest layer of each member.
+    /// The ways for a population: `weights` is the size of its largest layer, `columns` the sum over members of the
+    /// units of the widest hidden layer, which compute at the same time.
     ///
-    /// Drivers that compute on a processor compile the largest tile for seconds: it is for layers whose steps take as long.
-    /// A real GPU stands idle while a few workgroups wait for memory: they get fewer columns, so that there are more of them
-    /// (predicted in docs/performance.md). A layout of features that a stopwatch found stays.
+    /// Drivers that compute on a processor need seconds to compile the largest tile, so only layers with equally long
+    /// steps use it. A real GPU is idle while a few workgroups wait for memory, so small populations get fewer columns
+    /// per workgroup and thus more workgroups (predicted in docs/performance.md). A layout of features found by tuning
+    /// stays.
     pub fn for_population(self, weights: usize, columns: usize, can: &Abilities) -> Ways {
         let usual = Ways::usual(can);
         if can.software {
@@ -302,7 +303,7 @@ impl Ways {
         Ways { features: narrow.filter(|_| few).unwrap_or(self.features), ..self }
     }
 
-    /// Whether a device can go these ways.
+    /// Whether a device supports these ways.
     pub fn suit(&self, can: &Abilities) -> bool {
         let known = |shape: Shape| Tile::candidates(shape, can).contains(&self.tile(shape));
         let separate = (self.fused_rows, self.fused_weights) == (0, 0);
@@ -326,7 +327,7 @@ impl Ways {
         if kind == StepKind::Watch { self.separate() } else { self }
     }
 
-    /// Each operation by a kernel of its own.
+    /// One kernel for each operation.
     pub fn separate(self) -> Ways {
         Ways { fused_rows: 0, fused_weights: 0, ..self }
     }
@@ -336,7 +337,7 @@ impl Ways {
 mod tests {
     use super::*;
 
-    /// What every WebGPU adapter has.
+    /// The default limits of WebGPU.
     const MEMORY: u32 = 16_384;
     const INVOCATIONS: u32 = 256;
 
@@ -370,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn few_workgroups_get_fewer_columns_on_real_gpus_alone() {
+    fn only_real_gpus_narrow_tiles_for_few_workgroups() {
         let gpu = Abilities { bindings: 16, ..Abilities::default() };
         let usual = Ways::usual(&gpu);
         let few = usual.for_population(78_400, 100, &gpu);

@@ -1,4 +1,4 @@
-//! Records what the device is given in a step and what it computes, so that another WebGPU can repeat the step and
+//! Records the inputs and results of a device in a step, so that another WebGPU implementation can repeat the step and
 //! compare the bits. `portability/replay.mjs` is such a player; `tests/gpu_trace.rs` has one in Rust.
 //!
 //! # The file
@@ -6,16 +6,16 @@
 //! - the header: a [`Header`] as JSON, followed by spaces up to a multiple of 16 bytes;
 //! - the blobs: bytes that the header points into. Offsets count from the first blob and are multiples of 16.
 //!
-//! The names in the header are those of the WebGPU API. All parts of one file share the buffers and the kernels. A part
-//! stands for itself: it has the contents of all buffers before its first dispatch, and after each dispatch those of
+//! The names in the header are those of the WebGPU API. All parts of a file share the buffers and the kernels. A part
+//! is self-contained: it has the contents of all buffers before its first dispatch and, after each dispatch, those of
 //! the buffers that the dispatch may write. Equal contents are stored once.
 //!
 //! # A dispatch
 //! Bind group 0 has one binding: 16 bytes of the uniform buffer [`NOW`] at the dynamic offset `now`. Bind group 1 has the
 //! bindings of the dispatch, numbered from 0, of the types that its kernel lists. The entry point is `main`.
 //!
-//! Offsets follow the alignments of the recording device. Those of the default limits, 256, suit every player; a trace of
-//! a device with smaller ones needs a player that allows them.
+//! Offsets follow the alignments of the recording device. The default alignment, 256, suits every player; a trace of a
+//! device with smaller ones needs a player that allows them.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Read, Write};
@@ -36,29 +36,29 @@ use crate::step::StepKind;
 pub const FORMAT: &str = "bngpu trace 1";
 /// Index in [`Header::buffers`] of the uniform buffer.
 pub const NOW: usize = 0;
-/// Blobs begin at multiples of this.
+/// Alignment of blobs.
 const ALIGN: usize = 16;
 
 /// A recording.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Trace {
     pub header: Header,
-    /// The contents that the header points into.
+    /// The contents that the header refers to.
     pub blobs: Vec<u8>,
 }
 
-/// What was recorded.
+/// The description of a recording.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Header {
     pub format: String,
-    /// The device and driver that computed it.
+    /// The device and driver that computed the results.
     pub device: String,
     pub driver: String,
     /// Features that a player must request.
     pub features: Vec<String>,
-    /// Size of the subgroups that the kernels are written for, where they use any.
+    /// Size of the subgroups that the kernels require, if any.
     pub subgroup_size: Option<u32>,
-    /// Limits that a player must request where the defaults are lower, or higher for an alignment.
+    /// Limits that a player must request if the defaults are lower (for an alignment: higher).
     pub limits: BTreeMap<String, u64>,
     pub buffers: Vec<TracedBuffer>,
     pub kernels: Vec<TracedKernel>,
@@ -85,7 +85,7 @@ pub struct TracedKernel {
     pub bindings: Vec<String>,
 }
 
-/// Dispatches that run one after the other.
+/// Dispatches that run in sequence.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Part {
     /// `initialize`, or the kind of its steps.
@@ -102,7 +102,7 @@ pub struct TracedDispatch {
     pub kernel: usize,
     /// Dynamic offset of bind group 0.
     pub now: u32,
-    /// Of bind group 1.
+    /// The bindings of group 1.
     pub bindings: Vec<TracedBinding>,
     /// Workgroups in x and y; one in z.
     pub grid: [u32; 2],
@@ -110,7 +110,7 @@ pub struct TracedDispatch {
     pub after: Vec<Contents>,
 }
 
-/// A part of a buffer that a dispatch sees.
+/// The part of a buffer that a dispatch binds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TracedBinding {
     /// Index in [`Header::buffers`].
@@ -124,7 +124,7 @@ pub struct TracedBinding {
 pub struct Contents {
     /// Index in [`Header::buffers`].
     pub buffer: usize,
-    /// Offset of its bytes among the blobs.
+    /// Offset of its bytes in the blobs.
     pub at: u64,
 }
 
@@ -156,14 +156,14 @@ impl Trace {
     }
 }
 
-/// Records what an engine does.
+/// Records the work of an engine.
 pub struct Recorder<'a> {
     engine: &'a mut GpuEngine,
-    /// All buffers of the engine but the uniform, in the order of the header.
+    /// All buffers of the engine except the uniform, in the order of the header.
     buffers: Vec<wgpu::Buffer>,
-    /// Index in the header of each kernel met so far.
+    /// Index in the header of each kernel recorded so far.
     kernels: HashMap<Kernel, usize>,
-    /// Where the blobs of a hash begin.
+    /// Offset of the blobs with a given hash.
     stored: HashMap<[u8; 32], u64>,
     trace: Trace,
 }
@@ -210,12 +210,12 @@ impl<'a> Recorder<'a> {
         Recorder { buffers, kernels: HashMap::new(), stored: HashMap::new(), trace, engine }
     }
 
-    /// The engine, for what is not recorded.
+    /// The engine, for work that is not recorded.
     pub fn engine(&mut self) -> &mut GpuEngine {
         self.engine
     }
 
-    /// What was recorded.
+    /// The recording.
     pub fn finish(self) -> Trace {
         self.trace
     }
@@ -223,7 +223,7 @@ impl<'a> Recorder<'a> {
     /// Records [`initialize`](crate::engine::Engine::initialize).
     ///
     /// # Errors
-    /// Whatever the device may fail at.
+    /// Any error of the device.
     pub fn initialize(&mut self) -> Result<(), EngineError> {
         let jobs = work::initial(&self.engine.population, 0..self.engine.population.len());
         let (sources, _, initialize) = self.engine.parts();
@@ -234,7 +234,7 @@ impl<'a> Recorder<'a> {
     /// Records `steps` (`[S, K]`) of `kind` as one submit.
     ///
     /// # Errors
-    /// [`EngineError::Unsupported`] where they are more than one submit can hold, and whatever the device may fail at.
+    /// [`EngineError::Unsupported`] if one submit cannot hold the steps, and any error of the device.
     pub fn run(&mut self, kind: StepKind, steps: &[StepRow]) -> Result<(), EngineError> {
         let engine = &mut *self.engine;
         let k = engine.population.len();
@@ -253,7 +253,7 @@ impl<'a> Recorder<'a> {
         self.part(&format!("{kind:?}").to_lowercase(), &all)
     }
 
-    /// Runs dispatches (`None` is initialisation), each of a slot of the step table, and records them.
+    /// Runs dispatches (`None` is initialisation), each for a slot of the step table, and records them.
     fn part(
         &mut self,
         name: &str,
@@ -274,7 +274,7 @@ impl<'a> Recorder<'a> {
         Ok(())
     }
 
-    /// Runs one dispatch and records it, where it has anything to do.
+    /// Runs one dispatch and records it, if it has work.
     fn dispatch(
         &mut self,
         which: Option<(StepKind, Pass)>,
@@ -308,7 +308,7 @@ impl<'a> Recorder<'a> {
         }))
     }
 
-    /// What a dispatch is bound to.
+    /// The bindings of a dispatch.
     fn bindings(&self, dispatch: &Dispatch) -> Vec<TracedBinding> {
         let GpuEngine { device, ways, roles, buffers, data, .. } = &*self.engine;
         let sources = Sources { device, ways, work: &buffers.work, buffers, roles, data };
@@ -351,7 +351,7 @@ impl<'a> Recorder<'a> {
         at
     }
 
-    /// Reads whole buffers back, in one submit, and stores what they hold.
+    /// Reads whole buffers back in one submit and stores their contents.
     fn snapshot(&mut self, buffers: &[usize]) -> Result<Vec<Contents>, EngineError> {
         let device = &self.engine.device;
         let raw = |buffer: usize| &self.buffers[buffer - NOW - 1];
@@ -374,7 +374,7 @@ impl<'a> Recorder<'a> {
         Ok(found.into_iter().map(|(buffer, own)| Contents { buffer, at: self.store(own) }).collect())
     }
 
-    /// Offset of `bytes` among the blobs.
+    /// Offset of `bytes` in the blobs.
     fn store(&mut self, bytes: &[u8]) -> u64 {
         let blobs = &mut self.trace.blobs;
         *self.stored.entry(Sha256::digest(bytes).into()).or_insert_with(|| {

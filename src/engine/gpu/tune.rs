@@ -1,6 +1,6 @@
-//! Finds the fastest ways for a device by measuring, and keeps them in the cache folder for its adapter and driver.
+//! Finds the fastest ways for a device by measurement, and stores them in the cache folder for its adapter and driver.
 //!
-//! Ways change no bit of any result (`tiles`), so losing the file costs only time.
+//! Ways do not change the bits of any result (`tiles`), so losing the file costs only time.
 
 use std::path::{Path, PathBuf};
 use std::{fs, io};
@@ -11,18 +11,18 @@ use super::cache::{self, place};
 use super::tiles::{Abilities, Shape, Tile, Ways};
 use crate::engine::EngineError;
 
-/// What a file holds.
+/// The contents of a file.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Kept {
-    /// Of the program: kernels change.
+    /// Version of the program, as kernels change.
     version: String,
     adapter: String,
     driver: String,
     ways: Ways,
 }
 
-/// The ways that were found for a device; none if nothing was, or what stands there cannot be used.
+/// The stored ways of a device; none if there are none, or the file cannot be used.
 pub(super) fn kept(adapter: &str, driver: &str, can: &Abilities) -> Option<Ways> {
     let path = place(adapter, driver, kind(can))?;
     match read(&path, adapter, driver, can) {
@@ -32,13 +32,13 @@ pub(super) fn kept(adapter: &str, driver: &str, can: &Abilities) -> Option<Ways>
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         Err(error) => {
-            log::warn!("{}: {error}; it is left aside, `bngpu bench --tune` makes it anew", path.display());
+            log::warn!("{}: {error}; ignored; `bngpu bench --tune` rebuilds it", path.display());
             None
         }
     }
 }
 
-/// What its file ends in.
+/// The extension of the file.
 fn kind(can: &Abilities) -> &'static str {
     if can.cooperative.is_some() { "f16.json" } else { "json" }
 }
@@ -50,17 +50,17 @@ fn read(path: &Path, adapter: &str, driver: &str, can: &Abilities) -> io::Result
     if (&*kept.version, &*kept.adapter, &*kept.driver) != (env!("CARGO_PKG_VERSION"), adapter, driver) {
         return Err(bad("is of another version, adapter or driver"));
     }
-    // Nothing but what could have been found: a kernel of other sizes might not even compile.
+    // Accepts only ways that tuning can find: a kernel of other sizes might not even compile.
     if !kept.ways.suit(can) {
         return Err(bad("names ways that this device does not have"));
     }
     Ok(kept.ways)
 }
 
-/// Keeps the ways of a device.
+/// Stores the ways of a device.
 ///
 /// # Errors
-/// The file system's.
+/// Errors of the file system.
 pub(super) fn keep(adapter: &str, driver: &str, can: &Abilities, ways: Ways) -> io::Result<Option<PathBuf>> {
     let Some(path) = place(adapter, driver, kind(can)) else { return Ok(None) };
     let (adapter, driver) = (adapter.into(), driver.into());
@@ -70,17 +70,17 @@ pub(super) fn keep(adapter: &str, driver: &str, can: &Abilities, ways: Ways) -> 
     Ok(Some(path))
 }
 
-/// How much less time another way must take to be better.
+/// Relative saving of time from which other ways count as better.
 const BETTER: f64 = 0.97;
 
-/// What one choice could be otherwise.
+/// The alternatives of one choice.
 type Choice = fn(Ways, &Abilities) -> Vec<Ways>;
 
-/// The best ways, from the usual ones: each choice in turn. `measure` gives the ways that ran, which are others where the
-/// device refused a kernel, and their seconds.
+/// Finds the best ways, starting from the usual ones, one choice at a time. `measure` returns the seconds and the ways
+/// that ran, which differ if the device refused a kernel.
 ///
 /// # Errors
-/// Those of the first measurement; ways that fail later are not taken.
+/// An error of the first measurement; ways that fail later are skipped.
 pub(super) fn search(
     can: &Abilities,
     measure: &mut dyn FnMut(Ways) -> Result<(Ways, f64), EngineError>,
@@ -123,7 +123,7 @@ mod tests {
     const CAN: Abilities = Abilities { software: true, subgroup: Some(8), cooperative: None, bindings: 16 };
 
     #[test]
-    fn what_is_damaged_or_of_another_device_is_refused() {
+    fn damaged_files_and_files_of_other_devices_are_refused() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("kept.json");
         let kept = |ways| Kept {
@@ -172,7 +172,7 @@ mod tests {
     #[test]
     fn the_search_keeps_the_ways_that_ran_not_those_that_were_refused() {
         let tiles = Tile::candidates(Shape::Product, &CAN);
-        // The device has no product but by the last tile.
+        // The device accepts products only with the last tile.
         let ran = |ways| Ways { product: tiles[tiles.len() - 1], ..ways };
         let found = search(&CAN, &mut |ways| Ok((ran(ways), if ways.fused_rows == 64 { 0.5 } else { 1.0 })));
         assert_eq!(found.expect("is found"), Ways { fused_rows: 64, ..ran(Ways::usual(&CAN)) });

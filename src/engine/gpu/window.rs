@@ -1,7 +1,7 @@
-//! The data on the device: all of it where it fits, else a window that the rows of each submit pass through.
+//! The data on the device: all of it if it fits, else a window through which the rows of each submit pass.
 //!
-//! The rows of a step are a pure function of its number, so the host can lay them out in the order in which
-//! the device will read them; the result is the same bit for bit.
+//! The rows of a step depend on its number only, so the host can lay them out in the order in which the device will
+//! read them; the result has the same bits.
 
 use std::sync::Arc;
 
@@ -13,18 +13,18 @@ use crate::step::memory::{Table, Values};
 
 use super::{Device, upload};
 
-/// See the module.
+/// The data of an engine on its device.
 pub struct DataWindow {
     pub values: wgpu::Buffer,
     pub scaling: wgpu::Buffer,
     pub targets: wgpu::Buffer,
     table: Arc<Table>,
-    /// Rows that the window holds; `None` where all rows stay on the device.
+    /// Rows that the window holds; `None` if all rows stay on the device.
     rows: Option<usize>,
 }
 
 impl DataWindow {
-    /// Uploads the data, or makes a window of the device's budget for data.
+    /// Uploads the data, or makes a window within the device's budget for data.
     pub fn new(device: &Device, population: &Population, table: Arc<Table>) -> Result<Self, EngineError> {
         let limit = device.limits.max_storage_buffer_binding_size.min(device.limits.max_buffer_size);
         let budget = device.options.data_memory.unwrap_or(limit).min(limit);
@@ -48,7 +48,7 @@ impl DataWindow {
                 rows: None,
             });
         }
-        // One step of all members must fit, whatever the budget.
+        // One step of all members must fit, even beyond the budget.
         let least = population.sizes[Buffer::Index as usize];
         let rows = ((budget / row_bytes.max(1)) as usize).max(least);
         Ok(DataWindow {
@@ -60,17 +60,17 @@ impl DataWindow {
         })
     }
 
-    /// Features of a row.
+    /// Features per row.
     pub fn features(&self) -> usize {
         self.table.features
     }
 
-    /// Whether features are bytes.
+    /// Whether features are stored as bytes.
     pub fn is_bytes(&self) -> bool {
         matches!(self.table.values, Values::Bytes { .. })
     }
 
-    /// Steps at the front of `steps` (`[S, K]`) whose rows fit into the window, at least one.
+    /// Number of steps at the front of `steps` (`[S, K]`) whose rows fit into the window, at least one.
     pub fn steps_that_fit(&self, steps: &[StepRow], members: usize) -> usize {
         let Some(capacity) = self.rows else { return steps.len() / members };
         let mut used = 0;
@@ -81,7 +81,7 @@ impl DataWindow {
         fits.count().max(1)
     }
 
-    /// Where the data stream: uploads the rows of `steps`, and points the steps at them.
+    /// If the data stream: uploads the rows of `steps`, and changes the steps to refer to them.
     pub fn fill(&self, device: &Device, population: &Population, steps: &mut [StepRow]) {
         if self.rows.is_none() {
             return;

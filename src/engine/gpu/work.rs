@@ -1,7 +1,7 @@
 //! All grid sizes: the workgroups of each dispatch, as a list that the kernels read.
 //!
-//! A list, and not the grid's coordinates, because members of one population differ in every size: no
-//! workgroup is started that has nothing to do but for the short batch at an epoch's end.
+//! The kernels use a list instead of the grid's coordinates because members of a population differ in all sizes: every
+//! workgroup has work, except in the short batch at an epoch's end.
 
 use super::kernels::Kernel;
 use super::passes::Pass;
@@ -10,14 +10,14 @@ use crate::population::tables::ChunkKind;
 use crate::population::{BlockSize, Buffer, EVALUATION_ROWS, Member, Population};
 use crate::step::{Op, Product, StepKind, watch};
 
-/// One workgroup's job; the last three words are the kernel's own.
+/// One workgroup's job; the kernel defines the last three words.
 pub type Job = [u32; 4];
 
-/// Rows of a workgroup of `batch_norm_inference.wgsl`.
+/// Rows per workgroup of `batch_norm_inference.wgsl`.
 pub(super) const INFERENCE_ROWS: usize = 64;
-/// Rows and features of a workgroup of `gather.wgsl`.
+/// Rows and features per workgroup of `gather.wgsl`.
 pub(super) const GATHER_TILE: (usize, usize) = (4, 256);
-/// Rows of a workgroup of `loss.wgsl`.
+/// Rows per workgroup of `loss.wgsl`.
 pub(super) const LOSS_ROWS: usize = 64;
 /// Marks a block of a vector: its size is a length.
 pub(super) const VECTOR: u32 = 1 << 31;
@@ -26,7 +26,7 @@ pub(super) const BLOCK_ROWS_SHIFT: u32 = 8;
 /// A chunk: `length | kind << CHUNK_KIND_SHIFT`.
 pub(super) const CHUNK_KIND_SHIFT: u32 = 16;
 
-/// Which of its operations a member has done by one kernel.
+/// Which of a member's operations are fused.
 #[derive(Clone, Copy)]
 struct Way<'a> {
     ways: &'a Ways,
@@ -34,7 +34,7 @@ struct Way<'a> {
 }
 
 impl Way<'_> {
-    /// Whether a layer's product, forward and backward, is one kernel with what follows it.
+    /// Whether a layer's product, forward and backward, is fused with the operation after it.
     fn fused(self, layer: usize) -> bool {
         let hidden = self.member.layers[layer].is_hidden();
         let output = || {
@@ -43,7 +43,7 @@ impl Way<'_> {
         };
         self.member.walk.batch <= self.ways.fused_rows && (hidden || output())
     }
-    /// A layer's weights' gradient and the optimiser.
+    /// Whether the gradient of a layer's weights is fused with the optimiser.
     fn descent(self, layer: usize) -> bool {
         let l = self.member.layers[layer];
         let fits = l.inputs as usize * l.outputs as usize <= self.ways.fused_weights;
@@ -52,7 +52,7 @@ impl Way<'_> {
     }
 }
 
-/// The jobs of one dispatch in a step of `kind`, in an order that does not matter.
+/// The jobs of one dispatch in a step of `kind`, in any order.
 pub fn jobs(population: &Population, kind: StepKind, pass: Pass, ways: &Ways) -> Vec<Job> {
     let mut jobs = Vec::new();
     for (at, member) in population.members.iter().enumerate() {
@@ -136,10 +136,11 @@ pub fn jobs(population: &Population, kind: StepKind, pass: Pass, ways: &Ways) ->
     jobs
 }
 
-/// Jobs that a dispatch can ever have, whichever members fill its slots.
+/// Most jobs that a dispatch can have, for any members in its slots.
 ///
-/// A member has at least [`EVALUATION_ROWS`] rows, so the units of its layers are at most that part of its Z. Of n
-/// elements, ⌈n / t⌉ <= n / t + 1 tiles; a product of two such sums has four terms, each bounded by a role's size.
+/// A member has at least [`EVALUATION_ROWS`] rows, so the number of units of its layers is at most the size of its Z
+/// divided by that. n elements have ⌈n / t⌉ <= n / t + 1 tiles; a product of two such sums has four terms, each bounded
+/// by a role's size.
 pub fn capacity(population: &Population, pass: Pass, ways: &Ways, features: usize) -> usize {
     if !population.refillable {
         return jobs(population, StepKind::Evaluate, pass, ways).len();
@@ -162,7 +163,7 @@ pub fn capacity(population: &Population, pass: Pass, ways: &Ways, features: usiz
             Op::Matmul { product: Product::BackwardWeight, .. } => {
                 tiles(params, inputs, outputs, product, population.layers)
             }
-            // What goes into a layer is the Z of the one before; nothing goes back into the data.
+            // A layer's input is the Z of the layer before; the first layer has no gradient of its inputs.
             Op::Matmul { .. } => tiles(z, rows * population.layers, outputs, product, population.layers),
             Op::BatchNorm { .. } | Op::BatchNormBackward { .. } => all_rows,
             Op::BatchNormInference { .. } => some_rows,
@@ -170,7 +171,7 @@ pub fn capacity(population: &Population, pass: Pass, ways: &Ways, features: usiz
             Op::Percentiles { .. } => 2 * slots,
             Op::Record { .. } => slots,
             Op::GradNorm => size(Buffer::Partials),
-            // Of no more than there are blocks, which are never longer.
+            // At most as many as there are blocks, which are never longer.
             Op::Update => size(Buffer::Partials),
         },
         Pass::Hidden { kind: StepKind::Train | StepKind::Watch, .. } | Pass::HiddenBackward { .. } => {
@@ -182,12 +183,12 @@ pub fn capacity(population: &Population, pass: Pass, ways: &Ways, features: usiz
     }
 }
 
-/// A work list in the work buffer: a head of one job's size with the number of jobs, then the jobs.
+/// A work list in the work buffer: a header of one job's size with the number of jobs, then the jobs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct WorkList {
-    /// Bytes.
+    /// Offset in bytes.
     pub offset: u64,
-    /// Jobs, at most.
+    /// Most jobs.
     pub capacity: usize,
 }
 
@@ -198,7 +199,7 @@ impl WorkList {
     }
 }
 
-/// Lists of these capacities, one after the other, each at a multiple of `align` bytes; and the bytes of all.
+/// Lists of these capacities in sequence, each at a multiple of `align` bytes, and their total bytes.
 pub fn arrange(capacities: impl Iterator<Item = usize>, align: u64) -> (Vec<WorkList>, u64) {
     let mut end: u64 = 0;
     let lists = capacities
@@ -216,7 +217,7 @@ pub fn initial(population: &Population, slots: impl Iterator<Item = usize>) -> V
     slots.flat_map(|slot| chunks(population, slot, |_| true)).collect()
 }
 
-/// A member's chunks, of some layers, as (layer, length | kind << 16, start, number).
+/// A member's chunks in some layers, as (layer, length | kind << 16, start, number).
 fn chunks(population: &Population, at: usize, of: impl Fn(usize) -> bool) -> impl Iterator<Item = Job> {
     let base = population.bases[at][Buffer::Params as usize];
     let chunks = population.members[at].chunks.iter().enumerate().filter(move |(_, chunk)| of(chunk.layer));
@@ -231,7 +232,7 @@ fn chunks(population: &Population, at: usize, of: impl Fn(usize) -> bool) -> imp
     })
 }
 
-/// A member's blocks, of some layers, as (layer, start, size, number).
+/// A member's blocks in some layers, as (layer, start, size, number).
 fn blocks(population: &Population, at: usize, of: impl Fn(usize) -> bool) -> impl Iterator<Item = Job> {
     let base = population.bases[at][Buffer::Params as usize];
     let blocks = population.members[at].blocks.iter().enumerate().filter(move |(_, block)| of(block.layer));

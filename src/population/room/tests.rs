@@ -1,10 +1,10 @@
-//! Regions of members that come and go, against a map of every element.
+//! Regions of members that come and go, compared with a map of every element.
 
 use super::*;
 use crate::population::Loss;
 use crate::population::random::pcg4d;
 
-/// A member of a few layers of few units; its sizes are all that matters here.
+/// A member with a few small layers; only its sizes matter here.
 fn member(word: impl Fn(u32) -> u32) -> Arc<Member> {
     let network = crate::spec::Network {
         hidden: (0..word(0) % 4).map(|layer| 1 + (word(1 + layer) % 12) as usize).collect(),
@@ -16,7 +16,7 @@ fn member(word: impl Fn(u32) -> u32) -> Arc<Member> {
     Arc::new(Member::new(&training, Loss::SquaredError, 5, 1001).expect("a step is possible"))
 }
 
-/// Who owns each element of a role, by marking them one by one.
+/// The owner of each element of a role, marked one by one.
 ///
 /// # Errors
 /// If an element has two owners or is not in the role.
@@ -26,7 +26,7 @@ fn owners(population: &Population, role: Buffer) -> Result<Vec<Option<usize>>, S
         for at in population.region(slot, role) {
             match owner.get_mut(at) {
                 Some(free @ None) => *free = Some(slot),
-                Some(Some(other)) => return Err(format!("{role:?}[{at}] is of slots {other} and {slot}")),
+                Some(Some(other)) => return Err(format!("{role:?}[{at}] is in slots {other} and {slot}")),
                 None => return Err(format!("{role:?}[{at}] of slot {slot} is beyond its end")),
             }
         }
@@ -34,7 +34,7 @@ fn owners(population: &Population, role: Buffer) -> Result<Vec<Option<usize>>, S
     Ok(owner)
 }
 
-/// The first run of `len` elements that nobody owns.
+/// The first run of `len` elements without an owner.
 fn first_free(owner: &[Option<usize>], len: usize) -> Option<usize> {
     if len == 0 {
         return Some(0);
@@ -43,7 +43,7 @@ fn first_free(owner: &[Option<usize>], len: usize) -> Option<usize> {
 }
 
 #[test]
-fn members_that_come_and_go_stand_in_the_first_gap_that_is_free() {
+fn new_members_take_the_first_free_gap() {
     let (mut placed, mut refused) = (0, 0);
     for case in 0..12u32 {
         let kinds: Vec<Arc<Member>> = (0..6).map(|kind| member(|i| pcg4d([case, kind, i, 3])[0])).collect();
@@ -64,7 +64,7 @@ fn members_that_come_and_go_stand_in_the_first_gap_that_is_free() {
                     owners(&population, role).unwrap_or_else(|e| panic!("case {case}, turn {turn}: {e}"));
                 first_free(&owner, kind.sizes[role as usize])
             });
-            // In place of whoever is there.
+            // Replaces the present member.
             let mut population_ = before.clone();
             let found = population_.place(slot, kind.clone());
             let expected = ARENAS.iter().all(|(own, _)| free[*own as usize].is_some());
@@ -87,7 +87,7 @@ fn members_that_come_and_go_stand_in_the_first_gap_that_is_free() {
                 let owned = owners(&population_, role);
                 assert!(owned.is_ok(), "case {case}, turn {turn}: {owned:?}");
             }
-            // Nobody else has moved.
+            // The other members have not moved.
             for other in (0..slots).filter(|&other| other != slot) {
                 assert_eq!(population_.bases[other], before.bases[other], "case {case}, turn {turn}");
             }
@@ -97,14 +97,14 @@ fn members_that_come_and_go_stand_in_the_first_gap_that_is_free() {
     assert!(placed > 300 && refused > 20, "{placed} placed, {refused} refused");
 }
 
-/// The control: the map sees regions that overlap, and regions beyond the end.
+/// The negative control: the map detects overlapping regions, and regions beyond the end.
 #[test]
-fn overlaps_are_seen() {
+fn overlaps_are_detected() {
     let one = member(|i| i);
     let mut population = Population::with_room(2, Room::for_members(&[&one], 2));
     assert!(population.place(0, one.clone()) && population.place(1, one));
     let right = population.bases[1];
-    for (wrong, what) in [(right[0] - 1, "of slots 0 and 1"), (right[0] + 1, "beyond its end")] {
+    for (wrong, what) in [(right[0] - 1, "in slots 0 and 1"), (right[0] + 1, "beyond its end")] {
         population.bases[1][Buffer::Params as usize] = wrong;
         let error = owners(&population, Buffer::Params).unwrap_err();
         assert!(error.contains(what), "{error}");
@@ -130,7 +130,7 @@ fn room_for_equal_members_is_never_too_small_and_one_member_always_fits() {
 }
 
 #[test]
-fn a_population_without_room_takes_nobody() {
+fn a_population_without_room_accepts_no_member() {
     let one = member(|i| i);
     let mut population = Population::new(vec![one.clone(), one.clone()]);
     population.vacate(0);

@@ -10,8 +10,8 @@ pub trait Function {
     fn derivative<R: Real>(y: R) -> R;
 }
 
-/// Runs `$body` with `$f` standing for the activation of number `$number`, so that the choice is made once a
-/// layer and not once an element.
+/// Runs `$body` with `$f` as the activation of number `$number`, so that the branch is taken once per layer instead of
+/// once per element.
 #[macro_export]
 #[doc(hidden)]
 macro_rules! with_activation {

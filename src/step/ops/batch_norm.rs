@@ -26,7 +26,7 @@ pub fn cpu<R: Real>(view: &View<R>, layer: usize, tracks: bool) {
     dropout(view, layer);
 }
 
-/// Scratch vectors of a block: its sums, and, in the first block of a thread, what that thread alone needs.
+/// Scratch vectors of a block: its sums, and, in a thread's first block, the vectors of that thread alone.
 const SUM: usize = 0;
 const LEFT: usize = 1;
 const SQUARES: usize = 2;
@@ -36,7 +36,7 @@ const ALL_LEFT: usize = 5;
 const ALL_SQUARES: usize = 6;
 const RSTD: usize = 7;
 
-/// z -> x̂ in place, of this thread's rows; batch and, where it `tracks`, running statistics.
+/// z -> x̂ in place, for this thread's rows; updates the batch statistics and, if `tracks`, the running ones.
 #[inline(always)]
 fn normalize<R: Real>(view: &View<R>, layer: usize, tracks: bool) {
     let layer_row = view.member.layers[layer];
@@ -47,9 +47,9 @@ fn normalize<R: Real>(view: &View<R>, layer: usize, tracks: bool) {
     let memory = view.memory;
     // SAFETY: no thread writes Z before all have met.
     let before = |b: usize| unsafe { memory.z.part(layer_row.z as usize + b * outputs, outputs) };
-    // SAFETY: of this thread's rows.
+    // SAFETY: only called for this thread's rows.
     let row = |b: usize| unsafe { memory.z.part_mut(layer_row.z as usize + b * outputs, outputs) };
-    // SAFETY: this thread's block, or a sum that its thread has left by now.
+    // SAFETY: this thread's block, or a sum that its thread has finished.
     let scratch = |block: usize, slot: usize| unsafe { view.scratch(block, slot, outputs) };
     let works = !blocks.is_empty();
     if works {
@@ -71,8 +71,8 @@ fn normalize<R: Real>(view: &View<R>, layer: usize, tracks: bool) {
         let (shift, mean) = (scratch(blocks.start, SHIFT), scratch(blocks.start, MEAN));
         total(view, SUM, mean);
         mean.iter_mut().for_each(|mean| *mean = *mean / count);
-        // What rounding left out of the mean shows as the mean of the centred values (the corrected two-pass
-        // algorithm: Chan, Golub & LeVeque 1983).
+        // The mean of the centred values is the rounding error of the mean (the corrected two-pass algorithm: Chan,
+        // Golub & LeVeque 1983).
         for block in blocks.clone() {
             let (left, squares) = (scratch(block, LEFT), scratch(block, SQUARES));
             left.fill(R::ZERO);
@@ -104,13 +104,13 @@ fn normalize<R: Real>(view: &View<R>, layer: usize, tracks: bool) {
         let sum = *left;
         *left = sum / count;
         let corrected = *squares - *left * sum;
-        // Rounding may leave less than nothing of a constant column; NaN stays NaN.
+        // Rounding may make the sum of a constant column negative; NaN stays NaN.
         *squares = if corrected < R::ZERO { R::ZERO } else { corrected };
         *rstd = R::ONE / (*squares / count + eps).sqrt();
     }
-    // Each thread needs all features for its rows, and notes some of them.
+    // Each thread needs all features for its rows, and stores some of them.
     let own = view.rank.notes(rows, outputs);
-    // SAFETY: these features are this thread's to note.
+    // SAFETY: only this thread stores these features.
     let stats = |row: Statistic| unsafe {
         memory.stats.part_mut(layer_row.stats as usize + row.start(outputs) + own.start, own.len())
     };
@@ -142,7 +142,7 @@ fn normalize<R: Real>(view: &View<R>, layer: usize, tracks: bool) {
     view.check(finite);
 }
 
-/// Adds up what this thread can of a vector of its blocks.
+/// Adds up this thread's part of a vector of its blocks.
 #[inline(always)]
 pub(super) fn fold<R: Real>(view: &View<R>, slot: usize, width: usize) {
     for (left, right) in team::tree(view.rank.blocks(view.rows()), 1) {
@@ -152,7 +152,7 @@ pub(super) fn fold<R: Real>(view: &View<R>, slot: usize, width: usize) {
     }
 }
 
-/// The sum of a vector of all blocks, once each thread has folded its own and all have met.
+/// The sum of a vector over all blocks, after each thread has folded its own and all have met.
 #[inline(always)]
 pub(super) fn total<R: Real>(view: &View<R>, slot: usize, into: &mut [R]) {
     const LANES: usize = 16;
@@ -161,7 +161,7 @@ pub(super) fn total<R: Real>(view: &View<R>, slot: usize, into: &mut [R]) {
         let lanes = LANES.min(width - from);
         let mut sums = [[R::ZERO; LANES]; BLOCKS];
         for block in (0..BLOCKS).step_by(branch) {
-            // SAFETY: its thread has left it.
+            // SAFETY: its thread has finished it.
             let part = unsafe { &view.scratch(block, slot, width)[from..from + lanes] };
             sums[block][..lanes].copy_from_slice(part);
         }
@@ -173,7 +173,7 @@ pub(super) fn total<R: Real>(view: &View<R>, slot: usize, into: &mut [R]) {
     }
 }
 
-/// a = f(γ x̂ + β), or f(z) where the layer is not normalised, of this thread's rows.
+/// a = f(γ x̂ + β), or f(z) if the layer is not normalised, for this thread's rows.
 #[inline(always)]
 fn activate<R: Real, F: Function>(view: &View<R>, layer: usize) {
     let layer_row = view.member.layers[layer];
@@ -200,13 +200,13 @@ fn activate<R: Real, F: Function>(view: &View<R>, layer: usize) {
         }
     } else {
         a.iter_mut().zip(z).for_each(|(a, &z)| *a = F::value(z));
-        // A rectifier may hide what is not finite in Z.
+        // A rectifier may hide non-finite values of Z.
         let finite = z.iter().fold(true, |finite, z| finite & z.is_finite());
         view.check(finite);
     }
 }
 
-/// Of this thread's rows.
+/// Applies dropout to this thread's rows.
 #[inline(always)]
 fn dropout<R: Real>(view: &View<R>, layer: usize) {
     let below = view.row().drop_below;
@@ -226,12 +226,12 @@ fn dropout<R: Real>(view: &View<R>, layer: usize) {
     }
 }
 
-/// In reports.
+/// Name in reports.
 pub fn name(layer: usize) -> String {
     format!("batch norm {}", layer + 1)
 }
 
-/// Of `rows` rows: shifted, centred, squared, summed; normalised, scaled and shifted.
+/// Cost for `rows` rows: shift, centre, square, sum; normalise, scale and shift.
 pub fn cost(member: &Member, rows: f64, layer: usize) -> Cost {
     match member.layers.get(layer) {
         Some(row) if row.is_hidden() && row.is_normalized() => Cost::of_layer(row, rows, 11.0, 3.0),
@@ -242,7 +242,7 @@ pub fn cost(member: &Member, rows: f64, layer: usize) -> Cost {
 
 /// Sums of n differences from the first row are off by about √n u of the largest, which is at most 2√n σ; x̂ by as much
 /// over σ: 2 n u at worst, corrected in the second pass: 64 u (1 + |x̂|). The activation's exponential may be off by
-/// 3 + 2|y| units (Vulkan, precision of exp): 64 u (1 + |y|) more, and γ and β scale both.
+/// 3 + 2|y| units (Vulkan, precision of exp): 64 u (1 + |y|) more. γ and β scale both.
 pub fn bounds(observed: &Observed, layer: usize, tracks: bool) -> Vec<Output> {
     let Some(row) = observed.member.layers.get(layer).filter(|row| row.is_hidden()) else {
         return Vec::new();
@@ -265,7 +265,7 @@ pub fn bounds(observed: &Observed, layer: usize, tracks: bool) -> Vec<Output> {
     }
     all.push(Output::new(Buffer::Z, z, count, Bound::Absolute(scale(xhat))));
     let stats = |row_of: Statistic| row.stats as usize + row_of.start(outputs);
-    // The remainder of the running mean is what rounding left: bounded by the mean's own.
+    // The remainder of the running mean is a rounding error, bounded by the mean's own.
     let means = observed.largest(Buffer::Stats, stats(Statistic::RunningMean), 2 * outputs);
     let spread = observed.largest_before(Buffer::Z, z, count);
     let batch = [Statistic::BatchMean, Statistic::BatchRstd];
@@ -275,7 +275,7 @@ pub fn bounds(observed: &Observed, layer: usize, tracks: bool) -> Vec<Output> {
             let value = observed.largest(Buffer::Stats, at, 1);
             let size = match statistic {
                 Statistic::RunningMean | Statistic::RunningMeanRest | Statistic::BatchMean => means + spread,
-                // r + m (new - r): each step of it is rounded at the size of the old value.
+                // r + m (new - r): each operation is rounded at the size of the old value.
                 Statistic::RunningVar => value + observed.largest_before(Buffer::Stats, at, 1),
                 Statistic::BatchRstd => value,
             };

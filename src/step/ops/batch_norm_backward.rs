@@ -3,7 +3,7 @@
 //!
 //! With dy the gradient at γ x̂ + β: dβ = Σ dy, dγ = Σ dy·x̂, and in one centred form
 //! dz = γ/√(σ² + ε) · (dy - mean(dy) - x̂ · mean(dy·x̂)) (Ioffe & Szegedy 2015, section 3, simplified).
-//! Where γ and β are not trained their gradients are 0, and dz is the same.
+//! If γ and β are not trained, their gradients are 0, and dz is the same.
 
 use crate::population::random::{Purpose, key, words};
 use crate::population::tables::Statistic;
@@ -30,13 +30,13 @@ pub fn cpu<R: Real>(view: &View<R>, layer: usize) {
     through_normalization(view, layer);
 }
 
-/// Scratch vectors of a block: its sums, and, in the first block of a thread, those of all.
+/// Scratch vectors of a block: its sums, and, in a thread's first block, the total sums.
 const SUM: usize = 0;
 const SUM_XHAT: usize = 1;
 const ALL: usize = 2;
 const ALL_XHAT: usize = 3;
 
-/// dA -> dy, in place, of this thread's rows, and the sums of its blocks.
+/// dA -> dy, in place, for this thread's rows, and the sums of its blocks.
 #[inline(always)]
 fn through_activation<R: Real, F: Function>(view: &View<R>, layer: usize) {
     let layer_row = view.member.layers[layer];
@@ -86,7 +86,7 @@ fn through_activation<R: Real, F: Function>(view: &View<R>, layer: usize) {
     fold(view, SUM_XHAT, outputs);
 }
 
-/// dγ and dβ, or db; dy -> dz, in place, of this thread's rows.
+/// dγ and dβ, or db; dy -> dz, in place, for this thread's rows.
 #[inline(always)]
 fn through_normalization<R: Real>(view: &View<R>, layer: usize) {
     let layer_row = view.member.layers[layer];
@@ -101,9 +101,9 @@ fn through_normalization<R: Real>(view: &View<R>, layer: usize) {
         unsafe { (view.scratch(blocks.start, ALL, outputs), view.scratch(blocks.start, ALL_XHAT, outputs)) };
     total(view, SUM, sum);
     total(view, SUM_XHAT, sum_xhat);
-    // Each thread needs all features for its rows, and notes some of them.
+    // Each thread needs all features for its rows, and stores some of them.
     let own = view.rank.notes(view.rows(), outputs);
-    // SAFETY: these features are this thread's to note.
+    // SAFETY: only this thread stores these features.
     let note = |at: u32, sum: &[R]| unsafe {
         memory.grads.part_mut(at as usize + own.start, own.len()).copy_from_slice(&sum[own.clone()]);
     };
@@ -139,12 +139,12 @@ fn through_normalization<R: Real>(view: &View<R>, layer: usize) {
     }
 }
 
-/// In reports.
+/// Name in reports.
 pub fn name(layer: usize) -> String {
     format!("batch norm backward {}", layer + 1)
 }
 
-/// Of `rows` rows.
+/// Cost for `rows` rows.
 pub fn cost(member: &Member, rows: f64, layer: usize) -> Cost {
     match member.layers.get(layer) {
         Some(row) if row.is_normalized() => Cost::of_layer(row, rows, 12.0, 3.0),

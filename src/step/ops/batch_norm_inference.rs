@@ -1,5 +1,4 @@
-//! Batch normalisation by the running statistics, and activation. Twin of
-//! `shaders/batch_norm_inference.wgsl`.
+//! Batch normalisation with the running statistics, and activation. Twin of `shaders/batch_norm_inference.wgsl`.
 
 use crate::population::{Buffer, Member};
 use crate::step::bounds::{Bound, Observed, Output, U, sizes};
@@ -15,7 +14,7 @@ pub fn cpu<R: Real>(view: &View<R>, layer: usize) {
     with_activation!(view.member.layers[layer].activation, F => normalize::<R, F>(view, layer));
 }
 
-/// Of this thread's rows.
+/// Normalises and activates this thread's rows.
 #[inline(always)]
 fn normalize<R: Real, F: Function>(view: &View<R>, layer: usize) {
     let layer_row = view.member.layers[layer];
@@ -34,7 +33,7 @@ fn normalize<R: Real, F: Function>(view: &View<R>, layer: usize) {
         )
     };
     if !layer_row.is_normalized() {
-        // A rectifier may hide what is not finite in Z.
+        // A rectifier may hide non-finite values of Z.
         let mut finite = true;
         for (a, &mut z) in a.iter_mut().zip(z) {
             finite &= z.is_finite();
@@ -50,7 +49,7 @@ fn normalize<R: Real, F: Function>(view: &View<R>, layer: usize) {
         (running, vector(layer_row.b), vector(layer_row.beta), view.scratch(blocks.start, 0, outputs))
     };
     rstd.iter_mut().zip(&running[2 * outputs..]).for_each(|(rstd, &var)| *rstd = R::ONE / (var + eps).sqrt());
-    // An infinite variance would make zeros of everything.
+    // An infinite variance would turn everything into zeros.
     let mut finite = running.iter().fold(true, |finite, r| finite & r.is_finite());
     for (a, z) in a.chunks_exact_mut(outputs).zip(z.chunks_exact_mut(outputs)) {
         for f in 0..outputs {
@@ -62,18 +61,18 @@ fn normalize<R: Real, F: Function>(view: &View<R>, layer: usize) {
     view.check(finite);
 }
 
-/// In reports.
+/// Name in reports.
 pub fn name(layer: usize) -> String {
     format!("batch norm inference {}", layer + 1)
 }
 
-/// Of `rows` rows.
+/// Cost for `rows` rows.
 pub fn cost(member: &Member, rows: f64, layer: usize) -> Cost {
     let row = member.layers.get(layer).filter(|row| row.is_hidden());
     row.map_or_else(Cost::default, |row| Cost::of_layer(row, rows, 6.0, 3.0))
 }
 
-/// As of [`super::batch_norm`], with statistics that are given.
+/// As in [`super::batch_norm`], with given statistics.
 pub fn bounds(observed: &Observed, layer: usize) -> Vec<Output> {
     let Some(row) = observed.member.layers.get(layer).filter(|row| row.is_hidden()) else {
         return Vec::new();

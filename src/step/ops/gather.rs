@@ -19,7 +19,8 @@ pub fn cpu<R: Real>(view: &View<R>) {
             _ => permuted(keys, view.row().train_rows, position),
         }
     };
-    // Rows, or, where a product's sums are cut in halves, features of all rows, so that they lie where they are needed.
+    // Rows; or, if a product's sums are cut in halves, some features of all rows, so that they are in the cache of the
+    // thread that needs them.
     let (rows, own) = match view.rank.half(features) {
         Some(_) => (0..view.rows(), view.rank.some_rows(features)),
         None => (view.rank.rows(view.rows()), 0..features),
@@ -29,12 +30,12 @@ pub fn cpu<R: Real>(view: &View<R>) {
     for b in rows.clone() {
         let row = next;
         if b + 1 < rows.end {
-            // Rows lie anywhere: the next is fetched while this one is read.
+            // Rows are in random order: the next one is fetched while this one is read.
             next = row_of(b + 1);
             view.table.prefetch(next as usize, &own);
         }
         if noted.contains(&b) {
-            // SAFETY: row b is this thread's to note.
+            // SAFETY: only this thread stores row b's number.
             unsafe { view.memory.index.part_mut(b, 1)[0] = row };
         }
         // SAFETY: these features of row b are this thread's.
@@ -57,16 +58,16 @@ pub fn cpu<R: Real>(view: &View<R>) {
     }
 }
 
-/// In reports.
+/// Name in reports.
 pub const NAME: &str = "gather";
 
-/// Of `rows` rows; `value` bytes hold a feature of the data.
+/// Cost for `rows` rows; `value` bytes hold a feature of the data.
 pub fn cost(member: &Member, rows: f64, value: usize) -> Cost {
     let features = rows * member.inputs as f64;
     Cost { flops: 2.0 * features, bytes: features * (value as f64 + NUMBER) }
 }
 
-/// The same few f32 operations on both sides.
+/// No error: the GPU does the same few f32 operations.
 pub fn bounds(observed: &Observed) -> Vec<Output> {
     let rows = observed.rows();
     vec![

@@ -6,7 +6,7 @@ use crate::step::cost::{Cost, NUMBER};
 use crate::step::memory::View;
 use crate::step::real::Real;
 
-/// Interleaved sums, so that they become vector instructions.
+/// Interleaved sums, for vector instructions.
 const LANES: usize = Block::SIDE;
 
 #[inline(always)]
@@ -15,7 +15,7 @@ pub fn cpu<R: Real>(view: &View<R>) {
         let layer_row = view.member.layers[block.layer];
         let (rows, columns, stride) = match block.size {
             BlockSize::Matrix { rows, columns, stride } => {
-                // About the rows whose gradients this thread has worked out.
+                // Only rows whose gradients this thread has computed.
                 let row = (block.start - layer_row.w as usize) / stride;
                 if !view.rank.some_rows(layer_row.inputs as usize).contains(&row) {
                     continue;
@@ -43,10 +43,10 @@ pub fn cpu<R: Real>(view: &View<R>) {
     }
 }
 
-/// In reports.
+/// Name in reports.
 pub const NAME: &str = "gradient norm";
 
-/// Each gradient is squared and added.
+/// Cost: each gradient is squared and added.
 pub fn cost(member: &Member) -> Cost {
     let parameters = member.parameters() as f64;
     Cost { flops: 2.0 * parameters, bytes: NUMBER * parameters }

@@ -43,7 +43,7 @@ pub fn cpu<R: Real>(view: &View<R>) {
     view.check(finite);
 }
 
-/// (loss, whether the largest output, the first of equals, is the class's).
+/// (loss, whether the largest output, the first of equals, is the correct class).
 #[inline(always)]
 fn cross_entropy<R: Real>(z: &[R], da: &mut [R], class: usize, over_rows: R) -> (R, bool) {
     let mut best = 0;
@@ -63,10 +63,10 @@ fn cross_entropy<R: Real>(z: &[R], da: &mut [R], class: usize, over_rows: R) -> 
     (sum.ln() - (z[class] - z[best]), best == class)
 }
 
-/// In reports.
+/// Name in reports.
 pub const NAME: &str = "loss";
 
-/// Of `rows` rows.
+/// Cost for `rows` rows.
 pub fn cost(member: &Member, rows: f64) -> Cost {
     member.layers.last().map_or_else(Cost::default, |row| Cost::of_layer(row, rows, 6.0, 2.0))
 }

@@ -12,7 +12,7 @@ use crate::step::real::{Real, Strides};
 use crate::step::team::{LONG, Rank};
 use crate::step::{Layers, Product};
 
-/// Columns from which on they may be cut: where rows are short, threads would write to both ends of the same cache lines.
+/// Number of columns from which C may be cut by columns: with short rows, threads would share cache lines.
 const WIDE: usize = 512;
 /// Elements of a cache line.
 const LINE: usize = 16;
@@ -66,8 +66,8 @@ pub fn cpu<R: Real>(view: &View<R>, product: Product, layer: usize) {
     }
 }
 
-/// Z = X W of a layer whose sums are two pieces, each worked out by half of the threads: those whose rows of W it needs are
-/// those who have updated them, and who have gathered these features ([`super::gather`]). Nothing large changes cores.
+/// Z = X W of a layer whose sums are two pieces, each computed by half of the threads: the half that has updated these
+/// rows of W and gathered these features ([`super::gather`]). Large operands stay in their core's cache.
 fn by_halves<R: Real>(view: &View<R>, (half, rank): (usize, Rank), layer: usize) -> [Range<usize>; 2] {
     let layer_row = view.member.layers[layer];
     let (batch, inputs, outputs, z) =
@@ -76,7 +76,7 @@ fn by_halves<R: Real>(view: &View<R>, (half, rank): (usize, Rank), layer: usize)
     let terms = inputs * half / 2..inputs * (half + 1) / 2;
     let a = (&memory.acts, layer_row.x as usize + terms.start, Strides::row_major(inputs));
     let b = (&memory.params, layer_row.w as usize + terms.start * outputs, Strides::row_major(outputs));
-    // The gradient's place is free in the forward pass.
+    // dz is unused in the forward pass.
     let out = if half == 0 { &memory.z } else { &memory.dz };
     multiply_part([rank.some_rows(batch), 0..outputs], [outputs, terms.len()], a, b, (out, z));
     view.rank.meet();
@@ -92,11 +92,11 @@ fn by_halves<R: Real>(view: &View<R>, (half, rank): (usize, Rank), layer: usize)
     [own, 0..outputs]
 }
 
-/// A matrix: where it lies, its first element, its strides.
+/// A matrix: its memory, its first element, its strides.
 type Operand<'a, R> = (&'a Slab<R>, usize, Strides);
 
-/// Computes this thread's part, (rows, columns), of C `[m, n]` (row-major) = A `[m, k]` · B `[k, n]`, where m are the rows
-/// of the batch: its rows, or some of the columns where these are many.
+/// Computes this thread's part, (rows, columns), of C `[m, n]` (row-major) = A `[m, k]` · B `[k, n]`. m are the rows of
+/// the batch; C is cut by rows, or by columns if there are many.
 fn multiply<R: Real>(
     view: &View<R>,
     [m, n, k]: [usize; 3],
@@ -104,7 +104,7 @@ fn multiply<R: Real>(
     b: Operand<R>,
     out: (&Slab<R>, usize),
 ) -> [Range<usize>; 2] {
-    // A last column by itself would be a vector.
+    // A single last column would be a vector.
     let by_columns = n >= WIDE && n > m && n % LINE != 1;
     let part = match by_columns {
         _ if is_vector(m, n) => [view.rank.all_or_none(m), 0..n],
@@ -115,14 +115,14 @@ fn multiply<R: Real>(
     part
 }
 
-/// Whether C is one row or one column: the library then adds in another order, which depends on the other side's length.
+/// Whether C is one row or one column: the library then adds in an order that depends on the other side's length.
 fn is_vector(m: usize, n: usize) -> bool {
     m == 1 || n == 1
 }
 
-/// Computes a part of C. Each element is the same sum, wherever the cut is: the library's order of sums depends on the
-/// shape only where there are more than [`LONG`] terms, which it is given piece by piece, and for vectors
-/// ([`is_vector`]), which are not cut, and which no part of a matrix is.
+/// Computes a part of C. Each element is the same sum for any cut. The library's order of sums depends on the shape in
+/// two cases only: for more than [`LONG`] terms, which are therefore passed in pieces, and for vectors ([`is_vector`]),
+/// which are not cut and do not arise from cutting a matrix.
 fn multiply_part<R: Real>(
     [rows, columns]: [Range<usize>; 2],
     [n, k]: [usize; 2],
@@ -144,13 +144,13 @@ fn multiply_part<R: Real>(
     for piece in 0..pieces {
         let (from, to) = (k * piece / pieces, k * (piece + 1) / pieces);
         let (a, b) = (a.wrapping_add(from * a_strides.col), b.wrapping_add(from * b_strides.row));
-        // SAFETY: the extents are asserted; the threads' parts of C are disjoint and overlap neither A nor B, which no
-        // thread writes now: where C lies in A's slab, it is the part of another layer.
+        // SAFETY: the extents are asserted. The threads' parts of C are disjoint and overlap neither A nor B, which no
+        // thread writes now: if C is in A's slab, it belongs to another layer.
         unsafe { R::gemm([m, n, to - from], a, a_strides, b, b_strides, out, strides, piece > 0) };
     }
 }
 
-/// In reports.
+/// Name in reports.
 pub fn name(product: Product, layers: Layers) -> String {
     let product = match product {
         Product::Forward => "XW",
@@ -163,7 +163,7 @@ pub fn name(product: Product, layers: Layers) -> String {
     }
 }
 
-/// Of `rows` rows. Nothing goes back into the data.
+/// Cost for `rows` rows. The first layer has no gradient of its inputs.
 pub fn cost(member: &Member, rows: f64, product: Product, layers: Layers) -> Cost {
     let all = member.layers.iter().enumerate().filter(|&(at, _)| layers.contains(at));
     let all = all.filter(|&(at, _)| product != Product::BackwardInput || at > 0);
@@ -180,13 +180,13 @@ pub fn cost(member: &Member, rows: f64, product: Product, layers: Layers) -> Cos
 /// A sum of k products in any order: γ_k of the sum of the absolute products (Higham 2002, section 3.1), and one more
 /// operation for the bias or λ W.
 ///
-/// In pairs of halves each operand is off by 2^-22, and the product of their lesser parts is left out: 12 u; devices may
-/// truncate instead of rounding when they add: γ_2k. The lesser part is subnormal below 2^-28 of the largest in its row:
-/// at most 2^-50 of that off.
+/// In half precision, each operand is split in two and off by 2^-22, and the product of the lesser parts is left out:
+/// 12 u. Devices may truncate instead of rounding when they add: γ_2k. The lesser part is subnormal below 2^-28 of the
+/// largest in its row, where it is off by at most 2^-50 of that.
 pub fn bounds(observed: &Observed, product: Product, layers: Layers) -> Vec<Output> {
     let rows = observed.rows();
     let units = |units: usize| units as f64 * U * 1.01;
-    // Of k products a b, of the largest a and b.
+    // For k products a b, of the largest a and b.
     let bound = |k: usize, a: f64, b: f64| match observed.precision {
         Precision::F32 => Bound::OfAbsoluteValues(units(k + 3), 0.0),
         Precision::F16 => Bound::OfAbsoluteValues(units(2 * k + 15), k as f64 * 2f64.powi(-49) * a * b),

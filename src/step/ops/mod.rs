@@ -1,6 +1,6 @@
 //! Each operation: what it computes, its twin on the CPU, its name, its cost, its error bounds.
 //!
-//! To add an operation: a variant of [`Op`], a file here, a shader. The compiler names the other places.
+//! To add an operation, add a variant of [`Op`], a file here and a shader; the compiler reports the other places.
 
 pub mod activation;
 pub mod batch_norm;
@@ -30,7 +30,8 @@ pub fn run<R: Real>(op: Op, context: &mut Context<R>) {
     run_part(op, &View { member, step, table, memory: &slabs, rank: Rank::ALONE });
 }
 
-/// Runs one thread's part of an operation. All threads of its team must run it, and have done with the one before it.
+/// Runs one thread's part of an operation. All threads of the team must run it, after they have finished the one
+/// before.
 pub fn run_part<R: Real>(op: Op, view: &View<R>) {
     if view.rows() == 0 {
         return;
@@ -78,16 +79,16 @@ impl<R: Real> Kernel for Elementwise<'_, '_, R> {
             Op::BatchNormBackward { layer } if layer < layers => batch_norm_backward::cpu(view, layer),
             Op::GradNorm => grad_norm::cpu(view),
             Op::Update => update::cpu(view),
-            // Layers that the member does not have.
+            // The member has no such layers.
             Op::BatchNorm { .. } | Op::BatchNormInference { .. } | Op::BatchNormBackward { .. } => {}
-            // Not loops over elements: `run_part` has done them.
+            // `run_part` has handled the other operations.
             Op::Matmul { .. } | Op::Percentiles { .. } | Op::Record { .. } => {}
         }
     }
 }
 
 impl Op {
-    /// In reports.
+    /// Name in reports.
     pub fn name(self) -> String {
         match self {
             Op::Gather => gather::NAME.into(),
@@ -103,9 +104,9 @@ impl Op {
         }
     }
 
-    /// What it takes at least for one member and `rows` rows; `value` bytes hold a feature of the data.
+    /// The minimum cost for one member and `rows` rows; `value` bytes hold a feature of the data.
     ///
-    /// Elements count as in the kernels' text, an activation and its derivative as one operation each.
+    /// Elements count as in the kernels' text; an activation and its derivative count as one operation each.
     pub fn cost(self, member: &Member, rows: usize, value: usize) -> Cost {
         let rows = rows as f64;
         match self {
@@ -122,7 +123,7 @@ impl Op {
         }
     }
 
-    /// What it writes for one member, with each bound's derivation.
+    /// The memory that the operation writes for one member, with the derivation of each bound.
     pub fn bounds(self, observed: &Observed) -> Vec<Output> {
         if observed.rows() == 0 {
             return Vec::new();

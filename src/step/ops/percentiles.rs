@@ -1,4 +1,4 @@
-//! Percentiles of what a layer's activation takes, by nearest rank. Twin of `shaders/percentiles.wgsl`.
+//! Percentiles of an activation's inputs, by nearest rank. Twin of `shaders/percentiles.wgsl`.
 //!
 //! The shader counts digits of the numbers' bits, from the highest down; here the standard library selects. Both give
 //! the element at the same rank in the total order of IEEE 754, so the same bits.
@@ -30,7 +30,7 @@ pub fn cpu<R: Real>(view: &View<R>, layer: usize, normalized: bool) {
         let rows = z.chunks_exact(outputs).take(watch::rows(view.rows(), width));
         let mut values: Vec<R> = rows.flat_map(|z| (0..width).map(move |f| of_row(z, f))).collect();
         let place = watch::place(layer, normalized, of_unit);
-        // SAFETY: the first thread alone does this operation.
+        // SAFETY: only the first thread does this operation.
         let looks = unsafe { memory.looks.part_mut(place, PERCENTS.len()) };
         for (look, percent) in looks.iter_mut().zip(PERCENTS) {
             let rank = watch::rank(percent, values.len());
@@ -40,17 +40,18 @@ pub fn cpu<R: Real>(view: &View<R>, layer: usize, normalized: bool) {
     }
 }
 
-/// In reports.
+/// Name in reports.
 pub fn name(layer: usize) -> String {
     format!("percentiles {}", layer + 1)
 }
 
-/// Of `rows` rows, each number read once for each 8 of its bits.
+/// Cost for `rows` rows: each number is read once for each 8 of its bits.
 pub fn cost(member: &Member, rows: f64, layer: usize) -> Cost {
     member.layers.get(layer).map_or_else(Cost::default, |row| Cost::of_layer(row, rows, 0.0, 4.0))
 }
 
-/// Elements of the data. Values of γ x̂ + β are rounded twice, and no percentile moves by more than its data.
+/// Percentiles are elements of the data. Values of γ x̂ + β are rounded twice, and no percentile moves further than its
+/// data.
 pub fn bounds(observed: &Observed, layer: usize, normalized: bool) -> Vec<Output> {
     let Some(row) = observed.member.layers.get(layer) else { return Vec::new() };
     if normalized && !row.is_normalized() {

@@ -1,5 +1,4 @@
-//! What a member reports of a step, and how far its gradients are scaled down. Twin of
-//! `shaders/record.wgsl`.
+//! The record of a member's step, and the scale of its clipped gradients. Twin of `shaders/record.wgsl`.
 //!
 //! Clipping by the global norm (Pascanu et al. 2013, arXiv 1211.5063): scale = min(1, c / (‖g‖ + 1e-6)), with
 //! PyTorch's constant.
@@ -14,7 +13,7 @@ use crate::step::cost::{Cost, NUMBER};
 use crate::step::memory::View;
 use crate::step::real::Real;
 
-/// Added to the norm of the gradients before it divides.
+/// Added to the norm of the gradients before the division.
 pub const CLIP_EPS: f64 = 1e-6;
 
 pub fn cpu<R: Real>(view: &View<R>, kind: StepKind) {
@@ -23,7 +22,7 @@ pub fn cpu<R: Real>(view: &View<R>, kind: StepKind) {
     }
     let (rows, memory) = (view.rows(), view.memory);
     let (mut loss, mut hits) = (R::ZERO, R::ZERO);
-    // SAFETY: the first thread alone does this operation.
+    // SAFETY: only the first thread does this operation.
     for pair in unsafe { memory.row_loss.part(0, 2 * rows) }.chunks_exact(2) {
         loss += pair[0];
         hits += pair[1];
@@ -41,7 +40,7 @@ pub fn cpu<R: Real>(view: &View<R>, kind: StepKind) {
         // SAFETY: as above.
         unsafe { memory.scale.part_mut(0, 1)[0] = scale };
     }
-    // What the optimiser made of this step shows in the next: see `update`.
+    // Non-finite results of this step's optimiser count for the next step: see `update`.
     let bad = memory.first_bad().load(Ordering::Relaxed);
     let first_bad = if kind == StepKind::Train && bad > view.step.step { Record::FINITE } else { bad };
     let record = Record {
@@ -58,16 +57,16 @@ pub fn cpu<R: Real>(view: &View<R>, kind: StepKind) {
     unsafe { memory.record.part_mut(0, 1)[0] = record };
 }
 
-/// In reports.
+/// Name in reports.
 pub const NAME: &str = "record";
 
-/// Of `rows` rows.
+/// Cost for `rows` rows.
 pub fn cost(member: &Member, rows: f64) -> Cost {
     let partials = member.sizes[Buffer::Partials as usize] as f64;
     Cost { flops: 2.0 * rows + partials, bytes: NUMBER * (2.0 * rows + partials) }
 }
 
-/// The clipping scale.
+/// Bound of the clipping scale.
 pub fn bounds(_: &Observed) -> Vec<Output> {
     vec![Output::new(Buffer::State, 0, 1, Bound::Absolute(64.0 * U))]
 }

@@ -1,4 +1,4 @@
-//! The optimisers. Twin of `shaders/update.wgsl`; [`crate::spec::Optimizer`] has the sources.
+//! The optimisers. Twin of `shaders/update.wgsl`; sources are at [`crate::spec::Optimizer`].
 
 use std::ops::Range;
 
@@ -18,7 +18,7 @@ struct Rates<R> {
     correction2: R,
     /// 1 - lr · weight decay
     keep: R,
-    /// Of the gradients, by clipping.
+    /// Scale of the clipped gradients.
     scale: R,
 }
 
@@ -42,7 +42,7 @@ pub fn cpu<R: Real>(view: &View<R>) {
     let rates = Rates::new(view, unsafe { view.memory.scale.part(0, 1)[0] });
     let mut finite = true;
     for layer_row in &view.member.layers {
-        // The rows whose gradients this thread has worked out.
+        // Only rows whose gradients this thread has computed.
         let (w, outputs, rows) = (
             layer_row.w as usize,
             layer_row.outputs as usize,
@@ -59,7 +59,7 @@ pub fn cpu<R: Real>(view: &View<R>) {
     view.check_at(finite, view.step.step + 1);
 }
 
-/// Updates this thread's parameters `which`, all of one kind; whether all that was read and written is finite.
+/// Updates this thread's parameters `which`, all of one kind; returns whether all values read and written are finite.
 #[inline(always)]
 fn run<R: Real>(view: &View<R>, rates: &Rates<R>, kind: ChunkKind, which: Range<usize>) -> bool {
     let (memory, at, len) = (view.memory, which.start, which.len());
@@ -77,7 +77,7 @@ fn run<R: Real>(view: &View<R>, rates: &Rates<R>, kind: ChunkKind, which: Range<
     update(rates, params, moments, grads)
 }
 
-/// Updates a run of parameters; whether all that was read and written is finite.
+/// Updates a run of parameters; returns whether all values read and written are finite.
 #[inline(always)]
 fn update<R: Real>(rates: &Rates<R>, params: &mut [R], moments: &mut [R], grads: &[R]) -> bool {
     let real = R::from_f64;
@@ -108,7 +108,7 @@ fn update<R: Real>(rates: &Rates<R>, params: &mut [R], moments: &mut [R], grads:
     }
 }
 
-/// p -= rule(g · scale, m, v) for every parameter; whether all of p, m and v are finite.
+/// p -= rule(g · scale, m, v) for every parameter; returns whether all of p, m and v are finite.
 #[inline(always)]
 fn each<R: Real>(
     scale: R,
@@ -126,17 +126,17 @@ fn each<R: Real>(
     finite
 }
 
-/// In reports.
+/// Name in reports.
 pub const NAME: &str = "optimiser";
 
-/// That of Adam: gradient, parameter and two moments read, three of them written.
+/// Cost of Adam: reads gradient, parameter and two moments, and writes the last three.
 pub fn cost(member: &Member) -> Cost {
     let parameters = member.parameters() as f64;
     Cost { flops: 13.0 * parameters, bytes: 7.0 * NUMBER * parameters }
 }
 
 /// Few operations on each element. m may cancel, so its error is relative to its terms; it enters p through the rate
-/// dp/dm, and so do v's relative error and the roundings of the step itself.
+/// dp/dm. So do v's relative error and the roundings of the step itself.
 pub fn bounds(observed: &Observed) -> Vec<Output> {
     let step = observed.step;
     let (lr, tiny) = (step.lr as f64, f32::MIN_POSITIVE as f64);

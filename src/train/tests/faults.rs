@@ -1,4 +1,4 @@
-//! Faults of the device end in the same weights, or in a clear error.
+//! Training through device faults ends in the same weights, or in a clear error.
 
 use super::faulty::{Fault, FaultyFactory};
 use super::*;
@@ -13,7 +13,7 @@ fn run(factory: &FaultyFactory, problem: &Problem, pace: Pace) -> (Result<bool, 
     (result, told)
 }
 
-/// Checkpoints at the end only, so that much is replayed.
+/// Checkpoints only at the end, so that much is replayed.
 const LAZY: Pace = Pace {
     epoch_every: Duration::ZERO,
     store_every: Duration::from_secs(3600),
@@ -36,7 +36,7 @@ fn fifty_faults_at_random_points_end_in_identical_weights() {
             let kinds = [Fault::Lost, Fault::Timeout, Fault::OutOfMemory, Fault::Stale];
             let word = pcg4d([nth, round, 1, 2])[0] as usize;
             let (at, fault) = (word % calls, kinds[nth as usize % 4]);
-            // A stale record is one of a run of steps; elsewhere there is no record.
+            // Only training and evaluation steps return records that can be stale.
             factory.script.faults.borrow_mut().insert(at, fault);
             let (result, told) = run(&factory, &problem, pace);
             result.unwrap();
@@ -48,11 +48,11 @@ fn fifty_faults_at_random_points_end_in_identical_weights() {
 }
 
 #[test]
-fn many_faults_in_one_training_are_survived() {
+fn a_training_survives_many_faults() {
     let problem = problem();
     let (expected, _) = train(&[training()], &problem);
     let factory = FaultyFactory::default();
-    // Far enough apart for a step between two of them.
+    // Far enough apart for one step between two faults.
     factory.script.faults.borrow_mut().extend((0..50).map(|nth| (7 + 23 * nth, Fault::Lost)));
     let (result, told) = run(&factory, &problem, EAGER);
     result.unwrap();
@@ -62,7 +62,7 @@ fn many_faults_in_one_training_are_survived() {
 }
 
 #[test]
-fn three_tries_without_progress_are_enough() {
+fn three_faults_without_progress_end_the_training() {
     let problem = problem();
     let factory = FaultyFactory::default();
     factory.script.dead_from.set(Some(40));
@@ -71,7 +71,7 @@ fn three_tries_without_progress_are_enough() {
     assert!(error.to_string().contains("3 tries"), "{error}");
     assert_eq!(told.messages.len(), 3, "{:?}", told.messages);
     assert_eq!(factory.script.met.get(), 4);
-    // What was reached is stored.
+    // The progress is stored.
     assert!(one(told.checkpoints.last().unwrap()).state.step > 0);
 }
 
@@ -85,7 +85,7 @@ fn a_device_that_never_comes_up_is_tried_three_times() {
 }
 
 #[test]
-fn what_another_try_does_not_mend_is_not_tried_again() {
+fn a_permanent_fault_is_not_retried() {
     let problem = problem();
     let factory = FaultyFactory::default();
     factory.script.faults.borrow_mut().insert(20, Fault::Refused);

@@ -1,4 +1,4 @@
-//! An engine that fails when it is told to.
+//! An engine with scheduled faults.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -18,13 +18,13 @@ pub enum Fault {
     Lost,
     Timeout,
     OutOfMemory,
-    /// The call succeeds, with the records of another one.
+    /// The call succeeds, but returns the records of another call.
     Stale,
-    /// Not transient.
+    /// A permanent fault.
     Refused,
 }
 
-/// Calls so far and what is to fail, shared by a factory and its engines.
+/// Number of calls and the scheduled faults, shared by a factory and its engines.
 #[derive(Default)]
 pub struct Script {
     pub calls: Cell<usize>,
@@ -37,7 +37,7 @@ pub struct Script {
 }
 
 impl Script {
-    /// Counts a call; whether its records are to be stale.
+    /// Counts a call; returns whether its records should be stale.
     fn call(&self) -> Result<bool, EngineError> {
         let call = self.calls.get();
         self.calls.set(call + 1);
@@ -48,11 +48,11 @@ impl Script {
         let device = "a faulty device".to_owned();
         Err(match fault {
             Fault::Stale => return Ok(true),
-            Fault::Lost => EngineError::Lost { device, reason: "as told".into() },
+            Fault::Lost => EngineError::Lost { device, reason: "scheduled".into() },
             Fault::Timeout => EngineError::Timeout { device, what: "a submit".into(), seconds: 1.0 },
-            Fault::OutOfMemory => EngineError::OutOfMemory { device, what: "as told".into() },
+            Fault::OutOfMemory => EngineError::OutOfMemory { device, what: "scheduled".into() },
             Fault::Refused => {
-                EngineError::Refused { device, what: "a shader".into(), reason: "as told".into() }
+                EngineError::Refused { device, what: "a shader".into(), reason: "scheduled".into() }
             }
         })
     }
@@ -78,15 +78,15 @@ impl EngineFactory for FaultyFactory {
         self.script.softened.set(self.script.softened.get() + 1);
     }
     fn name(&self) -> &str {
-        "told to fail"
+        "scheduled to fail"
     }
 
     fn why(&self) -> &str {
-        "told to fail"
+        "scheduled to fail"
     }
 }
 
-/// A CPU engine that forgets everything at its first fault, as a lost device does.
+/// A CPU engine that loses its memory at its first fault, as a lost device does.
 struct Faulty {
     inner: Box<dyn Engine>,
     script: Rc<Script>,
@@ -115,14 +115,14 @@ impl Engine for Faulty {
     }
     fn run(&mut self, kind: StepKind, steps: &[StepRow]) -> Result<Vec<Record>, EngineError> {
         let stale = self.call();
-        // The work may have been done before the fault.
+        // The work may be done before the fault.
         let mut records = self.inner.run(kind, steps)?;
         if stale? {
             records.iter_mut().for_each(|record| record.step = record.step.wrapping_sub(1));
         }
         Ok(records)
     }
-    /// 1, 2, 3, 1, ... steps.
+    /// Number of steps: 1, 2, 3, 1, ...
     fn pace(&self, _: StepKind) -> usize {
         1 + self.script.calls.get() % 3
     }

@@ -1,4 +1,4 @@
-//! Interrupted anywhere, through the files and on: the weights of the uninterrupted run.
+//! Interrupted at any point and resumed from the files: the weights of the uninterrupted run.
 
 use std::path::Path;
 
@@ -19,7 +19,7 @@ fn origin(has_val: bool) -> Origin {
     }
 }
 
-/// Stores as [`RunFiles`], and stops where it is told.
+/// Stores as [`RunFiles`] does, and stops after a given number of checkpoints.
 struct Stored_ {
     files: RunFiles,
     told: Told,
@@ -36,7 +36,7 @@ impl Events for Stored_ {
     }
 }
 
-/// Trains in `folder` from what is there until `stop_at` checkpoints were stored; whether it came to the end.
+/// Resumes in `folder`, or starts there, until `stop_at` checkpoints are stored; returns whether the training ended.
 fn go(folder: &Path, problem: &Problem, stop_at: Option<usize>) -> bool {
     let population = population_of(&[training()], problem);
     let (dir, from) = if folder.join("config.toml").exists() {
@@ -85,7 +85,7 @@ fn without_val() -> Problem {
 }
 
 #[test]
-fn interrupted_at_every_checkpoint_and_resumed_is_uninterrupted() {
+fn resuming_from_every_checkpoint_equals_the_uninterrupted_run() {
     for problem in [problem(), without_val()] {
         let dir = tempfile::tempdir().unwrap();
         let whole = dir.path().join("whole");
@@ -101,7 +101,7 @@ fn interrupted_at_every_checkpoint_and_resumed_is_uninterrupted() {
             assert_same_run(&part, &whole, &format!("interrupted at checkpoint {at}"));
         }
         assert!(ended);
-        // Again and again.
+        // Interrupted after every checkpoint.
         let pieces = dir.path().join("pieces");
         let mut times = 0;
         while !go(&pieces, &problem, Some(2)) {
@@ -112,9 +112,9 @@ fn interrupted_at_every_checkpoint_and_resumed_is_uninterrupted() {
     }
 }
 
-/// Killed between two of the three writes of a checkpoint: each mixture of an older and a newer file.
+/// Killed between two of the three writes of a checkpoint: each mixture of older and newer files.
 #[test]
-fn killed_between_two_files_is_uninterrupted() {
+fn resuming_after_a_kill_between_two_files_equals_the_uninterrupted_run() {
     let problem = problem();
     let dir = tempfile::tempdir().unwrap();
     let whole = dir.path().join("whole");
@@ -137,7 +137,7 @@ fn killed_between_two_files_is_uninterrupted() {
 }
 
 #[test]
-fn best_has_no_state_and_is_evaluated_as_in_training() {
+fn the_best_model_has_no_state_and_evaluates_as_in_training() {
     use crate::data::Part;
     let problem = problem();
     let dir = tempfile::tempdir().unwrap();
@@ -150,7 +150,7 @@ fn best_has_no_state_and_is_evaluated_as_in_training() {
     let population = population_of(&[training()], &problem);
     let mut model = best.inference(&factory, population, &problem, None).unwrap();
     let (loss, score) = model.evaluate(Part::Val).unwrap().unwrap();
-    // The file keeps the running mean in f32, without its remainder.
+    // The file stores the running mean in f32, without its remainder.
     assert!((loss - of_best.val_loss.unwrap()).abs() <= 1e-6 * loss, "{loss} {of_best:?}");
     assert_eq!(Some(score), of_best.val_score);
 }

@@ -52,7 +52,7 @@ pub(crate) fn problem() -> Problem {
     Problem::new(dataset())
 }
 
-/// Three epochs of eleven steps, and a half.
+/// Three and a half epochs of eleven steps.
 fn training() -> Training {
     Training {
         network: Network {
@@ -87,14 +87,14 @@ fn population_of(trainings: &[Training], problem: &Problem) -> Arc<Population> {
     Arc::new(Population::new(members).watched())
 }
 
-/// Keeps what is told.
+/// Records all events.
 #[derive(Default)]
 struct Told {
     epochs: Vec<(usize, EpochMetrics)>,
     looks: Vec<(usize, Look)>,
     messages: Vec<String>,
     checkpoints: Vec<Checkpoint>,
-    /// Asked to stop when so many checkpoints were stored.
+    /// Requests a stop after this many checkpoints.
     stop_at: Option<(usize, Stop)>,
 }
 
@@ -129,7 +129,7 @@ fn one(checkpoint: &[Option<MemberCheckpoint>]) -> &MemberCheckpoint {
     checkpoint[0].as_ref().expect("a checkpoint")
 }
 
-/// Trains to the end; the last checkpoint and what was told.
+/// Trains to the end; returns the last checkpoint and the events.
 fn train(trainings: &[Training], problem: &Problem) -> (Checkpoint, Told) {
     let population = population_of(trainings, problem);
     let mut told = Told::default();
@@ -140,7 +140,7 @@ fn train(trainings: &[Training], problem: &Problem) -> (Checkpoint, Told) {
     (told.checkpoints.last().unwrap().clone(), told)
 }
 
-/// A member's state and record without what depends on the clock.
+/// A member's state and record without the times.
 fn timeless(state: &TrainingState, history: &[EpochMetrics]) -> (TrainingState, Vec<EpochMetrics>) {
     let mut state = TrainingState { train_s: 0.0, wall_s: 0.0, ..state.clone() };
     state.open.train_s = 0.0;
@@ -149,7 +149,7 @@ fn timeless(state: &TrainingState, history: &[EpochMetrics]) -> (TrainingState, 
     (state, metrics)
 }
 
-/// That two trainings ended alike, bit for bit.
+/// Asserts that two trainings ended with the same bits.
 #[track_caller]
 fn assert_same(found: &[Option<MemberCheckpoint>], expected: &[Option<MemberCheckpoint>], what: &str) {
     assert_eq!(found.len(), expected.len(), "{what}");
@@ -159,13 +159,13 @@ fn assert_same(found: &[Option<MemberCheckpoint>], expected: &[Option<MemberChec
     }
 }
 
-/// That a member came to the same point, bit for bit.
+/// Asserts that a member reached the same state, bit for bit.
 #[track_caller]
 fn assert_same_member(found: &MemberCheckpoint, expected: &MemberCheckpoint, what: &str) {
     let of = |member: &MemberCheckpoint| timeless(&member.state, &member.history);
     assert_eq!(of(found), of(expected), "{what}");
     let looks = |member: &MemberCheckpoint| metrics_jsonl(&[], &member.looks);
-    assert_eq!(looks(found), looks(expected), "{what}: what was watched");
+    assert_eq!(looks(found), looks(expected), "{what}: looks");
     assert_same_weights(&found.weights, &expected.weights, what);
     assert_eq!(found.best, expected.best, "{what}: the best model");
 }
@@ -198,9 +198,9 @@ fn epochs_are_recorded_and_the_last_may_be_short() {
 }
 
 #[test]
-fn patience_stops() {
+fn patience_ends_a_training() {
     let problem = problem();
-    // Nothing improves after the first epoch where the learning rate is next to nothing.
+    // With a tiny learning rate, nothing improves after the first epoch.
     let training = Training { patience: Some(2), lr: 1e-30, weight_decay: 0.0, ..training() };
     let training = Training { length: Length::Epochs(50), clip_norm: None, ..training };
     let training = Training { network: Network { batch_norm: None, ..training.network.clone() }, ..training };

@@ -4,7 +4,7 @@ use super::*;
 use crate::run::{Architecture, ModelFile};
 use crate::train::model::{layers, optimizer, put_layers, put_optimizer};
 
-/// Every bit pattern that is a number, cheaply: a counter, hashed.
+/// Fills with arbitrary finite bit patterns: a hashed counter.
 fn fill(values: &mut [f32], seed: u32) {
     for (i, value) in values.iter_mut().enumerate() {
         let bits = (i as u32 + seed).wrapping_mul(0x9e37_79b1) ^ seed;
@@ -26,7 +26,7 @@ fn a_round_trip_keeps_every_bit() {
             for hidden in [vec![], vec![1], vec![5, 3], vec![31, 1, 17]] {
                 let network = Network { hidden, batch_norm, ..training().network };
                 let one = Training { network, optimizer: optimizer_, ..training() };
-                // As the second of a population, so that its regions do not start at 0.
+                // As the second member of a population, so that its regions do not start at 0.
                 let population = population_of(&[training(), one], &problem);
                 let (member, base) = (&population.members[1], &population.bases[1]);
                 let mut before = Weights::zeros(&population.sizes);

@@ -1,4 +1,4 @@
-//! Members of a population do not see each other.
+//! Members of a population do not affect each other.
 
 use super::*;
 
@@ -31,7 +31,7 @@ fn a_member_trains_as_if_alone() {
 }
 
 #[test]
-fn each_member_is_looked_at_at_its_own_steps() {
+fn each_member_is_watched_at_its_own_steps() {
     let problem = problem();
     let (all, told) = train(&ragged(), &problem);
     let expected: [&[u64]; 3] = [
@@ -51,7 +51,7 @@ fn each_member_is_looked_at_at_its_own_steps() {
 }
 
 #[test]
-fn a_member_that_diverges_keeps_its_last_good_weights_and_harms_no_other() {
+fn a_member_that_diverges_keeps_its_last_good_weights_and_affects_no_other() {
     let problem = problem();
     let mut trainings = ragged();
     trainings[1].network.batch_norm = None;

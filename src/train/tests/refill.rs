@@ -1,4 +1,4 @@
-//! Members that come and go on a device that fails.
+//! Members come and go on a faulty device.
 
 use std::collections::VecDeque;
 
@@ -28,8 +28,8 @@ fn trainings() -> Vec<Training> {
     (0..6).map(of).collect()
 }
 
-/// Through two slots; each member is taken out once at its seventh step or later, and goes on in whichever slot is
-/// vacant then. What each came to.
+/// Streams the trainings through two slots. Each member is taken out once, at its seventh step or later, and resumes in
+/// any vacant slot. Returns the final checkpoints.
 fn stream(
     factory: &FaultyFactory,
     problem: &Problem,
@@ -50,7 +50,7 @@ fn stream(
             if inside.is_none()
                 && let Some((nth, from)) = waiting.pop_front()
             {
-                // Where there is no room beside the other, it waits.
+                // A member waits while there is no room beside the other.
                 match trainer.put(slot, members[nth].clone(), from.clone(), &mut told)? {
                     true => *inside = Some(nth),
                     false => waiting.push_front((nth, from)),
@@ -70,7 +70,7 @@ fn stream(
             } else if state.step >= 7 && !std::mem::replace(&mut moved[nth], true) {
                 let taken = trainer.take(slot, &mut told)?;
                 let now = taken.as_ref().map(|taken| (taken.state.step, taken.state.epochs));
-                assert_eq!(now, Some((state.step, state.epochs)), "not as it stood");
+                assert_eq!(now, Some((state.step, state.epochs)), "taken at another step");
                 waiting.push_back((nth, taken));
                 *inside = None;
             }
@@ -89,7 +89,7 @@ fn assert_as_alone(found: &[MemberCheckpoint], problem: &Problem, what: &str) {
 }
 
 #[test]
-fn faults_at_random_points_leave_no_trace_in_members_that_come_and_go() {
+fn faults_do_not_change_members_that_come_and_go() {
     let problem = problem();
     let mut met = 0;
     for (round, pace) in [(0, EAGER), (1, LAZY)] {
@@ -110,14 +110,14 @@ fn faults_at_random_points_leave_no_trace_in_members_that_come_and_go() {
 }
 
 #[test]
-fn members_are_told_in_the_order_of_their_slots_whatever_the_pace() {
+fn members_report_in_slot_order_at_any_pace() {
     let problem = problem();
-    // Two of them end their epochs at the same steps.
+    // Two members end their epochs at the same steps.
     let trainings = [training(), Training { batch_size: 64, ..training() }, training()];
     let mut orders = Vec::new();
     for before in 0..3 {
         let factory = FaultyFactory::default();
-        // Another rhythm of steps in a call.
+        // Another number of steps per call.
         factory.script.calls.set(before);
         let mut told = Told::default();
         let population = population_of(&trainings, &problem);
@@ -134,7 +134,7 @@ fn members_are_told_in_the_order_of_their_slots_whatever_the_pace() {
 }
 
 #[test]
-fn a_member_that_diverges_at_its_beginning_is_taken_as_it_began() {
+fn a_member_that_diverges_before_a_checkpoint_keeps_its_initial_weights() {
     let problem = problem();
     let mut wild = Training { lr: 1e25, warmup: 0, clip_norm: None, ..training() };
     wild.network.batch_norm = None;
@@ -156,7 +156,7 @@ fn a_member_that_diverges_at_its_beginning_is_taken_as_it_began() {
 }
 
 #[test]
-fn a_member_is_stopped_where_it_stands_and_the_slot_is_free_again() {
+fn a_stopped_member_keeps_its_state_and_frees_its_slot() {
     let problem = problem();
     let (factory, mut told) = (CpuFactory::default(), Told::default());
     let one = Arc::new(member(&training(), &problem).unwrap());
@@ -166,12 +166,12 @@ fn a_member_is_stopped_where_it_stands_and_the_slot_is_free_again() {
     while trainer.members()[0].state.epochs < 2 {
         trainer.advance(&mut told, &Stop::default()).unwrap();
     }
-    trainer.stop(0, "it is enough".into());
+    trainer.stop(0, "early enough".into());
     assert_eq!(trainer.advance(&mut told, &Stop::default()).unwrap(), Advance::Idle);
     let taken = trainer.take(0, &mut told).unwrap().unwrap();
     assert_eq!((taken.state.step, taken.state.epochs, taken.history.len()), (22, 2, 2));
-    assert_eq!(taken.state.ended, Some(Ended::Stopped { reason: "it is enough".into() }));
-    // A member that is larger than the room is not let in.
+    assert_eq!(taken.state.ended, Some(Ended::Stopped { reason: "early enough".into() }));
+    // A member larger than the room is rejected.
     let mut wide = training();
     wide.network.hidden = vec![50, 50];
     let wide = member(&wide, &problem).unwrap();

@@ -1,7 +1,7 @@
-//! bngpu's cases on Burn, with its own modules and optimiser; one JSON line, as `peers.py` prints.
+//! bngpu's cases on Burn, with Burn's own modules and optimiser; prints one JSON line, as `peers.py` does.
 //!
 //! Data, weights and the order of the rows come from `peers.py --peer inputs --out DIR`, so that the losses can be
-//! compared with those of its peers. A step is what it is there.
+//! compared with those of its peers. A step is the same as there.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -46,7 +46,7 @@ struct Args {
     models: usize,
     #[arg(long)]
     steps: usize,
-    /// Steps before the first that is timed, at least one
+    /// Steps before the first timed one, at least one
     #[arg(long)]
     warmup: usize,
     #[arg(long, default_value_t = 3)]
@@ -54,7 +54,7 @@ struct Args {
 }
 
 impl Case {
-    /// (widths from the input on, rows of a batch)
+    /// (layer widths including the input, rows of a batch)
     fn shape(self) -> (&'static [usize], usize) {
         match self {
             Case::A => (&[784, 100, 100, 100, 10], 60),
@@ -130,7 +130,7 @@ struct Data {
     loss: CrossEntropyLoss,
 }
 
-/// The 4-byte values of a file.
+/// Reads the 4-byte values of a file.
 fn read<T>(folder: &Path, name: &str, value: fn([u8; 4]) -> T) -> Result<Vec<T>, Box<dyn Error>> {
     let path = folder.join(name);
     let bytes = std::fs::read(&path).map_err(|e| format!("{}: {e}", path.display()))?;
@@ -158,7 +158,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         return Err(format!("{}: was written for something else", args.inputs.display()).into());
     }
 
-    // From here on it is the device's time.
+    // Only device time counts from here.
     let start = Instant::now();
     let plain = match args.backend {
         Backend::Wgpu => Device::wgpu(Default::default()),

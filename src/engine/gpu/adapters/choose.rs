@@ -1,4 +1,4 @@
-//! Which adapter is taken, and why.
+//! Chooses an adapter, with a reason.
 
 use serde::Serialize;
 
@@ -7,13 +7,13 @@ use super::summary::{AdapterKind, AdapterSummary, NO_HALVES, contains, rank};
 use crate::base::text::bytes;
 use crate::engine::cpu;
 
-/// What computes.
+/// The chosen engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Choice {
     /// The native CPU engine.
     Cpu,
-    /// The GPU engine on the adapter of this index.
+    /// The GPU engine on the adapter with this index.
     Adapter(usize),
 }
 
@@ -27,13 +27,13 @@ pub struct Chosen {
     pub reason: String,
 }
 
-/// No device is as wanted; the program then ends with exit code 5.
+/// No device matches; the program then ends with exit code 5.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ChooseError {
-    /// A GPU is wanted where there is none.
+    /// A GPU is required, but there is none.
     #[error("--device {wanted}: {cause}; or use --device cpu")]
     NoGpu { wanted: String, cause: NoAdapter },
-    /// A GPU is wanted where none can be used.
+    /// A GPU is required, but none can be used.
     #[error("--device {wanted}: no adapter can be used: {problems}; use --device cpu, or update the driver")]
     NoneUsable { wanted: String, problems: String },
     /// No adapter has this index or name.
@@ -45,28 +45,28 @@ pub enum ChooseError {
     /// The device does not multiply in half precision.
     #[error("--precision f16: {name} {}; use --precision f32, or another --device", NO_HALVES)]
     NoHalves { name: String },
-    /// The adapter of this index or name lacks something.
+    /// The adapter with this index or name lacks something.
     #[error("--device {wanted}: {name} cannot be used: {problem}; there is {available}")]
     Unusable { wanted: String, name: String, problem: String, available: String },
 }
 
-/// Decides what computes. `found` is what [`super::list`] gave, `wanted` the value of `--device`:
+/// Chooses what computes. `found` is the result of [`super::list`], `wanted` the value of `--device`:
 ///
 /// - `auto`: the best discrete GPU, else the best integrated one, else the CPU engine.
-/// - `gpu`: the best GPU, software where there is no other; its reason then warns.
+/// - `gpu`: the best GPU, or a software one if there is no other; the reason then warns.
 /// - `cpu`: the CPU engine.
-/// - an index, or a part of a name, capitals or not; a whole name goes before a part of one, and a driver's name
-///   counts where no adapter's does. A number below 100 is an index alone.
+/// - an index, or a part of a name in any case; a whole name takes precedence over a part, and a driver's name counts
+///   only if no adapter's name matches. A number below 100 is always an index.
 ///
 /// Among GPUs of one kind the one with the most device memory is taken, then the one with the largest buffers, then
 /// the first. An adapter with a problem is never taken.
 ///
 /// # Errors
-/// If there is nothing as wanted; the message lists what there is.
+/// If no device matches; the message lists the devices.
 pub fn choose(found: Result<&[AdapterSummary], &NoAdapter>, wanted: &str) -> Result<Chosen, ChooseError> {
     let adapters = found.unwrap_or_default();
     match wanted.trim().to_lowercase().as_str() {
-        "cpu" => Ok(cpu("--device cpu asks for it".into())),
+        "cpu" => Ok(cpu("--device cpu selects it".into())),
         "auto" => Ok(auto(found)),
         "gpu" => match (best(adapters, AdapterKind::Software), found) {
             (Some(gpu), _) => Ok(taken(gpu, &among_peers(gpu, adapters))),
@@ -108,7 +108,7 @@ fn by_name(found: Result<&[AdapterSummary], &NoAdapter>, wanted: &str) -> Result
     };
     let number: Option<usize> = wanted.parse().ok();
     if let Some(adapter) = adapters.iter().find(|a| Some(a.index) == number) {
-        return one(adapter, adapters, wanted, "--device asks for its index");
+        return one(adapter, adapters, wanted, "--device gives its index");
     }
     let unknown = || ChooseError::Unknown { wanted: wanted.into(), available: available(adapters) };
     if wanted.is_empty() || number.is_some_and(|number| number < 100) {
@@ -122,12 +122,12 @@ fn by_name(found: Result<&[AdapterSummary], &NoAdapter>, wanted: &str) -> Result
     let matches = by_way.find(|matches| !matches.is_empty()).ok_or_else(unknown)?;
     let usable: Vec<_> = matches.iter().copied().filter(|a| a.problem.is_none()).collect();
     match (usable.as_slice(), matches.as_slice()) {
-        ([adapter], _) | ([], [adapter, ..]) => one(adapter, adapters, wanted, "--device asks for its name"),
+        ([adapter], _) | ([], [adapter, ..]) => one(adapter, adapters, wanted, "--device gives its name"),
         _ => Err(ChooseError::Ambiguous { wanted: wanted.into(), matches: names(&usable) }),
     }
 }
 
-/// The adapter that is named, if it can be used.
+/// The named adapter, if it can be used.
 fn one(
     adapter: &AdapterSummary,
     adapters: &[AdapterSummary],
@@ -150,7 +150,7 @@ fn best(adapters: &[AdapterSummary], worst: AdapterKind) -> Option<&AdapterSumma
     adapters.iter().filter(|a| a.problem.is_none() && a.kind <= worst).min_by_key(|a| rank(a))
 }
 
-/// What made an adapter the best of its kind.
+/// Why an adapter is the best of its kind.
 fn among_peers(best: &AdapterSummary, adapters: &[AdapterSummary]) -> String {
     let peers =
         adapters.iter().filter(|a| a.problem.is_none() && a.kind == best.kind && a.index != best.index);
@@ -159,7 +159,7 @@ fn among_peers(best: &AdapterSummary, adapters: &[AdapterSummary]) -> String {
     if best.kind == AdapterKind::Software {
         return format!("there is no {}hardware GPU", usable(adapters));
     }
-    // The closest rival shows what decided.
+    // The closest rival shows the deciding property.
     match peers.map(rank).min() {
         None => format!("it is the only {}{kind} GPU", usable(adapters)),
         Some((_, theirs, ..)) if theirs != memory => {
@@ -196,7 +196,7 @@ fn cpu(reason: String) -> Chosen {
     Chosen { choice: Choice::Cpu, name: cpu::NAME.into(), reason }
 }
 
-/// "usable " where some adapter is not, so that "there is no GPU" is not said of a machine with one.
+/// "usable " if some adapter is not, so that "there is no GPU" is not said of a machine with one.
 fn usable(adapters: &[AdapterSummary]) -> &'static str {
     if adapters.iter().any(|a| a.problem.is_some()) { "usable " } else { "" }
 }
@@ -210,7 +210,7 @@ fn names(adapters: &[&AdapterSummary]) -> String {
     adapters.iter().map(|a| format!("{} {}", a.index, a.name)).collect::<Vec<_>>().join(", ")
 }
 
-/// Everything that `--device` would take.
+/// All values that `--device` would take.
 fn available(adapters: &[AdapterSummary]) -> String {
     let usable: Vec<_> = adapters.iter().filter(|a| a.problem.is_none()).collect();
     let names = names(&usable);

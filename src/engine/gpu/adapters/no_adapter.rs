@@ -1,4 +1,4 @@
-//! Why a machine shows no adapter, and what to do about it.
+//! Diagnoses why a machine has no adapter, with a remedy.
 
 use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
@@ -6,38 +6,40 @@ use std::path::{Path, PathBuf};
 /// No adapter was found: the cause and the remedy, in one line.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoAdapter {
-    /// The library that finds Vulkan's drivers is missing.
+    /// The library that loads Vulkan drivers is missing.
     #[error("no Vulkan loader was found; install it with the GPU's driver ({DRIVERS})")]
     NoLoader,
     /// The environment names the drivers, and none of them works.
     #[error("{variable}={value} leaves no usable Vulkan driver; unset it, or name a driver's .json file")]
     DriverFiles { variable: &'static str, value: String },
-    /// A GPU is there, but not for this user.
+    /// The user has no permission to open the GPU.
     #[error(
         "there is a GPU, but no permission to open {}; add the user to the group that owns it (`sudo usermod -aG \
          render $USER`, then log in again); in a container, add `--group-add` with that group's number",
         path.display()
     )]
     NoPermission { path: PathBuf },
-    /// NVIDIA's kernel driver is there, its Vulkan driver is not.
+    /// NVIDIA's kernel driver is installed, but its Vulkan driver is not.
     #[error(
-        "an NVIDIA GPU is there ({}), but not its Vulkan driver; install the driver's graphics part (Debian: \
+        "an NVIDIA GPU is present ({}), but its Vulkan driver is missing; install the driver's graphics part (Debian: \
          nvidia-vulkan-icd, Ubuntu: libnvidia-gl-<version>); in a container, set \
          NVIDIA_DRIVER_CAPABILITIES=all",
         path.display()
     )]
     NoNvidiaVulkan { path: PathBuf },
     /// The loader finds no driver.
-    #[error("the Vulkan loader found no driver; install the GPU's ({DRIVERS}); in a container, {CONTAINER}")]
+    #[error(
+        "the Vulkan loader found no driver; install the GPU's driver ({DRIVERS}); in a container, {CONTAINER}"
+    )]
     NoDriver,
-    /// Drivers are installed and find no device.
+    /// Drivers are installed but find no device.
     #[error(
         "the installed Vulkan drivers found no GPU; update the GPU's driver ({DRIVERS}); in a container, \
          {CONTAINER}"
     )]
     NoDevice,
-    /// A system whose GPU needs no loader.
-    #[error("the system offers no GPU; a virtual machine must be given one, else use --device cpu")]
+    /// The system's GPU interface needs no loader and reports no GPU.
+    #[error("the system offers no GPU; pass one through to the virtual machine, or use --device cpu")]
     NoSystemDevice,
 }
 
@@ -47,22 +49,22 @@ const CONTAINER: &str = "pass the GPU to it (`--device /dev/dri`, or `--gpus all
                          NVIDIA_DRIVER_CAPABILITIES=all`)";
 
 /// How far Vulkan comes up.
-// Apple's systems use the last one alone, but for tests.
+// Outside tests, Apple's systems use only the last one.
 #[cfg_attr(all(target_vendor = "apple", not(test)), expect(dead_code))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Loader {
     Missing,
     NoDriver,
     Works,
-    /// The system's GPUs are not reached by Vulkan.
+    /// The system reaches GPUs without Vulkan.
     NotUsed,
 }
 
-/// What can be seen of the cause.
+/// Observations from which the cause is derived.
 #[derive(Clone, Debug)]
 pub(super) struct Surroundings {
     pub loader: Loader,
-    /// A variable that tells the loader which drivers to load, and its value.
+    /// A variable that selects the drivers of the loader, and its value.
     pub driver_files: Option<(&'static str, String)>,
     /// A device node of a GPU that this user may not open.
     pub closed_node: Option<PathBuf>,
@@ -76,7 +78,7 @@ impl NoAdapter {
         NoAdapter::of(Surroundings::of_this_machine())
     }
 
-    /// The first cause that explains what is seen.
+    /// The first cause that explains the observations.
     pub(super) fn of(seen: Surroundings) -> NoAdapter {
         match (seen.loader, seen.driver_files, seen.closed_node, seen.nvidia_node) {
             (Loader::NotUsed, ..) => NoAdapter::NoSystemDevice,
@@ -92,7 +94,7 @@ impl NoAdapter {
 
 impl Surroundings {
     fn of_this_machine() -> Surroundings {
-        // The loader reads the first that is set.
+        // The loader reads the first of these that is set.
         let variables = ["VK_DRIVER_FILES", "VK_ICD_FILENAMES"];
         let set = |variable| std::env::var_os(variable).map(|v| (variable, v.to_string_lossy().into_owned()));
         let nvidia = Path::new("/dev/nvidiactl");
@@ -105,7 +107,7 @@ impl Surroundings {
     }
 }
 
-/// The first render node in `folder` that may not be opened, if none may.
+/// The first render node in `folder` without permission to open it, if none can be opened.
 pub(super) fn closed_node(folder: &Path) -> Option<PathBuf> {
     let nodes = std::fs::read_dir(folder).ok()?.filter_map(Result::ok);
     let mut nodes: Vec<PathBuf> = nodes
@@ -120,7 +122,7 @@ pub(super) fn closed_node(folder: &Path) -> Option<PathBuf> {
     if nodes.iter().all(closed) { nodes.into_iter().next() } else { None }
 }
 
-/// Brings Vulkan up once more, because wgpu keeps to itself why it did not.
+/// Initialises Vulkan once more, because wgpu does not report why that failed.
 #[cfg(not(target_vendor = "apple"))]
 fn probe() -> Loader {
     use wgpu::hal::Instance as _;
@@ -135,7 +137,7 @@ fn probe() -> Loader {
         telemetry: None,
         display: None,
     };
-    // SAFETY: as wgpu does it; the instance is dropped at once and nothing is made from it.
+    // SAFETY: as in wgpu; the instance is dropped at once and nothing is made from it.
     match unsafe { wgpu::hal::vulkan::Instance::init(&descriptor) } {
         Ok(_) => Loader::Works,
         Err(error) if error.to_string().contains("missing Vulkan entry points") => Loader::Missing,

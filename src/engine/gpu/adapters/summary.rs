@@ -12,7 +12,7 @@ pub(in super::super) fn driver(about: &wgpu::AdapterInfo) -> String {
     format!("{} {}", about.driver, about.driver_info)
 }
 
-/// What computes behind an adapter, best first.
+/// The kind of a device, best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AdapterKind {
@@ -20,11 +20,11 @@ pub enum AdapterKind {
     Discrete,
     /// A GPU that shares the processor's memory.
     Integrated,
-    /// A GPU that a virtual machine's host lends.
+    /// A GPU that the host of a virtual machine provides.
     Virtual,
-    /// Something that its driver does not name.
+    /// A kind that the driver does not name.
     Other,
-    /// The processor, posing as a GPU: lavapipe, SwiftShader, WARP.
+    /// The processor, presented as a GPU: lavapipe, SwiftShader, WARP.
     Software,
 }
 
@@ -40,7 +40,7 @@ impl fmt::Display for AdapterKind {
     }
 }
 
-/// The interface that an adapter is reached by; of two to one device the first is taken.
+/// The interface to an adapter; for a device with two, the first is preferred.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Backend {
@@ -59,10 +59,10 @@ impl fmt::Display for Backend {
     }
 }
 
-/// An adapter as people and `--json` see it.
+/// An adapter as shown to users and in `--json`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct AdapterSummary {
-    /// Its place in [`super::list`], which `--device` takes.
+    /// Its index in [`super::list`], which `--device` accepts.
     pub index: usize,
     pub name: String,
     pub kind: AdapterKind,
@@ -70,7 +70,7 @@ pub struct AdapterSummary {
     pub driver: String,
     /// The driver's version, as the driver writes it.
     pub driver_info: String,
-    /// PCI numbers of vendor and device, or what the backend has in their place; 0 where it has none.
+    /// PCI numbers of vendor and device, or the backend's equivalent; 0 if there is none.
     pub vendor: u32,
     pub device: u32,
     /// Address on the PCI bus, as `0000:01:00.0`; empty where unknown.
@@ -84,13 +84,13 @@ pub struct AdapterSummary {
 /// The limits that matter to the kernels.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct AdapterLimits {
-    /// Bytes of the largest heap of device memory, where the driver tells (Vulkan). An integrated or
-    /// software adapter shares it with the processor.
+    /// Bytes of the largest heap of device memory, if the driver reports it (Vulkan). An integrated or software adapter
+    /// shares it with the processor.
     pub memory: Option<u64>,
-    /// Bytes of the largest buffer, and of the largest part of one that a shader sees.
+    /// Bytes of the largest buffer, and of the largest part of one that a shader can bind.
     pub max_buffer: u64,
     pub max_binding: u64,
-    /// Storage buffers that one shader sees.
+    /// Storage buffers per shader stage.
     pub storage_buffers: u32,
     /// Bytes of memory, and invocations, of a workgroup.
     pub workgroup_memory: u32,
@@ -101,7 +101,7 @@ pub struct AdapterLimits {
     pub subgroup_sizes: (u32, u32),
 }
 
-/// The features that kernels can make use of; none is required.
+/// The features that kernels can use; none is required.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct AdapterFeatures {
     pub subgroups: bool,
@@ -110,7 +110,7 @@ pub struct AdapterFeatures {
     pub pipeline_cache: bool,
     /// Matrix products of a subgroup, as `16x16x16 f16 -> f32`: rows x columns x inner, operands -> result.
     pub cooperative_matrices: Vec<String>,
-    /// Whether those suffice for `--precision f16`.
+    /// Whether these suffice for `--precision f16`.
     pub precision_f16: bool,
 }
 
@@ -185,19 +185,19 @@ impl AdapterFeatures {
     }
 }
 
-/// What is wrong with a device that has no [`halves`], after its name.
-pub(in super::super) const NO_HALVES: &str = "has no cooperative matrices of f16 that are summed in f32 (`bngpu devices --device NAME` shows what a GPU has)";
+/// The problem of a device without [`halves`], after its name.
+pub(in super::super) const NO_HALVES: &str = "does not support cooperative matrices of f16 with sums in f32 (`bngpu devices --device NAME` shows what a GPU has)";
 
-/// What `--precision f16` asks of a device.
+/// The features that `--precision f16` requires.
 pub(in super::super) const HALVES: wgpu::Features = wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX
     .union(wgpu::Features::SHADER_F16)
     .union(wgpu::Features::SUBGROUP);
 
-/// Bytes of workgroup memory that its largest tile takes, 64 x 64, with 16 of K in four parts.
+/// Bytes of workgroup memory of the largest tile in half precision, 64 x 64, with 16 of K in four parts.
 const HALVES_MEMORY: u32 = 4 * 64 * 64 + 4 * 2 * 64 * 24 + 4 * 2 * 64;
 
-/// How an adapter multiplies in half precision: square matrices of f16, summed in f32, by subgroups of one size; none if it
-/// has no such products.
+/// The half-precision products of an adapter: square matrices of f16, summed in f32, by subgroups of one size; none if
+/// it has no such products.
 pub(in super::super) fn halves(adapter: &wgpu::Adapter) -> Option<Cooperative> {
     let info = adapter.get_info();
     let one_size = info.subgroup_min_size == info.subgroup_max_size;
@@ -221,8 +221,8 @@ pub(super) fn rank(a: &AdapterSummary) -> (AdapterKind, Reverse<u64>, Reverse<u6
     (a.kind, Reverse(a.limits.memory.unwrap_or(0)), Reverse(a.limits.max_buffer), a.index)
 }
 
-/// The kind of an adapter. Software is known by its name too: drivers have called it a GPU, and so does a
-/// virtual machine's GPU that the host computes in software.
+/// The kind of an adapter. Names identify software too: drivers have reported it as a GPU, and so does a virtual
+/// machine's GPU that the host computes in software.
 pub(in super::super) fn kind(reported: wgpu::DeviceType, name: &str, driver: &str) -> AdapterKind {
     const SOFTWARE: [&str; 7] = [
         "llvmpipe",
@@ -247,7 +247,7 @@ pub(in super::super) fn kind(reported: wgpu::DeviceType, name: &str, driver: &st
     }
 }
 
-/// Why an adapter cannot run the kernels, which are written for the limits that every WebGPU adapter has.
+/// Why an adapter cannot run the kernels, which only need the default limits of WebGPU.
 pub(super) fn problem(limits: &AdapterLimits, compute: bool) -> Option<String> {
     let webgpu = wgpu::Limits::defaults();
     let needs = [
@@ -266,7 +266,7 @@ pub(super) fn problem(limits: &AdapterLimits, compute: bool) -> Option<String> {
     Some(format!("it has {has} {what}, {needed} are needed"))
 }
 
-/// Whether `text` contains `part`, capitals or not.
+/// Whether `text` contains `part`, in any case.
 pub(super) fn contains(text: &str, part: &str) -> bool {
     text.to_lowercase().contains(&part.to_lowercase())
 }
@@ -276,7 +276,7 @@ pub(super) fn has_word(text: &str, word: &str) -> bool {
     text.split(|c: char| !c.is_alphanumeric()).any(|w| w == word)
 }
 
-/// Bytes of the largest heap of device memory, by Vulkan, the one backend that tells.
+/// Bytes of the largest heap of device memory; only Vulkan reports it.
 #[cfg(not(target_vendor = "apple"))]
 fn memory(adapter: &wgpu::Adapter) -> Option<u64> {
     const DEVICE_LOCAL: u32 = 1; // VK_MEMORY_HEAP_DEVICE_LOCAL_BIT

@@ -1,4 +1,4 @@
-//! Ranking and naming on machines that are made up, and the listing of the real one.
+//! Ranking and naming on mock machines, and the listing of the real one.
 
 use super::summary::*;
 use super::*;
@@ -6,7 +6,7 @@ use wgpu::DeviceType;
 
 const GB: u64 = 1 << 30;
 
-/// The limits of a WebGPU adapter, 2 GiB in a buffer.
+/// The default limits of WebGPU, with 2 GiB per buffer.
 fn limits(memory: Option<u64>) -> AdapterLimits {
     let webgpu = wgpu::Limits::defaults();
     AdapterLimits {
@@ -21,7 +21,7 @@ fn limits(memory: Option<u64>) -> AdapterLimits {
     }
 }
 
-/// What a driver would report, and its place in that order.
+/// The adapters as drivers would report them, in that order.
 struct Machine(Vec<(AdapterSummary, usize)>);
 
 impl Machine {
@@ -54,7 +54,7 @@ impl Machine {
         self.with(Backend::Vulkan, reported, name, memory_gb)
     }
 
-    /// Changes the adapter that was added last.
+    /// Changes the last added adapter.
     fn but(mut self, change: impl FnOnce(&mut AdapterSummary)) -> Machine {
         change(&mut self.0.last_mut().unwrap().0);
         self
@@ -90,7 +90,7 @@ fn only(reported: DeviceType, name: &str) -> Machine {
     Machine::new().vulkan(reported, name, 2)
 }
 
-/// What is taken: the adapter's name, or "cpu".
+/// The choice: the adapter's name, or "cpu".
 fn takes(adapters: &[AdapterSummary], wanted: &str) -> String {
     match choose(Ok(adapters), wanted) {
         Ok(Chosen { choice: Choice::Cpu, .. }) => "cpu".into(),
@@ -107,7 +107,7 @@ fn reason(adapters: &[AdapterSummary], wanted: &str) -> String {
 }
 
 #[test]
-fn each_machine_takes_what_its_kinds_say() {
+fn the_choice_follows_the_kinds_of_the_adapters() {
     let llvmpipe = "llvmpipe (LLVM 15.0.6, 256 bits)";
     let venus = "Virtio-GPU Venus (NVIDIA GeForce RTX 3080)";
     let desktop_egpu = Machine::new()
@@ -122,7 +122,7 @@ fn each_machine_takes_what_its_kinds_say() {
         a.problem = problem(&a.limits, true);
     });
     let too_small_beside = too_small_and("Intel(R) HD Graphics 520");
-    // (machine, what it is, auto, gpu)
+    // (machine, description, auto, gpu)
     let machines: [(Machine, &str, &str, &str); 17] = [
         (
             laptop(),
@@ -212,7 +212,7 @@ fn too_small_and(integrated: &str) -> Machine {
 }
 
 #[test]
-fn reasons_say_what_decided() {
+fn reasons_name_the_deciding_property() {
     assert_eq!(reason(&laptop().list(), "auto"), "it is the only discrete GPU");
     assert_eq!(
         reason(&two_discrete(24).list(), "auto"),
@@ -242,12 +242,12 @@ fn reasons_say_what_decided() {
         reason(&software, "gpu"),
         "there is no hardware GPU; warning: this is a software GPU, slower than --device cpu"
     );
-    assert_eq!(reason(&laptop().list(), "1"), "--device asks for its index");
-    assert_eq!(reason(&laptop().list(), "iris"), "--device asks for its name");
+    assert_eq!(reason(&laptop().list(), "1"), "--device gives its index");
+    assert_eq!(reason(&laptop().list(), "iris"), "--device gives its name");
 }
 
 #[test]
-fn a_device_of_two_backends_is_there_once() {
+fn a_device_with_two_backends_is_listed_once() {
     let windows = || {
         Machine::new()
             .vulkan(DeviceType::DiscreteGpu, "NVIDIA GeForce RTX 4070", 12)
@@ -271,24 +271,24 @@ fn a_device_of_two_backends_is_there_once() {
     );
     assert_eq!(takes(&adapters, "RTX"), "NVIDIA GeForce RTX 4070");
 
-    // A Vulkan driver that lacks something leaves the device to DX12.
+    // If the Vulkan driver lacks something, DX12 is used.
     let mut machine = windows();
     machine.0[0].0.problem = Some("it has no compute shaders".into());
     assert_eq!(machine.list()[0].backend, Backend::Dx12);
-    // So does one that only translates to DX12.
+    // The same if the driver only translates to DX12.
     let mut machine = windows();
     machine.0[0].0.name = "Microsoft Direct3D12 (NVIDIA GeForce RTX 4070)".into();
     assert_eq!(machine.list()[0].backend, Backend::Dx12);
 }
 
 #[test]
-fn equal_cards_stay_two_and_two_drivers_of_a_card_become_one() {
+fn equal_cards_are_listed_twice_and_two_drivers_of_a_card_once() {
     let card = |machine: Machine, backend, bus: &str| {
         machine.with(backend, DeviceType::DiscreteGpu, "NVIDIA RTX A6000", 48).pci(0x10de, 0x2230, bus)
     };
     let mut machine = card(Machine::new(), Backend::Vulkan, "0000:41:00.0");
     machine = card(machine, Backend::Vulkan, "0000:01:00.0");
-    // DX12 tells the same address of both.
+    // DX12 reports the same address for both.
     machine = card(machine, Backend::Dx12, "0000:01:00.0");
     machine = card(machine, Backend::Dx12, "0000:01:00.0");
     let adapters = machine.list();
@@ -309,13 +309,13 @@ fn equal_cards_stay_two_and_two_drivers_of_a_card_become_one() {
     let mut first_fails = twice();
     first_fails.0[0].0.problem = Some("it has no compute shaders".into());
     assert_eq!(first_fails.list()[0].name, "AMD Radeon RX 6800 XT (AMD open-source)");
-    // What has no address is never taken for the same.
+    // Devices without an address are never merged.
     let unknown = Machine::new().vulkan(DeviceType::Cpu, "llvmpipe", 2).pci(0x10005, 0, "");
     assert_eq!(unknown.vulkan(DeviceType::Cpu, "llvmpipe", 2).pci(0x10005, 0, "").list().len(), 2);
 }
 
 #[test]
-fn the_order_does_not_depend_on_that_of_the_drivers() {
+fn the_order_does_not_depend_on_the_order_of_the_drivers() {
     let names = |machine: Machine| machine.list().into_iter().map(|a| a.name).collect::<Vec<_>>();
     let mut reversed = laptop();
     reversed.0.reverse();
@@ -326,7 +326,7 @@ fn the_order_does_not_depend_on_that_of_the_drivers() {
 }
 
 #[test]
-fn what_no_adapter_matches_is_refused_with_what_there_is() {
+fn an_unknown_device_is_refused_with_a_list_of_devices() {
     let refused =
         |machine: Machine, wanted: &str| choose(Ok(&machine.list()), wanted).expect_err(wanted).to_string();
     let there = "0 NVIDIA GeForce RTX 3060, 1 NVIDIA GeForce RTX 4090";
@@ -341,7 +341,7 @@ fn what_no_adapter_matches_is_refused_with_what_there_is() {
         let text = refused(two_discrete(24), wanted);
         assert_eq!(text, format!("--device {wanted}: no such device; there is {there}, or cpu"));
     }
-    // "4090" is no index here.
+    // "4090" is not an index here.
     assert_eq!(takes(&two_discrete(24).list(), "4090"), "NVIDIA GeForce RTX 4090");
 
     let text = refused(too_small_and("Intel(R) UHD Graphics 620"), "old");
@@ -357,7 +357,7 @@ fn what_no_adapter_matches_is_refused_with_what_there_is() {
 }
 
 #[test]
-fn whole_names_go_before_parts_and_drivers_come_last() {
+fn whole_names_come_before_parts_and_drivers_come_last() {
     let machine = || {
         Machine::new()
             .vulkan(DeviceType::DiscreteGpu, "NVIDIA GeForce RTX 3060 Ti", 8)
@@ -369,14 +369,14 @@ fn whole_names_go_before_parts_and_drivers_come_last() {
     assert_eq!(takes(&adapters, "nvidia geforce rtx 3060"), "NVIDIA GeForce RTX 3060");
     assert_eq!(takes(&adapters, "3060 ti"), "NVIDIA GeForce RTX 3060 Ti");
     assert_eq!(takes(&adapters, "RADV"), "AMD Radeon Graphics");
-    // The one of two that can be used.
+    // Only one of the two can be used.
     let mut one_left = machine().list();
     one_left[1].problem = Some("bad".into());
     assert_eq!(takes(&one_left, "geforce"), "NVIDIA GeForce RTX 3060 Ti");
 }
 
 #[test]
-fn without_adapter_auto_computes_on_the_cpu_and_gpu_is_refused_with_the_cause() {
+fn without_an_adapter_auto_uses_the_cpu_and_gpu_is_refused_with_the_cause() {
     let cause = NoAdapter::NoDriver;
     let auto = choose(Err(&cause), "auto").unwrap();
     assert_eq!((auto.choice, auto.name.as_str()), (Choice::Cpu, "native CPU engine"));
@@ -389,7 +389,7 @@ fn without_adapter_auto_computes_on_the_cpu_and_gpu_is_refused_with_the_cause() 
 }
 
 #[test]
-fn limits_below_webgpus_are_a_problem_and_webgpus_are_none() {
+fn only_limits_below_the_defaults_of_webgpu_are_a_problem() {
     assert_eq!(problem(&limits(None), true), None);
     assert_eq!(problem(&limits(None), false).unwrap(), "it has no compute shaders");
     let small = AdapterLimits { storage_buffers: 4, ..limits(None) };
@@ -401,7 +401,7 @@ fn limits_below_webgpus_are_a_problem_and_webgpus_are_none() {
 }
 
 #[test]
-fn software_is_known_by_its_name_and_hardware_is_not_mistaken_for_it() {
+fn software_is_recognised_by_name_and_hardware_is_not_mistaken_for_it() {
     for name in ["SwiftShader Device (LLVM 10.0.0)", "lavapipe", "softpipe", "Microsoft WARP", "Foo"] {
         let driver = if name == "Foo" { "llvmpipe" } else { "" };
         assert_eq!(kind(DeviceType::DiscreteGpu, name, driver), AdapterKind::Software, "{name}");
@@ -422,7 +422,7 @@ mod no_adapter {
     }
 
     #[test]
-    fn the_cause_is_the_first_that_explains_what_is_seen() {
+    fn the_first_matching_cause_is_reported() {
         let files = Some(("VK_DRIVER_FILES", "/x.json".to_owned()));
         let node = Some(PathBuf::from("/dev/dri/renderD128"));
         let nvidia = Some(PathBuf::from("/dev/nvidiactl"));
@@ -464,7 +464,7 @@ mod no_adapter {
     }
 
     #[test]
-    fn render_nodes_that_open_are_no_cause() {
+    fn accessible_render_nodes_are_not_a_cause() {
         let folder = tempfile::tempdir().unwrap();
         assert_eq!(closed_node(folder.path()), None);
         assert_eq!(closed_node(&folder.path().join("missing")), None);
@@ -474,7 +474,7 @@ mod no_adapter {
 }
 
 #[test]
-fn this_machine_is_listed_or_says_why_not() {
+fn this_machine_lists_adapters_or_a_cause() {
     match list() {
         Ok(found) => {
             for (index, (summary, adapter)) in found.iter().enumerate() {
@@ -491,11 +491,11 @@ fn this_machine_is_listed_or_says_why_not() {
     }
 }
 
-/// Runs the test above in a process of its own, whose environment hides the drivers.
+/// Runs the test above in its own process, whose environment hides the drivers.
 #[cfg(target_os = "linux")]
 #[test]
-fn drivers_that_are_not_there_are_a_cause_and_no_panic() {
-    let listing = "engine::gpu::adapters::tests::this_machine_is_listed_or_says_why_not";
+fn missing_drivers_are_a_cause_and_no_panic() {
+    let listing = "engine::gpu::adapters::tests::this_machine_lists_adapters_or_a_cause";
     for variable in ["VK_DRIVER_FILES", "VK_ICD_FILENAMES"] {
         let output = std::process::Command::new(std::env::current_exe().unwrap())
             .args(["--exact", listing, "--nocapture"])
