@@ -203,7 +203,7 @@ struct Place {
     started: f64,
 }
 
-/// What a slot trains.
+/// The training in a slot.
 struct Running {
     id: TrainingId,
     params: Params,

@@ -88,7 +88,7 @@ pub fn fit(source: &DeviceSource, members: &[&Member], slots: usize, lanes: usiz
 /// Times some steps of the first `members` together, as many as fit into `slots`. The results are discarded.
 ///
 /// # Errors
-/// [`TrainError`] of the device.
+/// [`EngineError`] of the device.
 pub fn measure(
     factory: &dyn EngineFactory,
     problem: &Problem,

@@ -19,7 +19,7 @@ pub struct TrainingId {
     pub seed: u64,
 }
 
-/// Where the settings of the trials come from.
+/// The source of the trials' settings.
 pub trait Proposals: Send {
     /// The settings of a trial; `told` are all trials numbered below `trial` - [`Proposals::window`], in order.
     fn params(&self, trial: u64, told: &[Told]) -> Params;

@@ -1,6 +1,6 @@
 //! The values of each trial of a study.
 //!
-//! To add a strategy: its name in `spec/sweep.rs`; the compiler then asks for its trials here.
+//! To add a strategy, add its name in `spec/sweep.rs`; the compiler then requires its trials here.
 
 use std::collections::HashMap;
 use std::ops::Range;

@@ -12,7 +12,7 @@ const POINTS: usize = 60;
 /// Resamples of the bootstrap; its seed is fixed.
 const RESAMPLES: usize = 500;
 
-/// What the curve shows.
+/// The kind of curve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BudgetKind {
@@ -33,7 +33,7 @@ pub struct BudgetPoint {
     pub band: Option<[f64; 2]>,
 }
 
-/// What doubling the budget brings, as an improvement of the objective (positive is better).
+/// The gain of doubling the budget, as an improvement of the objective (positive is better).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Worth {
     /// The last doubling: from this many trials ...
@@ -43,7 +43,7 @@ pub struct Worth {
     pub gain: f64,
     /// Its 95 % interval by bootstrap over trials; none where the curve is as observed.
     pub gain_ci95: Option<[f64; 2]>,
-    /// A cautious estimate of what doubling once more brings; none where none can be made.
+    /// A cautious estimate of the gain of doubling once more; None where there is none.
     ///
     /// With g₁ and g₂ the gains of the last doubling but one and of the last, it is g₂·min(1, g₂/g₁). Where the
     /// chance to come within d of the best possible value grows as dᵏ, which the theory of extreme values gives for

@@ -16,7 +16,7 @@ pub struct Edge {
     pub key: String,
     /// Whether it lies at the upper end.
     pub upper: bool,
-    /// What to write instead, as flag and values: `--lr 0.1,0.3,1`.
+    /// The suggested domain, as flag and values: `--lr 0.1,0.3,1`.
     pub try_instead: String,
     /// A sentence without its full stop.
     pub warning: String,

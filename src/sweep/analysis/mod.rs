@@ -1,4 +1,4 @@
-//! What a sweep found, and how sure that is: pure functions from the records of its trials.
+//! Findings of a sweep and their uncertainty: pure functions of the records of its trials.
 //!
 //! Nothing here reads a file or uses a device, so that a running sweep, a finished one and merged shards are judged
 //! by the same code.
