@@ -1,4 +1,4 @@
-//! `bngpu demo`: its list, its errors, and what it leaves.
+//! `bngpu demo`: its list, its errors and its files.
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -43,7 +43,7 @@ fn the_list_has_every_demonstration_in_both_languages() {
 }
 
 #[test]
-fn what_cannot_be_shown_is_told() {
+fn invalid_requests_fail_with_a_reason() {
     let folder = tempfile::tempdir().expect("a folder");
     let table = folder.path().join("few.csv");
     std::fs::write(&table, "x,y\n1,a\n2,b\n").expect("writes");
@@ -62,10 +62,10 @@ fn what_cannot_be_shown_is_told() {
         (vec!["paper", "--data", "no-such-data"], 1, "no-such-data"),
         (vec!["paper", "--data", table], 1, "stratified split"),
         (vec!["paper", "--device", "no-such-device"], 5, "no-such-device"),
-        // Of these rows 6 are for the test: nothing can be told by them.
-        (vec!["paper", "--data", sixty], 1, "at least 20 are needed"),
+        // 6 of these rows are test rows, too few to judge by.
+        (vec!["paper", "--data", sixty], 1, "needs at least 20"),
         (vec!["paper", "--output", "few.csv/x"], 1, "few.csv/x"),
-        // A run's report stays what it is.
+        // A run's report is not overwritten.
         (vec!["paper", "--output", "run"], 1, "run already holds a run (config.toml)"),
         (vec!["paper", "--hidden", "none"], 2, "paper needs at least 1"),
         (vec!["shift", "--hidden", "64"], 2, "--hidden has 1 layer, but shift needs at least 2"),
@@ -79,9 +79,9 @@ fn what_cannot_be_shown_is_told() {
 }
 
 #[test]
-fn where_nothing_can_be_learnt_nothing_is_claimed() {
+fn noise_gives_an_inconclusive_verdict() {
     let folder = tempfile::tempdir().expect("a folder");
-    // A class that no feature tells: the parity of a number of which only the half is given.
+    // A class that no feature predicts: the parity of the row, of which only the half is given.
     let rows: String =
         (0..600).map(|row| format!("{},{}\n", row / 2 * 37 % 101, ["a", "b"][row % 2])).collect();
     std::fs::write(folder.path().join("noise;$(id).csv"), format!("x,y\n{rows}")).expect("writes");
@@ -93,19 +93,19 @@ fn where_nothing_can_be_learnt_nothing_is_claimed() {
     let printed: Value = serde_json::from_slice(&output.stdout).expect("one object");
     assert_eq!(printed["verdict"], "unclear", "{printed}");
     let sentence = printed["sentence"].as_str().expect("a sentence");
-    assert!(sentence.starts_with("No network surely learnt anything"), "{sentence}");
+    assert!(sentence.starts_with("No network clearly learnt anything"), "{sentence}");
     // The command is safe to paste.
     let command = printed["measured_on"]["commands"]["batch-size"].as_str().expect("a command");
     assert!(command.contains("--data 'noise;$(id).csv'"), "{command}");
 }
 
 #[test]
-fn a_demonstration_leaves_figure_numbers_and_page() {
+fn a_demonstration_writes_figure_numbers_and_page() {
     let folder = tempfile::tempdir().expect("a folder");
     let args = [
         "paper", "--seeds", "2", "--hidden", "20,10", "--json", "--quiet", "--lang", "zh", "--device", "cpu",
     ];
-    // Done again, it takes the same folder.
+    // A second run uses the same folder.
     let [_, output] = [0, 1].map(|_| demo(&args, folder.path()));
     assert!(output.status.success(), "{}", stderr(&output));
     let printed: Value = serde_json::from_slice(&output.stdout).expect("one object");

@@ -1,4 +1,4 @@
-//! `bngpu sweep` and what belongs to it, as a user runs them.
+//! `bngpu sweep` and related commands, as a user runs them.
 
 use std::path::Path;
 
@@ -75,7 +75,7 @@ fn same_weights_everywhere(device: &str) {
 }
 
 #[test]
-fn a_changed_trial_is_told_by_repro() {
+fn repro_reports_a_changed_trial() {
     let dir = tempfile::tempdir().unwrap();
     let folder = dir.path().join("sweep");
     nine(&folder, "--device cpu");
@@ -89,7 +89,7 @@ fn a_changed_trial_is_told_by_repro() {
 }
 
 #[test]
-fn what_is_no_sweep_is_named_and_lr_find_takes_no_folder() {
+fn wrong_folders_and_flags_are_refused_with_a_reason() {
     let dir = tempfile::tempdir().unwrap();
     let run = dir.path().join("run").display().to_string();
     ends_with(0, ["train", "--epochs", "1", "--device", "cpu", "--quiet", "-o", &run]);
@@ -107,7 +107,7 @@ fn what_is_no_sweep_is_named_and_lr_find_takes_no_folder() {
 }
 
 #[test]
-fn the_kept_models_are_runs_that_other_commands_take() {
+fn other_commands_accept_the_kept_models() {
     let dir = tempfile::tempdir().unwrap();
     let folder = dir.path().join("sweep");
     nine(&folder, "--device cpu --keep 3");
@@ -125,7 +125,7 @@ fn the_kept_models_are_runs_that_other_commands_take() {
         let path = model.display().to_string();
         let said = ends_with(0, ["eval", &path, "--split", "val", "--json"]);
         let said: Value = serde_json::from_slice(&said.stdout).unwrap();
-        // `eval` sums the rows in other portions.
+        // `eval` sums the rows in chunks of another size.
         let (loss, recorded) = (said["loss"].as_f64().unwrap(), record["val_loss"].as_f64().unwrap());
         assert!((loss - recorded).abs() <= 1e-6 * recorded, "{name}: {loss} {recorded}");
         assert_eq!(said["acc"], record["val_acc"], "{name}");
@@ -166,7 +166,7 @@ fn diverged_trials_are_counted_and_the_others_go_on() {
 }
 
 #[test]
-fn what_cannot_be_swept_is_refused_before_there_is_a_folder() {
+fn impossible_sweeps_are_refused_before_there_is_a_folder() {
     let dir = tempfile::tempdir().unwrap();
     let folder = dir.path().join("sweep").display().to_string();
     for (args, expected) in [
@@ -186,7 +186,7 @@ fn what_cannot_be_swept_is_refused_before_there_is_a_folder() {
 }
 
 #[test]
-fn a_member_that_no_memory_holds_is_refused() {
+fn a_member_larger_than_memory_is_refused() {
     // 29 GB; a sweep takes half of what is free.
     let meminfo = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let free = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:")?.trim().strip_suffix("kB"));
@@ -196,11 +196,14 @@ fn a_member_that_no_memory_holds_is_refused() {
     }
     let said = ends_with(2, words("sweep --device cpu --hidden 16,30000x3 --quiet"));
     let text = String::from_utf8_lossy(&said.stderr);
-    assert!(text.contains("no memory for one member") && text.contains("fewer hidden units"), "{text}");
+    assert!(
+        text.contains("not enough memory for one member") && text.contains("fewer hidden units"),
+        "{text}"
+    );
 }
 
 #[test]
-fn lr_find_tells_the_usable_range_with_and_without_batch_norm() {
+fn lr_find_reports_the_usable_range_with_and_without_batch_norm() {
     let args = "lr-find --device cpu --compare-bn --hidden 50x10 --activation sigmoid --optimizer sgd --rates 12 \
                 --from 1e-3 --to 10 --quiet --json";
     let said = ends_with(0, words(args));

@@ -68,7 +68,7 @@ fn sweeps_killed_at_random_and_resumed_equal_the_undisturbed_one() {
     let (mut kills, mut between) = (0, 0);
     for nth in 0..10 {
         let part = dir.path().join(nth.to_string());
-        // Some go on with other lanes.
+        // Some resume with other lanes.
         let mut process = start(&part, if nth % 2 == 0 { &[] } else { &["--queues", "2"] });
         loop {
             let mut child = process.spawn().unwrap();
@@ -105,7 +105,7 @@ fn whole_lines(sweep: &Path) -> usize {
 }
 
 #[test]
-fn a_sweep_killed_between_its_first_two_files_begins_anew() {
+fn a_sweep_killed_between_its_first_two_files_starts_over() {
     let dir = tempfile::tempdir().unwrap();
     let (whole, part) = (dir.path().join("whole"), dir.path().join("part"));
     assert!(start(&whole, &[]).status().unwrap().success());
@@ -114,7 +114,7 @@ fn a_sweep_killed_between_its_first_two_files_begins_anew() {
     let end = resume(&part).stderr(Stdio::piped()).output().unwrap();
     assert_eq!(end.status.code(), Some(0), "{}", String::from_utf8_lossy(&end.stderr));
     assert_eq!(difference(&whole, &part), None);
-    // Trainings without the record of what they ran on are no beginning.
+    // Trainings without env.json cannot be resumed.
     std::fs::remove_file(part.join("env.json")).unwrap();
     assert_eq!(resume(&part).status().unwrap().code(), Some(1));
 }
@@ -137,7 +137,7 @@ fn an_interrupted_sweep_stores_what_it_has_and_goes_on() {
         assert!(part.join("unfinished").exists() && part.join("report.html").exists());
         assert_eq!(resume(&part).status().unwrap().code(), Some(0));
         assert_eq!(difference(&whole, &part), None);
-        // A second resumption finds nothing to do.
+        // A second resume finds nothing to do.
         assert_eq!(resume(&part).status().unwrap().code(), Some(0));
         assert_eq!(difference(&whole, &part), None);
         std::fs::remove_dir_all(&part).unwrap();

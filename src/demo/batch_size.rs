@@ -1,4 +1,4 @@
-//! Where batch normalisation breaks: small batches, whose statistics say little.
+//! Batch normalisation with very small batches, where it breaks down.
 
 use std::ops::Neg;
 
@@ -17,11 +17,11 @@ use crate::text;
 pub struct BatchSize;
 
 const SIZES: [usize; 10] = [2, 4, 8, 16, 32, 64, 128, 256, 512, 1024];
-/// A usual size, as a place in them.
+/// Index of a usual size, 64.
 const USUAL: usize = 5;
 const LR: f64 = 1e-3;
 
-/// The smallest of `sizes` from which on BN is nowhere clearly behind.
+/// The smallest size from which on BN is never clearly worse.
 fn recovers(sizes: &[usize], behind: &[Option<Estimate>]) -> Option<usize> {
     let is_behind = |e: &Option<Estimate>| e.is_some_and(|e| e.is_below_zero());
     let first = behind.iter().rposition(is_behind).map_or(0, |last| last + 1);
@@ -35,8 +35,8 @@ impl Demo for BatchSize {
 
     fn claim(&self) -> Text {
         text!(
-            "BN breaks where batches are very small: the statistics of two rows say little",
-            "批非常小时 BN 会失效：两行数据的统计量几乎没有意义"
+            "BN breaks down in very small batches: the statistics of two rows mean little",
+            "批量很小时 BN 会失效：两个样本的统计量几乎没有意义"
         )
     }
 
@@ -45,7 +45,7 @@ impl Demo for BatchSize {
         let seeds = lab.seeds(5);
         let epochs = lab.pick(10, 3);
         let rows = problem.split.train;
-        // A batch has no more rows than there are.
+        // A batch cannot have more rows than the data.
         let sizes: Vec<usize> = SIZES.into_iter().filter(|&size| size <= rows).collect();
         let mut plan = Plan::default();
         for bn in BOTH {
@@ -69,11 +69,11 @@ impl Demo for BatchSize {
 
         let mut panel = Panel::new(
             text!("score by batch size", "不同批量大小的得分"),
-            Axis::log(text!("rows of a batch", "批量大小（样本数）")),
+            Axis::log(text!("batch size", "批量大小")),
             lab.score_axis()?,
         );
         let mut table = vec![
-            [text!("rows of a batch", "批量大小")]
+            [text!("batch size", "批量大小")]
                 .into_iter()
                 .chain(sizes.iter().map(|&n| Text::same(count(n as u64))))
                 .collect(),
@@ -95,15 +95,15 @@ impl Demo for BatchSize {
         let two = behind[0].as_ref().map_or("-".into(), points_pm);
         let usual = behind.get(USUAL).and_then(Option::as_ref).map_or("-".into(), points_pm);
         let sentence = text!(
-            "In batches of 2 rows BN changes the score by {two} points, in batches of 64 by {usual}",
-            "批量大小为 2 时 BN 使得分变化 {two} 个百分点，为 64 时 {usual}"
+            "BN changes the score by {two} points at batch size 2 and by {usual} at batch size 64",
+            "BN 带来的得分变化：批量大小为 2 时 {two} 个百分点，为 64 时 {usual} 个百分点"
         );
-        // Where small batches do not tell, or a size has no interval, not clearly behind says nothing.
+        // Says nothing if small batches are inconclusive or a size has no interval.
         let told = outcome != Outcome::Unclear
             && behind.iter().flatten().all(|e| e.ci95.is_some_and(f64::is_finite));
         let rest = match recovers(&sizes, &behind).filter(|_| told) {
             Some(n) => {
-                text!("; from {n} rows on it is nowhere clearly behind.", "；从 {n} 行起不再明显落后。")
+                text!("; from size {n} on it is never clearly worse.", "；从 {n} 起不再明显变差。")
             }
             None => text!(".", "。"),
         };
@@ -111,8 +111,8 @@ impl Demo for BatchSize {
         let n = seeds.len();
         let caption = lab.layers()
             + text!(
-                " ReLU units, Adam with α = {LR}, {epochs} epochs at every batch size, so that all see the same number of rows; {n} seeds: mean, and from the least to the best.",
-                " ReLU 单元，α = {LR} 的 Adam，每种批量大小都训练 {epochs} 轮，所见行数相同；{n} 个种子：平均值及最差到最好的范围。"
+                " ReLU units, Adam with α = {LR}, {epochs} epochs at every batch size, so all networks see the same number of rows; {n} seeds: mean and range.",
+                " ReLU 单元，Adam，α = {LR}，每种批量大小都训练 {epochs} 轮，因此所见样本数相同；{n} 个种子的均值与取值范围。"
             );
         Ok(Finding {
             figure: Figure { panels: vec![panel], columns: 1 },
@@ -129,11 +129,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_recovers_behind_the_last_size_that_is_behind() {
+    fn bn_recovers_above_the_last_size_at_which_it_is_worse() {
         let sure = |mean: f64| Some(Estimate { mean, ci95: Some(0.01) });
         assert_eq!(recovers(&SIZES, &[sure(-0.2), sure(-0.1), sure(0.0), sure(0.1)]), Some(8));
         assert_eq!(recovers(&SIZES, &[sure(0.2)]), Some(2));
         assert_eq!(recovers(&SIZES, &[sure(-0.2); 10]), None);
-        assert_eq!(recovers(&SIZES[..2], &[sure(0.1), sure(-0.2)]), None, "no larger one was tried");
+        assert_eq!(recovers(&SIZES[..2], &[sure(0.1), sure(-0.2)]), None, "no larger size was tried");
     }
 }

@@ -1,4 +1,4 @@
-//! What β remembers: 1/(1 - β) steps.
+//! The memory of an average with β: 1/(1 - β) steps.
 
 use serde_json::json;
 
@@ -16,7 +16,7 @@ const PAIRS: [[f64; 2]; 2] = [[0.9, 0.9005], [0.999, 0.9995]];
 const COLOURS: [Colour; 4] = [Colour::Blue, Colour::Orange, Colour::Purple, Colour::Green];
 const LR: f64 = 1.0;
 const ADAM_LR: f64 = 1e-3;
-/// A difference of scores that nobody would see.
+/// A difference of scores too small to see.
 const UNSEEN: f64 = 0.005;
 
 pub struct Beta;
@@ -28,8 +28,8 @@ impl Demo for Beta {
 
     fn claim(&self) -> Text {
         text!(
-            "An average with β remembers about 1/(1 - β) steps: β from 0.9 to 0.9005 changes nothing, from 0.999 to 0.9995 much",
-            "以 β 作的移动平均约记住 1/(1 - β) 步：β 从 0.9 到 0.9005 几乎无变化，从 0.999 到 0.9995 变化很大"
+            "An average with β remembers about 1/(1 - β) steps: raising β from 0.9 to 0.9005 changes nothing, from 0.999 to 0.9995 a lot",
+            "系数为 β 的移动平均约记住 1/(1 - β) 步：β 由 0.9 增至 0.9005 几乎没有影响，由 0.999 增至 0.9995 影响很大"
         )
     }
 
@@ -46,7 +46,7 @@ impl Demo for Beta {
         };
         let trainings = [each(along_the_average), each(by_adam)].concat();
         let courses = lab.train(problem, &Plan::new(trainings, &looks), self.name())?;
-        // By way, then by beta.
+        // By method, then by β.
         let courses: Vec<Vec<&[Course]>> = courses
             .chunks(betas.len() * seeds.len())
             .map(|of_way| of_way.chunks(seeds.len()).collect())
@@ -60,22 +60,22 @@ impl Demo for Beta {
         let [[a, b], [c, d]] = PAIRS;
         let [of_a, of_b, of_c, of_d] = [a, b, c, d].map(|beta| number(memory(beta)));
         let sentence = text!(
-            "From {a} to {b} the average remembers {of_b} steps instead of {of_a}, and the score, averaged over the training, changes by {near} points; from {c} to {d} it remembers {of_d} instead of {of_c}, and the change is {far} points ({adam} with Adam, which corrects the start of its averages).",
-            "β 从 {a} 到 {b}，平均所记住的步数由 {of_a} 变为 {of_b}，训练全程的平均得分变化 {near} 个百分点；从 {c} 到 {d}，由 {of_c} 步变为 {of_d} 步，变化 {far} 个百分点（Adam 会修正平均的起始偏差，变化为 {adam}）。"
+            "Raising β from {a} to {b} extends the average's memory from {of_a} to {of_b} steps and changes the mean score over training by {near} points; from {c} to {d}, the memory grows from {of_c} to {of_d} steps and the score changes by {far} points ({adam} with Adam, which corrects the start of its averages).",
+            "β 由 {a} 增至 {b} 时，移动平均记住的步数由 {of_a} 增至 {of_b}，训练全程的平均得分变化 {near} 个百分点；β 由 {c} 增至 {d} 时，步数由 {of_c} 增至 {of_d}，得分变化 {far} 个百分点（Adam 会修正平均的起始偏差，变化为 {adam}）。"
         );
 
         let last = 10_000;
         let responses =
             |beta: f64| log_spaced(last, 20).into_iter().map(move |t| (t as f64, response(beta, t)));
         let mut panels = vec![four(
-            text!("(a) the average of what jumps from 0 to 1", "(a) 输入由 0 跳到 1 时的移动平均"),
+            text!("(a) average after a jump from 0 to 1", "(a) 输入由 0 跳到 1 时的移动平均"),
             Axis::log(text!("steps since the jump", "跳变后的步数")).within(1.0, last as f64),
             Axis::linear(text!("average", "移动平均")).within(0.0, 1.02),
             |at| (Vec::new(), responses(betas[at]).collect()),
         )];
         let titles = [
             text!("(b) training along the average of the gradients", "(b) 沿梯度的移动平均训练"),
-            text!("(c) the same by Adam, β₁ = β", "(c) 用 Adam 训练，β₁ = β"),
+            text!("(c) training with Adam, β₁ = β", "(c) 用 Adam 训练，β₁ = β"),
         ];
         for (way, title) in courses.iter().zip(titles) {
             let x = Axis::log(text!("steps", "步数")).within(1.0, steps as f64);
@@ -96,8 +96,8 @@ impl Demo for Beta {
         let mut table = vec![vec![
             Text::same("β"),
             text!("1/(1 - β), steps", "1/(1 - β)（步）"),
-            text!("mean score over the training, %", "训练全程的平均得分（%）"),
-            text!("the same by Adam, %", "用 Adam（%）"),
+            text!("mean score over training, %", "训练全程的平均得分（%）"),
+            text!("with Adam, %", "用 Adam（%）"),
         ]];
         for (at, &beta) in betas.iter().enumerate() {
             let [along, adam] = [0, 1].map(|way: usize| percents(&areas[way][at]));
@@ -109,8 +109,8 @@ impl Demo for Beta {
             "(a) 指数加权平均 v ← β v + (1 - β) θ，θ 由 0 跳到 1：1/(1 - β) 步后走完 63 %。(b)、(c) "
         );
         let networks = text!(
-            " sigmoid units with BN, batches of 60, {steps_text} steps, {n} seeds: means, and their range over the seeds. (b) W ← W - α v, where v is the average of the gradients and α = {LR}; (c) Adam with α = {ADAM_LR} and β₂ = 0.999. The mean over the training is that of looks at even distances of the logarithm of the steps.",
-            " sigmoid 单元，有 BN，批量大小 60，{steps_text} 步，{n} 个种子：均值及各种子的范围。(b) W ← W - α v，v 为梯度的移动平均，α = {LR}；(c) Adam，α = {ADAM_LR}，β₂ = 0.999。训练全程的平均取自步数对数等间隔的各次测量。"
+            " sigmoid units with BN, batches of 60, {steps_text} steps, {n} seeds: mean and range. (b) W ← W - α v, where v is the average of the gradients and α = {LR}; (c) Adam with α = {ADAM_LR} and β₂ = 0.999. The mean over training is taken at log-spaced steps.",
+            " sigmoid 单元，有 BN，批量大小 60，{steps_text} 步，{n} 个种子的均值与取值范围。(b) W ← W - α v，v 为梯度的移动平均，α = {LR}；(c) Adam，α = {ADAM_LR}，β₂ = 0.999。训练全程的平均得分取自按对数等间隔的各步。"
         );
         let caption = average + lab.layers() + networks;
         let scores = |of: &&[Course]| of.iter().map(Course::scores).collect::<Vec<_>>();
@@ -175,14 +175,14 @@ fn response(beta: f64, t: u64) -> f64 {
     1.0 - beta.powf(t as f64)
 }
 
-/// Mean score of the looks after step 0, which are evenly spaced in the logarithm of the steps.
+/// Mean score over the log-spaced looks after step 0.
 fn area(course: &Course) -> f64 {
     let scores = course.points.iter().filter(|p| p.step > 0).map(|p| p.test.score);
     scores.clone().sum::<f64>() / scores.count() as f64
 }
 
-/// `near` and `far` are the changes of the score in the two pairs. The claim holds if the far pair's is
-/// certainly the larger one, and does not if it is certainly not, or too small to be seen.
+/// `near` and `far` are the changes of the score in the two pairs. The claim holds if the far change is
+/// certainly larger, and fails if it is certainly not larger or too small to see.
 fn judge(near: Option<&Estimate>, far: Option<&Estimate>) -> Outcome {
     let bounds = |change: Option<&Estimate>| {
         let change = change?;
@@ -202,7 +202,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_average_goes_63_percent_of_the_way_in_what_it_remembers() {
+    fn the_average_covers_63_percent_of_a_jump_within_its_memory() {
         assert!((memory(0.9005) - 10.050_251).abs() < 1e-6 && (memory(0.9995) - 2_000.0).abs() < 1e-6);
         // (1 - 1/n)^n for n = 10 and n = 1,000.
         assert!((response(0.9, 10) - 0.651_321_559_9).abs() < 1e-9);

@@ -15,19 +15,19 @@ use crate::text;
 pub struct Depth;
 
 const DEPTHS: [usize; 5] = [1, 3, 10, 20, 50];
-/// The one whose gradients are shown, and that is tried at every rate.
+/// The depth whose gradients are shown; sigmoid networks of it are tried at [`MANY_RATES`].
 const SHOWN: usize = 10;
 const UNITS: usize = 100;
 const ACTIVATIONS: [Activation; 3] = [Activation::Sigmoid, Activation::Tanh, Activation::Relu];
-/// Learning rates of all.
+/// Learning rates for every other network.
 const RATES: [f64; 3] = [0.01, 0.1, 1.0];
-/// Of the deepest, but for the long form: they take most of the time.
+/// For the deepest networks without `--full`: they take most of the time.
 const FEW_RATES: [f64; 1] = [0.1];
-/// Of ten sigmoid layers, so that none is missed.
+/// For ten sigmoid layers, so that no usable rate is missed.
 const MANY_RATES: [f64; 11] = [1e-4, 3e-4, 1e-3, 3e-3, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0];
-/// The one at which gradients are shown.
+/// The rate at which gradients are shown.
 const RATE: f64 = 0.1;
-/// Shares of the way from chance to the best of all: what counts as having learnt anything, and as trained.
+/// Shares of the way from chance to the best score that count as having learnt anything, and as trained.
 const ANYTHING: f64 = 0.05;
 const TRAINS: f64 = 0.9;
 
@@ -35,14 +35,14 @@ fn network(activation: Activation, depth: usize, bn: bool, lr: f64, seed: u64) -
     by_sgd(with_activation(training(&vec![UNITS; depth], bn, lr, seed), activation), lr, None)
 }
 
-/// What points stand for, in the upper panels and in the lower ones.
+/// Legend of the points in the upper and lower panels.
 fn with_points(bn: bool) -> Text {
-    name(bn) + text!(" (above: at the start; below: best rate)", "（上：开始时；下：最好的学习率）")
+    name(bn) + text!(" (above: at the start; below: best rate)", "（上：开始时；下：最佳学习率）")
 }
 
-/// Whether ten sigmoid layers train with BN, in every seed, and without it at no rate and in no seed; and whether it is without BN
-/// that gradients vanish, from decimal logarithms: that of the first weights' gradient over the last one's with BN, less the same
-/// without.
+/// Holds if ten sigmoid layers train with BN in every seed, and without it at no rate and in no seed, and if
+/// gradients vanish more without BN. `vanishes` is log₁₀ of the first layer's gradient over the last one's, with BN
+/// minus without.
 fn judge(plain: &[f64], normalized: &[f64], chance: f64, best: f64, vanishes: Option<Estimate>) -> Outcome {
     let level = |share: f64| chance + share * (best - chance);
     let learnt = |scores: &[f64]| scores.iter().filter(|&&score| score > level(ANYTHING)).count();
@@ -63,7 +63,7 @@ impl Demo for Depth {
 
     fn claim(&self) -> Text {
         text!(
-            "BN makes deep networks trainable: without it the gradients of sigmoid layers vanish on their way back",
+            "BN makes deep networks trainable: without it, the gradients of sigmoid layers vanish",
             "BN 使深层网络可以训练：没有它，sigmoid 层的梯度在反向传播中消失"
         )
     }
@@ -81,7 +81,7 @@ impl Demo for Depth {
             (_, 50) => lab.pick(&FEW_RATES[..], &RATES[..]),
             _ => &RATES[..],
         };
-        // One at each depth, activation, rate and seed, with and without.
+        // One training per activation, depth, rate and seed, with and without BN.
         let mut keys = Vec::new();
         for activation in ACTIVATIONS {
             for depth in DEPTHS {
@@ -100,7 +100,7 @@ impl Demo for Depth {
         let of = |activation: Activation, depth: usize, bn: bool| {
             keys.iter().zip(&courses).filter(move |(key, _)| (key.0, key.1, key.2) == (activation, depth, bn))
         };
-        // Of each seed the best score over the rates.
+        // Each seed's best score over the rates.
         let best = |activation: Activation, depth: usize, bn: bool| -> Vec<f64> {
             let score = |seed: u64| {
                 let own =
@@ -109,7 +109,7 @@ impl Demo for Depth {
             };
             seeds.iter().map(|&seed| score(seed)).collect()
         };
-        // Of each seed the norm of a layer's gradient.
+        // The norm of a layer's gradient for each seed.
         let norm = |activation: Activation, bn: bool, look: usize, layer: usize| -> Vec<f64> {
             let norm = |course: &Course| {
                 let layer = course.points[look].layers.get(layer);
@@ -153,7 +153,7 @@ impl Demo for Depth {
         for activation in ACTIVATIONS {
             let title = activation.name();
             let mut panel = Panel::new(
-                text!("{title}: best score by depth", "{title}：不同深度的最好得分"),
+                text!("{title}: best score by depth", "{title}：不同深度的最高得分"),
                 Axis::log(text!("hidden layers", "隐藏层数")).within(0.9, 60.0),
                 lab.score_axis()?.within(0.0, 1.0),
             );
@@ -189,14 +189,14 @@ impl Demo for Depth {
         let (plain_ratio, bn_ratio) = (number(ratio(false)), number(ratio(true)));
         let (n, chance_text) = (MANY_RATES.len(), percent_pm(&[chance]));
         let sentence = text!(
-            "Ten layers of {UNITS} sigmoid units come to {plain_best} at the best of {n} rates without BN (chance is {chance_text}) and to {bn_best} with it; at the start the gradient of the first weights is {plain_ratio} times that of the last without BN, {bn_ratio} times with it.",
-            "十层、每层 {UNITS} 个 sigmoid 单元的网络，在 {n} 个学习率中最好的情况下，无 BN 时为 {plain_best}（随机水平 {chance_text}），有 BN 时为 {bn_best}；开始时第一层权重的梯度是最后一层的 {plain_ratio} 倍（无 BN）和 {bn_ratio} 倍（有 BN）。"
+            "At the best of {n} learning rates, ten layers of {UNITS} sigmoid units reach {plain_best} without BN (chance is {chance_text}) and {bn_best} with it; at the start, the gradient of the first layer is {plain_ratio} times that of the last without BN and {bn_ratio} times with it.",
+            "十层、每层 {UNITS} 个 sigmoid 单元的网络，在 {n} 个学习率中最佳者下的得分，无 BN 时为 {plain_best}（随机水平为 {chance_text}），有 BN 时为 {bn_best}；训练开始时，第一层权重的梯度是最后一层的 {plain_ratio} 倍（无 BN）和 {bn_ratio} 倍（有 BN）。"
         );
         let (seeds_n, steps) = (seeds.len(), count(last));
         let (low, high) = (MANY_RATES[0], MANY_RATES[n - 1]);
         let caption = text!(
-            "Layers of {UNITS} units (sigmoid and tanh: Xavier's initial weights, ReLU: He's), batches of 60, gradient descent, {steps} steps, {seeds_n} seeds, α of 0.01, 0.1 and 1 (at 50 layers without --full 0.1 alone), and for ten sigmoid layers {n} rates from {low} to {high}. Above: the norm of each layer's dW on one batch, mean of the seeds at α = {RATE}; layer 11 is the output. Below: of each seed the best score over the rates, mean.",
-            "每层 {UNITS} 个单元（sigmoid 与 tanh 用 Xavier 初始化，ReLU 用 He 初始化），批量大小 60，梯度下降，{steps} 步，{seeds_n} 个种子，α 取 0.01、0.1 和 1（不加 --full 时 50 层只取 0.1），十层 sigmoid 网络另取从 {low} 到 {high} 的 {n} 个学习率。上：一个批次上各层 dW 的范数，α = {RATE} 时各种子的平均；第 11 层为输出层。下：每个种子在各学习率中的最好得分的平均。"
+            "Layers of {UNITS} units (sigmoid and tanh: Xavier initialisation, ReLU: He), batches of 60, gradient descent, {steps} steps, {seeds_n} seeds, α of 0.01, 0.1 and 1 (without --full, only 0.1 at 50 layers), and for ten sigmoid layers {n} rates from {low} to {high}. Above: norm of each layer's dW on one batch, mean over the seeds at α = {RATE}; layer 11 is the output. Below: each seed's best score over the rates, mean over the seeds.",
+            "每层 {UNITS} 个单元（sigmoid 与 tanh 用 Xavier 初始化，ReLU 用 He 初始化），批量大小 60，梯度下降，{steps} 步，{seeds_n} 个种子，α 取 0.01、0.1 和 1（不加 --full 时 50 层只取 0.1），十层 sigmoid 网络另取从 {low} 到 {high} 的 {n} 个学习率。上：一个批次上各层 dW 的范数，α = {RATE} 时各种子的平均；第 11 层为输出层。下：各种子在所有学习率中最高得分的平均。"
         );
         let gradients: Vec<Value> = ACTIVATIONS
             .iter()
@@ -217,13 +217,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_never_trains_without_and_always_with_holds() {
+    fn the_claim_holds_if_every_bn_network_and_no_plain_one_trains() {
         let sure = |mean: f64| Some(Estimate { mean, ci95: Some(0.1) });
         assert_eq!(judge(&[0.11, 0.11, 0.10], &[0.95, 0.96, 0.94], 0.11, 0.98, sure(4.0)), Outcome::Holds);
         assert_eq!(judge(&[0.9, 0.91, 0.9], &[0.95, 0.96, 0.94], 0.11, 0.98, sure(4.0)), Outcome::Fails);
         assert_eq!(judge(&[0.11, 0.91, 0.10], &[0.95, 0.96, 0.94], 0.11, 0.98, sure(4.0)), Outcome::Unclear);
         assert_eq!(judge(&[0.11, 0.11, 0.10], &[0.11, 0.11, 0.10], 0.11, 0.98, sure(4.0)), Outcome::Fails);
-        // Gradients that vanish with BN as well, or of one seed alone.
+        // Gradients that vanish with BN as well, or a single seed.
         let judged = |vanishes| judge(&[0.11, 0.11], &[0.95, 0.96], 0.11, 0.98, vanishes);
         assert_eq!(judged(sure(0.05)), Outcome::Unclear);
         assert_eq!(judged(sure(-1.0)), Outcome::Fails);

@@ -1,4 +1,4 @@
-//! What a demonstration leaves: figure as SVG and PNG, its numbers, a page.
+//! Files of a demonstration: its figure as SVG and PNG, its numbers, a page.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -15,17 +15,16 @@ use crate::run::RunError;
 /// Debian's name of a package with a Chinese font.
 const CHINESE_FONT: &str = "fonts-noto-cjk";
 
-/// What was written.
+/// The files that were written.
 #[derive(Clone, Debug, Default)]
 pub struct Files {
     pub paths: Vec<PathBuf>,
-    /// What a person should know of them.
+    /// Notes for the user.
     pub notes: Vec<String>,
 }
 
-/// Writes what the last of `findings` found into `folder`: `NAME.svg`, `NAME.png`, `NAME.json`, the figure in the other
-/// language; and `report.html` of all.
-/// `about` is what they were measured on.
+/// Writes the last of `findings` into `folder` (`NAME.svg`, `NAME.png`, `NAME.json`, the figure in the other
+/// language), and all of them into `report.html`. `about` describes the data and the device.
 ///
 /// # Errors
 /// [`RunError`] of the file that could not be written.
@@ -40,12 +39,12 @@ pub fn write(
         let place = |extension: &str| folder.join(format!("{}.{extension}", demo.name()));
         let drawn = svg(&finding.figure, lang, Theme::File);
         files.write(place("svg"), drawn.as_bytes())?;
-        // Those who teach in both languages need not measure twice.
+        // Both languages from one measurement.
         let (other, extension) = match lang {
             Lang::En => (Lang::Zh, "zh.svg"),
             Lang::Zh => (Lang::En, "en.svg"),
         };
-        // What an earlier run in the other language called its own.
+        // Left by an earlier run in the other language.
         let stale = match lang {
             Lang::En => "en.svg",
             Lang::Zh => "zh.svg",
@@ -83,13 +82,13 @@ impl Files {
     }
 }
 
-/// The figure as PNG; in English where no font has Chinese letters.
+/// The figure as PNG; in English if no font has Chinese characters.
 fn picture(figure: &Figure, drawn: String, lang: Lang, notes: &mut Vec<String>) -> Result<Vec<u8>, PngError> {
     match png(&drawn) {
         Err(PngError::NoFont(letter)) if lang != Lang::En => {
             let note = format!(
-                "no font of this machine has '{letter}', so the PNG is in English; a font such as Debian's \
-                 {CHINESE_FONT} brings Chinese"
+                "no installed font has '{letter}', so the PNG is in English; for Chinese, install a font such as \
+                 Debian's {CHINESE_FONT}"
             );
             if !notes.contains(&note) {
                 notes.push(note);
@@ -100,7 +99,7 @@ fn picture(figure: &Figure, drawn: String, lang: Lang, notes: &mut Vec<String>) 
     }
 }
 
-/// What was found, for other programs.
+/// The finding as JSON.
 pub fn result(demo: &dyn Demo, finding: &Finding, lang: Lang, about: &Value) -> Value {
     json!({
         "demo": demo.name(),

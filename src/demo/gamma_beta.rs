@@ -15,10 +15,10 @@ use crate::sweep::analysis::Estimate;
 use crate::text;
 
 const ACTIVATIONS: [Activation; 2] = [Activation::Sigmoid, Activation::Relu];
-/// Whether there is BN, with γ and β or without: the order of the members.
+/// The networks in the order of the members: BN with γ and β, BN without them, no BN.
 const NETWORKS: [Option<bool>; 3] = [Some(true), Some(false), None];
 const LR: f64 = 0.3;
-/// A score that is at most this much higher is no better.
+/// A gain certainly below this counts as none.
 const NO_BETTER: f64 = 0.01;
 
 pub struct GammaBeta;
@@ -30,8 +30,8 @@ impl Demo for GammaBeta {
 
     fn claim(&self) -> Text {
         text!(
-            "Without γ and β BN holds sigmoids in their linear region, and the network is worse",
-            "没有 γ 和 β 时，BN 把 sigmoid 限制在线性区，网络变差"
+            "Without γ and β, BN keeps sigmoids in their linear region, and the network is worse",
+            "没有 γ 和 β 时，BN 把 sigmoid 限制在线性区，使网络性能下降"
         )
     }
 
@@ -74,14 +74,14 @@ impl Demo for GammaBeta {
         let (with, without) = (number_pm(&widths[0]), number_pm(&widths[1]));
         let all = count(steps);
         let sentence = text!(
-            "After {all} steps γ and β bring {points_sigmoid} points with sigmoids and {points_relu} with ReLUs; the middle 70 % of the inputs of the last sigmoids are {with} wide with them and {without} without.",
-            "{all} 步后，γ 和 β 在 sigmoid 网络中带来 {points_sigmoid} 个百分点，在 ReLU 网络中带来 {points_relu} 个百分点；最后一层 sigmoid 输入中间 70% 的宽度，有 γ、β 时为 {with}，没有时为 {without}。"
+            "After {all} steps, γ and β add {points_sigmoid} points with sigmoid units and {points_relu} with ReLU; the middle 70 % of the last sigmoids' inputs span {with} with γ and β and {without} without.",
+            "{all} 步后，γ 和 β 使得分变化：sigmoid 网络 {points_sigmoid} 个百分点，ReLU 网络 {points_relu} 个百分点；最后一层 sigmoid 输入中间 70 % 的宽度，有 γ 和 β 时为 {with}，没有时为 {without}。"
         );
 
         let steps_axis = || Axis::log(text!("steps", "步数")).within(1.0, steps as f64);
         let curves = |title: Text, groups: &[&[Course]]| -> Result<Panel, LabError> {
             let mut panel = Panel::new(title, steps_axis(), lab.score_axis()?);
-            // Those with BN are drawn over the one without.
+            // Curves with BN are drawn over the one without.
             for (affine, courses) in NETWORKS.into_iter().zip(groups).rev() {
                 let score = |at: usize| mean(courses.iter().map(|course| course.points[at].test.score));
                 let points = (0..looks.len()).map(|at| (looks[at] as f64, score(at))).collect();
@@ -124,8 +124,8 @@ impl Demo for GammaBeta {
         let n = seeds.len();
         let caption = lab.layers()
             + text!(
-                " units, batches of 60, gradient descent with α = {LR}, {all} steps, {n} seeds each; means over them. Without γ and β they stay at 1 and 0 (bngpu train --no-bn-affine). (a) and (b) score over training with sigmoids and with ReLUs; (c) {{15, 50, 85}}th percentiles of the inputs of the last hidden layer's sigmoids: between -1 and 1 a sigmoid is nearly linear.",
-                "单元，批量大小 60，α = {LR} 的梯度下降，{all} 步，各 {n} 个种子的均值。没有 γ、β 即它们保持为 1 和 0（bngpu train --no-bn-affine）。(a)、(b) sigmoid 与 ReLU 网络训练过程中的得分；(c) 最后隐藏层 sigmoid 输入的第 {{15, 50, 85}} 百分位：在 -1 与 1 之间 sigmoid 近似线性。"
+                " units, batches of 60, gradient descent with α = {LR}, {all} steps, means of {n} seeds. Networks without γ and β keep them at 1 and 0 (bngpu train --no-bn-affine). (a), (b) Score over training with sigmoid units and with ReLU. (c) {{15, 50, 85}}th percentiles of the inputs of the last hidden layer's sigmoids; between -1 and 1 a sigmoid is nearly linear.",
+                "单元，批量大小 60，α = {LR} 的梯度下降，{all} 步，{n} 个种子的均值。“无 γ 和 β”指它们固定为 1 和 0（bngpu train --no-bn-affine）。(a)、(b) sigmoid 与 ReLU 网络训练过程中的得分；(c) 最后一个隐藏层中 sigmoid 输入的第 {{15, 50, 85}} 百分位：在 -1 与 1 之间 sigmoid 近似线性。"
             );
         let curves = |groups: &[&[Course]]| -> Vec<Vec<Vec<(f64, f64)>>> {
             groups.iter().map(|courses| courses.iter().map(Course::scores).collect()).collect()
@@ -163,20 +163,20 @@ fn line(affine: Option<bool>, points: Vec<(f64, f64)>) -> Shape {
     if affine == Some(true) { Shape::Line(points) } else { Shape::Dashed(points) }
 }
 
-/// Percentiles of what the activations of the last hidden layer take, at a look; NaN where there are none.
+/// Percentiles of the last hidden layer's activation inputs at a look; NaN if there are none.
 fn last_inputs(course: &Course, look: usize) -> [f64; 5] {
     let layers = course.points.get(look).map_or(&[][..], |point| &point.layers);
     let last = layers.len().checked_sub(2).map(|last| layers[last].after.0.map(f64::from));
     last.unwrap_or([f64::NAN; 5])
 }
 
-/// From the 15th to the 85th of them, at the end.
+/// Distance from the 15th to the 85th percentile at the end.
 fn width(course: &Course) -> f64 {
     let inputs = last_inputs(course, course.points.len().saturating_sub(1));
     inputs[3] - inputs[1]
 }
 
-/// From what γ and β bring to the score of the network of sigmoids, and to the width of their inputs.
+/// `gain` is what γ and β add to the score of the sigmoid network, `wider` what they add to the width of its inputs.
 fn judge(gain: &Estimate, wider: &Estimate) -> Outcome {
     let no_better = gain.ci95.is_some_and(|half| gain.mean + half < NO_BETTER);
     match () {
@@ -191,10 +191,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_halves_of_the_claim_are_needed() {
+    fn the_claim_needs_a_gain_and_wider_inputs() {
         let of = |mean: f64, half: f64| Estimate { mean, ci95: Some(half) };
         assert_eq!(judge(&of(0.02, 0.01), &of(1.0, 0.1)), Outcome::Holds);
-        // Wider inputs that bring next to nothing, however surely; narrower ones.
+        // Wider inputs with next to no gain, however certain; narrower inputs.
         assert_eq!(judge(&of(0.002, 0.001), &of(1.0, 0.1)), Outcome::Fails);
         assert_eq!(judge(&of(0.002, 0.004), &of(1.0, 0.1)), Outcome::Fails);
         assert_eq!(judge(&of(0.02, 0.01), &of(-1.0, 0.1)), Outcome::Fails);

@@ -17,9 +17,9 @@ use crate::sweep::analysis::Estimate;
 use crate::sweep::schedule::{Next, Proposals, Scheduler, Verdict as Word, rungs};
 use crate::text;
 
-/// What is searched: α, units of a layer, and 1 - β₁, each from .. to on a logarithmic scale.
+/// Ranges to search, on logarithmic scales: α, units of a layer, 1 - β₁.
 const RANGES: [(f64, f64); 3] = [(1e-4, 1.0), (4.0, 64.0), (0.01, 0.3)];
-/// Units of a full training, and after how many of them halving looks.
+/// Length of a full training and rungs of halving, in budget units.
 const FULL: u64 = 27;
 const HALVING: Halving = Halving { eta: 3, min_epochs: 3 };
 /// Values of each setting in the grids; their cubes are the budgets, in full trainings.
@@ -27,17 +27,17 @@ const GRIDS: [usize; 2] = [2, 3];
 /// Random settings of each study, and how many of them are also trained with α from a linear scale.
 const POOL: usize = 56;
 const LINEAR: usize = 16;
-/// Orders in which the same settings are drawn.
+/// Random orders over which results are averaged.
 const ORDERS: u64 = 200;
 
 pub struct GridOrRandom;
 
-/// One training: what became of it at each rung and at its end.
+/// One training: its losses at each rung and at its end, and its score.
 #[derive(Clone, Debug)]
 struct Trial {
     /// Validation losses, infinite once it has diverged.
     losses: Vec<f64>,
-    /// On the test rows.
+    /// Score on the test rows.
     score: f64,
 }
 
@@ -51,7 +51,7 @@ impl Demo for GridOrRandom {
 
     fn claim(&self) -> Text {
         text!(
-            "For the same budget random search finds better settings than a grid, halving better ones still, and α belongs on a logarithmic scale",
+            "For the same budget, random search finds better settings than a grid, and halving better ones still; α belongs on a logarithmic scale",
             "预算相同时，随机搜索优于网格搜索，逐次减半更优；α 应按对数尺度取值"
         )
     }
@@ -61,7 +61,7 @@ impl Demo for GridOrRandom {
         let (unit, seeds) = (lab.pick(30, 100), lab.seeds(10));
         let mut looks: Vec<u64> = rungs(Some(HALVING), FULL).iter().map(|rung| rung * unit).collect();
         looks.push(FULL * unit);
-        // Each study has its own settings and its own grid, which lies as chance will have it.
+        // Each study has its own settings and a grid with a random offset.
         let studies: Vec<Vec<Point>> = seeds.iter().map(|&seed| settings(seed)).collect();
         let members = studies.iter().zip(&seeds);
         let trainings =
@@ -102,15 +102,15 @@ impl Demo for GridOrRandom {
         let [over_grid, over_random, over_linear] = changes.each_ref().map(points);
         let (later, large) = (points(&later), GRIDS[1].pow(3));
         let sentence = text!(
-            "For the budget of {small} full trainings random search ends {over_grid} points above a grid ({later} for that of {large}), halving {over_random} above random search, and α on a logarithmic scale {over_linear} above α on a linear one ({n} independent studies).",
-            "预算为 {small} 次完整训练时，随机搜索比网格高 {over_grid} 个百分点（预算为 {large} 次时 {later}），逐次减半比随机搜索高 {over_random}，α 按对数尺度比按线性尺度高 {over_linear}（{n} 次独立重复实验）。"
+            "With a budget of {small} full trainings, random search ends {over_grid} points above a grid ({later} with a budget of {large}), halving {over_random} above random search, and a logarithmic scale of α {over_linear} above a linear one ({n} independent studies).",
+            "预算为 {small} 次完整训练时，随机搜索比网格高 {over_grid} 个百分点（预算为 {large} 次时 {later}），逐次减半比随机搜索高 {over_random}，α 按对数尺度比按线性尺度高 {over_linear}（{n} 次独立实验）。"
         );
 
         let score = || lab.score_axis();
         let x = Axis::log(text!("budget, full trainings", "预算（完整训练次数）"))
             .within(1.0, large as f64 * 1.1);
-        let mut found = Panel::new(text!("(a) what a budget finds", "(a) 不同预算找到的结果"), x, score()?);
-        // As far as every study reaches.
+        let mut found = Panel::new(text!("(a) best by budget", "(a) 最佳结果随预算的变化"), x, score()?);
+        // Budgets that every study reaches.
         let curve = |curves: &[Vec<f64>]| -> Vec<(f64, f64)> {
             let of = |&budget: &usize| (budget as f64, at(curves, budget));
             let all =
@@ -148,7 +148,7 @@ impl Demo for GridOrRandom {
         let first = studies[0].0;
         let tried = |points: &[Point]| scattered(points.iter().map(|point| (point[0], point[1])));
         let places = Panel::new(
-            text!("(c) what {large} trainings try", "(c) {large} 次训练试过的设置"),
+            text!("(c) settings of {large} trainings", "(c) {large} 次训练的设置"),
             alpha(),
             units,
         )
@@ -176,8 +176,8 @@ impl Demo for GridOrRandom {
         let (b0, b1) = (1.0 - b0, 1.0 - b1);
         let caption = layers(lab.depth())
             + text!(
-                " of {u0} to {u1} sigmoid units without BN, which would forgive many an α, batches of 32, Adam with α from {a0} to {a1} and β₁ from {b1} to {b0}, a full training is {full} steps. {n} studies, each with {tries} random settings of its own, drawn in {ORDERS} orders, and grids whose place is random. The setting with the least validation loss is chosen, and the test score of its training is shown: (a) by the budget, means over the studies; halving goes on with 1 of {eta} at 1/9 and 1/3 of a training. (b) Every random setting. (c) The first study, seen along β₁: a grid tries few values of each setting.",
-                "，每层 {u0} 至 {u1} 个 sigmoid 单元，无 BN（有 BN 时对 α 不敏感），批量大小 32，Adam，α 为 {a0} 至 {a1}，β₁ 为 {b1} 至 {b0}，完整训练为 {full} 步。{n} 次重复实验，各有自己的 {tries} 组随机设置（以 {ORDERS} 种次序抽取）和位置随机的网格。按验证损失选出设置，给出其测试得分：(a) 随预算的变化，各研究的均值；逐次减半在训练的 1/9 与 1/3 处保留 1/{eta}。(b) 全部随机设置。(c) 第一次重复实验，沿 β₁ 方向看：网格对每个设置只试少数几个值。"
+                " of {u0} to {u1} sigmoid units without BN (with BN, the choice of α matters less), batches of 32, Adam with α from {a0} to {a1} and β₁ from {b1} to {b0}; a full training has {full} steps. {n} studies, each with {tries} random settings of its own, drawn in {ORDERS} orders, and grids with a random offset. The setting with the lowest validation loss is chosen, and its test score is shown. (a) By budget, means over the studies; halving keeps 1 of {eta} trials at 1/9 and 1/3 of a training. (b) Every random setting. (c) The first study, projected along β₁: a grid tries few values of each setting.",
+                "，每层 {u0} 至 {u1} 个 sigmoid 单元，无 BN（有 BN 时对 α 不太敏感），批量大小 32，Adam，α 为 {a0} 至 {a1}，β₁ 为 {b1} 至 {b0}，完整训练为 {full} 步。{n} 次独立实验，每次各有 {tries} 组随机设置（以 {ORDERS} 种次序抽取）和带随机偏移的网格。选取验证损失最小的设置，给出其测试得分。(a) 得分随预算的变化，各次实验的均值；逐次减半在训练的 1/9 与 1/3 处保留 1/{eta}。(b) 全部随机设置。(c) 第一次实验，沿 β₁ 方向投影：网格对每个超参数只试少数几个值。"
             );
         Ok(Finding {
             figure: Figure { panels: vec![found, every, places], columns: 3 },
@@ -208,7 +208,7 @@ impl Trial {
     }
 }
 
-/// Where the settings of a study stand: random, random with a linear α, the grids.
+/// Index ranges of the settings of a study: random, random with a linear α, the grids.
 fn parts() -> [std::ops::Range<usize>; 4] {
     let mut first = 0;
     [POOL, LINEAR, GRIDS[0].pow(3), GRIDS[1].pow(3)].map(|count| {
@@ -259,9 +259,8 @@ fn best(trials: &[Trial]) -> Option<f64> {
     finite.min_by(|a, b| a.end().total_cmp(&b.end())).map(|trial| trial.score)
 }
 
-/// The expected score of what is chosen, by the budget: the mean over orders of the trials. What finds nothing
-/// that trains gets `chance`; NaN where the trials
-/// do not suffice for the budget in half of the orders.
+/// The expected score of the chosen setting at each budget: the mean over orders of the trials. An order without a
+/// finite loss scores `chance`. NaN if the trials do not use up the budget in half of the orders.
 fn expected(trials: &[Trial], halve: bool, budgets: &[usize], chance: f64) -> Vec<f64> {
     let mut rng = ChaCha8Rng::seed_from_u64(0);
     let mut order: Vec<&Trial> = trials.iter().collect();
@@ -296,7 +295,7 @@ fn halving<'a>(order: &[&'a Trial]) -> Ends<'a> {
     let all = 0..order.len() as u64;
     let mut scheduler = Scheduler::<()>::new(Box::new(Known), all, vec![0], Some(HALVING), FULL, 1);
     let (mut ends, mut cost) = (Vec::new(), 0);
-    // One slot: whoever reaches a rung is decided at once, as all before it have ended.
+    // With one slot, all earlier trials have ended, so each rung decides at once.
     while let Next::Train { id, .. } = scheduler.next_training() {
         let trial = order[id.trial as usize];
         let stopped = scheduler
@@ -312,7 +311,7 @@ fn halving<'a>(order: &[&'a Trial]) -> Ends<'a> {
     ends
 }
 
-/// Trials whose settings were drawn before.
+/// No proposals: all settings are drawn beforehand.
 struct Known;
 
 impl Proposals for Known {
@@ -333,13 +332,13 @@ fn scattered(points: impl Iterator<Item = (f64, f64)>) -> Shape {
 mod tests {
     use super::*;
 
-    /// A trial with these losses at 3, 9, 27, whose score is its last loss taken from 1.
+    /// A trial with these losses at 3, 9 and 27, and 1 minus the last one as its score.
     fn trial(losses: [f64; 3]) -> Trial {
         Trial { losses: losses.to_vec(), score: 1.0 - losses[2] }
     }
 
     #[test]
-    fn settings_lie_where_they_should() {
+    fn settings_stay_in_their_ranges_and_on_their_scales() {
         let points = settings(7);
         let [pool, linear, coarse, fine] = parts();
         assert_eq!((points.len(), fine.end), (107, 107));
@@ -365,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn halving_pays_for_what_it_trains() {
+    fn halving_costs_the_epochs_it_trains() {
         let (good, bad) = (trial([0.4, 0.3, 0.2]), trial([0.8, 0.7, 0.6]));
         let better = trial([0.3, 0.2, 0.1]);
         let ends = halving(&[&good, &bad, &better]);
@@ -380,7 +379,7 @@ mod tests {
     fn the_expected_best_is_the_mean_over_orders() {
         let trials = [trial([0.0, 0.0, 0.4]), trial([0.0, 0.0, 0.2])];
         let found = expected(&trials, false, &[1, 2, 3], 0.1);
-        // 0.6 or 0.8 after one, 0.8 after both; three there are not. 200 orders: standard error 0.007.
+        // 0.6 or 0.8 after one, 0.8 after both; there is no third. 200 orders: standard error 0.007.
         assert!(
             (found[0] - 0.7).abs() < 0.03 && (found[1] - 0.8).abs() < 1e-12 && found[2].is_nan(),
             "{found:?}"

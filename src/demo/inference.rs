@@ -13,16 +13,16 @@ use crate::text;
 
 pub struct Inference;
 
-/// Weights of the new batch in the running statistics; the usual one among them.
+/// Weights of the new batch in the running statistics; [`USUAL`] is the index of the usual one.
 const MOMENTA: [f64; 5] = [0.001, 0.01, 0.1, 0.3, 1.0];
 const USUAL: usize = 2;
 /// Rows of a test batch.
 const BATCH: usize = 60;
-/// Points of the score that count as the same.
+/// Scores closer than this count as the same.
 const SAME: f64 = 0.01;
 const LR: f64 = 0.3;
 
-/// Running statistics serve if they are clearly not more than a point worse at the end.
+/// The claim holds if running statistics are certainly at most a point worse at the end.
 fn judge(running_less_batch: Option<Estimate>) -> Outcome {
     match running_less_batch {
         Some(Estimate { mean, ci95: Some(half) }) if mean - half > -SAME => Outcome::Holds,
@@ -38,7 +38,7 @@ impl Demo for Inference {
 
     fn claim(&self) -> Text {
         text!(
-            "At test time the running mean and variance serve as well as those of the test batch",
+            "At test time, the running mean and variance work as well as those of the test batch",
             "测试时，滑动平均的均值和方差与测试批次自身的统计量一样好"
         )
     }
@@ -118,14 +118,14 @@ impl Demo for Inference {
         let usual = percent_pm(&at(groups[USUAL], early, &running));
         let early_steps = count(looks[early]);
         let sentence = text!(
-            "With the usual momentum of 0.1 the score by running statistics differs by {gap} points from that by the statistics of test batches of {batch} rows (one point less is allowed); after {early_steps} steps they give {usual}, and with a momentum of 0.001, which has hardly left its start then, {slow}.",
-            "动量为通常的 0.1 时，滑动统计量最终与 {batch} 行测试批次自身统计量的得分相差 {gap} 个百分点（允许低一个百分点）；{early_steps} 步后为 {usual}，而动量为 0.001 时几乎还停留在初值，只有 {slow}。"
+            "With the usual momentum of 0.1, the score with running statistics differs by {gap} points from the score with the statistics of test batches of {batch} rows (one point less is allowed); after {early_steps} steps, running statistics give {usual}, and {slow} with a momentum of 0.001, which leaves them near their initial values.",
+            "动量取常用的 0.1 时，用滑动统计量的最终得分与用测试批次（{batch} 个样本）自身统计量的得分相差 {gap} 个百分点（允许低一个百分点）；{early_steps} 步后，滑动统计量的得分为 {usual}，而动量为 0.001 时它们几乎仍停留在初值，得分为 {slow}。"
         );
         let (n, steps) = (seeds.len(), count(last));
         let caption = lab.layers()
             + text!(
-                " sigmoid units with BN, batches of 60, gradient descent with α = {LR}, {steps} steps, means of {n} seeds. Momentum is the weight of the new batch. The test batch's own statistics are no statistics of one row: a model that serves single rows needs the running ones.",
-                "有 BN 的 sigmoid 单元，批量大小 60，α = {LR} 的梯度下降，{steps} 步，{n} 个种子的平均。动量为新批次的权重。单行数据没有自己的统计量：要为单行预测，就需要滑动统计量。"
+                " sigmoid units with BN, batches of 60, gradient descent with α = {LR}, {steps} steps, means of {n} seeds. Momentum is the weight of the new batch. A single row has no batch statistics: a model that predicts single rows needs the running ones.",
+                "有 BN 的 sigmoid 单元，批量大小 60，α = {LR} 的梯度下降，{steps} 步，{n} 个种子的平均。动量指新批次的权重。单个样本没有批次统计量：要对单个样本作预测，就需要滑动统计量。"
             );
         Ok(Finding {
             figure: Figure { panels: vec![momenta, kinds], columns: 2 },
@@ -142,7 +142,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_point_decides() {
+    fn the_claim_holds_within_one_point() {
         let sure = |mean: f64| Some(Estimate { mean, ci95: Some(0.002) });
         assert_eq!(judge(sure(0.0)), Outcome::Holds);
         assert_eq!(judge(sure(-0.05)), Outcome::Fails);

@@ -1,4 +1,4 @@
-//! How much it matters how large the initial weights are.
+//! How much the scale of the initial weights matters.
 
 use serde_json::json;
 
@@ -19,7 +19,7 @@ pub struct InitialWeights;
 const SCALES: usize = 17;
 const FROM: f64 = 1e-4;
 const TO: f64 = 1e1;
-/// Share of the way from chance to the best of all that counts as trained.
+/// Share of the way from chance to the best score that counts as trained.
 const TRAINED: f64 = 0.9;
 
 impl Demo for InitialWeights {
@@ -28,10 +28,7 @@ impl Demo for InitialWeights {
     }
 
     fn claim(&self) -> Text {
-        text!(
-            "With BN it matters little how large the initial weights are",
-            "有 BN 时，初始权重的大小无关紧要"
-        )
+        text!("With BN, the scale of the initial weights matters little", "有 BN 时，初始权重的尺度影响很小")
     }
 
     fn run(&self, lab: &Lab) -> Result<Finding, LabError> {
@@ -56,10 +53,8 @@ impl Demo for InitialWeights {
         let level = chance + TRAINED * (best - chance);
         let width = |scores: &[f64]| decades(&scales, usable(&scales, scores, level));
         let mut panels = Vec::new();
-        let mut table = vec![vec![
-            Text::default(),
-            text!("powers of ten of the scale at which it trains", "可训练的尺度跨越的数量级"),
-        ]];
+        let mut table =
+            vec![vec![Text::default(), text!("trainable scales, powers of ten", "可训练的尺度跨越的数量级")]];
         let mut all = Vec::new();
         for ((activation, lr), scores) in kinds.into_iter().zip(scores.chunks_exact(2 * seeds.len() * SCALES))
         {
@@ -88,15 +83,15 @@ impl Demo for InitialWeights {
         let [sigmoid, relu] = wider.map(|wider| wider.as_ref().map_or("-".into(), estimate_pm));
         let reached = number(100.0 * level);
         let sentence = text!(
-            "With BN the initial weights at which the network comes to {reached} % span {sigmoid} more powers of ten with sigmoid units, {relu} more with ReLU.",
-            "有 BN 时，能达到 {reached} % 的初始权重尺度范围，sigmoid 多 {sigmoid} 个数量级，ReLU 多 {relu} 个数量级。"
+            "With BN, the scales of the initial weights at which the network reaches {reached} % span {sigmoid} more powers of ten with sigmoid units and {relu} more with ReLU.",
+            "有 BN 时，能使网络达到 {reached} % 的初始权重尺度范围变宽：sigmoid 宽 {sigmoid} 个数量级，ReLU 宽 {relu} 个数量级。"
         );
         let (n, steps) = (seeds.len(), count(last));
         let (from, to) = (number(FROM), number(TO));
         let caption = lab.layers()
             + text!(
-                " units, batches of 60, gradient descent, {steps} steps, means of {n} seeds; all weights from N(0, σ²). A scale counts if the score comes nine tenths of the way from chance to the best of all. From {from} to {to} was tried: a range that ends there may be wider.",
-                "单元，批量大小 60，梯度下降，{steps} 步，{n} 个种子的平均；全部权重取自 N(0, σ²)。得分达到从随机水平到全体最好得分的九成，即为可训练。只尝试了 {from} 到 {to}：在两端截止的范围可能更宽。"
+                " units, batches of 60, gradient descent, {steps} steps, means of {n} seeds; all weights from N(0, σ²). A scale is trainable if the score covers nine tenths of the way from chance to the best score. Scales from {from} to {to} were tried; a range that ends there may be wider.",
+                "单元，批量大小 60，梯度下降，{steps} 步，{n} 个种子的平均；全部权重取自 N(0, σ²)。得分达到从随机水平到全体最高得分的九成，即为可训练。只尝试了 {from} 到 {to}，止于两端的范围实际可能更宽。"
             );
         Ok(Finding {
             figure: Figure { panels, columns: 2 },

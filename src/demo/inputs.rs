@@ -19,7 +19,7 @@ pub struct Inputs;
 const RATES: usize = 22;
 const FROM: f64 = 1e-5;
 const TO: f64 = 1e2;
-/// Share of the way from chance to the best of all that counts as trained.
+/// Share of the way from chance to the best score that counts as trained.
 const TRAINED: f64 = 0.9;
 
 impl Demo for Inputs {
@@ -29,8 +29,8 @@ impl Demo for Inputs {
 
     fn claim(&self) -> Text {
         text!(
-            "Standardised inputs widen the range of usable learning rates, and BN, which standardises those of every layer, widens it further",
-            "标准化的输入拓宽了可用学习率的范围；BN 标准化每一层的输入，使其进一步拓宽"
+            "Standardised inputs widen the range of usable learning rates, and BN, which standardises the inputs of every layer, widens it further",
+            "标准化输入可拓宽可用学习率的范围；BN 标准化每一层的输入，使范围进一步拓宽"
         )
     }
 
@@ -61,7 +61,7 @@ impl Demo for Inputs {
         let mut table = vec![vec![
             Text::default(),
             text!("usable α, powers of ten", "可用 α 的数量级"),
-            text!("best score", "最好得分"),
+            text!("best score", "最高得分"),
         ]];
         let titles = [text!("raw inputs", "原始输入"), text!("standardised inputs", "标准化输入")];
         let mut all = Vec::new();
@@ -94,15 +94,15 @@ impl Demo for Inputs {
         let raw_bn = number_pm(&all[1]);
         let raw_plain = number_pm(&all[0]);
         let sentence = text!(
-            "Standardised inputs widen the range of usable rates by {plain} powers of ten without BN and by {bn} with it, and BN widens it on standardised inputs by {by_bn}; on raw inputs the range is {raw_plain} without and {raw_bn} with BN.",
+            "Standardised inputs widen the range of usable rates by {plain} powers of ten without BN and by {bn} with it; on standardised inputs, BN widens it by {by_bn}; on raw inputs, the range is {raw_plain} without BN and {raw_bn} with it.",
             "标准化输入使可用学习率的范围加宽：无 BN 时 {plain} 个数量级，有 BN 时 {bn} 个；在标准化输入上，BN 又使其加宽 {by_bn} 个数量级；在原始输入上，无 BN 时范围为 {raw_plain}，有 BN 时为 {raw_bn}。"
         );
         let (n, steps) = (seeds.len(), count(last));
         let (from, to) = (number(FROM), number(TO));
         let caption = lab.layers()
             + text!(
-                " ReLU units, batches of 60, gradient descent with {RATES} rates, {steps} steps, means of {n} seeds. A rate is usable if the score comes nine tenths of the way from chance to the best of all. A network that became infinite counts as 0. From {from} to {to} was tried: a range that ends there may be wider.",
-                " ReLU 单元，批量大小 60，{RATES} 个学习率的梯度下降，{steps} 步，{n} 个种子的平均。得分达到从随机水平到全体最好得分的九成的学习率为可用。发散的网络计为 0。只尝试了 {from} 到 {to}：在两端截止的范围可能更宽。"
+                " ReLU units, batches of 60, gradient descent with {RATES} rates, {steps} steps, means of {n} seeds. A rate is usable if the score covers nine tenths of the way from chance to the best score. A diverged network scores 0. Rates from {from} to {to} were tried; a range that ends there may be wider.",
+                " ReLU 单元，批量大小 60，梯度下降，{RATES} 个学习率，{steps} 步，{n} 个种子的平均。得分达到从随机水平到全体最高得分的九成，该学习率即为可用。发散的网络得分计为 0。只尝试了 {from} 到 {to}，止于两端的范围实际可能更宽。"
             );
         Ok(Finding {
             figure: Figure { panels, columns: 2 },

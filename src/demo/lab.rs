@@ -1,4 +1,4 @@
-//! Where demonstrations train: many networks at once, looked at on the way.
+//! Trains many networks at once for demonstrations, and evaluates them along the way.
 
 use std::cell::{Cell, OnceCell};
 use std::ops::Range;
@@ -22,7 +22,7 @@ use crate::text;
 use crate::train::model::Weights;
 use crate::train::{Cost, Pace, Problem, Stepper, Stop, Sums, TrainError, member};
 
-/// Why a demonstration came to no end.
+/// Why a demonstration failed.
 #[derive(Debug, thiserror::Error)]
 pub enum LabError {
     #[error(transparent)]
@@ -31,18 +31,18 @@ pub enum LabError {
     Engine(#[from] EngineError),
     #[error(transparent)]
     Source(#[from] DataError),
-    /// The data do not allow it.
+    /// The data do not suit the demonstration.
     #[error("{0}")]
     Data(String),
-    /// Somebody asked to stop.
+    /// Stopped by the user.
     #[error("interrupted")]
     Interrupted,
 }
 
-/// Rows of a part by which anything can be told.
+/// Fewest rows of a part that a demonstration can judge by.
 const FEWEST: usize = 20;
 
-/// The rows of each part in a random order, always the same: demonstrations take some of them, and batches.
+/// The rows of each part in a fixed random order: demonstrations use subsets of them, and batches.
 fn shuffled(mut dataset: Dataset) -> Dataset {
     let mut rng = ChaCha8Rng::seed_from_u64(0);
     let mut order: Vec<usize> = (0..dataset.targets.len()).collect();
@@ -64,7 +64,7 @@ fn shuffled(mut dataset: Dataset) -> Dataset {
     dataset
 }
 
-/// What became of all networks of a demonstration.
+/// Totals over all networks of a demonstration.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Tally {
     pub trained: usize,
@@ -76,11 +76,11 @@ pub struct Tally {
 /// User-configurable settings.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Whether the long form is wanted.
+    /// Whether to run the long form.
     pub full: bool,
     /// The first seed.
     pub seed: u64,
-    /// How many seeds; none is what the demonstration thinks best.
+    /// Number of seeds; None for the demonstration's default.
     pub seeds: Option<u32>,
     /// Units of each hidden layer.
     pub hidden: Vec<usize>,
@@ -93,7 +93,7 @@ impl Default for Settings {
     }
 }
 
-/// What a demonstration works with.
+/// The device, the data and the settings of a demonstration.
 pub struct Lab<'a> {
     factory: &'a dyn EngineFactory,
     load: &'a dyn Fn(&Ask) -> Result<Dataset, LabError>,
@@ -105,35 +105,35 @@ pub struct Lab<'a> {
     pace: Pace,
 }
 
-/// How the data are wanted.
+/// How to load the data.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Ask {
-    /// Whether each feature is scaled to mean 0 and variance 1.
+    /// Whether to scale each feature to mean 0 and variance 1.
     pub standardize: bool,
-    /// Share of the training rows, held out for validation.
+    /// Share of the training rows to hold out for validation.
     pub val_split: f64,
 }
 
 /// Networks that train together.
 #[derive(Clone, Debug, Default)]
 pub struct Plan {
-    /// What is trained, and the numbers of steps after which each is looked at, ascending; the last ends it.
+    /// Trainings, each with the steps at which to look at it, ascending; it ends at the last.
     pub members: Vec<(Training, Vec<u64>)>,
-    /// Whether the training rows are evaluated too: [`Point::train`].
+    /// Whether to evaluate the training rows: [`Point::train`].
     pub train_score: bool,
-    /// Whether the validation rows are: [`Point::val`].
+    /// Whether to evaluate the validation rows: [`Point::val`].
     pub val_score: bool,
-    /// Whether the test rows are evaluated by batch statistics too, in batches of this many: [`Point::by_batch`].
+    /// Batch size for evaluating the test rows with batch statistics too: [`Point::by_batch`].
     pub by_batch: Option<usize>,
-    /// Whether layers are watched: [`Point::layers`].
+    /// Whether to watch layers: [`Point::layers`].
     pub watch: bool,
-    /// Further rows of the table on which each member is evaluated at its end: [`Course::rows`].
+    /// Further rows of the table on which to evaluate each member at its end: [`Course::rows`].
     pub rows: Vec<Range<usize>>,
-    /// Whether the weights at the end are wanted: [`Course::weights`].
+    /// Whether to read the weights at the end: [`Course::weights`].
     pub keep_weights: bool,
 }
 
-/// Loss and score of some rows.
+/// Loss and score on some rows.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Scored {
     pub loss: f64,
@@ -142,7 +142,7 @@ pub struct Scored {
 }
 
 impl Scored {
-    /// Of a member that has diverged.
+    /// A member that has diverged.
     const NOTHING: Scored = Scored { loss: f64::NAN, score: f64::NAN };
 }
 
@@ -153,33 +153,33 @@ pub struct Point {
     pub step: u64,
     /// Mean loss of the mini-batches since the look before; NaN at step 0.
     pub batch_loss: f64,
-    /// Of the test rows; NaN once it has diverged.
+    /// On the test rows; NaN once it has diverged.
     pub test: Scored,
-    /// Of the training rows, where that was asked for.
+    /// On the training rows, if the plan has `train_score`.
     pub train: Option<Scored>,
-    /// Of the validation rows, where that was asked for.
+    /// On the validation rows, if the plan has `val_score`.
     pub val: Option<Scored>,
-    /// Of test rows by the statistics of their own batches, and of the same rows by running statistics, where that was
-    /// asked for.
+    /// On test rows with the statistics of their own batches, and on the same rows with running statistics, if the
+    /// plan has `by_batch`.
     pub by_batch: Option<[Scored; 2]>,
-    /// Each layer on the rows of the first mini-batch, where that was asked for.
+    /// Each layer on the rows of the first mini-batch, if the plan has `watch`.
     pub layers: Vec<LayerWatch>,
 }
 
-/// What became of a member.
+/// The history of a member.
 #[derive(Clone, Debug)]
 pub struct Course {
     pub points: Vec<Point>,
-    /// The step at which something was not finite.
+    /// The step at which a value was not finite.
     pub diverged: Option<u64>,
-    /// Of the further rows.
+    /// On the plan's further rows.
     pub rows: Vec<Scored>,
-    /// At the end, where that was asked for.
+    /// Final weights, if the plan has `keep_weights`.
     pub weights: Vec<LayerTensors>,
 }
 
 impl Course {
-    /// (steps, score on the test rows) of every look.
+    /// (steps, score on the test rows) at every look.
     pub fn scores(&self) -> Vec<(f64, f64)> {
         self.points.iter().map(|point| (point.step as f64, point.test.score)).collect()
     }
@@ -196,7 +196,7 @@ impl Course {
 }
 
 impl Plan {
-    /// `trainings`, all looked at after the same numbers of steps.
+    /// `trainings` with the same looks for all.
     pub fn new(trainings: impl IntoIterator<Item = Training>, looks: &[u64]) -> Plan {
         let members = trainings.into_iter().map(|training| (training, looks.to_vec())).collect();
         Plan { members, ..Plan::default() }
@@ -204,8 +204,8 @@ impl Plan {
 }
 
 impl<'a> Lab<'a> {
-    /// A lab on one device. `load` gives the data; `progress` is told what share of a training is
-    /// done, and what it is.
+    /// A lab on one device. `load` gives the data; `progress` receives the share of a training that is done, and its
+    /// name.
     pub fn new(
         factory: &'a dyn EngineFactory,
         load: &'a dyn Fn(&Ask) -> Result<Dataset, LabError>,
@@ -225,34 +225,34 @@ impl<'a> Lab<'a> {
         }
     }
 
-    /// The same, with another pace of reading weights back and of trying again after a fault of the device.
+    /// This lab with another pace of reading weights back and of retrying after device faults.
     pub fn with_pace(self, pace: Pace) -> Lab<'a> {
         Lab { pace, ..self }
     }
 
-    /// `usual` without, `long` with `--full`.
+    /// `long` with `--full`, else `usual`.
     pub fn pick<T>(&self, usual: T, long: T) -> T {
         if self.settings.full { long } else { usual }
     }
 
-    /// The seeds to train with: as many as were asked for, else `usual`.
+    /// The seeds to train with, `usual` of them by default.
     pub fn seeds(&self, usual: u32) -> Vec<u64> {
         let Settings { seed, seeds, .. } = self.settings;
         (0..u64::from(seeds.unwrap_or(usual))).map(|at| seed.wrapping_add(at)).collect()
     }
 
-    /// A training of a network with the hidden layers that were asked for, of sigmoid units, mini-batches of 60; by plain
-    /// gradient descent, as in Ioffe & Szegedy 2015, section 4.1.
+    /// A training of sigmoid units in the hidden layers of the settings, with mini-batches of 60, by plain gradient
+    /// descent, as in Ioffe & Szegedy 2015, section 4.1.
     pub fn training(&self, batch_norm: bool, lr: f64, seed: u64) -> Training {
         networks::training(&self.settings.hidden, batch_norm, lr, seed)
     }
 
-    /// How many hidden layers that network has.
+    /// Number of hidden layers of that network.
     pub fn depth(&self) -> usize {
         self.settings.hidden.len()
     }
 
-    /// Those layers in words, without what their units are.
+    /// Those layers in words, without the kind of their units.
     pub fn layers(&self) -> Text {
         let hidden = &self.settings.hidden;
         match hidden[..] {
@@ -276,7 +276,7 @@ impl<'a> Lab<'a> {
         self.loaded(0, &Ask { standardize: true, val_split: 0.0 })
     }
 
-    /// The same with the features as they are.
+    /// [`Lab::problem`] with raw features.
     ///
     /// # Errors
     /// As [`Lab::problem`].
@@ -284,7 +284,7 @@ impl<'a> Lab<'a> {
         self.loaded(1, &Ask { standardize: false, val_split: 0.0 })
     }
 
-    /// As [`Lab::problem`], a tenth of the training rows held out for validation.
+    /// [`Lab::problem`] with a tenth of the training rows held out for validation.
     ///
     /// # Errors
     /// As [`Lab::problem`].
@@ -300,7 +300,7 @@ impl<'a> Lab<'a> {
         let problem = Problem::new(shuffled((self.load)(ask)?));
         let few = |part: &str, rows: usize| {
             LabError::Data(format!(
-                "a demonstration judges by {part} rows, and here are {rows}, at least {FEWEST} are needed; use data with more rows"
+                "the data have {rows} {part} rows, and a demonstration needs at least {FEWEST}; use data with more rows"
             ))
         };
         let (test, val) = (problem.split.test, problem.split.val);
@@ -313,7 +313,7 @@ impl<'a> Lab<'a> {
         Ok(cell.get_or_init(|| problem))
     }
 
-    /// What scores are called on an axis.
+    /// Name of the score on an axis.
     pub fn score_label(&self) -> Result<Text, LabError> {
         Ok(match self.problem()?.is_regression() {
             true => text!("test R²", "测试集 R²"),
@@ -321,7 +321,7 @@ impl<'a> Lab<'a> {
         })
     }
 
-    /// The axis of scores. Those of regression have no lower end: what is worse than the mean is not shown.
+    /// The axis of scores. R² has no lower limit, so values below 0, worse than the mean, are not shown.
     ///
     /// # Errors
     /// As [`Lab::problem`].
@@ -342,7 +342,7 @@ impl<'a> Lab<'a> {
         Ok(f64::from(counts.into_iter().max().unwrap_or(0)) / classes.len() as f64)
     }
 
-    /// What scores on the test rows are multiples of: one row's share. 0 for R².
+    /// Resolution of scores on the test rows: one row's share. 0 for R².
     ///
     /// # Errors
     /// As [`Lab::problem`].
@@ -351,12 +351,12 @@ impl<'a> Lab<'a> {
         Ok(if problem.is_regression() { 0.0 } else { 1.0 / problem.split.test as f64 })
     }
 
-    /// What became of all networks since this was asked last.
+    /// The tally since the last call.
     pub fn take_tally(&self) -> Tally {
         self.tally.take()
     }
 
-    /// The score above which a network has surely learnt something: beyond what the luckiest of many that guess would have.
+    /// The score above which a network has certainly learnt something: better than the luckiest of many random guesses.
     ///
     /// # Errors
     /// As [`Lab::problem`].
@@ -370,10 +370,11 @@ impl<'a> Lab<'a> {
         Ok(chance + luck.max(0.1 * (1.0 - chance)))
     }
 
-    /// Trains all members of `plan` together on `problem`, in its order. `what` is told to whoever waits.
+    /// Trains all members of `plan` together on `problem`, and returns their courses in its order. `what` names the
+    /// training for progress reports.
     ///
     /// # Errors
-    /// Of the device; [`LabError::Interrupted`].
+    /// Faults of the device; [`LabError::Interrupted`].
     pub fn train(&self, problem: &Problem, plan: &Plan, what: &str) -> Result<Vec<Course>, LabError> {
         let members = plan
             .members
@@ -419,16 +420,16 @@ struct Experiment<'a> {
     problem: &'a Problem,
     plan: &'a Plan,
     stepper: Stepper<'a>,
-    /// `[K]`, as the next three.
+    /// `[K]`, as are the next two.
     courses: Vec<Course>,
     standings: Vec<Standing>,
-    /// From where each member goes on after a fault of the device.
+    /// State from which each member resumes after a device fault.
     saved: Vec<Saved>,
-    /// When members were saved last.
+    /// Time and cost of the last save.
     read: Cost,
 }
 
-/// How far a member has come.
+/// Progress of a member.
 #[derive(Clone, Copy, Debug, Default)]
 struct Standing {
     /// Steps taken.
@@ -475,7 +476,7 @@ impl Experiment<'_> {
         }
     }
 
-    /// Looks at the members that are due, or trains the others further, or ends the courses: false is the latter.
+    /// Looks at the members that are due, or trains the others further, or else ends the courses and returns false.
     fn go_on(&mut self) -> Result<bool, LabError> {
         let all = 0..self.courses.len();
         let steps = |k: usize| self.standings[k].steps;
@@ -497,7 +498,7 @@ impl Experiment<'_> {
         Ok(true)
     }
 
-    /// Saves each member's progress, and reads the weights that have changed.
+    /// Saves each member's progress and changed weights.
     fn save(&mut self) -> Result<(), LabError> {
         let start = Instant::now();
         let has_moved = |&k: &usize| self.standings[k].steps > self.saved[k].standing.steps;
@@ -520,7 +521,7 @@ impl Experiment<'_> {
         Ok(())
     }
 
-    /// After a fault: a new engine, and every member where it was saved.
+    /// After a fault, sets up a new engine and restores every member from its last save.
     fn recover(&mut self, error: EngineError) -> Result<(), LabError> {
         let announce = &mut |error: &EngineError, _| log::warn!("{error}; trying again");
         self.stepper.recover(error, &Saved::weights(&self.saved), announce)?;
@@ -532,12 +533,12 @@ impl Experiment<'_> {
         Ok(())
     }
 
-    /// Steps after which `k` is looked at next; one that has diverged is not trained on, and its looks are over.
+    /// Steps after which `k` is looked at next; None after its last look, or once it has diverged.
     fn next_look(&self, k: usize) -> Option<u64> {
         self.plan.members[k].1.get(self.courses[k].points.len()).copied()
     }
 
-    /// Trains `active` up to the nearest look among them, at most as far as one call should reach.
+    /// Trains `active` up to the nearest look among them, or as far as one call should reach.
     fn advance(&mut self, active: &[usize]) -> Result<(), LabError> {
         if self.lab.stop.asked() {
             return Err(LabError::Interrupted);
@@ -562,7 +563,7 @@ impl Experiment<'_> {
         Ok(())
     }
 
-    /// Enters what is left of the looks of a member that has diverged: nothing is known any more.
+    /// Fills the remaining looks of a diverged member with NaN.
     fn give_up(&mut self, at: usize, step: u64) {
         let course = &mut self.courses[at];
         course.diverged = Some(step);
@@ -595,7 +596,7 @@ impl Experiment<'_> {
         };
         let mut layers = vec![None; self.courses.len()];
         if self.plan.watch {
-            // The same rows at every look: what moves is the network.
+            // The same rows at every look, so only the network changes.
             layers = self.stepper.watch(&due.iter().map(|&at| (at, 0)).collect::<Vec<_>>())?;
         }
         for (number, &at) in due.iter().enumerate() {
@@ -614,7 +615,7 @@ impl Experiment<'_> {
         Ok(())
     }
 
-    /// What the plan wants of each member at its end.
+    /// Evaluates and reads each member at its end, as the plan says.
     fn end(&mut self) -> Result<(), LabError> {
         let all: Vec<usize> = (0..self.courses.len()).collect();
         let ranges = self.plan.rows.iter();
@@ -632,7 +633,7 @@ impl Experiment<'_> {
         Ok(())
     }
 
-    /// Loss and score of stored rows, which are as varied as those of `part`.
+    /// Loss and score of stored rows; R² uses the variance of `part`.
     fn evaluate(
         &mut self,
         members: &[usize],
@@ -643,8 +644,8 @@ impl Experiment<'_> {
         Ok(sums.ok_or(LabError::Interrupted)?.iter().map(|sums| self.scored(part, sums)).collect())
     }
 
-    /// Loss and score of test rows, normalised by the statistics of each `batch` rows of them, the last ones left out where
-    /// they are fewer; and of the same rows by running statistics: `test`, where that is all of them.
+    /// Loss and score of test rows, normalised in batches of `batch` rows by each batch's statistics, without an
+    /// incomplete last batch; and of the same rows by running statistics (`test` if they are all test rows).
     fn evaluate_by_batch(
         &mut self,
         members: &[usize],
@@ -669,7 +670,7 @@ impl Experiment<'_> {
     }
 }
 
-/// 0, then about `per_decade` whole numbers for each power of ten up to `last`, and `last`.
+/// 0, about `per_decade` log-spaced whole numbers per power of ten below `last`, and `last`.
 pub fn log_spaced(last: u64, per_decade: u32) -> Vec<u64> {
     let mut steps = vec![0];
     let at = |n: u32| 10f64.powf(f64::from(n) / f64::from(per_decade)).round() as u64;

@@ -19,8 +19,8 @@ const RATES: usize = 40;
 const FROM: f64 = 1e-4;
 const TO: f64 = 1e3;
 
-/// What one seed shows: decimal logarithms of how much wider the range with BN is, and how much higher it reaches, where both
-/// networks train at some of the `rates`.
+/// For one seed, in powers of ten: how much wider the range with BN is, and how much higher it ends if both networks
+/// train at some of the `rates`.
 fn wider(rates: &[f64], plain: Option<(f64, f64)>, normalized: Option<(f64, f64)>) -> (f64, Option<f64>) {
     let higher = plain.zip(normalized).map(|(plain, bn)| decades(rates, Some((plain.1, bn.1))));
     (decades(rates, normalized) - decades(rates, plain), higher)
@@ -33,7 +33,7 @@ impl Demo for LearningRate {
 
     fn claim(&self) -> Text {
         text!(
-            "BN widens the range of learning rates at which a network trains, and larger ones become usable",
+            "BN widens the range of learning rates at which a network trains, and makes larger ones usable",
             "BN 拓宽了可用学习率的范围，并使更大的学习率可用"
         )
     }
@@ -71,13 +71,13 @@ impl Demo for LearningRate {
             lab.score_axis()?.within(0.0, 1.0),
         )
         .with(
-            text!("trains above", "高于此线为可训练"),
+            text!("usable above", "高于此线为可用"),
             Colour::Grey,
             Shape::Line(vec![(FROM, level), (TO, level)]),
         );
         let mut table = vec![vec![
             Text::default(),
-            text!("lowest usable α", "最小可用 α"),
+            text!("smallest usable α", "最小可用 α"),
             text!("largest usable α", "最大可用 α"),
             text!("powers of ten", "跨越的数量级"),
         ]];
@@ -101,15 +101,15 @@ impl Demo for LearningRate {
         }
         let (wide, high) = (wide.as_ref().map_or("-".into(), estimate_pm), times_pm(&higher));
         let sentence = text!(
-            "With BN the usable range of α is {wide} powers of ten wider, and its largest rate {high} times that without.",
+            "With BN, the usable range of α is {wide} powers of ten wider, and its upper end is {high} times that without BN.",
             "有 BN 时，α 的可用范围宽了 {wide} 个数量级，其最大值是无 BN 时的 {high} 倍。"
         );
         let (n, steps) = (seeds.len(), count(last));
         let (from, to) = (number(FROM), number(TO));
         let caption = lab.layers()
             + text!(
-                " sigmoid units, batches of 60, gradient descent with {RATES} rates, {steps} steps, {n} seeds each: mean, and from the least to the best. A rate is usable if the score comes at least half of the way from chance to the best of all, together with all rates between it and the network's best. A network that became infinite counts as 0; the largest rates are compared where both networks have one. From {from} to {to} was tried: a range that ends there may be wider.",
-                " sigmoid 单元，批量大小 60，{RATES} 个学习率的梯度下降，{steps} 步，各 {n} 个种子：平均值及最差到最好的范围。若得分达到从随机水平到全体最好得分的一半以上，且到该网络最好学习率之间的学习率都如此，则为可用。发散的网络计为 0；只在两个网络都有可用学习率时比较最大值。只尝试了 {from} 到 {to}：在两端截止的范围可能更宽。"
+                " sigmoid units, batches of 60, gradient descent with {RATES} rates, {steps} steps, {n} seeds each: mean and range. A rate is usable if the score covers at least half of the way from chance to the best score, there and at all rates up to the network's best. A diverged network scores 0; the largest rates are compared only if both networks have one. Rates from {from} to {to} were tried; a range that ends there may be wider.",
+                " sigmoid 单元，批量大小 60，梯度下降，{RATES} 个学习率，{steps} 步，各 {n} 个种子的均值与取值范围。若某学习率及其与该网络最佳学习率之间的所有学习率，得分都达到从随机水平到全体最高得分的一半以上，则为可用。发散的网络得分计为 0；仅当两个网络都有可用学习率时才比较其最大值。只尝试了 {from} 到 {to}，止于两端的范围实际可能更宽。"
             );
         Ok(Finding {
             figure: Figure { panels: vec![panel], columns: 1 },

@@ -1,6 +1,6 @@
-//! Demonstrations: each measures one claim about batch normalisation or tuning, and judges it by what it measured.
+//! Demonstrations: each measures one claim about batch normalisation or tuning, and judges it by the measurement.
 //!
-//! To add one: a file here with a type that is a [`Demo`], and a line in [`ALL`].
+//! To add one, implement [`Demo`] in a file here and add it to [`ALL`].
 
 mod batch_size;
 mod beta;
@@ -33,7 +33,7 @@ use crate::report::figure::Figure;
 use crate::report::language::Text;
 use crate::text;
 
-/// Every demonstration, in the order in which they are best read.
+/// Every demonstration, in reading order.
 pub const ALL: &[&dyn Demo] = &[
     &paper::Paper,
     &steps::Steps,
@@ -53,13 +53,13 @@ pub const ALL: &[&dyn Demo] = &[
 
 /// One claim, and how it is measured.
 pub trait Demo: Sync {
-    /// On the command line.
+    /// Its name on the command line.
     fn name(&self) -> &'static str;
 
     /// The claim, one sentence.
     fn claim(&self) -> Text;
 
-    /// Hidden layers that its networks have at least; none if they have layers of their own whatever was asked for.
+    /// Fewest hidden layers that it needs; None if it has layers of its own and takes no `--hidden`.
     fn fewest_layers(&self) -> Option<usize> {
         Some(1)
     }
@@ -67,17 +67,17 @@ pub trait Demo: Sync {
     /// Measures it.
     ///
     /// # Errors
-    /// Of the device, or where the data do not allow it.
+    /// Faults of the device, or data that do not suit the measurement.
     fn run(&self, lab: &Lab) -> Result<Finding, LabError>;
 }
 
-/// What was found.
+/// The result of a demonstration.
 #[derive(Clone, Debug)]
 pub struct Finding {
     pub figure: Figure,
-    /// What was trained, and what the figure shows: sentences.
+    /// Sentences that say what was trained and what the figure shows.
     pub caption: Text,
-    /// The numbers, a row each; the first row is the heading.
+    /// The numbers as rows of cells; the first row is the heading.
     pub table: Vec<Vec<Text>>,
     pub verdict: Verdict,
     /// The numbers for other programs.
@@ -92,7 +92,7 @@ pub struct Verdict {
     pub sentence: Text,
 }
 
-/// What a measurement says of a claim.
+/// Whether a measurement supports a claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
@@ -100,12 +100,12 @@ pub enum Outcome {
     Holds,
     /// It does not.
     Fails,
-    /// The measurement cannot tell.
+    /// The measurement is inconclusive.
     Unclear,
 }
 
 impl Outcome {
-    /// In words.
+    /// The outcome in words.
     pub fn text(self) -> Text {
         match self {
             Outcome::Holds => text!("holds here", "在此成立"),
@@ -115,7 +115,7 @@ impl Outcome {
     }
 }
 
-/// Measures a demonstration; and says what holds for all of them: whether anything was learnt, and who diverged.
+/// Runs a demonstration. Its finding also says if no network learnt anything, and how many diverged.
 ///
 /// # Errors
 /// As [`Demo::run`].
@@ -129,8 +129,8 @@ pub fn measure(demo: &dyn Demo, lab: &Lab) -> Result<Finding, LabError> {
         let (best, learnt) = (best.map_or("-".into(), percent), percent(learnt));
         let chance = percent(chance);
         let nothing = text!(
-            "No network surely learnt anything here: the best of {trained} scores {best}, guessing {chance}, and below {learnt} it may be luck. ",
-            "这里没有网络确实学到东西：{trained} 个网络中最好的得分为 {best}，猜测为 {chance}，低于 {learnt} 可能只是运气。"
+            "No network clearly learnt anything: the best of {trained} scores {best}, chance is {chance}, and a score below {learnt} may be luck. ",
+            "没有一个网络明确学到了东西：{trained} 个网络的最高得分为 {best}，随机水平为 {chance}，低于 {learnt} 的得分可能只是偶然。"
         );
         finding.verdict.outcome = Outcome::Unclear;
         finding.verdict.sentence = nothing + finding.verdict.sentence;
@@ -138,21 +138,21 @@ pub fn measure(demo: &dyn Demo, lab: &Lab) -> Result<Finding, LabError> {
     if diverged > 0 {
         finding.caption = finding.caption
             + text!(
-                " {diverged} of the {trained} networks diverged: they became infinite.",
-                "{trained} 个网络中有 {diverged} 个发散（变为无穷大）。"
+                " {diverged} of the {trained} networks diverged (NaN or infinity).",
+                "{trained} 个网络中有 {diverged} 个发散（出现 NaN 或无穷大）。"
             );
     }
     if lab.problem()?.is_regression() {
         finding.caption = finding.caption
             + text!(
-                " Scores are R²: 100 % is a perfect fit, 0 % the mean, and below 0 worse than that.",
-                "得分为 R²：100 % 为完美拟合，0 % 为取均值，低于 0 则更差。"
+                " Scores are R²: 100 % is a perfect fit, 0 % equals predicting the mean, and below 0 is worse.",
+                "得分为 R²：100 % 为完美拟合，0 % 相当于始终预测均值，负值则更差。"
             );
     }
     Ok(finding)
 }
 
-/// The demonstration of this name.
+/// The demonstration called `name`.
 pub fn find(name: &str) -> Option<&'static dyn Demo> {
     ALL.iter().copied().find(|demo| demo.name() == name)
 }

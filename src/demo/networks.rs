@@ -1,4 +1,4 @@
-//! What most demonstrations train: a training to change by struct update, in pairs with and without batch normalisation.
+//! The networks of most demonstrations, in pairs with and without batch normalisation.
 
 use crate::report::figure::{Colour, Shape};
 use crate::report::language::Text;
@@ -10,7 +10,7 @@ pub const SGD: Optimizer = Optimizer::Sgd { momentum: 0.0, nesterov: false };
 /// Adam with its authors' constants.
 pub const ADAM: Optimizer = Optimizer::Adam { beta1: 0.9, beta2: 0.999, eps: 1e-8 };
 
-/// What [`super::Lab::training`] is, with these hidden layers.
+/// [`super::Lab::training`] with these hidden layers.
 pub fn training(hidden: &[usize], batch_norm: bool, lr: f64, seed: u64) -> Training {
     Training {
         network: Network {
@@ -28,7 +28,7 @@ pub fn training(hidden: &[usize], batch_norm: bool, lr: f64, seed: u64) -> Train
         warmup: 0,
         clip_norm: None,
         batch_size: 60,
-        // The lab says how long.
+        // The lab sets the length.
         length: Length::Steps(0),
         patience: None,
         max_time: None,
@@ -36,7 +36,7 @@ pub fn training(hidden: &[usize], batch_norm: bool, lr: f64, seed: u64) -> Train
     }
 }
 
-/// So many hidden layers, in words.
+/// The number of hidden layers in words.
 pub fn layers(n: usize) -> Text {
     match n {
         1 => text!("One hidden layer", "一个隐藏层"),
@@ -46,17 +46,17 @@ pub fn layers(n: usize) -> Text {
     }
 }
 
-/// What a network with or without batch normalisation is called in a figure.
+/// Name of a network in a figure.
 pub fn name(batch_norm: bool) -> Text {
     if batch_norm { text!("with BN", "有 BN") } else { text!("without BN", "无 BN") }
 }
 
-/// And its colour.
+/// Colour of a network in a figure.
 pub fn colour(batch_norm: bool) -> Colour {
     if batch_norm { Colour::Blue } else { Colour::Vermillion }
 }
 
-/// And its points: filled with it, hollow without.
+/// Points of a network in a figure: filled with batch normalisation, hollow without.
 pub fn dots(batch_norm: bool, points: Vec<(f64, f64)>) -> Shape {
     if batch_norm { Shape::Dots(points) } else { Shape::Circles(points) }
 }
@@ -64,22 +64,22 @@ pub fn dots(batch_norm: bool, points: Vec<(f64, f64)>) -> Shape {
 /// Both networks, without batch normalisation first.
 pub const BOTH: [bool; 2] = [false, true];
 
-/// A hidden layer's activation as it is written, and the initial weights that suit it.
+/// `training` with this activation and its default initialisation.
 pub fn with_activation(training: Training, activation: Activation) -> Training {
     let init = activation.default_init();
     let network = Network { activation, init, ..training.network };
     Training { network, ..training }
 }
 
-/// Gradient descent with rate `lr` for `training`, weights from N(0, std²) where `std` is given.
+/// `training` by gradient descent with rate `lr`, and with weights from N(0, std²) if `std` is given.
 pub fn by_sgd(training: Training, lr: f64, std: Option<f64>) -> Training {
     let init = std.map_or(training.network.init, Init::Normal);
     let network = Network { init, ..training.network };
     Training { network, optimizer: SGD, lr, ..training }
 }
 
-/// Steps of some epochs of `rows` rows, in batches of `size`: the last batch of an epoch has what is left, and one row alone
-/// is dropped.
+/// Steps of `epochs` epochs over `rows` rows in batches of `size`. The last batch of an epoch has the remaining rows;
+/// a single remaining row is dropped.
 pub fn steps_of(epochs: usize, rows: usize, size: usize) -> u64 {
     let size = size.min(rows).max(1);
     (epochs * (rows / size + usize::from(rows % size > 1))) as u64

@@ -1,4 +1,4 @@
-//! One HTML page of some demonstrations: self-contained, without scripts.
+//! A self-contained HTML page of demonstrations, without scripts.
 
 use serde_json::Value;
 
@@ -38,8 +38,8 @@ pub fn page(findings: &[(&dyn Demo, Finding)], lang: Lang, about: &Value) -> Str
     let (data, device, version) = (of("data"), of("device"), env!("CARGO_PKG_VERSION"));
     let measured = text!("Data: {data}. Device: {device}.", "数据：{data}。设备：{device}。");
     let rule = text!(
-        "± is the 95 % interval of a mean over the seeds (Student's t), and so are ranges in brackets; the test rows are the same for all. A claim holds, or does not, where such intervals decide; elsewhere it cannot be told.",
-        "± 为各种子均值的 95 % 置信区间（Student t 分布），括号中的范围亦同；所有种子用同样的测试样本。由这样的区间判定结论成立或不成立；否则无法判断。"
+        "± and ranges in brackets are 95 % intervals of a mean over the seeds (Student's t); the test rows are the same for all seeds. These intervals decide whether a claim holds or does not hold; otherwise it is inconclusive.",
+        "± 与括号中的范围均为各种子均值的 95 % 置信区间（Student t 分布）；所有种子使用相同的测试样本。结论成立与否由这些区间判定；区间不足以判定时，则无法判断。"
     );
     let written = text!("Written by bngpu {version}.", "由 bngpu {version} 生成。");
     format!(

@@ -13,20 +13,21 @@ use crate::report::language::Text;
 use crate::spec::Init;
 use crate::text;
 
-/// Steps of the paper, and of small data, which are learnt by heart much earlier.
+/// Steps of the paper, and for small data, which a network memorises much sooner.
 const STEPS: [u64; 2] = [50_000, 10_000];
-/// Seeds of either; small data have few rows to test on.
+/// Seeds for each of them; small data have few test rows.
 const SEEDS: [u32; 2] = [3, 8];
-/// Training rows of small data, at most.
+/// Most training rows of small data.
 const SMALL: usize = 10_000;
-/// Looks at even distances, as the paper's axes are linear.
+/// Number of evenly spaced looks; the paper's axes are linear.
 const LOOKS: u64 = 100;
-/// The same for all, as in the paper, which tells neither it nor how small its "small random Gaussian values" are.
+/// The same for all networks, as in the paper, which gives neither the rate nor the scale of its "small random
+/// Gaussian values".
 const LR: f64 = 1.0;
 const STD: f64 = 0.01;
-/// Where the networks are compared.
+/// Steps at which the networks are compared.
 const COMPARED: [u64; 2] = [1_000, 10_000];
-/// 15th, 50th, 85th of the percentiles that are measured.
+/// Indices of the 15th, 50th and 85th percentiles.
 const SHOWN: [usize; 3] = [1, 2, 3];
 
 pub struct Paper;
@@ -77,8 +78,8 @@ impl Demo for Paper {
         let end_plain = percent_pm(&score(plain, last));
         let [drift_plain, drift_bn] = drifts.each_ref().map(|drifts| number_pm(drifts));
         let sentence = text!(
-            "With BN the score is {early} points higher after 1,000 steps and {late} after 10,000, and ends at {end} against {end_plain}; the median input of the sigmoid moves over {drift_bn} spreads against {drift_plain}.",
-            "有 BN 时，1,000 步后得分高 {early} 个百分点，10,000 步后高 {late} 个百分点，最终为 {end}，无 BN 为 {end_plain}；sigmoid 输入的中位数移动了 {drift_bn} 个分布宽度，无 BN 为 {drift_plain}。"
+            "With BN, the score is {early} points higher after 1,000 steps and {late} after 10,000, and ends at {end} (without BN: {end_plain}); the median input of the sigmoid moves by {drift_bn} spreads (without BN: {drift_plain}).",
+            "有 BN 时，1,000 步后得分高 {early} 个百分点，10,000 步后高 {late} 个百分点，最终为 {end}，无 BN 时为 {end_plain}；sigmoid 输入的中位数移动了 {drift_bn} 个分布宽度，无 BN 时为 {drift_plain}。"
         );
 
         let steps = || Axis::linear(text!("steps", "步数")).within(0.0, last as f64);
@@ -96,7 +97,7 @@ impl Demo for Paper {
         let inputs = |title: Text, bn: bool, course: &Course| {
             let at = |percentile: usize| -> Vec<(f64, f64)> {
                 let of = |layer: &crate::step::watch::LayerWatch| f64::from(layer.unit_after.0[percentile]);
-                // Of the last hidden layer: the output layer stands behind it.
+                // The last hidden layer is the one before the output layer.
                 let last = |p: &super::Point| {
                     Some((p.step as f64, of(p.layers.get(p.layers.len().checked_sub(2)?)?)))
                 };
@@ -131,8 +132,8 @@ impl Demo for Paper {
         let (n, steps_text) = (seeds.len(), count(last));
         let caption = lab.layers()
             + text!(
-                " sigmoid units, weights from N(0, {STD}²), batches of 60, gradient descent with α = {LR}, {steps_text} steps, {n} seeds each. (a) shows every seed; (b) and (c) the {{15, 50, 85}}th percentiles of one input of the last hidden sigmoid over the rows of the first batch, first seed. Movement: the range of the median over training, in units of the mean distance of the 15th and the 85th percentile.",
-                " sigmoid 单元，初始权重取自 N(0, {STD}²)，批量大小 60，α = {LR} 的梯度下降，{steps_text} 步，各 {n} 个种子。(a) 为全部种子；(b)、(c) 为第一个种子在第一个批次上、最后隐藏层某个 sigmoid 输入的第 {{15, 50, 85}} 百分位。移动：训练中中位数的变化范围，以第 15 与第 85 百分位的平均间距为单位。"
+                " sigmoid units, weights from N(0, {STD}²), batches of 60, gradient descent with α = {LR}, {steps_text} steps, {n} seeds each. (a) Every seed. (b), (c) {{15, 50, 85}}th percentiles of the input of one sigmoid in the last hidden layer over the rows of the first batch, first seed. Movement: range of the median over training, in spreads, where a spread is the mean distance from the 15th to the 85th percentile.",
+                " sigmoid 单元，初始权重取自 N(0, {STD}²)，批量大小 60，α = {LR} 的梯度下降，{steps_text} 步，各 {n} 个种子。(a) 全部种子。(b)、(c) 第一个种子：最后一个隐藏层中某个 sigmoid 的输入在第一个批次上的第 {{15, 50, 85}} 百分位。移动：训练过程中中位数的变化范围，以分布宽度（第 15 与第 85 百分位的平均间距）为单位。"
             );
         Ok(Finding {
             figure: Figure { panels, columns: 3 },
@@ -151,7 +152,7 @@ impl Demo for Paper {
     }
 }
 
-/// How far the median input of one unit moves: its range, in mean distances of the outer percentiles.
+/// Range of the median input of one unit, in units of the mean distance between the outer percentiles.
 fn drift(course: &Course) -> f64 {
     let watched = course.points.iter().filter_map(|p| p.layers.get(p.layers.len().checked_sub(2)?));
     let values: Vec<[f64; 3]> =

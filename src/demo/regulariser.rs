@@ -19,7 +19,7 @@ pub struct Regulariser;
 
 const SIZES: [usize; 5] = [8, 16, 32, 64, 128];
 const LR: f64 = 1e-3;
-/// Training rows that are used: with many there is little to regularise.
+/// Training rows that are used; with many there is little to regularise.
 const ROWS: usize = 400;
 
 type Change = fn(Training) -> Training;
@@ -61,8 +61,8 @@ impl Demo for Regulariser {
 
     fn claim(&self) -> Text {
         text!(
-            "The noise of its batches makes BN a mild regulariser, the more so the smaller they are",
-            "批次带来的噪声使 BN 有轻微的正则化作用，批越小作用越强"
+            "The noise of mini-batches makes BN a mild regulariser, more so in smaller batches",
+            "小批量带来的噪声使 BN 具有轻微的正则化作用，批量越小作用越强"
         )
     }
 
@@ -70,7 +70,7 @@ impl Demo for Regulariser {
         let mut problem = lab.problem()?.clone();
         let all = problem.split;
         let train = ROWS.min(all.train);
-        // The other training rows rest.
+        // The other training rows are not used.
         problem.split = Split { train, val: all.val + all.train - train, test: all.test };
         let seeds = lab.seeds(8);
         let epochs = lab.pick(60, 100);
@@ -101,11 +101,11 @@ impl Demo for Regulariser {
         let beyond = difference(&large, &small);
         let [small, large] = [small, large].map(|changes| Estimate::of(&changes));
 
-        let axis = || Axis::log(text!("rows of a batch", "批量大小（样本数）"));
+        let axis = || Axis::log(text!("batch size", "批量大小"));
         let mut loss = Panel::new(
-            text!("test loss less training loss", "测试损失减训练损失"),
+            text!("test loss minus training loss", "测试损失减训练损失"),
             axis(),
-            Axis::linear(text!("difference of the losses", "损失之差")),
+            Axis::linear(text!("loss difference", "损失之差")),
         );
         let mut score = Panel::new(text!("score", "得分"), axis(), lab.score_axis()?);
         let mut table = vec![vec![
@@ -144,8 +144,8 @@ impl Demo for Regulariser {
         let (n, rows) = (seeds.len(), count(train as u64));
         let caption = lab.layers()
             + text!(
-                " ReLU units on {rows} training rows, Adam with α = {LR}, {epochs} epochs, means of {n} seeds. Left: how much larger the loss of the test rows is than that of the training rows, by running statistics and without dropout.",
-                " ReLU 单元，{rows} 个训练样本，α = {LR} 的 Adam，{epochs} 轮，{n} 个种子的平均。左：测试损失比训练损失大多少（用滑动统计量，不用 dropout）。"
+                " ReLU units on {rows} training rows, Adam with α = {LR}, {epochs} epochs, means of {n} seeds. Left: test loss minus training loss, with running statistics and without dropout.",
+                " ReLU 单元，{rows} 个训练样本，Adam，α = {LR}，{epochs} 轮，{n} 个种子的平均。左：测试损失减训练损失（用滑动统计量，不用 dropout）。"
             );
         Ok(Finding {
             figure: Figure { panels: vec![loss, score], columns: 2 },

@@ -12,27 +12,27 @@ use crate::spec::{Optimizer, Training};
 use crate::sweep::analysis::Estimate;
 use crate::text;
 
-/// The methods, each with the rates of which it gets its own.
+/// The methods, each with the learning rates to choose from.
 const METHODS: [(&str, Optimizer, [f64; 4]); 4] = [
     ("SGD", SGD, [0.1, 0.3, 1.0, 3.0]),
     ("momentum", Optimizer::Sgd { momentum: 0.9, nesterov: false }, [0.01, 0.03, 0.1, 0.3]),
     ("RMSprop", Optimizer::RmsProp { alpha: 0.99, eps: 1e-8 }, [3e-4, 1e-3, 3e-3, 1e-2]),
     ("Adam", ADAM, [1e-3, 3e-3, 1e-2, 3e-2]),
 ];
-/// Adam's ε is 10 to these powers, with its authors' rate.
+/// Powers of ten to try as Adam's ε, at its authors' learning rate.
 const EPS_POWERS: std::ops::RangeInclusive<i32> = -10..=0;
 const EPS_LR: f64 = 1e-3;
-/// Its authors' ε, as a place in them, and what is compared with it.
+/// Index of its authors' ε, and of the ones compared with it.
 const USUAL_EPS: usize = 2;
 const COMPARED_EPS: [usize; 2] = [0, 4];
 /// A difference of scores that does not matter.
 const SMALL: f64 = 0.01;
-/// Root mean square distance from where γ and β start that counts as having left it.
+/// Root mean square distance from their start at which γ and β count as moved.
 const LEFT: f64 = 0.01;
 
 pub struct SgdOrAdam;
 
-/// What one method came to, a value for each seed.
+/// Results of one method, a value for each seed.
 #[derive(Clone, Debug)]
 struct Found {
     /// Score beyond that of a network that has learnt nothing.
@@ -48,7 +48,7 @@ impl Demo for SgdOrAdam {
 
     fn claim(&self) -> Text {
         text!(
-            "γ and β are learnt by any gradient method, as weights are; and Adam's ε needs no tuning",
+            "Any gradient method learns γ and β, as it learns weights, and Adam's ε needs no tuning",
             "γ 和 β 与权重一样，可用任何梯度方法学习；Adam 的 ε 无需调节"
         )
     }
@@ -68,11 +68,11 @@ impl Demo for SgdOrAdam {
         });
         let plan = Plan { val_score: true, keep_weights: true, ..Plan::new(trainings, &looks) };
         let courses = lab.train(problem, &plan, self.name())?;
-        // By setting.
+        // Grouped by setting.
         let courses: Vec<&[Course]> = courses.chunks(n).collect();
         let (tried, by_eps) = courses.split_at(settings.len() - eps.len());
 
-        // Each method at the rate that validation likes best.
+        // Each method at the rate with the lowest validation loss.
         let rates = METHODS[0].2.len();
         let best: Vec<usize> = (0..METHODS.len())
             .map(|at| {
@@ -111,8 +111,8 @@ impl Demo for SgdOrAdam {
         let (first_eps, harmless) = (number(eps[0]), number(eps[harmless]));
         let at_one = changes.last().and_then(Option::as_ref).map_or("-".into(), points_pm);
         let sentence = text!(
-            "Each at its best rate, SGD reaches {a}, with momentum {b}, RMSprop {c} and Adam {d}; γ leaves 1 by {gamma_least} to {gamma_most} and β leaves 0 by {beta_least} to {beta_most} (root mean square); up to ε = {harmless} Adam ends within a point of ε = 1e-8, with ε = 1 the change is {at_one} points.",
-            "各取最佳学习率，SGD 达到 {a}，加动量 {b}，RMSprop {c}，Adam {d}；γ 偏离 1 的均方根为 {gamma_least} 至 {gamma_most}，β 偏离 0 为 {beta_least} 至 {beta_most}；ε 不超过 {harmless} 时，Adam 的得分与 ε = 1e-8 相差不到一个百分点，ε = 1 时变化 {at_one} 个百分点。"
+            "Each at its best rate, SGD reaches {a}, SGD with momentum {b}, RMSprop {c} and Adam {d}; γ moves {gamma_least} to {gamma_most} from 1 and β {beta_least} to {beta_most} from 0 (root mean square); up to ε = {harmless}, Adam ends within a point of its score at ε = 1e-8, and at ε = 1 the change is {at_one} points.",
+            "各方法均取最佳学习率时，SGD 达到 {a}，动量 SGD 达到 {b}，RMSprop 达到 {c}，Adam 达到 {d}；γ 偏离 1 的均方根为 {gamma_least} 至 {gamma_most}，β 偏离 0 为 {beta_least} 至 {beta_most}；ε 不超过 {harmless} 时，Adam 的得分与 ε = 1e-8 相差不到一个百分点，ε = 1 时变化 {at_one} 个百分点。"
         );
 
         let x = Axis::log(text!("steps", "步数")).within(1.0, steps as f64);
@@ -155,7 +155,7 @@ impl Demo for SgdOrAdam {
         let steps_text = count(steps);
         let caption = lab.layers()
             + text!(
-                " sigmoid units with BN, batches of 60, {steps_text} steps, {n} seeds; each method at the one of {rates} rates with the least validation loss. (a) Means over the seeds. (b), (c) γ and β of all hidden units of all seeds, sorted; they start at 1 and 0. (d) The score at the end by Adam with α = {EPS_LR} and ε from {first_eps} to 1, means over the seeds.",
+                " sigmoid units with BN, batches of 60, {steps_text} steps, {n} seeds; each method at the best of {rates} learning rates by validation loss. (a) Means over the seeds. (b), (c) γ and β of all hidden units of all seeds, sorted; they start at 1 and 0. (d) Final score of Adam with α = {EPS_LR} and ε from {first_eps} to 1, means over the seeds.",
                 " sigmoid 单元，有 BN，批量大小 60，{steps_text} 步，{n} 个种子；每种方法从 {rates} 个学习率中取验证损失最小者。(a) 各种子的均值。(b)、(c) 所有种子、所有隐藏单元的 γ 与 β（排序后），初值为 1 与 0。(d) Adam，α = {EPS_LR}，ε 从 {first_eps} 到 1 的最终得分，各种子的均值。"
             );
         let method = |((name, _, _), (&at, found)): (&(&str, _, _), (&usize, &Found))| {
@@ -204,7 +204,7 @@ fn distance(values: &[f64], which: usize) -> f64 {
     mean(values.iter().map(|value| (value - start).powi(2))).sqrt()
 }
 
-/// (per cent of the values that are not greater, value).
+/// (percentage of values that are not greater, value).
 fn quantiles(mut values: Vec<f64>) -> Vec<(f64, f64)> {
     values.sort_by(f64::total_cmp);
     let last = values.len().saturating_sub(1);
@@ -223,14 +223,15 @@ fn beyond(estimate: Option<&Estimate>, limit: f64) -> Option<bool> {
     }
 }
 
-/// The claim holds if every method learns at least half of what the best one learns, every γ and β leaves its start,
-/// and no `change` of Adam's score by a small ε matters; it fails where one of these is certainly not so.
+/// The claim holds if every method learns at least half of what the best one learns, every γ and β moves from its
+/// start, and no entry of `changes` (Adam's score with another ε) matters; it fails if one of these is certainly
+/// false.
 fn judge(found: &[Found], changes: &[Option<Estimate>]) -> Outcome {
     let of = |values: &[f64]| Estimate::of(values).filter(|estimate| estimate.mean.is_finite());
     let best = found.iter().filter_map(|found| of(&found.gain)).map(|gain| gain.mean).fold(0.0, f64::max);
     let mut answers = Vec::new();
     for found in found {
-        // NaN: one that diverges at every rate does not learn.
+        // NaN: a method that diverges at every rate does not learn.
         answers.push(if found.gain.iter().any(|gain| gain.is_nan()) {
             Some(false)
         } else {
@@ -270,12 +271,12 @@ mod tests {
         assert_eq!(
             judged(found([0.10, 0.11, 0.12], [0.1, 0.11, 0.12]), 0.0),
             Outcome::Fails,
-            "it learns too little"
+            "the other learns too little"
         );
         assert_eq!(
             judged(found([0.85, f64::NAN, 0.87], [0.1, 0.11, 0.12]), 0.0),
             Outcome::Fails,
-            "it diverges"
+            "the other diverges"
         );
         assert_eq!(judged(found([0.85, 0.86, 0.87], [1e-4, 2e-4, 3e-4]), 0.0), Outcome::Fails, "γ stays");
         assert_eq!(judged(good(), -0.02), Outcome::Fails, "ε matters");
@@ -286,7 +287,7 @@ mod tests {
             "seeds disagree"
         );
         let nothing = || found([-0.02, 0.00, 0.02], [0.1, 0.11, 0.12]);
-        assert_eq!(judge(&[nothing(), nothing()], &change(0.0)), Outcome::Unclear, "nobody learns");
+        assert_eq!(judge(&[nothing(), nothing()], &change(0.0)), Outcome::Unclear, "no method learns");
     }
 
     #[test]

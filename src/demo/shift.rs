@@ -20,11 +20,11 @@ pub struct Shift;
 const LR: f64 = 0.3;
 /// Added to every standardised input of the test rows.
 const SHIFTS: [f32; 5] = [0.0, 0.25, 0.5, 1.0, 2.0];
-/// What they are multiplied by.
+/// Factors of every standardised input of the test rows.
 const SCALES: [f32; 6] = [0.125, 0.25, 0.5, 1.0, 2.0, 4.0];
 
-/// How far the median of what a layer's activation takes moves over training: its range over the looks, in mean distances
-/// of the 15th and the 85th percentile. Mean over the hidden layers after the first, whose inputs do not move.
+/// Range of the median input of one unit of a layer over training, in units of the mean distance from its 15th to its
+/// 85th percentile.
 fn movement(course: &Course, layer: usize) -> f64 {
     let values: Vec<[f64; 3]> = course
         .points
@@ -37,7 +37,7 @@ fn movement(course: &Course, layer: usize) -> f64 {
     range / mean(values.iter().map(|v| v[2] - v[0]))
 }
 
-/// `problem` in floats, with the test rows again at the end of its table, changed by each of `changes`.
+/// `problem` in floats, with one copy of the test rows for each (factor, shift) of `changes` appended to its table.
 fn with_changed_rows(problem: &Problem, changes: &[(f32, f32)]) -> Problem {
     let table = &problem.table;
     let features = table.features;
@@ -69,13 +69,13 @@ impl Demo for Shift {
 
     fn claim(&self) -> Text {
         text!(
-            "With BN the inputs of the later layers keep their distribution while the earlier ones learn",
+            "With BN, the inputs of the later layers keep their distribution while the earlier layers learn",
             "有 BN 时，前面的层在学习，后面各层的输入分布仍保持稳定"
         )
     }
 
     fn fewest_layers(&self) -> Option<usize> {
-        // The inputs of the first one do not move.
+        // The inputs of the first layer do not move.
         Some(2)
     }
 
@@ -100,7 +100,7 @@ impl Demo for Shift {
         let moved = |courses: &[Course], layer: usize| -> Vec<f64> {
             courses.iter().map(|course| movement(course, layer)).collect()
         };
-        // Of the layers after the first.
+        // Mean over the layers after the first.
         let later = |courses: &[Course]| -> Vec<f64> {
             courses.iter().map(|course| mean((1..layers).map(|layer| movement(course, layer)))).collect()
         };
@@ -128,10 +128,10 @@ impl Demo for Shift {
         );
         let mut table = vec![vec![
             Text::default(),
-            text!("movement behind layer 1", "第一层之后各层的移动"),
-            text!("score as it is", "原测试集得分"),
+            text!("movement after layer 1", "第一层之后各层的移动"),
+            text!("score unchanged", "未改变时的得分"),
             text!("shifted by 1", "平移 1"),
-            text!("halved", "缩小一半"),
+            text!("halved", "减半"),
         ]];
         for (bn, courses, moved_later) in [(false, plain, &plain_moved), (true, normalized, &bn_moved)] {
             let by_layer = (0..layers).map(|l| (l as f64, mean(moved(courses, l)))).collect();
@@ -157,14 +157,14 @@ impl Demo for Shift {
         let (plain_text, bn_text) = (number_pm(&plain_moved), number_pm(&bn_moved));
         let (plain_shifted, bn_shifted) = (at(plain, 3), at(normalized, 3));
         let sentence = text!(
-            "The median input of the sigmoids behind the first layer moves over {bn_text} spreads with BN and {plain_text} without; when the test inputs are shifted by one standard deviation the score is {bn_shifted} with and {plain_shifted} without: running statistics are those of the training rows, and do not follow.",
-            "第一层之后各层 sigmoid 输入的中位数移动：有 BN 时 {bn_text} 个分布宽度，无 BN 时 {plain_text}；测试输入平移一个标准差时，得分有 BN 为 {bn_shifted}，无 BN 为 {plain_shifted}：滑动统计量来自训练数据，不会随之改变。"
+            "After the first layer, the median input of the sigmoids moves by {bn_text} spreads with BN and {plain_text} without; with test inputs shifted by one standard deviation, the score is {bn_shifted} with BN and {plain_shifted} without: running statistics come from the training rows and do not follow the shift.",
+            "第一层之后各层 sigmoid 输入的中位数移动：有 BN 时 {bn_text} 个分布宽度，无 BN 时 {plain_text}；测试输入平移一个标准差时，有 BN 的得分为 {bn_shifted}，无 BN 的为 {plain_shifted}：滑动统计量来自训练数据，不会随之改变。"
         );
         let (n, steps) = (seeds.len(), count(last));
         let caption = lab.layers()
             + text!(
-                " sigmoid units, batches of 60, gradient descent with α = {LR}, {steps} steps, means of {n} seeds. Left: how far the median of one unit's input over the rows of the first batch moves in training, in mean distances of the 15th and the 85th percentile. Middle and right: the score when all standardised inputs of the test rows are shifted or scaled alike.",
-                " sigmoid 单元，批量大小 60，α = {LR} 的梯度下降，{steps} 步，{n} 个种子的平均。左：训练中某单元在第一个批次上的输入的中位数移动了多远，以第 15 与第 85 百分位的平均间距为单位。中、右：测试数据的全部标准化输入一同平移或缩放时的得分。"
+                " sigmoid units, batches of 60, gradient descent with α = {LR}, {steps} steps, means of {n} seeds. Left: range of the median of one unit's input over the first batch during training, in spreads, where a spread is the mean distance from the 15th to the 85th percentile. Middle and right: score when all standardised inputs of the test rows are shifted or scaled by the same amount.",
+                " sigmoid 单元，批量大小 60，α = {LR} 的梯度下降，{steps} 步，{n} 个种子的平均。左：某单元在第一个批次上的输入，其中位数在训练过程中的变化范围，以分布宽度（第 15 与第 85 百分位的平均间距）为单位。中、右：测试数据的全部标准化输入按同一幅度平移或缩放时的得分。"
             );
         Ok(Finding {
             figure: Figure { panels: vec![movements, shifted, scaled], columns: 3 },

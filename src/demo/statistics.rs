@@ -1,22 +1,22 @@
-//! Numbers over seeds, and how they are written.
+//! Statistics over seeds, and their formatting.
 
 use super::{Course, Outcome};
 use crate::base::text::number;
 use crate::sweep::analysis::Estimate;
 
-/// Mean of what is finite; NaN without any.
+/// Mean of the finite values; NaN if there are none.
 pub fn mean(values: impl IntoIterator<Item = f64>) -> f64 {
     let finite: Vec<f64> = values.into_iter().filter(|value| value.is_finite()).collect();
     finite.iter().sum::<f64>() / finite.len() as f64
 }
 
-/// Scores on the test rows at the end; what has diverged counts as what has learnt nothing, `chance`.
+/// Final scores on the test rows; a diverged network scores `chance`.
 pub fn final_scores(courses: &[Course], chance: f64) -> Vec<f64> {
     let of = |course: &Course| Some(course.final_score()).filter(|score| score.is_finite()).unwrap_or(chance);
     courses.iter().map(of).collect()
 }
 
-/// Of every seed's scores at `width` values, one seed after the other, those at one value; what has diverged counts as 0.
+/// Each seed's score at value `at`, from `scores` of `width` values per seed; a diverged network scores 0.
 pub fn scores_at(scores: &[f64], width: usize, at: usize) -> impl Iterator<Item = f64> {
     scores.iter().skip(at).step_by(width).map(|&score| if score.is_finite() { score } else { 0.0 })
 }
@@ -26,13 +26,13 @@ pub fn difference(a: &[f64], b: &[f64]) -> Option<Estimate> {
     difference_of_rounded(a, b, 0.0)
 }
 
-/// The same of multiples of `step`, as scores are ([`super::Lab::score_step`]) and [`decades`].
+/// [`difference`] of multiples of `step`, such as scores ([`super::Lab::score_step`]) and [`decades`].
 pub fn difference_of_rounded(a: &[f64], b: &[f64], step: f64) -> Option<Estimate> {
     let differences: Vec<f64> = a.iter().zip(b).map(|(a, b)| b - a).collect();
     Estimate::of_rounded(&differences, step)
 }
 
-/// What holds if all of these are above 0: it does if each interval is, and does not if one is below.
+/// Holds if every interval is above 0, fails if one is below 0.
 pub fn all_above_zero(estimates: &[Option<Estimate>]) -> Outcome {
     match () {
         () if estimates.iter().flatten().any(Estimate::is_below_zero) => Outcome::Fails,
@@ -41,7 +41,7 @@ pub fn all_above_zero(estimates: &[Option<Estimate>]) -> Outcome {
     }
 }
 
-/// "97.53 ± 0.08 %" of shares of 1; "-" of what has diverged, here and below.
+/// Shares as "97.53 ± 0.08 %"; "-" if one diverged, here and below.
 pub fn percent_pm(values: &[f64]) -> String {
     match Estimate::of(values).filter(|estimate| estimate.mean.is_finite()) {
         Some(Estimate { mean, ci95: Some(half) }) => format!("{:.2} ± {:.2} %", 100.0 * mean, 100.0 * half),
@@ -50,7 +50,7 @@ pub fn percent_pm(values: &[f64]) -> String {
     }
 }
 
-/// "+1.23 ± 0.08" percentage points of a difference of shares.
+/// A difference of shares in percentage points: "+1.23 ± 0.08".
 pub fn points_pm(difference: &Estimate) -> String {
     if !difference.mean.is_finite() {
         return "-".into();
@@ -59,12 +59,12 @@ pub fn points_pm(difference: &Estimate) -> String {
     format!("{:+.2}{half}", 100.0 * difference.mean)
 }
 
-/// "3.21 ± 0.15" of any numbers.
+/// Numbers as "3.21 ± 0.15".
 pub fn number_pm(values: &[f64]) -> String {
     Estimate::of(values).as_ref().map_or("-".into(), estimate_pm)
 }
 
-/// The same of an estimate.
+/// [`number_pm`] of an estimate.
 pub fn estimate_pm(estimate: &Estimate) -> String {
     if !estimate.mean.is_finite() {
         return "-".into();
@@ -73,7 +73,7 @@ pub fn estimate_pm(estimate: &Estimate) -> String {
     format!("{}{half}", number(estimate.mean))
 }
 
-/// The step at which a curve (step, score) first reaches `level`, by straight lines between its points; none if never.
+/// The step at which a curve (step, score) first reaches `level`, by linear interpolation; None if it never does.
 pub fn first_reaches(curve: &[(f64, f64)], level: f64) -> Option<f64> {
     let at = curve.iter().position(|&(_, y)| y >= level)?;
     if at == 0 {
@@ -84,7 +84,7 @@ pub fn first_reaches(curve: &[(f64, f64)], level: f64) -> Option<f64> {
     Some(x0 + share * (x1 - x0))
 }
 
-/// `n` values from `low` to `high`, evenly in the logarithm.
+/// `n` log-spaced values from `low` to `high`.
 pub fn spaced(low: f64, high: f64, n: usize) -> Vec<f64> {
     (0..n).map(|at| low * (high / low).powf(at as f64 / (n - 1).max(1) as f64)).collect()
 }
@@ -101,20 +101,20 @@ pub fn times_pm(logs: &[f64]) -> String {
     }
 }
 
-/// Powers of ten from one of the `values`, which are [`spaced`], to another, 0 without [`usable`] ones: counted, so that ranges
-/// of equally many are exactly equal.
+/// Powers of ten that `range` spans, 0 without one. Its ends are two of the [`spaced`] `values`; steps are counted,
+/// so that ranges of equally many values are exactly equal.
 pub fn decades(values: &[f64], range: Option<(f64, f64)>) -> f64 {
     let Some((low, high)) = range else { return 0.0 };
     let step = (values[values.len() - 1] / values[0]).log10() / (values.len() - 1) as f64;
     ((high / low).log10() / step).round() * step
 }
 
-/// Powers of ten from one of the values to the next: what [`decades`] are multiples of.
+/// Powers of ten from one value to the next: the unit of [`decades`].
 pub fn decades_step(values: &[f64]) -> f64 {
     decades(values, Some((values[0], values[1])))
 }
 
-/// The ends of the unbroken run of values around the best score whose scores reach `level`; none if the best does not.
+/// Ends of the unbroken run of values around the best score that reach `level`; None if the best does not.
 pub fn usable(values: &[f64], scores: &[f64], level: f64) -> Option<(f64, f64)> {
     let reaches = |at: &usize| scores[*at] >= level;
     let finite = (0..values.len()).filter(|&at| scores[at].is_finite());
@@ -129,20 +129,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn means_leave_out_what_is_not_finite() {
+    fn means_skip_values_that_are_not_finite() {
         assert_eq!(mean([1.0, f64::NAN, 3.0]), 2.0);
         assert!(mean([]).is_nan());
     }
 
     #[test]
-    fn a_value_has_a_score_of_each_seed() {
+    fn scores_at_a_value_are_one_per_seed() {
         let scores = [0.1, 0.2, 0.3, 0.4, f64::NAN, 0.6];
         assert_eq!(scores_at(&scores, 3, 1).collect::<Vec<f64>>(), [0.2, 0.0]);
         assert_eq!(scores_at(&scores, 3, 2).collect::<Vec<f64>>(), [0.3, 0.6]);
     }
 
     #[test]
-    fn pairs_are_told_with_their_interval() {
+    fn differences_have_a_paired_interval() {
         // Differences 0.01, 0.02, 0.03: mean 0.02, s = 0.01, t(0.975, 2) = 4.302653, half 0.0248414.
         let found = difference(&[0.90, 0.90, 0.90], &[0.91, 0.92, 0.93]).unwrap();
         assert!((found.mean - 0.02).abs() < 1e-12 && (found.ci95.unwrap() - 0.024_841_4).abs() < 1e-6);
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn the_intervals_decide() {
+    fn a_claim_holds_only_if_every_interval_is_above_zero() {
         let sure = |mean: f64| Some(Estimate { mean, ci95: Some(0.01) });
         assert_eq!(all_above_zero(&[sure(0.2), sure(0.1)]), Outcome::Holds);
         assert_eq!(all_above_zero(&[sure(0.2), sure(-0.1)]), Outcome::Fails);
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn equally_many_values_are_equally_many_decades() {
+    fn ranges_of_equally_many_values_span_equal_decades() {
         let values = spaced(1e-4, 1e3, 40);
         let of = |low: usize, high: usize| decades(&values, Some((values[low], values[high])));
         assert_eq!(of(3, 20), of(22, 39));
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn a_level_is_reached_between_points() {
+    fn a_level_is_reached_by_interpolation() {
         let curve = [(0.0, 0.1), (100.0, 0.5), (200.0, 0.9)];
         assert_eq!(first_reaches(&curve, 0.7), Some(150.0));
         assert_eq!(first_reaches(&curve, 0.05), Some(0.0));

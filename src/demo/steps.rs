@@ -14,20 +14,20 @@ use crate::text;
 
 pub struct Steps;
 
-/// Of the score: a best one among many looks at few rows is luck, one that is this much worse is not.
+/// Distance from the best score that counts as reaching it: the best of many looks at few rows is partly luck.
 const NEARLY: f64 = 0.01;
 
-/// Steps of a plain network until nearly its best score, over steps of the one with BN until the same score, of each seed, as
-/// decimal logarithms.
+/// For each seed, log₁₀ of the steps of the plain network until nearly its best score, over the steps of the network
+/// with BN until the same score.
 ///
-/// Plain networks that do not get as far as `learnt` are no measure.
+/// Plain networks that do not reach `learnt` are left out.
 fn fewer(plain: &[Course], normalized: &[Course], learnt: f64) -> Vec<f64> {
     let of = |(plain, normalized): (&Course, &Course)| {
         let (plain, normalized) = (plain.scores(), normalized.scores());
         let best = plain.iter().map(|p| p.1).filter(|y| y.is_finite()).fold(f64::NEG_INFINITY, f64::max);
         let steps = |curve: &[(f64, f64)]| first_reaches(curve, best - NEARLY).map(|steps| steps.max(1.0));
         let last = normalized.last().map_or(1.0, |p| p.0);
-        // Not within these steps: at least as many as there were.
+        // Not reached: count all steps.
         let times = steps(&plain).unwrap_or(last) / steps(&normalized).unwrap_or(last);
         (best >= learnt).then(|| times.log10())
     };
@@ -37,11 +37,11 @@ fn fewer(plain: &[Course], normalized: &[Course], learnt: f64) -> Vec<f64> {
 /// "Several times": clearly fewer, and by this factor in the mean.
 const SEVERAL: f64 = 2.0;
 
-/// Most of the settings decide.
+/// The majority of the settings decides.
 fn judge(settings: &[Vec<f64>]) -> Outcome {
     let estimates: Vec<Estimate> = settings.iter().filter_map(|logs| Estimate::of(logs)).collect();
     let fewer = estimates.iter().filter(|e| e.is_above_zero() && e.mean >= SEVERAL.log10()).count();
-    // Clearly not that many times fewer.
+    // Certainly less than that factor.
     let not = |e: &&Estimate| e.ci95.is_some_and(|half| e.mean + half < SEVERAL.log10());
     let not = estimates.iter().filter(not).count();
     match () {
@@ -58,8 +58,8 @@ impl Demo for Steps {
 
     fn claim(&self) -> Text {
         text!(
-            "A network with BN comes within one point of the best score of the one without in several times fewer steps",
-            "有 BN 的网络只需几分之一的步数，就能达到与无 BN 网络最好得分相差一个百分点以内"
+            "A network with BN comes within one point of the plain network's best score in several times fewer steps",
+            "有 BN 的网络只需几分之一的步数，得分就能与无 BN 网络的最高得分相差不到一个百分点"
         )
     }
 
@@ -86,9 +86,9 @@ impl Demo for Steps {
         let mut panels = Vec::new();
         let mut table = vec![vec![
             Text::default(),
-            text!("best without BN", "无 BN 的最好得分"),
-            text!("times fewer steps with BN", "有 BN 时步数减少的倍数"),
-            text!("at the end, with BN", "有 BN，最终"),
+            text!("best without BN", "无 BN 的最高得分"),
+            text!("times fewer steps with BN", "步数之比（无 BN/有 BN）"),
+            text!("at the end, with BN", "有 BN 的最终得分"),
         ]];
         let mut all = Vec::new();
         for ((title, _), courses) in settings.iter().zip(courses.chunks_exact(2 * seeds.len())) {
@@ -104,7 +104,7 @@ impl Demo for Steps {
             let level = mean(best.iter().copied()) - NEARLY;
             let line = vec![(1.0, level), (last as f64, level)];
             panel = panel.with(
-                text!("best without BN - 1 point", "无 BN 的最好得分 - 1 百分点"),
+                text!("best without BN - 1 point", "无 BN 的最高得分 - 1 百分点"),
                 Colour::Grey,
                 Shape::Line(line),
             );
@@ -129,14 +129,14 @@ impl Demo for Steps {
         let outcome = judge(&all);
         let [slow, small, tuned, adam] = [0, 1, 2, 3].map(|at| times_pm(&all[at]));
         let sentence = text!(
-            "With BN a score within one point of the plain network's best comes after this many times fewer steps: {slow} by SGD with α = 0.1, {small} with α = 1 and small initial weights, {tuned} with α = 3, {adam} by Adam (the paper reports 14 for an ImageNet network).",
-            "有 BN 时，达到与无 BN 网络最好得分相差一个百分点以内所需步数减少的倍数为：α = 0.1 的 SGD {slow}，α = 1 且初始权重很小时 {small}，α = 3 时 {tuned}，Adam {adam}（论文在一个 ImageNet 网络上为 14）。"
+            "With BN, the network comes within one point of the plain network's best score in this many times fewer steps: {slow} for SGD with α = 0.1, {small} for α = 1 and small initial weights, {tuned} for α = 3, {adam} for Adam (the paper reports 14 for an ImageNet network).",
+            "要达到与无 BN 网络最高得分相差不到一个百分点的得分，无 BN 与有 BN 所需步数之比为：α = 0.1 的 SGD {slow}，α = 1 且初始权重很小时 {small}，α = 3 时 {tuned}，Adam {adam}（论文报告，在一个 ImageNet 网络上有 BN 的步数仅为 1/14）。"
         );
         let (n, steps) = (seeds.len(), count(last));
         let caption = lab.layers()
             + text!(
-                " sigmoid units, batches of 60, {steps} steps; means of {n} seeds. Grey: one point below the mean of the best scores without BN. Times fewer: geometric mean over the seeds, with its 95 % interval; a network that does not get there within the {steps} steps counts as if it did at their end.",
-                " sigmoid 单元，批量大小 60，{steps} 步；{n} 个种子的平均。灰线：无 BN 时最好得分的平均减一个百分点。倍数为各种子的几何平均及其 95 % 区间；在 {steps} 步内未达到的按最后一步计。"
+                " sigmoid units, batches of 60, {steps} steps; means of {n} seeds. Grey: one point below the mean of the best scores without BN. Times fewer: geometric mean over the seeds, with its 95 % interval; a network that does not reach the score within the {steps} steps counts as reaching it at the last one.",
+                " sigmoid 单元，批量大小 60，{steps} 步；{n} 个种子的平均。灰线：无 BN 时最高得分的平均减一个百分点。步数之比为各种子的几何平均及其 95 % 置信区间；{steps} 步内未达到的按最后一步计。"
             );
         Ok(Finding {
             figure: Figure { panels, columns: 2 },

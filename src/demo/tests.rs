@@ -36,7 +36,7 @@ fn small(bn: bool, seed: u64) -> Training {
 }
 
 #[test]
-fn a_member_does_not_know_who_else_is_in_the_lab_or_looks_at_it() {
+fn a_members_results_do_not_depend_on_other_members_or_looks() {
     in_lab(|lab| {
         let problem = lab.problem().unwrap();
         let quiet = Plan { keep_weights: true, ..Plan::new([small(true, 3)], &[40]) };
@@ -63,16 +63,16 @@ fn a_member_does_not_know_who_else_is_in_the_lab_or_looks_at_it() {
         assert_eq!(steps(&courses[0]), [0, 7, 25]);
         assert_eq!(courses[2].rows[0], courses[2].last().unwrap().test);
         assert_eq!(courses[2].last().unwrap().test, alone[0].last().unwrap().test);
-        // It has learnt; and its layers were seen: two hidden ones and the output.
+        // It has learnt, and its layers were watched: two hidden ones and the output.
         let (first, last) = (&courses[2].points[0], courses[2].last().unwrap());
         assert!(last.test.score > 0.8 && first.test.score < 0.4, "{first:?} {last:?}");
         assert!(last.train.unwrap().loss < first.train.unwrap().loss && last.val.is_none());
         assert!(last.batch_loss.is_finite() && first.batch_loss.is_nan());
         assert_eq!(last.layers.len(), 3);
-        // Normalised: the median of what the first sigmoid layer takes is near 0.
+        // Normalised: the median input of the first sigmoid layer is near 0.
         assert!(last.layers[0].after.0[2].abs() < 0.5, "{:?}", last.layers[0]);
         let by_batch = last.by_batch.unwrap();
-        // By running statistics the same rows, all of them: 180 test rows are two batches of 90.
+        // Running statistics on the same rows, which are all: 180 test rows are two batches of 90.
         assert!((by_batch[0].score - last.test.score).abs() < 0.1, "{by_batch:?} {last:?}");
         assert_eq!(by_batch[1], last.test);
         // Without BN batches do not matter.
@@ -82,7 +82,7 @@ fn a_member_does_not_know_who_else_is_in_the_lab_or_looks_at_it() {
 }
 
 #[test]
-fn a_member_that_diverges_leaves_gaps_and_the_others_alone() {
+fn a_diverged_member_scores_nan_and_the_others_train_on() {
     in_lab(|lab| {
         let problem = lab.problem().unwrap();
         let mut wild = small(false, 0);
@@ -98,7 +98,7 @@ fn a_member_that_diverges_leaves_gaps_and_the_others_alone() {
     });
 }
 
-/// One member that diverges, two that go on; everything that a plan can want.
+/// One member that diverges, two that train on, and every option of a plan.
 fn demanding(problem: &Problem) -> Plan {
     let mut wild = small(false, 0);
     wild.network.activation = crate::spec::Activation::Relu;
@@ -162,7 +162,7 @@ fn a_device_that_stays_lost_ends_a_demonstration() {
 }
 
 #[test]
-fn stopping_is_an_error_of_its_own() {
+fn a_stop_ends_training_as_interrupted() {
     let (factory, stop) = (CpuFactory::default(), Stop::default());
     stop.ask();
     let lab = Lab::new(&factory, &digits, Settings::default(), &stop, &|_, _| ());
@@ -190,7 +190,7 @@ fn every_demonstration_has_a_name_and_a_claim_in_both_languages() {
 }
 
 #[test]
-fn a_page_shows_figure_verdict_and_command_and_nothing_from_elsewhere() {
+fn a_page_shows_verdict_table_and_command_and_is_self_contained() {
     use crate::report::figure::Figure;
     use crate::text;
     let finding = Finding {
@@ -216,7 +216,7 @@ fn a_page_shows_figure_verdict_and_command_and_nothing_from_elsewhere() {
 }
 
 #[test]
-fn what_does_not_learn_does_not_move() {
+fn a_layers_inputs_move_only_if_the_network_learns() {
     in_lab(|lab| {
         let problem = lab.problem().unwrap();
         let still = Training { lr: 1e-30, ..small(true, 1) };
@@ -229,7 +229,7 @@ fn what_does_not_learn_does_not_move() {
 }
 
 #[test]
-fn hidden_layers_are_those_that_were_asked_for() {
+fn the_hidden_layers_are_those_of_the_settings() {
     let (factory, stop) = (CpuFactory::default(), Stop::default());
     for (hidden, en, zh) in [
         (vec![100; 3], "Three hidden layers of 100", "三个隐藏层，每层 100 个"),

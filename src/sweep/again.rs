@@ -1,4 +1,4 @@
-//! One training of a sweep again, alone.
+//! Repeats one training of a sweep, alone.
 
 use crate::engine::EngineFactory;
 use crate::population::{Population, Room};
@@ -8,18 +8,18 @@ use crate::train::{Advance, Events, MemberState, Pace, Problem, Stop, TrainError
 use super::outcome::digest;
 use super::record::{TrialRecord, TrialStatus};
 
-/// A training that was done again.
+/// A repeated training.
 #[derive(Clone, Debug)]
 pub struct Again {
     pub state: MemberState,
-    /// SHA-256 of its weights, as [`TrialRecord::weights`] has it; empty without a best model.
+    /// SHA-256 of its weights, as in [`TrialRecord::weights`]; empty without a best model.
     pub weights: String,
-    /// Whether weights and epochs are those of the record.
+    /// Whether weights and epochs equal those of the record.
     pub same: bool,
 }
 
-/// Trains the member of `record` in a population of one, as far as it went in the sweep. None if `stop` asked for an
-/// end on the way.
+/// Trains the member of `record` in a population of one, as far as it went in the sweep. None if `stop` ended it
+/// early.
 ///
 /// # Errors
 /// [`TrainError`] of the device.

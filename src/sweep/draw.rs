@@ -1,12 +1,12 @@
 //! Random numbers of a study: a function of (study seed, purpose, trial, dimension) alone, the same on every system.
 //!
-//! Each of them begins a ChaCha8 generator of its own (Bernstein 2008), so that what one dimension or trial gets does
-//! not depend on how many numbers others took.
+//! Each has its own ChaCha8 generator (Bernstein 2008), so that the numbers of one dimension or trial do not depend on
+//! how many numbers others drew.
 
 use rand::rngs::ChaCha8Rng;
 use rand::{Rng, SeedableRng};
 
-/// What numbers are for; streams of different purposes are independent.
+/// The purpose of a stream; streams of different purposes are independent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u64)]
 pub enum Purpose {
@@ -14,7 +14,7 @@ pub enum Purpose {
     Random = 1,
     /// The scrambling of a Sobol sequence.
     Sobol = 2,
-    /// Which part of a grid is taken.
+    /// The part of a grid to use.
     Grid = 3,
     /// Candidates of the Parzen estimator.
     Tpe = 4,

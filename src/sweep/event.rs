@@ -1,4 +1,4 @@
-//! What a sweep tells while it runs, and what a person who watches can ask of it.
+//! Events of a running sweep, and the commands that it accepts.
 
 use super::{Stage, TrialRecord};
 use crate::spec::Params;
@@ -16,14 +16,14 @@ pub struct LaneInfo {
 /// the slots of each lane.
 #[derive(Clone, Debug, PartialEq)]
 pub enum SweepEvent {
-    /// What is going to be done. Told again where it grows: by the final comparison, say.
+    /// The plan. Sent again when it grows, for example by the final comparison.
     Planned {
         trials: u64,
-        /// Trials with all their seeds; those that have ended before (of a sweep that is resumed) included.
+        /// Trials times seeds, including those that ended before a sweep was resumed.
         trainings: u64,
         lanes: Vec<LaneInfo>,
     },
-    /// A training begins, or goes on after it was parked.
+    /// A training starts, or continues after it was parked.
     Started {
         lane: usize,
         slot: u32,
@@ -31,7 +31,7 @@ pub enum SweepEvent {
         seed: u64,
         stage: Stage,
         params: Params,
-        /// At its end, unless it is stopped.
+        /// Planned length; it may be stopped earlier.
         epochs: u64,
         /// Unix time in seconds.
         at: f64,
@@ -53,20 +53,20 @@ pub enum SweepEvent {
     },
     /// A training left its slot and waits for its turn.
     Parked { trial: u64, seed: u64 },
-    /// A training is over. Those that ended before a sweep was resumed are told before the first `Started`.
+    /// A training has ended. Those that ended before a sweep was resumed are sent before the first `Started`.
     Ended { lane: usize, slot: u32, record: Box<TrialRecord> },
-    /// Something to be read by the person.
+    /// A message for the user.
     Message(String),
 }
 
-/// What a person asks of a running sweep.
+/// A command of the user to a running sweep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Request {
     /// End this training now; it counts as stopped.
     StopTrial { trial: u64, seed: u64 },
-    /// Start no more trainings, stop those that run, and sum up.
+    /// Start no more trainings, stop the running ones, and summarise.
     FinishEarly,
-    /// Write a checkpoint and end; `resume` goes on.
+    /// Write a checkpoint and exit; `resume` continues.
     Interrupt,
 }
 
@@ -75,13 +75,13 @@ pub trait Observer: Sync {
     /// Something happened.
     fn event(&self, event: SweepEvent);
 
-    /// What a person asks for, the oldest first; each lane looks before every submit.
+    /// Commands of the user, the oldest first; each lane checks before every submit.
     fn request(&self) -> Option<Request> {
         None
     }
 }
 
-/// Watches nothing.
+/// Ignores all events.
 impl Observer for () {
     fn event(&self, _: SweepEvent) {}
 }

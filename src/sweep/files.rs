@@ -1,8 +1,8 @@
 //! The files of a sweep, written as its trainings end.
 //!
-//! `trials.jsonl` is the truth: a training counts as ended when its line is there, whole. A model that is kept is
-//! written before its line; the state of a training that goes on is removed after it. So whenever the process ends, a
-//! resumption finds each training ended once or not at all.
+//! `trials.jsonl` is the source of truth: a training has ended once its whole line is there. A kept model is written
+//! before the line, and the state of an unfinished training is removed after it. So whenever the process ends,
+//! `resume` finds each training ended once or not at all.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -24,11 +24,11 @@ use super::run::Store;
 use super::schedule::TrainingId;
 use super::trials::{TRIALS, read_trials};
 
-/// The same for Optuna.
+/// The trials for Optuna.
 pub const JOURNAL: &str = "study.journal";
 /// A run for each training whose weights are kept.
 pub const MODELS: &str = "models";
-/// A run for each training that goes on.
+/// A run for each unfinished training.
 const UNFINISHED: &str = "unfinished";
 
 /// See the module.
@@ -87,8 +87,7 @@ impl SweepFiles {
         SweepFiles::open(dir, request, preprocessing, env)
     }
 
-    /// Goes on with a sweep, or with a new one that has no record yet. What a killed process left half-done is cleared
-    /// away.
+    /// Resumes a sweep, or one that has no record yet. Removes what a killed process left half-written.
     ///
     /// # Errors
     /// [`RunError`] if a file is damaged or cannot be written.
@@ -135,12 +134,12 @@ impl SweepFiles {
         self.records.iter().filter(is_kept).cloned().collect()
     }
 
-    /// The folder, with what is unfinished.
+    /// The folder, including unfinished trainings.
     pub fn into_dir(self) -> RunDir {
         self.dir
     }
 
-    /// Ends the writing: nothing unfinished is left.
+    /// Finishes the sweep: removes unfinished trainings.
     pub fn close(mut self) -> Result<RunDir, RunError> {
         self.begun.clear();
         let unfinished = self.dir.path().join(UNFINISHED);
@@ -148,7 +147,7 @@ impl SweepFiles {
         Ok(self.dir)
     }
 
-    /// Removes folders of trainings that are not what they seem: state of what has ended, models of what has not.
+    /// Removes stale folders: states of trainings that have ended, and models of trainings that have not.
     fn clear(&mut self) -> Result<(), RunError> {
         let ended: HashMap<TrainingId, &TrialRecord> =
             self.records.iter().map(|r| (TrainingId { trial: r.trial, seed: r.seed }, r)).collect();
@@ -173,7 +172,7 @@ impl SweepFiles {
         self.evict()
     }
 
-    /// Leaves no more models of the search than are to be kept.
+    /// Removes models of the search beyond the `keep` best.
     fn evict(&mut self) -> Result<(), RunError> {
         self.kept.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
         while self.kept.len() > self.request.keep as usize {
@@ -184,7 +183,7 @@ impl SweepFiles {
         Ok(())
     }
 
-    /// Whether the model of a training is worth keeping at present.
+    /// Whether to keep the model of a training for now.
     fn is_kept(&self, record: &TrialRecord) -> bool {
         let id = TrainingId { trial: record.trial, seed: record.seed };
         let Some(value) = record.value(self.request.objective) else { return false };
@@ -204,7 +203,7 @@ impl SweepFiles {
         }
     }
 
-    /// Writes a run of its own for a training that has ended, whole or not at all.
+    /// Writes the run of an ended training, whole or not at all.
     fn write_model(
         &self,
         id: TrainingId,
@@ -239,7 +238,7 @@ impl SweepFiles {
     }
 
     fn write_journal(&self) -> Result<(), RunError> {
-        // Trials some of whose seeds are still to be trained come later.
+        // Trials with seeds still to be trained come later.
         let mut seeds: HashMap<u64, u32> = HashMap::new();
         let search = self.records.iter().filter(|record| record.stage == Stage::Search);
         search.for_each(|record| *seeds.entry(record.trial).or_default() += 1);
@@ -311,7 +310,7 @@ impl Store for SweepFiles {
         &self.records
     }
 
-    // What is damaged is trained from its beginning.
+    // A damaged training starts over.
     fn unfinished(&self) -> Vec<(TrainingId, RunDir, Stored)> {
         let names = entries(&self.dir.path().join(UNFINISHED));
         let load = |name: String| {
@@ -320,7 +319,7 @@ impl Store for SweepFiles {
             match stored {
                 Ok(stored) => Some((parse(&name)?, dir, stored)),
                 Err(error) => {
-                    log::warn!("{error}: this training begins anew");
+                    log::warn!("{error}; this training starts over");
                     None
                 }
             }
@@ -329,12 +328,12 @@ impl Store for SweepFiles {
     }
 }
 
-/// Cuts off a last line that was not written whole.
+/// Cuts off an incomplete last line.
 fn mend(path: &Path) -> std::io::Result<()> {
     let text = fs::read(path)?;
     let whole = text.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
     if whole < text.len() {
-        // Windows cuts no file that is open for appending only.
+        // Windows cannot truncate a file that is open for appending only.
         let file = File::options().write(true).open(path)?;
         file.set_len(whole as u64)?;
         file.sync_data()?;
@@ -342,7 +341,7 @@ fn mend(path: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Names in a folder that may not be there.
+/// Names in a folder; empty if it does not exist.
 fn entries(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let mut names: Vec<String> = entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
@@ -356,7 +355,7 @@ fn parse(name: &str) -> Option<TrainingId> {
     Some(TrainingId { trial: trial.parse().ok()?, seed: seed.parse().ok()? })
 }
 
-/// Removes a folder that may not be there.
+/// Removes a folder if it exists.
 fn remove(folder: &Path) -> Result<(), RunError> {
     match patiently(|| fs::remove_dir_all(folder)) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {

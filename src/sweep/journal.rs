@@ -4,11 +4,11 @@
 //! The file is a list of operations, one JSON object a line, that Optuna plays back. The first lines make the study;
 //! each of the others is one trial that has ended, as `study.add_trial` writes it. No line refers to another trial
 //! by its place in the file, and making a study that is there already does nothing: the journals of the shards of
-//! one sweep, one behind the other (`cat a/study.journal b/study.journal`), are the journal of the whole sweep. (Of
-//! different sweeps they are not: the first study would get all trials.)
+//! one sweep, concatenated (`cat a/study.journal b/study.journal`), are the journal of the whole sweep. (Do not
+//! concatenate journals of different sweeps: the first study would get all trials.)
 //!
-//! One of Optuna's trials is one of ours, all seeds together. Its number is its place in the file; ours stands in
-//! its attribute `trial`.
+//! One Optuna trial is one trial of the sweep with all its seeds. Optuna numbers trials by their place in the file; the
+//! attribute `trial` has the sweep's number.
 //!
 //! Source: Optuna 5.0, `optuna/storages/journal/_storage.py` and `_file.py`, `optuna/distributions.py`.
 
@@ -43,7 +43,7 @@ enum End {
 /// The first study of a file has this number.
 const STUDY: u64 = 0;
 
-/// A line of the journal. Optuna's own have a random name of the process here; any that is not the reader's will do.
+/// A line of the journal. Optuna writes a random process name as `worker_id`; any name but the reader's works.
 fn line(operation: Operation, fields: Value) -> String {
     let mut line = json!({ "op_code": operation as u64, "worker_id": "bngpu" });
     if let (Some(line), Value::Object(fields)) = (line.as_object_mut(), fields) {
@@ -52,14 +52,14 @@ fn line(operation: Operation, fields: Value) -> String {
     format!("{line}\n")
 }
 
-/// What all trials of a sweep share in Optuna's eyes.
+/// The Optuna study of a sweep.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Study<'a> {
-    /// Alike in all shards, or they are not one study.
+    /// The same in all shards, which makes them one study.
     pub name: String,
     pub objective: Objective,
     pub space: &'a Space,
-    /// User attributes; alike in all shards.
+    /// User attributes; the same in all shards.
     pub attrs: Map<String, Value>,
 }
 
@@ -107,7 +107,7 @@ impl<'a> Study<'a> {
     /// Its value is the mean of the objective over the seeds of the search, its intermediate values are that of each
     /// epoch that all of them had. It is complete if it completed or patience ended it; pruned, with its last
     /// intermediate value as its value, if something else stopped it; failed if a seed diverged, failed or gave no
-    /// value. What it has not (a β without Adam) is no parameter of it.
+    /// value. Settings that it does not have (a β without Adam) are left out.
     pub fn trial_line(&self, records: &[TrialRecord]) -> String {
         let search = search(records);
         let intermediate = intermediate_values(&search, self.objective);
@@ -163,10 +163,10 @@ fn search(records: &[TrialRecord]) -> Vec<&TrialRecord> {
     search
 }
 
-/// Appends `lines` to the journal at `path`, which is made where there is none, and flushes them to disk.
+/// Appends `lines` to the journal at `path`, which is created if missing, and flushes them to disk.
 ///
-/// Optuna reads no line that is not ended, so it may read meanwhile. After a crash the last line can be a part of
-/// one: write the journal anew from the trials ([`Study::journal`]) before more is appended.
+/// Optuna ignores an incomplete last line, so it may read at the same time. After a crash the last line may be
+/// incomplete: rewrite the journal from the trials ([`Study::journal`]) before appending.
 ///
 /// # Errors
 /// [`RunError::File`].
@@ -214,13 +214,13 @@ fn outcome(search: &[&TrialRecord], objective: Objective, intermediate: &[(u64, 
     (if value.is_some() { End::Complete } else { End::Fail }, value)
 }
 
-/// Whether something else than its own patience stopped it.
+/// Whether something other than its own patience stopped it.
 fn unfinished(record: &TrialRecord) -> bool {
     let patience = |reason: &str| reason.contains("patience") || reason.contains("not improved");
     record.status == TrialStatus::Stopped && !record.reason.as_deref().is_some_and(patience)
 }
 
-/// What else is known of a trial, for people and for filters of the dashboard; what is unknown is left out.
+/// User attributes of a trial, for the dashboard and its filters; unknown ones are left out.
 fn user_attrs(search: &[&TrialRecord], records: &[TrialRecord]) -> Map<String, Value> {
     let mut attrs = Map::new();
     let mut put = |key: &str, value: Value| {
@@ -229,7 +229,7 @@ fn user_attrs(search: &[&TrialRecord], records: &[TrialRecord]) -> Map<String, V
         }
     };
     let Some(first) = search.first() else { return attrs };
-    // The gravest end among its seeds speaks for the trial.
+    // The worst end among its seeds counts for the trial.
     let gravity = |record: &&&TrialRecord| match record.status {
         TrialStatus::Completed => 0,
         TrialStatus::Stopped => 1 + u8::from(unfinished(record)),
@@ -263,7 +263,7 @@ fn user_attrs(search: &[&TrialRecord], records: &[TrialRecord]) -> Map<String, V
     attrs
 }
 
-/// A dimension as Optuna's distribution. The scale `ema` is uniform in Optuna's eyes, which knows no such scale.
+/// A dimension as Optuna's distribution. Optuna has no scale `ema`; it becomes uniform.
 fn distribution(dimension: &Dimension) -> Value {
     match &dimension.domain {
         Domain::Set(choices) => {
@@ -280,7 +280,7 @@ fn distribution(dimension: &Dimension) -> Value {
     }
 }
 
-/// A value as Optuna keeps it: the number itself, or its place in the set. None if it is not of the domain.
+/// A value as Optuna stores it: the number itself, or its index in the set. None if it is outside the domain.
 fn internal_value(domain: &Domain, value: &Value) -> Option<Value> {
     match domain {
         Domain::Set(choices) => {
@@ -297,7 +297,7 @@ fn internal_value(domain: &Domain, value: &Value) -> Option<Value> {
     }
 }
 
-/// A Unix time in seconds as Optuna writes it; null if it is none.
+/// A Unix time in seconds as Optuna writes it; null if it is not a valid time.
 fn time(seconds: f64) -> Value {
     let microseconds = seconds.is_finite().then_some((seconds * 1e6).round() as i64);
     let timestamp = microseconds.and_then(|us| jiff::Timestamp::from_microsecond(us).ok());

@@ -20,14 +20,14 @@ use super::plan::Slots;
 use super::record::{Stage, TrialRecord, TrialStatus};
 use super::schedule::{Next, Scheduler, TrainingId, Verdict};
 
-/// Lanes that came back to a training that took its lane down, before it counts as failed.
+/// Lane failures during a training before the training counts as failed.
 const MOST_RETURNS: u32 = 3;
-/// How often a lane with nothing to do looks for something.
+/// How often an idle lane checks for work.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// Where what is learnt goes; files, usually.
+/// Stores progress and results, usually in files.
 pub trait Sink: Send {
-    /// A training stands at `at`.
+    /// A training has reached `at`.
     ///
     /// # Errors
     /// If it cannot be stored; the sweep then ends, to be resumed.
@@ -39,7 +39,7 @@ pub trait Sink: Send {
         at: &MemberCheckpoint,
     ) -> Result<(), RunError>;
 
-    /// A training is over. None of `trained` where it never began.
+    /// A training has ended. `trained` is None if it never started.
     ///
     /// # Errors
     /// As [`Sink::progress`].
@@ -50,35 +50,35 @@ pub trait Sink: Send {
     ) -> Result<(), RunError>;
 }
 
-/// What the lanes of a stage have in common.
+/// State that the lanes of a stage share.
 pub struct StageContext<'a> {
     pub request: &'a SweepRequest,
     pub problem: &'a Problem,
     pub stage: Stage,
     pub desk: Mutex<Desk>,
-    /// Something changed for lanes that wait.
+    /// Wakes waiting lanes after a change.
     pub changed: Condvar,
     pub sink: &'a Mutex<dyn Sink>,
     pub observer: &'a dyn Observer,
-    /// Ctrl-C: checkpoints, then the end.
+    /// Ctrl-C: write checkpoints, then end.
     pub stop: &'a Stop,
     pub deadline: Option<Instant>,
-    /// How often what is under way is stored, and how patient faults are met.
+    /// How often running trainings are stored, and how faults are retried.
     pub pace: Pace,
 }
 
-/// What the lanes decide by; one at a time.
+/// State for the decisions of the lanes, one lane at a time.
 pub struct Desk {
     pub scheduler: Scheduler<MemberCheckpoint>,
-    /// Trainings that a person wants to end.
+    /// Trainings that the user wants to end.
     pub stops: HashSet<TrainingId>,
     /// Why everything ends now.
     pub finish: Option<String>,
-    /// Whether a person asked for that.
+    /// Whether the user ended it.
     pub by_hand: bool,
-    /// How often a training was in a lane that failed.
+    /// How often each training's lane failed.
     returns: HashMap<TrainingId, u32>,
-    /// Where a training that waits was trained last, and when it left, Unix time in seconds.
+    /// Where each waiting training was trained last, and when it left (Unix time in seconds).
     left: HashMap<TrainingId, (Place, f64)>,
 }
 
@@ -95,7 +95,7 @@ impl Desk {
     }
 }
 
-/// Locks, also where another lane's thread has panicked: what is behind the locks is changed in single calls.
+/// Locks even after another lane's thread has panicked: the locked state only changes in single calls.
 pub fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -116,7 +116,7 @@ impl StageContext<'_> {
         Ok((request, member))
     }
 
-    /// The record of a training that has not been filled in.
+    /// The record of a training, not filled in yet.
     fn record(&self, id: TrainingId, params: &Params, place: &Place) -> TrialRecord {
         TrialRecord {
             trial: id.trial,
@@ -132,7 +132,7 @@ impl StageContext<'_> {
         }
     }
 
-    /// Enters the end of a training: in the files, then in the schedule.
+    /// Records the end of a training in the files, then in the schedule.
     fn enter(
         &self,
         id: TrainingId,
@@ -148,7 +148,7 @@ impl StageContext<'_> {
         Ok(())
     }
 
-    /// A training that could not be begun.
+    /// Records a training that could not start.
     fn fail(&self, id: TrainingId, params: &Params, place: &Place, reason: String) -> Result<(), RunError> {
         let mut record = self.record(id, params, place);
         (record.status, record.reason) = (TrialStatus::Failed, Some(reason));
@@ -193,7 +193,7 @@ fn halved(epochs: u64) -> String {
     format!("halving: not among the best after {epochs} epoch{}", if epochs == 1 { "" } else { "s" })
 }
 
-/// Where a training is trained.
+/// The place of a training.
 #[derive(Clone, Debug)]
 struct Place {
     lane: usize,
@@ -203,7 +203,7 @@ struct Place {
     started: f64,
 }
 
-/// What a slot trains.
+/// The training in a slot.
 struct Running {
     id: TrainingId,
     params: Params,
@@ -216,14 +216,14 @@ struct Running {
 pub enum LaneEnd {
     /// There is nothing left to do.
     Done,
-    /// It was asked to stop; what it had is stored.
+    /// Stopped by the user; its trainings are stored.
     Interrupted,
 }
 
-/// Trains until there is nothing left, or until asked to stop.
+/// Trains until there is nothing left, or until stopped.
 ///
 /// # Errors
-/// [`TrainError`] of the device, after what it trained was given back; of the files.
+/// [`TrainError`] of the device, after its trainings were given back, or of the files.
 pub fn run(
     shared: &StageContext,
     lane: usize,
@@ -285,7 +285,7 @@ impl Lane<'_, '_> {
         }
     }
 
-    /// Does what a person or the clock asks for.
+    /// Applies the user's commands and the time limit.
     fn heed(&mut self, trainer: &mut Trainer) -> Result<(), TrainError> {
         let shared = self.shared;
         let mut desk = lock(&shared.desk);
@@ -335,7 +335,7 @@ impl Lane<'_, '_> {
         }
         let (mut puts, mut coming) = (Vec::new(), HashMap::new());
         for slot in (0..self.running.len()).filter(|&slot| self.running[slot].is_none()).collect::<Vec<_>>() {
-            // What cannot be begun is recorded, and the slot is still free.
+            // A training that cannot start is recorded, and the slot stays free.
             while let Next::Train { id, params, from } = { lock(&self.shared.desk).scheduler.next_training() }
             {
                 let place = Place { lane: self.lane, device: self.device.clone(), slot, started: now() };
@@ -343,7 +343,7 @@ impl Lane<'_, '_> {
                     trainer.supports(&member).map_err(|error| error.to_string())?;
                     if !trainer.population().room().holds(&member) {
                         return Err(
-                            "it is larger than what was planned with: use a smaller --population".into()
+                            "it is larger than the members planned for; use a smaller --population".into()
                         );
                     }
                     Ok((request, member))
@@ -389,7 +389,7 @@ impl Lane<'_, '_> {
                 at: running.started,
             });
             self.running[slot] = Some(running);
-            // Those who watch know nothing of what an earlier process trained.
+            // Observers have not seen what an earlier process trained.
             let mut events = LaneEvents { shared: self.shared, lane: self.lane, running: &mut self.running };
             histories.get(&slot).into_iter().flatten().for_each(|epoch| events.epoch(slot, epoch));
         }
@@ -454,7 +454,8 @@ impl Lane<'_, '_> {
         trainer.vacate(slot, &mut events)
     }
 
-    /// Gives what this lane trained back to the schedule, each at its last checkpoint: another lane may go on with it.
+    /// Gives what this lane trained back to the schedule, each at its last checkpoint, so that another lane may
+    /// continue it.
     fn give_all_back(&mut self, trainer: &Trainer) -> Result<(), TrainError> {
         for slot in 0..self.running.len() {
             let Some(running) = self.running[slot].take() else { continue };
@@ -469,7 +470,7 @@ impl Lane<'_, '_> {
             drop(desk);
             let place =
                 Place { lane: self.lane, device: self.device.clone(), slot, started: running.started };
-            let reason = format!("its device failed in {MOST_RETURNS} trainings of it");
+            let reason = format!("its device failed {MOST_RETURNS} times while training it");
             self.shared.fail(running.id, &running.params, &place, reason)?;
         }
         self.shared.changed.notify_all();
@@ -477,7 +478,7 @@ impl Lane<'_, '_> {
     }
 }
 
-/// What a lane's trainer tells.
+/// Events of a lane's trainer.
 struct LaneEvents<'a, 'b> {
     shared: &'a StageContext<'b>,
     lane: usize,

@@ -1,4 +1,4 @@
-//! Lanes whose devices fail: every training ends once, as if nothing had been.
+//! Lanes whose devices fail: every training ends once, with the same results as without faults.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -54,10 +54,10 @@ impl Sink for Records {
     }
 }
 
-/// What does not depend on the clock and the lane, by training; fails if one ended twice.
+/// Results that do not depend on time and lane, by training.
 type Outcome = BTreeMap<TrainingId, (TrialStatus, u64, Option<f64>, Option<String>)>;
 
-/// Trains with one factory after the other until all is done. Every lane that fails is followed by the next factory.
+/// Trains until all is done. When a lane fails, the next factory takes over.
 fn search(problem: &Problem, slots: usize, pace: Pace, factories: &[&dyn EngineFactory]) -> (Outcome, usize) {
     let request = SweepRequest::from_toml(REQUEST, Path::new("config.toml")).unwrap();
     let study = Study::new(&request).unwrap();
@@ -103,7 +103,7 @@ fn search(problem: &Problem, slots: usize, pace: Pace, factories: &[&dyn EngineF
 }
 
 #[test]
-fn faults_of_the_device_leave_every_trial_as_it_is_without_them() {
+fn device_faults_do_not_change_any_trial() {
     let problem = problem();
     let (expected, _) = search(&problem, 3, EAGER, &[&CpuFactory::default()]);
     assert_eq!(expected.len(), 20);

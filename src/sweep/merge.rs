@@ -1,8 +1,8 @@
-//! `bngpu merge`: the shards of one sweep become that sweep.
+//! `bngpu merge`: joins the shards of one sweep.
 //!
-//! What is joined must be parts of one sweep: the same configuration but for the shard, the same data. All its
-//! trainings must be there, each once; where two folders have the same training (a shard that was killed and run
-//! again elsewhere), their weights must agree bit for bit.
+//! The folders must be parts of one sweep, with the same data and the same configuration except for the shard. All its
+//! trainings must be there. If two folders have the same training (a shard that was killed and run again elsewhere),
+//! its weights must agree bit for bit.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -31,12 +31,12 @@ pub enum MergeError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     #[error(
-        "{} and {} are not parts of one sweep: {differences}; merge folders that differ in --shard alone",
+        "{} and {} are not parts of one sweep: {differences}; merge folders that differ only in --shard",
         first.display(), second.display()
     )]
     Configuration { first: PathBuf, second: PathBuf, differences: String },
     #[error(
-        "{} and {} were trained on different data: fingerprint {first_print} and {second_print}; run the shards on \
+        "{} and {} were trained on different data: fingerprints {first_print} and {second_print}; run the shards on \
          the same data",
         first.display(), second.display()
     )]
@@ -44,8 +44,8 @@ pub enum MergeError {
     #[error("{} is given twice; give each folder once", path.display())]
     Twice { path: PathBuf },
     #[error(
-        "{} and {} do not agree: {training} has the weights {first_weights} in the one and {second_weights} in the \
-         other; `bngpu repro` tells which of them this machine trains, leave the other folder out",
+        "{} and {} do not agree: {training} has weights {first_weights} in one and {second_weights} in the other; \
+         find the right one with `bngpu repro` and leave the other folder out",
         first.display(), second.display()
     )]
     Weights {
@@ -57,33 +57,33 @@ pub enum MergeError {
         second_weights: Box<str>,
     },
     #[error(
-        "{missing}; run what is missing, or merge what is there with --partial: `bngpu resume` can then train the rest"
+        "{missing}; run the missing parts, or merge with --partial and train the rest with `bngpu resume`"
     )]
     Incomplete { missing: String },
 }
 
-/// What became of a merge.
+/// The result of a merge.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Merged {
-    /// Different trials, and how they ended (the gravest end of their seeds).
+    /// Distinct trials, and how they ended (by the worst end among their seeds).
     pub trials: u64,
     pub completed: u64,
     pub stopped: u64,
     pub diverged: u64,
     pub failed: u64,
-    /// Trainings, of the search and final ones.
+    /// Trainings of the search and of the final comparison.
     pub trainings: u64,
     /// Folders of weights that were copied.
     pub models: u64,
-    /// The final comparison has not been made.
+    /// Whether the final comparison is still to be made.
     pub no_finals: bool,
-    /// What is missing, for `--partial`; empty if nothing is.
+    /// The missing parts with `--partial`; empty if there are none.
     pub missing: String,
-    /// What else is worth knowing.
+    /// Notes for the user.
     pub notes: Vec<String>,
 }
 
-/// The folder of one shard, read.
+/// The contents of one shard's folder.
 struct Part {
     path: PathBuf,
     config: String,
@@ -104,7 +104,7 @@ fn name((trial, seed, last): Key) -> String {
 }
 
 /// Joins the sweeps in `folders` into the new folder `output`. `parse` reads the text of a `config.toml` (its path is
-/// for the message). Where trainings are missing, they are named in the result if `partial`, else in the error.
+/// for the message). Missing trainings are named in the result if `partial`, else in the error.
 ///
 /// # Errors
 /// [`MergeError`]; nothing is written then, unless writing itself failed.
@@ -148,7 +148,7 @@ pub fn merge(
     let engine =
         if engines.iter().all(|engine| *engine == engines[0]) { engines[0].clone() } else { engines.into() };
     dir.write_env(&Environment::now(engine, fingerprint))?;
-    // Last, for a folder with a configuration is a whole run.
+    // Last, because a folder with a configuration counts as a whole run.
     dir.write_config(&config)?;
     Ok(merged)
 }
@@ -160,8 +160,7 @@ fn read(
     let dir = RunDir::open(path)?;
     let trials = path.join(TRIALS);
     if !trials.is_file() {
-        let remedy =
-            "give the folder of a sweep; of one that has not ended its first trial, leave it out".into();
+        let remedy = "give folders of sweeps that have ended at least one trial".into();
         let what = "is not a sweep with results (it has no trials.jsonl)".into();
         return Err(RunError::NotARun { path: path.to_owned(), what, remedy }.into());
     }
@@ -238,7 +237,7 @@ fn join(parts: &[Part]) -> Result<BTreeMap<Key, (usize, &TrialRecord)>, MergeErr
     Ok(trainings)
 }
 
-/// What the sweep has and `trainings` has not, in words; empty if there is nothing.
+/// The shards and trainings of the sweep that `trainings` lacks, in words; empty if there are none.
 fn missing(parts: &[Part], trainings: &BTreeMap<Key, (usize, &TrialRecord)>) -> String {
     let request = &parts[0].request;
     let shards = request.shard.map_or(1, |shard| shard.count);
@@ -252,13 +251,13 @@ fn missing(parts: &[Part], trainings: &BTreeMap<Key, (usize, &TrialRecord)>) -> 
     let first_seed = request.base.training.seed;
     let seeds = (0..u64::from(request.seeds)).map(|n| first_seed.wrapping_add(n));
     let seeds: Vec<u64> = seeds.collect();
-    // Those of an absent shard go without saying.
+    // Trainings of a missing shard are not listed one by one.
     let of_there = (0..request.trials).filter(|trial| there.contains(&((trial % u64::from(shards)) as u32)));
     let keys = of_there.flat_map(|trial| seeds.iter().map(move |&seed| (trial, seed, false)));
     let absent: Vec<String> = keys.filter(|key| !trainings.contains_key(key)).map(name).collect();
     if !absent.is_empty() {
         let n = absent.len();
-        missing.push(format!("missing trainings of the shards that are there ({n}): {}", list(&absent)));
+        missing.push(format!("missing trainings of the given shards ({n}): {}", list(&absent)));
     }
     missing.join("; ")
 }
@@ -306,13 +305,13 @@ fn kept(records: &[TrialRecord], objective: Objective, keep: usize) -> Vec<&Tria
         .filter(|record| record.stage == Stage::Search)
         .filter_map(|record| Some((value(record)?, record)))
         .collect();
-    // Of equal ones the first by trial and seed, in which order they are.
+    // Ties keep their order, by trial and seed.
     best.sort_by(|a, b| a.0.total_cmp(&b.0));
     let best = best.into_iter().take(keep).map(|(_, record)| record);
     best.chain(records.iter().filter(|record| record.stage == Stage::Final)).collect()
 }
 
-/// Copies the weights that are kept, which each shard kept for its own part.
+/// Copies the kept weights from the shards.
 fn copy_models(
     parts: &[Part],
     trainings: &BTreeMap<Key, (usize, &TrialRecord)>,
@@ -323,7 +322,7 @@ fn copy_models(
     let records: Vec<TrialRecord> = trainings.values().map(|&(_, record)| record.clone()).collect();
     for record in kept(&records, request.objective, request.keep as usize) {
         let folder = folder(TrainingId { trial: record.trial, seed: record.seed });
-        // Any of the shards that have this training can have its weights.
+        // Any shard with this training may have its weights.
         let has = |part: &&Part| part.records.iter().any(|other| key(other) == key(record));
         let models = parts.iter().filter(has).map(|part| part.path.join(MODELS).join(&folder));
         match models.into_iter().find(|from| from.is_dir()) {
@@ -333,7 +332,7 @@ fn copy_models(
             }
             None => merged
                 .notes
-                .push(format!("no shard has the weights of {}, which are kept", name(key(record)))),
+                .push(format!("no shard has the weights of {}, which should be kept", name(key(record)))),
         }
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! Many trainings: which, in which order, on which lanes, and what came out.
+//! Sweeps: which trainings run, in which order, on which lanes, and their results.
 
 mod again;
 pub mod analysis;

@@ -1,4 +1,4 @@
-//! From a member that has ended to its record, and what makes one better than another.
+//! Fills the record of a member that has ended, and compares records.
 
 use sha2::{Digest, Sha256};
 
@@ -8,11 +8,11 @@ use crate::train::{Ended, MemberState};
 
 use super::record::{CurvePoint, TrialRecord, TrialStatus};
 
-/// Epochs of a curve that are kept, about.
+/// Approximate number of epochs kept of a curve.
 const CURVE: usize = 100;
 
 impl Objective {
-    /// The objective, lower is better; none where it is not known or not finite.
+    /// The objective, lower is better; None if unknown or not finite.
     pub fn value(self, val_loss: Option<f64>, val_score: Option<f64>) -> Option<f64> {
         let value = match self {
             Objective::ValLoss => val_loss,
@@ -30,7 +30,7 @@ impl TrialRecord {
     }
 }
 
-/// The part of a score that an objective and a curve look at: accuracy, or R².
+/// The score that objectives and curves use: accuracy, or R².
 pub fn score_value(score: Score) -> f64 {
     match score {
         Score::Accuracy(accuracy) => accuracy,
@@ -59,7 +59,7 @@ pub fn values_at(objective: Objective, history: &[EpochMetrics], rungs: &[u64]) 
     rungs.iter().filter(|&&rung| rung <= reached).map(|&rung| value_at(objective, history, rung)).collect()
 }
 
-/// Fills in what a member's state says: status, epochs, losses, curve.
+/// Fills in status, epochs, losses and curve from a member's state.
 pub fn fill(record: &mut TrialRecord, member: &MemberState, objective: Objective, rungs: &[u64]) {
     let state = &member.state;
     (record.status, record.reason) = match &state.ended {
@@ -91,7 +91,7 @@ pub fn fill(record: &mut TrialRecord, member: &MemberState, objective: Objective
     record.weights = member.best.as_ref().map(|layers| digest(layers));
 }
 
-/// Enters what the best model does on the test rows.
+/// Fills in the best model's results on the test rows.
 pub fn fill_test(record: &mut TrialRecord, loss: f64, score: Score) {
     record.test_loss = finite(loss);
     match score {
@@ -104,7 +104,7 @@ fn finite(value: f64) -> Option<f64> {
     value.is_finite().then_some(value)
 }
 
-/// Some of the epochs: the first, the last, the best and those of the rungs are always among them.
+/// Some of the epochs, always including the first, the last, the best and those of the rungs.
 fn curve(history: &[EpochMetrics], rungs: &[u64]) -> Vec<CurvePoint> {
     let every = history.len().div_ceil(CURVE).max(1);
     let best = best_of(history, u64::MAX).map(|best| best.epoch);
@@ -122,7 +122,7 @@ fn curve(history: &[EpochMetrics], rungs: &[u64]) -> Vec<CurvePoint> {
     .collect()
 }
 
-/// SHA-256 over the bits of a model's tensors as `best.safetensors` has them: of each layer W `[O, I]`, then b, or γ, β,
+/// SHA-256 over the bits of a model's tensors as in `best.safetensors`: for each layer W `[O, I]`, then b, or γ, β,
 /// running mean and running variance, as little-endian f32.
 pub fn digest(layers: &[LayerTensors]) -> String {
     let mut hash = Sha256::new();

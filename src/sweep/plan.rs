@@ -10,32 +10,32 @@ use crate::train::{Pace, Problem, Stepper};
 
 use super::schedule::rungs;
 
-/// Most slots of a population, whatever the room.
+/// Most slots of a population, however much memory there is.
 pub const MOST_SLOTS: usize = 256;
 /// Share of the known memory that populations may take.
 const SHARE: f64 = 0.5;
-/// Time of one measurement, at least.
+/// Shortest time of one measurement.
 const LONG_ENOUGH: Duration = Duration::from_millis(60);
-/// Members that are measured, at most: those of a larger population are no faster.
+/// Most members to measure: those of a larger population are no faster.
 const MEASURED: usize = 64;
-/// What evaluation and checkpoints add to the steps.
+/// Factor on the time of the steps for evaluation and checkpoints.
 const BESIDE_STEPS: f64 = 1.25;
-/// Seconds that the end of an epoch takes beside that: the record, the copy of a better model.
+/// Further seconds at the end of each epoch, for the record and the copy of a better model.
 const EPOCH_S: f64 = 0.001;
-/// Seconds that the files of one training take.
+/// Seconds to write the files of one training.
 const FILES_S: f64 = 0.02;
 
-/// What a lane's population is given.
+/// Slots and memory of a lane's population.
 #[derive(Clone, Copy, Debug)]
 pub struct Slots {
     pub slots: usize,
     pub room: Room,
 }
 
-/// How fast a device was with a mixture of members.
+/// Measured speed of a device with a mixture of members.
 #[derive(Clone, Copy, Debug)]
 pub struct Speed {
-    /// Of one step of one member among the others, in the mean.
+    /// Mean seconds per step of one member among the others.
     step_s: f64,
     /// Floating-point operations of that step.
     step_flops: f64,
@@ -44,7 +44,7 @@ pub struct Speed {
 impl Speed {
     /// Seconds that a training of `member` takes among others, its files included.
     pub fn seconds(&self, member: &Member) -> f64 {
-        // Half of what a step takes is not arithmetic, as a rule of thumb for small networks.
+        // As a rule of thumb for small networks, half of a step's time is not arithmetic.
         let share = (1.0 + flops(member) / self.step_flops) / 2.0;
         let steps = member.total_steps();
         let epochs = steps.div_ceil(member.walk.steps_per_epoch);
@@ -60,8 +60,8 @@ pub fn flops(member: &Member) -> f64 {
     2.0 * member.walk.batch as f64 * (3.0 * all - member.layers.first().map_or(0.0, product))
 }
 
-/// Room for `slots` members like `members` on `lanes` lanes of a device, or for as many as there is memory for; none
-/// if there is none for the largest of them.
+/// Room for `slots` members like `members` on `lanes` lanes of a device, or for as many as fit into memory; None
+/// if the largest of them does not fit.
 pub fn fit(source: &dyn DeviceSource, members: &[&Member], slots: usize, lanes: usize) -> Option<Slots> {
     let largest = source.largest_role().unwrap_or(u64::MAX);
     let all = source.memory().map_or(u64::MAX, |bytes| (bytes as f64 * SHARE) as u64) / lanes.max(1) as u64;
@@ -72,7 +72,7 @@ pub fn fit(source: &dyn DeviceSource, members: &[&Member], slots: usize, lanes: 
             .all(|&elements| 4 * elements as u64 <= largest && u32::try_from(elements).is_ok());
         roles && room.bytes() <= all
     };
-    // The most that fit, by halving the interval.
+    // The most that fit, by bisection.
     let (mut least, mut most) = (0, slots.max(1));
     while least < most {
         let middle = (least + most).div_ceil(2);
@@ -84,10 +84,10 @@ pub fn fit(source: &dyn DeviceSource, members: &[&Member], slots: usize, lanes: 
     (least > 0).then(|| Slots { slots: least, room: Room::for_members(members, least) })
 }
 
-/// Trains some steps of the first of `members` together, as many as fit into `slots`. Nothing of it is kept.
+/// Times some steps of the first `members` together, as many as fit into `slots`. The results are discarded.
 ///
 /// # Errors
-/// The device's.
+/// [`EngineError`] of the device.
 pub fn measure(
     factory: &dyn EngineFactory,
     problem: &Problem,
@@ -117,7 +117,7 @@ pub fn measure(
 }
 
 /// Share of the work of full trainings that remains with successive halving over `trials` trials of `epochs` epochs:
-/// what halving is expected to let through, 1/η at each rung.
+/// halving is expected to let 1/η continue at each rung.
 pub fn halving_share(halving: Option<Halving>, trials: u64, epochs: u64) -> f64 {
     let Some(Halving { eta, .. }) = halving else { return 1.0 };
     let ends = rungs(halving, epochs).into_iter().chain([epochs]);
@@ -134,7 +134,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn halving_leaves_the_share_that_the_sum_over_rungs_gives() {
+    fn the_share_left_by_halving_is_the_sum_over_the_rungs() {
         let halving = |eta, min_epochs| Some(Halving { eta, min_epochs });
         // 81 trials of 27 epochs: 81 x 1 + 27 x 2 + 9 x 6 + 3 x 18 epochs.
         let share = halving_share(halving(3, 1), 81, 27);

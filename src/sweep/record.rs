@@ -1,4 +1,4 @@
-//! What is kept of a trial that has ended: one line of `trials.jsonl`.
+//! The record of a training that has ended: one line of `trials.jsonl`.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,27 +10,27 @@ use crate::spec::Params;
 pub enum TrialStatus {
     /// All its epochs or steps are done.
     Completed,
-    /// Before that: by halving, patience, a time limit or a person.
+    /// Ended early by halving, patience, a time limit or the user.
     Stopped,
-    /// NaN or infinity.
+    /// It reached NaN or infinity.
     Diverged,
     /// It could not be trained.
     #[default]
     Failed,
 }
 
-/// What a trial was trained for.
+/// The purpose of a training.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Stage {
-    /// To be compared with the others, on the validation rows alone.
+    /// Compared with the others, on the validation rows alone.
     #[default]
     Search,
-    /// Once more, with a seed that the search had not, to compare the finalists; these alone see the test rows.
+    /// A finalist trained with a new seed; only these trainings see the test rows.
     Final,
 }
 
-/// One epoch of a trial. What is NaN or does not exist is null.
+/// One epoch of a trial. Missing values and NaN are null.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CurvePoint {
     /// Epochs done, from 1.
@@ -42,8 +42,8 @@ pub struct CurvePoint {
     pub val_score: Option<f64>,
 }
 
-/// One training of one trial (`trial`, `seed` and `stage` together identify it). Numbers that are unknown or not
-/// finite are none.
+/// One training of one trial (`trial`, `seed` and `stage` together identify it). Unknown and non-finite
+/// numbers are None.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TrialRecord {
     /// Number of the trial in its study, from 0.
@@ -57,17 +57,17 @@ pub struct TrialRecord {
     pub reason: Option<String>,
     pub epochs: u64,
     pub steps: u64,
-    /// At the epoch with the lowest validation loss, as is all that follows.
+    /// At the epoch with the lowest validation loss, as are all losses and scores below.
     pub val_loss: Option<f64>,
-    /// Accuracy (classes).
+    /// Accuracy (classification).
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub val_acc: Option<f64>,
-    /// In the target's unit (numbers).
+    /// In the target's unit (regression).
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub val_rmse: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub val_r2: Option<f64>,
-    /// The test rows are for finalists alone.
+    /// Finalists only, as are all test values.
     pub test_loss: Option<f64>,
     pub test_acc: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -93,6 +93,6 @@ pub struct TrialRecord {
     /// The objective at each rung of successive halving that it reached, lower is better.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub rungs: Vec<Option<f64>>,
-    /// Its epochs; of a long training some are left out, never the first, the last and the best.
+    /// Its epochs. Long trainings omit some, but never the first, the last or the best.
     pub curve: Vec<CurvePoint>,
 }

@@ -15,7 +15,8 @@ use super::search::{Known, Search, SweepError};
 use super::stage::{self, StageEnd};
 use super::{Observer, Stage, Study, SweepEvent, TrialRecord, outcome};
 
-/// Keeps the records of a sweep, and what has not ended: [`super::files::SweepFiles`] in a folder, [`Memory`] without one.
+/// Keeps the records and unfinished trainings of a sweep: [`super::files::SweepFiles`] in a folder, [`Memory`]
+/// without one.
 pub trait Store: Sink {
     /// All records so far, in the order in which the trainings ended.
     fn records(&self) -> &[TrialRecord];
@@ -24,7 +25,7 @@ pub trait Store: Sink {
     fn unfinished(&self) -> Vec<(TrainingId, RunDir, Stored)>;
 }
 
-/// Records in memory; weights are not kept. [`super::train_again`] makes them again, bit for bit.
+/// Records in memory; weights are not kept. [`super::train_again`] reproduces them, bit for bit.
 #[derive(Debug, Default)]
 pub struct Memory(pub Vec<TrialRecord>);
 
@@ -64,9 +65,9 @@ impl Store for Memory {
 pub enum SweepEnd {
     /// Every training has ended by itself.
     Completed,
-    /// `--max-time` or a person ended some trainings before their time.
+    /// `--max-time` or the user ended some trainings early.
     Stopped,
-    /// By [`Stop`]; what was under way is stored.
+    /// Ended by [`Stop`]; running trainings are stored.
     Interrupted,
 }
 
@@ -84,14 +85,14 @@ impl Search {
         let deadline = deadline(self.request.max_time);
         let stages = Stages { search: self, store, observer, stop };
         observer.event(self.planned(0));
-        // The store is free while the observer is called: it may look into it.
+        // The store is not borrowed while the observer is called, which may read it.
         let earlier = lock(store).records().to_vec();
         for record in earlier {
             observer.event(SweepEvent::Ended { lane: 0, slot: record.slot, record: Box::new(record) });
         }
         let study = Study::new(&self.request)?;
         let scheduler = self.scheduler(Stage::Search, self.trials().collect(), Box::new(study));
-        // The final comparison keeps its share of a limited time.
+        // Reserve the final comparison's share of a limited time.
         let limit = deadline.map(|deadline| deadline.checked_sub(self.finals_time()).unwrap_or(deadline));
         let end = stages.run(Stage::Search, scheduler, limit)?;
         if end.end == StageEnd::Interrupted || self.request.shard.is_some() || end.by_hand {
@@ -140,7 +141,7 @@ impl Search {
     }
 }
 
-/// What the stages of a sweep have in common.
+/// State that the stages of a sweep share.
 struct Stages<'a, S> {
     search: &'a Search,
     store: &'a Mutex<S>,
@@ -151,9 +152,9 @@ struct Stages<'a, S> {
 /// How a stage ended.
 struct End {
     end: StageEnd,
-    /// Something ended before its time.
+    /// Some trainings ended early.
     cut_short: bool,
-    /// A person finished the sweep early, so that there is no final comparison.
+    /// The user finished the sweep early, so there is no final comparison.
     by_hand: bool,
 }
 
@@ -168,7 +169,7 @@ impl End {
 }
 
 impl<S: Store + 'static> Stages<'_, S> {
-    /// Trains one stage from where the store has it.
+    /// Trains one stage, continuing from the store.
     fn run(
         &self,
         stage: Stage,
@@ -177,7 +178,7 @@ impl<S: Store + 'static> Stages<'_, S> {
     ) -> Result<End, SweepError> {
         self.restore(stage, &mut scheduler);
         let search = self.search;
-        // A fault of a device loses a third of what a kill of the process does.
+        // A device fault loses a third of the progress that a killed process loses.
         let every = search.checkpoint_every;
         let pace =
             Pace { store_every: every, read_every: every / 3, epoch_every: every / 3, ..Pace::default() };
@@ -208,7 +209,7 @@ impl<S: Store + 'static> Stages<'_, S> {
         Ok(End { end, cut_short: desk.finish.is_some(), by_hand: desk.by_hand })
     }
 
-    /// Enters what earlier processes did into the schedule.
+    /// Restores the progress of earlier processes into the schedule.
     fn restore(&self, stage: Stage, scheduler: &mut Scheduler<MemberCheckpoint>) {
         let (search, store) = (self.search, lock(self.store));
         let objective = search.request.objective;
@@ -231,7 +232,7 @@ impl<S: Store + 'static> Stages<'_, S> {
     }
 }
 
-/// A limit of time from now on.
+/// A time limit from now on.
 fn deadline(limit: Option<Duration>) -> Option<Instant> {
     limit.and_then(|limit| Instant::now().checked_add(limit))
 }

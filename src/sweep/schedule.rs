@@ -1,10 +1,10 @@
-//! What is trained next, what waits, what stops: the decisions of a sweep, without threads, devices and files.
+//! Decides which training of a sweep runs next, waits or stops, without threads, devices and files.
 //!
 //! Successive halving after ASHA (Li et al. 2018, arXiv 1810.05934), made independent of time: a trial goes on
-//! from a rung if it is among the best 1/η of the trials *up to its own number* that reached the rung. Until all
-//! of those have reached it, or are known never to, the trial waits outside of its slot (`park`), and others take
-//! the slot. So what is stopped, and where, is a function of the study alone: not of the number of slots, lanes or
-//! devices, of speed, or of interruptions. Trials wait only for lower numbers, so none waits for ever.
+//! from a rung if it is among the best 1/η of the trials *up to its own number* that reached the rung. Until each
+//! of those has reached it or can no longer reach it, the trial waits outside of its slot (`park`), and others take
+//! the slot. So which trials stop, and where, depends on the study alone: not on the number of slots, lanes or
+//! devices, on speed, or on interruptions. Trials wait only for lower numbers, so none waits forever.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,11 +19,11 @@ pub struct TrainingId {
     pub seed: u64,
 }
 
-/// Where the settings of the trials come from.
+/// The source of the trials' settings.
 pub trait Proposals: Send {
     /// The settings of a trial; `told` are all trials numbered below `trial` - [`Proposals::window`], in order.
     fn params(&self, trial: u64, told: &[Told]) -> Params;
-    /// How many trials go on at once before the next proposal waits for results; none if results do not matter.
+    /// How many trials may run before the next proposal waits for results; None if proposals use no results.
     fn window(&self) -> Option<u64>;
 }
 
@@ -36,18 +36,18 @@ impl Proposals for Study {
     }
 }
 
-/// What a lane that has a free slot is told to do.
+/// The next action of a lane with a free slot.
 #[derive(Debug)]
 pub enum Next<P> {
-    /// Train this: from the beginning, or from where it was parked.
+    /// Train this one, from the beginning or from where it was parked.
     Train { id: TrainingId, params: Params, from: Option<P> },
-    /// Nothing now; ask again when something has changed.
+    /// Nothing now; try again after a change.
     Wait,
-    /// Nothing any more.
+    /// Nothing is left.
     Done,
 }
 
-/// What becomes of a training that has closed an epoch.
+/// The decision for a training that has closed an epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     GoOn,
@@ -60,7 +60,7 @@ pub enum Verdict {
 /// One seed of a trial.
 #[derive(Clone, Debug, Default)]
 struct Training {
-    /// Objective at each rung reached, infinite where it diverged.
+    /// Objective at each rung reached, infinite if it diverged.
     rungs: Vec<f64>,
     /// Objective at its end.
     ended: Option<f64>,
@@ -71,7 +71,7 @@ struct Trial {
     number: u64,
     params: Option<Params>,
     trainings: Vec<Training>,
-    /// Rungs that it may pass.
+    /// Number of rungs that it may pass.
     passed: usize,
     /// The rung that it may not pass.
     stopped: Option<usize>,
@@ -86,7 +86,7 @@ struct Rung {
     values: Vec<f64>,
 }
 
-/// See the module. `P` is what a parked training is kept as.
+/// See the module. `P` is the stored state of a parked training.
 pub struct Scheduler<P> {
     proposals: Box<dyn Proposals>,
     seeds: Vec<u64>,
@@ -101,7 +101,7 @@ pub struct Scheduler<P> {
     parked: BTreeMap<TrainingId, P>,
     dropped: Vec<(TrainingId, P)>,
     running: BTreeSet<TrainingId>,
-    /// Trainings that may be parked before no new ones start.
+    /// With this many parked trainings, no new ones start.
     most_parked: usize,
     closed: bool,
 }
@@ -114,7 +114,7 @@ pub fn rungs(halving: Option<Halving>, epochs: u64) -> Vec<u64> {
 }
 
 impl<P> Scheduler<P> {
-    /// For `trials` (ascending), each with all `seeds`, of `epochs` epochs in full.
+    /// A scheduler of `trials` (ascending), each with all `seeds`, of `epochs` epochs in full.
     pub fn new(
         proposals: Box<dyn Proposals>,
         trials: impl IntoIterator<Item = u64>,
@@ -155,7 +155,7 @@ impl<P> Scheduler<P> {
         &self.rungs
     }
 
-    /// The training for a free slot: what may go on first, then the lowest number that was not begun.
+    /// The training for a free slot: first those that may continue, then the lowest number not yet started.
     pub fn next_training(&mut self) -> Next<P> {
         if let Some((id, from)) = self.ready.pop_first() {
             let params = self.params_of(id.trial).unwrap_or_default();
@@ -178,14 +178,14 @@ impl<P> Scheduler<P> {
         if self.running.is_empty() && self.parked.is_empty() { Next::Done } else { Next::Wait }
     }
 
-    /// A training that [`Scheduler::next_training`] gave and that cannot be trained now: there is no room, or its lane is lost.
+    /// Takes back a training of [`Scheduler::next_training`] that has no room now, or whose lane is lost.
     pub fn give_back(&mut self, id: TrainingId, from: Option<P>) {
         self.running.remove(&id);
         self.ready.insert(id, from);
     }
 
-    /// `id` has closed `epoch`; `value` is its objective so far, lower is better. Told again after a fault, it gives
-    /// the same answer.
+    /// `id` has closed `epoch`; `value` is its objective so far, lower is better. A repeated call after a fault
+    /// gives the same answer.
     pub fn epoch(&mut self, id: TrainingId, epoch: u64, value: f64) -> Verdict {
         let Some(rung) = self.rungs.iter().position(|&rung| rung == epoch) else { return Verdict::GoOn };
         let Some((at, s)) = self.place(id) else { return Verdict::GoOn };
@@ -206,14 +206,14 @@ impl<P> Scheduler<P> {
         }
     }
 
-    /// Keeps a training that has to wait.
+    /// Parks a training that has to wait.
     pub fn park(&mut self, id: TrainingId, what: P) {
         self.running.remove(&id);
         self.parked.insert(id, what);
         self.unpark();
     }
 
-    /// Trainings that waited and that halving has ended, to be recorded.
+    /// Parked trainings that halving has ended, to be recorded.
     pub fn dropped(&mut self) -> Vec<(TrainingId, P)> {
         std::mem::take(&mut self.dropped)
     }
@@ -232,7 +232,7 @@ impl<P> Scheduler<P> {
         }
     }
 
-    /// A training that ended in an earlier process, with what it had at the rungs.
+    /// Restores a training that ended in an earlier process, with its objectives at the rungs.
     pub fn restore_ended(&mut self, id: TrainingId, rungs: &[Option<f64>], value: Option<f64>) {
         if let Some((at, s)) = self.place(id) {
             let values = rungs.iter().map(|value| value.unwrap_or(f64::INFINITY));
@@ -241,8 +241,8 @@ impl<P> Scheduler<P> {
         }
     }
 
-    /// A training that an earlier process left unfinished: `rungs` are its objectives at the rungs, the last of which
-    /// is where it stands if `at_rung`.
+    /// Restores an unfinished training of an earlier process: `rungs` are its objectives at the rungs, the last of
+    /// which is where it stands if `at_rung`.
     pub fn restore_begun(&mut self, id: TrainingId, rungs: &[f64], at_rung: bool, from: P) {
         let Some((at, s)) = self.place(id) else { return };
         if !self.fresh.remove(&(at, s)) {
@@ -259,25 +259,25 @@ impl<P> Scheduler<P> {
         self.decide();
     }
 
-    /// Settings of a trial, none while they wait for results.
+    /// Settings of a trial, None while they wait for results.
     pub fn params_of(&mut self, trial: u64) -> Option<Params> {
         let at = self.trials.binary_search_by_key(&trial, |t| t.number).ok()?;
         self.params(at)
     }
 
-    /// Nothing new is started from now on.
+    /// Starts no new trainings from now on.
     pub fn close(&mut self) {
         self.closed = true;
     }
 
-    /// Takes everything that waits, to be recorded as stopped; with [`Scheduler::close`], the end of a search.
+    /// Takes all parked trainings, to be recorded as stopped; with [`Scheduler::close`], this ends a search.
     pub fn drain(&mut self) -> Vec<(TrainingId, P)> {
         let ready = std::mem::take(&mut self.ready).into_iter().filter_map(|(id, from)| Some((id, from?)));
         let all: Vec<_> = ready.chain(std::mem::take(&mut self.parked)).collect();
         all
     }
 
-    /// What waits, in or out of the queue, with what it is kept as.
+    /// Waiting trainings, in or out of the queue, with their stored state.
     pub fn waiting(&self) -> impl Iterator<Item = (TrainingId, &P)> {
         let ready = self.ready.iter().filter_map(|(id, from)| Some((*id, from.as_ref()?)));
         ready.chain(self.parked.iter().map(|(id, what)| (*id, what)))
@@ -331,7 +331,7 @@ impl<P> Scheduler<P> {
                         false => trial.stopped = Some(rung),
                     }
                 } else if trial.stopped.is_none() {
-                    // It has not been decided at the rung before.
+                    // The rung before is not decided yet.
                     break;
                 }
                 decided.frontier += 1;
@@ -340,7 +340,7 @@ impl<P> Scheduler<P> {
         self.unpark();
     }
 
-    /// Moves what need not wait any more out of `parked`.
+    /// Moves trainings that need not wait any more out of `parked`.
     fn unpark(&mut self) {
         let ids: Vec<_> = self.parked.keys().copied().collect();
         for id in ids {
@@ -360,7 +360,8 @@ impl<P> Scheduler<P> {
 }
 
 impl Trial {
-    /// Mean objective of all seeds at a rung; none if one has yet to reach it. What ended before counts as it ended.
+    /// Mean objective of all seeds at a rung; None if one has yet to reach it. A seed that ended before counts with
+    /// its final value.
     fn value_at(&self, rung: usize) -> Option<f64> {
         let of = |t: &Training| t.rungs.get(rung).copied().or(t.ended);
         self.trainings.iter().map(of).sum::<Option<f64>>().map(|sum| sum / self.trainings.len() as f64)
@@ -402,7 +403,7 @@ mod tests {
     type Objective = dyn Fn(TrainingId, u64) -> f64;
 
     /// (epochs, whether it was stopped) of every training, after a run in `slots` slots in which, at each tick, the
-    /// trainings of a random choice of slots close an epoch, and which is now and then killed and restored.
+    /// trainings of a random choice of slots close an epoch, and which is occasionally killed and restored.
     fn run(
         trials: u64,
         seeds: &[u64],
@@ -459,7 +460,7 @@ mod tests {
                 }
             }
             if random.as_mut().is_some_and(|r| r.random_bool(0.02)) {
-                // Killed: what had ended is known, what was under way is at some earlier epoch or lost.
+                // Killed: ended trainings are known; running ones are at some earlier epoch or lost.
                 let random = random.as_mut().expect("it is there");
                 let waiting: Vec<_> = scheduler.waiting().map(|(id, epoch)| (id, *epoch)).collect();
                 let begun: Vec<_> = running.drain(..).chain(waiting).collect();
@@ -490,7 +491,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_stopped_depends_on_the_study_alone() {
+    fn stopping_depends_on_the_study_alone() {
         let objective: &Objective = &|id, epoch| {
             let hash = (id.trial * 7919 + id.seed * 104_729 + 13) * 2_654_435_761 % 1009;
             hash as f64 / epoch as f64
@@ -511,7 +512,7 @@ mod tests {
 
     /// The rule, written down directly: rung by rung over the trials in order.
     #[test]
-    fn halving_keeps_the_best_third_of_those_up_to_each() {
+    fn halving_keeps_the_best_third_of_the_trials_up_to_each() {
         let value =
             |trial: u64, epoch: u64| ((trial * 7919 + 13) * 2_654_435_761 % 1009) as f64 + 1.0 / epoch as f64;
         let mut expected = vec![20; 60];
@@ -549,7 +550,7 @@ mod tests {
             s.next_training(),
             Next::Train { id: TrainingId { trial: 2, .. }, from: Some(()), .. }
         ));
-        assert_eq!(s.epoch(id(1), 1, 0.3), Verdict::GoOn, "told again");
+        assert_eq!(s.epoch(id(1), 1, 0.3), Verdict::GoOn, "the same call again");
         assert_eq!(s.epoch(id(1), 2, 0.2), Verdict::GoOn);
         s.ended(id(1), Some(0.2));
         assert_eq!(s.epoch(id(2), 3, 0.25), Verdict::Stop, "trial 1 ended at 0.2, by patience");
@@ -558,7 +559,7 @@ mod tests {
     }
 
     #[test]
-    fn a_strategy_that_learns_is_told_all_trials_below_its_window_and_no_other() {
+    fn a_learning_strategy_receives_exactly_the_trials_below_its_window() {
         let mut s = Scheduler::<()>::new(Box::new(Numbers(Some(2))), 0..6, vec![0], None, 9, 8);
         let mut begun = Vec::new();
         let mut begin = |s: &mut Scheduler<()>| {
@@ -578,7 +579,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_given_back_comes_first_and_a_closed_schedule_begins_nothing() {
+    fn returned_trainings_come_first_and_a_closed_schedule_starts_none() {
         let mut s = Scheduler::<u8>::new(Box::new(Numbers(None)), [3, 7, 11], vec![1], None, 9, 8);
         let Next::Train { id, .. } = s.next_training() else { panic!() };
         assert_eq!(id, TrainingId { trial: 3, seed: 1 });

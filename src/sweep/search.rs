@@ -1,4 +1,4 @@
-//! A sweep that is known to be possible: devices, data and slots, planned before anything is written.
+//! Plans a sweep before anything is written: devices, data and slots.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,26 +19,26 @@ use super::stage::LanePlan;
 use super::text::params_text;
 use super::{LaneInfo, Stage, Study, Told, plan};
 
-/// Trials that stand for all in planning.
+/// Trials in the sample used for planning.
 const SAMPLE: usize = 64;
-/// Share of a limited time that is planned with.
+/// Share of a time limit to plan with.
 const TIME_TO_USE: f64 = 0.85;
-/// How often the trainings under way are stored, by default.
+/// How often running trainings are stored, by default.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(30);
-/// Trainings that wait, for each slot, before no new ones start.
+/// With this many waiting trainings per slot, no new ones start.
 const WAITING: usize = 4;
 
-/// Why a sweep cannot be planned or go on.
+/// Why a sweep cannot be planned or cannot continue.
 #[derive(Debug, Error)]
 pub enum SweepError {
-    #[error("a sweep compares its trials on validation rows, and there are none; use a --val-split above 0")]
+    #[error("a sweep compares its trials on validation rows, but there are none; use a --val-split above 0")]
     NoValidation,
     /// A setting of the space cannot be trained.
     #[error("{setting}: {cause}")]
     Setting { setting: String, cause: Box<TrainError> },
     /// The largest member of the space does not fit the device.
     #[error(
-        "there is no memory for one member: the largest of the space needs {}, and {device} has {} for it; use fewer \
+        "not enough memory for one member: the largest in the space needs {}, but {device} has {} for it; use fewer \
          hidden units or a smaller --batch-size",
         bytes(*needed), limit.map_or("less".into(), bytes)
     )]
@@ -65,7 +65,7 @@ impl From<TrainError> for SweepError {
     }
 }
 
-/// A search that is known to be possible.
+/// A search that has been checked and planned.
 pub struct Search {
     pub request: SweepRequest,
     pub problem: Problem,
@@ -74,19 +74,19 @@ pub struct Search {
     /// Name of the data, for the run's folder.
     pub name: String,
     pub lanes: Vec<LanePlan>,
-    /// Seconds that everything will take, about.
+    /// Estimated seconds for everything.
     pub seconds: f64,
-    /// How often the trainings under way are stored.
+    /// How often running trainings are stored.
     pub checkpoint_every: Duration,
-    /// Seconds of the final comparison.
+    /// Estimated seconds of the final comparison.
     finals_s: f64,
 }
 
 impl Search {
-    /// Checks what can be checked before there is a folder, and plans.
+    /// Checks the sweep and plans it, before there is a folder.
     ///
     /// # Errors
-    /// If there is nothing to choose by, or no room for one member.
+    /// If there are no validation rows, or no memory for one member.
     pub fn new(
         request: SweepRequest,
         dataset: Dataset,
@@ -206,8 +206,8 @@ impl Search {
         architectures.into_iter().filter_map(member).collect()
     }
 
-    /// Leaves as many trials and finalists as `--max-time` is expected to have time for, a third of it for the final
-    /// comparison, so that none that is begun need be cut short. Whether anything was left out.
+    /// Limits trials and finalists to the number that `--max-time` is expected to allow, a third of it for the final
+    /// comparison, so that no started training need be cut short. Returns whether any were left out.
     pub fn fit_time(&mut self) -> bool {
         let (Some(limit), None) = (self.request.max_time, self.request.shard) else { return false };
         let limit = TIME_TO_USE * limit.as_secs_f64();
@@ -236,7 +236,7 @@ impl Search {
         }
     }
 
-    /// Time that the final comparison needs, about, with a little to spare; at most half of the limit.
+    /// Estimated time of the final comparison, with a little to spare; at most half of the limit.
     pub(super) fn finals_time(&self) -> Duration {
         let half = self.request.max_time.unwrap_or_default() / 2;
         Duration::try_from_secs_f64(1.2 * self.finals_s).unwrap_or(half).min(half)
@@ -258,7 +258,7 @@ impl Search {
             return None;
         }
         if let Some(best) = at.state.best {
-            // The best model may be newer than the state; then this training begins anew.
+            // The best model may be newer than the state; then this training starts over.
             let file = Stored::load(dir, RunFile::Best).ok()?;
             if file.best().ok()? != (best.epoch, best.step) {
                 return None;
@@ -302,7 +302,7 @@ impl Search {
         self.lanes.iter().enumerate().map(info).collect()
     }
 
-    /// What the run's record has of version, devices, slots and data.
+    /// Version, devices, slots and data for the run's record.
     pub fn environment(&self) -> Environment {
         let devices: Vec<_> = self.lane_infos().into_iter().map(|lane| lane.device).collect();
         let engine = serde_json::json!({
@@ -324,7 +324,7 @@ fn no_room(source: &dyn DeviceSource, members: &[&Member]) -> SweepError {
     }
 }
 
-/// Settings that are given, for trials whose settings are known.
+/// Proposals from given settings.
 pub(super) struct Known(pub Vec<(u64, Params)>);
 
 impl Proposals for Known {

@@ -11,7 +11,7 @@ use super::event::SweepEvent;
 use super::lane::{self, LaneEnd, StageContext, lock};
 use super::plan::Slots;
 
-/// Times that a lane is set up again after its device gave up.
+/// How many times a lane is set up again after its device failed.
 const REVIVALS: u32 = 2;
 
 /// One lane: a device of its own, with the slots of its population.
@@ -26,11 +26,11 @@ pub struct LanePlan {
 pub enum StageEnd {
     /// Every training has ended.
     Done,
-    /// By Ctrl-C; what was under way is stored.
+    /// Ended by Ctrl-C; running trainings are stored.
     Interrupted,
 }
 
-/// Trains what the schedule of `shared` has, each of several lanes in a thread of its own.
+/// Trains the schedule of `shared`; several lanes have a thread each.
 ///
 /// A lane whose device fails gives its trainings back; it is set up again twice, then the other lanes go on alone.
 ///
@@ -44,7 +44,7 @@ pub fn run(shared: &StageContext, lanes: &[LanePlan]) -> Result<StageEnd, TrainE
         Ok(LaneEnd::Interrupted) => interrupted.store(true, Ordering::SeqCst),
         Err(error) => {
             if matches!(error, TrainError::Run(_)) {
-                // What cannot be stored must not go on elsewhere.
+                // A training that cannot be stored must not continue elsewhere.
                 shared.stop.ask();
             }
             lock(&errors).push(error);
@@ -52,7 +52,7 @@ pub fn run(shared: &StageContext, lanes: &[LanePlan]) -> Result<StageEnd, TrainE
         }
     };
     match lanes {
-        // Also where there are no threads, in a browser.
+        // Works without threads, as in a browser.
         [lane] => work(0, lane),
         lanes => std::thread::scope(|scope| {
             for (at, plan) in lanes.iter().enumerate() {
@@ -76,8 +76,8 @@ pub fn run(shared: &StageContext, lanes: &[LanePlan]) -> Result<StageEnd, TrainE
     }
 }
 
-/// Runs a lane. If it panics, the others stop with checkpoints instead of waiting for what it trained, and the panic goes
-/// on when they have.
+/// Runs a lane. If it panics, the others stop with checkpoints instead of waiting for its trainings, and the panic
+/// then continues.
 fn caught<T>(shared: &StageContext, lane: impl FnOnce() -> T) -> T {
     std::panic::catch_unwind(AssertUnwindSafe(lane)).unwrap_or_else(|panic| {
         shared.stop.ask();
@@ -90,12 +90,12 @@ fn caught<T>(shared: &StageContext, lane: impl FnOnce() -> T) -> T {
 fn one(shared: &StageContext, at: usize, plan: &LanePlan) -> Result<LaneEnd, TrainError> {
     let mut revivals = 0;
     loop {
-        // The device was settled when the sweep was planned.
+        // The device was chosen when the sweep was planned.
         let factory = plan.source.factory_of_it_alone();
         match lane::run(shared, at, factory.as_ref(), plan.slots) {
             Err(TrainError::GaveUp { cause, .. }) if revivals < REVIVALS => {
                 revivals += 1;
-                let text = format!("lane {at}: {cause}; set up again, {revivals} of {REVIVALS}");
+                let text = format!("lane {at}: {cause}; setting it up again ({revivals} of {REVIVALS})");
                 shared.observer.event(SweepEvent::Message(text));
             }
             end => return end,

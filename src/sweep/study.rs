@@ -1,6 +1,6 @@
-//! Which values each trial of a study has.
+//! The values of each trial of a study.
 //!
-//! To add a strategy: its name in `spec/sweep.rs`; the compiler then asks for its trials here.
+//! To add a strategy, add its name in `spec/sweep.rs`; the compiler then requires its trials here.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -21,15 +21,16 @@ pub struct Study {
     seed: u64,
     trials: u64,
     window: u64,
-    /// Places in the grid, where the study has only a part of it.
+    /// Indices into the grid, if the study uses only a part of it.
     part: Option<Vec<u64>>,
 }
 
 impl Study {
-    /// The study that is asked for.
+    /// The study of a request.
     ///
     /// # Errors
-    /// [`ConfigError::Grid`] if the space is no grid that the strategy could walk, which a resolved request's is.
+    /// [`ConfigError::Grid`] if the space is not a grid that the strategy can walk; that of a resolved request always
+    /// is.
     pub fn new(request: &SweepRequest) -> Result<Study, ConfigError> {
         let (seed, trials) = (request.base.training.seed, request.trials);
         let part = match request.strategy {
@@ -69,13 +70,13 @@ impl Study {
         self.strategy
     }
 
-    /// How many trials before a trial may still be running when its values are chosen; 0 where values do not depend on
-    /// results. It follows from the request alone, so that a resumed study proposes the same.
+    /// How many of the trials before a trial may still be running when its values are chosen; 0 if values do not
+    /// depend on results. It depends on the request alone, so that a resumed study makes the same proposals.
     pub fn window(&self) -> u64 {
         self.window
     }
 
-    /// The trials that must have ended before trial `i` has values: all that [`Study::params`] is to be told.
+    /// The trials that must have ended before trial `i` has values; [`Study::params`] takes their results.
     pub fn wants(&self, i: u64) -> Range<u64> {
         match self.strategy {
             Strategy::Tpe => 0..i.saturating_sub(self.window),
@@ -85,10 +86,9 @@ impl Study {
 
     /// The values of trial `i`.
     ///
-    /// Of grid, random and Sobol they are a function of (study seed, i) alone, whatever the number of trials (a whole
-    /// grid is walked in order, the last dimension fastest; a part of it is drawn without replacement). Of the Parzen
-    /// estimator they are a function of these and of `told`: the trials of [`Study::wants`] that have ended, in any
-    /// order.
+    /// For grid, random and Sobol they depend on (study seed, i) alone, whatever the number of trials (a whole grid is
+    /// walked in order, the last dimension fastest; a part of it is drawn without replacement). For the Parzen
+    /// estimator they also depend on `told`: the trials of [`Study::wants`] that have ended, in any order.
     ///
     /// # Panics
     /// If the study has no trial `i`.
@@ -116,7 +116,7 @@ impl Study {
     pub fn estimate(&self, n: usize) -> Vec<Params> {
         let n = self.trials.min(n as u64);
         let at = |k: u64| match self.strategy {
-            // The first points of a grid are alike; those of the others are spread.
+            // The first points of a grid are alike; the other strategies spread theirs.
             Strategy::Grid => (u128::from(k) * u128::from(self.trials) / u128::from(n)) as u64,
             Strategy::Random | Strategy::Sobol | Strategy::Tpe => k,
         };
@@ -132,7 +132,7 @@ impl Study {
     }
 }
 
-/// Number of a dimension's stream: what it gets does not depend on which others there are.
+/// Number of a dimension's stream; it does not depend on the other dimensions.
 fn stream(dimension: &Dimension) -> u64 {
     SEARCHABLE.iter().position(|key| *key == dimension.key).map_or(u64::MAX >> 8, |index| index as u64)
 }

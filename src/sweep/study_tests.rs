@@ -1,4 +1,4 @@
-//! Strategies: what their trials depend on, how they are spread, and that the estimator learns.
+//! Strategies: the dependencies and the spread of their trials, and the estimator's learning.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -20,7 +20,7 @@ fn number(params: &Params, key: &str) -> f64 {
     params[key].as_f64().unwrap()
 }
 
-/// Greatest distance between the distribution of the numbers and the one that `cdf` says.
+/// Greatest distance between the distribution of the numbers and `cdf`.
 fn kolmogorov_smirnov(mut xs: Vec<f64>, cdf: impl Fn(f64) -> f64) -> f64 {
     xs.sort_by(f64::total_cmp);
     let n = xs.len() as f64;
@@ -51,7 +51,7 @@ fn a_grid_is_the_product_of_its_sets_with_the_last_flag_fastest() {
 }
 
 #[test]
-fn a_grid_counts_settings_only_where_their_choice_is_made() {
+fn a_grid_counts_dependent_settings_only_with_their_choice() {
     let study = study(
         "[space]\nbn = 'both'\nbn-eps = [1e-8, 1e-5, 1e-3]\noptimizer = 'adam,sgd,rmsprop'\n\
          beta1 = [0.8, 0.9]\neps = [1e-8, 1e-7]\nmomentum = [0.0, 0.5, 0.9]\nlr = [0.1, 0.2]",
@@ -109,7 +109,7 @@ fn a_trial_is_the_same_whatever_the_number_of_trials_and_the_other_dimensions() 
 /// ChaCha8 by another program (Python, checked with the known keystreams of a zero key): the key is seed, 1, trial,
 /// number of the flag, as 64-bit words, and the number the upper 53 bits of the first output.
 #[test]
-fn random_trials_are_those_of_chacha_on_every_system() {
+fn random_trials_match_chacha8_on_every_system() {
     let study = study(
         "strategy = 'random'\nseed = 9\ntrials = 100\n[space]\nlr = '1e-4..0.1:log'\nbeta1 = '0.9..0.9995:ema'\n\
          batch-size = '16..256:log'\nactivation = 'relu,tanh,gelu'",
@@ -120,7 +120,7 @@ fn random_trials_are_those_of_chacha_on_every_system() {
         (70, 0.010989713068548677, 0.9847049204980955, 36, "gelu"),
     ] {
         let params = study.params(trial, &[]);
-        // Of the two programs' exponentials.
+        // The exponentials of the two programs differ this much.
         let close = |key: &str, expected: f64| (number(&params, key) / expected - 1.0).abs() < 1e-13;
         assert!(close("lr", lr) && close("beta1", beta1), "{params:?}");
         assert_eq!(
@@ -131,7 +131,7 @@ fn random_trials_are_those_of_chacha_on_every_system() {
 }
 
 #[test]
-fn ranges_are_spread_as_their_scale_says() {
+fn ranges_follow_their_scale() {
     let n = 4000;
     for strategy in ["random", "sobol"] {
         let study = study(&format!(
@@ -196,7 +196,7 @@ fn every_value_of_a_set_comes_equally_often() {
     }
 }
 
-/// Plays a study of the objective, and gives the best value.
+/// Runs a study of the objective, and returns the best value.
 fn best(toml: &str, objective: &dyn Fn(&Params) -> Option<f64>) -> f64 {
     let study = study(toml);
     let mut told: Vec<Told> = Vec::new();
@@ -269,7 +269,7 @@ fn the_estimator_beats_random_draws() {
 }
 
 #[test]
-fn a_proposal_depends_on_what_was_told_and_not_on_its_order() {
+fn a_proposal_depends_on_the_results_and_not_on_their_order() {
     let toml = "strategy = 'tpe'\ntrials = 100\n[space]\nlr = '1e-4..0.1:log'\nactivation = 'relu,tanh,gelu'";
     let study = study(toml);
     assert_eq!((study.window(), study.wants(20), study.wants(60)), (24, 0..0, 0..36));
@@ -294,7 +294,7 @@ fn a_proposal_depends_on_what_was_told_and_not_on_its_order() {
 fn trials_that_went_further_are_better_and_diverged_ones_last() {
     let space = "strategy = 'tpe'\npopulation = 1\ntrials = 200\n[space]\ndropout = '0..0.9'";
     let study = study(space);
-    // Those with a dropout near 0.7 went far, those near 0 have the lowest values, those near 0.3 diverged.
+    // Trials with a dropout near 0.7 went far, ones near 0 have the lowest values, ones near 0.3 diverged.
     let told: Vec<Told> = (0..60)
         .map(|trial| {
             let params = study.params(trial, &[]);
@@ -325,7 +325,7 @@ fn a_known_trial_is_not_proposed_again_while_there_are_others() {
 }
 
 #[test]
-fn an_estimate_has_as_many_trials_as_asked_for_spread_over_the_grid() {
+fn an_estimate_spreads_the_requested_trials_over_the_grid() {
     let grid = study("[space]\nhidden = '8,16,32,64'\nlr = [1e-3, 1e-2]");
     let widths: Vec<Value> = grid.estimate(4).iter().map(|params| params["hidden"].clone()).collect();
     assert_eq!(widths, ["8", "16", "32", "64"]);

@@ -22,15 +22,15 @@ use crate::spec::{Domain, Space};
 
 mod proto;
 
-/// Name of the file of each run; the part behind `tfevents` is free, and the same again if it is written anew.
+/// File name of each run. The part after `tfevents` is arbitrary; a fixed one makes a rewrite replace the file.
 const FILE: &str = "events.out.tfevents.0.bngpu";
-/// The tags of the curves, which are the metrics of HParams too.
+/// Tags of the curves, also the metrics of HParams.
 const TRAIN_LOSS: &str = "train/loss";
 const VAL_LOSS: &str = "val/loss";
 const VAL_SCORE: &str = "val/score";
 
 /// Writes the event files of `records` (trainings of the search; others are left out) into the folder `dir`, which is
-/// made if it is not there.
+/// created if missing.
 ///
 /// # Errors
 /// [`RunError::File`].
@@ -59,7 +59,7 @@ fn events(record: &TrialRecord) -> Vec<Event> {
             Some(proto::Value { tag: tag.into(), value: Some(value), ..Default::default() })
         };
         let value: Vec<_> = values.into_iter().filter_map(scalar).collect();
-        // When an epoch ended is not kept; epochs take about the same time.
+        // The end times of epochs are not recorded; epochs take about the same time.
         let share = point.step as f64 / record.steps.max(1) as f64;
         events.push(Event {
             wall_time: record.started + share * (record.ended - record.started),
@@ -77,7 +77,7 @@ fn version(wall_time: f64) -> Event {
     Event { wall_time, step: 0, what }
 }
 
-/// What HParams knows of the study.
+/// The study for HParams.
 fn experiment(space: &Space, started: f64) -> Event {
     let hparam_infos = space.dimensions.iter().map(|dimension| {
         let (kind, domain) = match &dimension.domain {
@@ -172,7 +172,7 @@ fn frame(bytes: &[u8]) -> Vec<u8> {
     [&length, &masked_crc(&length).to_le_bytes()[..], bytes, &masked_crc(bytes).to_le_bytes()].concat()
 }
 
-/// CRC-32C, rotated and shifted: the checksum of a text that holds checksums would be a poor one otherwise.
+/// CRC-32C, rotated and shifted, because a plain CRC of data that contains CRCs is weak.
 fn masked_crc(bytes: &[u8]) -> u32 {
     crc32c::crc32c(bytes).rotate_right(15).wrapping_add(0xa282_ead8)
 }

@@ -46,5 +46,5 @@ fn value_text(value: &serde_json::Value) -> String {
 pub fn params_text(params: &Params) -> String {
     let one = |(key, value): (&String, &serde_json::Value)| format!("{key} {}", value_text(value));
     let all: Vec<String> = params.iter().map(one).collect();
-    if all.is_empty() { "the settings of all".into() } else { all.join(", ") }
+    if all.is_empty() { "the shared settings".into() } else { all.join(", ") }
 }

@@ -1,11 +1,11 @@
 //! The tree-structured Parzen estimator (Bergstra et al. 2011, "Algorithms for Hyper-Parameter Optimization"), on the
 //! densities of the crate `tpe`.
 //!
-//! Each dimension is estimated by itself: a set by counts, a range by normal kernels where its scale is uniform. A
-//! setting that a trial did not have says nothing of its dimension. Of n known trials the best min(⌈n/10⌉, 25) are
-//! good, and of 24 candidates drawn from the good ones' density l the one with the greatest l/g is taken, g being the
-//! others' density (the defaults of Optuna and of the crate). The logarithms in it are the system's: on another one the
-//! last bits of a proposal may differ.
+//! Each dimension is estimated independently: a set by counts, a range by normal kernels where its scale is uniform. A
+//! trial without a setting does not count in that dimension. The best min(⌈n/10⌉, 25) of n known trials are good, with
+//! density l; the others have density g. The estimator draws 24 candidates from l and takes the one with the greatest
+//! l/g (the defaults of Optuna and of the crate). It uses the system's logarithms, so the last bits of a proposal may
+//! differ between systems.
 
 use std::cmp::Ordering;
 
@@ -15,11 +15,11 @@ use tpe::{TpeOptimizerBuilder, categorical_range, histogram_estimator, parzen_es
 use super::draw::{Purpose, generator, uniform};
 use crate::spec::{Dimension, Domain, Params, Space};
 
-/// Trials that are drawn before anything is estimated.
+/// Trials drawn at random before the first estimate.
 pub const STARTUP: usize = 10;
 const CANDIDATES: usize = 24;
 const MOST_GOOD: usize = 25;
-/// Proposals for one trial until it is none that is known already, and independent draws after those.
+/// Most proposals for a trial while they repeat known trials, and most independent draws after those.
 const PROPOSALS: u64 = 4;
 const DRAWS: u64 = 32;
 
@@ -29,14 +29,14 @@ pub struct Told {
     /// Its number in the study.
     pub trial: u64,
     pub params: Params,
-    /// The lower the better; none is a trial that diverged or failed.
+    /// Lower is better; None if the trial diverged or failed.
     pub value: Option<f64>,
-    /// Epochs of the last rung that it reached; those of a whole training if nothing cut it short. A trial that went
-    /// further is better than one that was stopped before.
+    /// Epochs of the last rung that it reached, or of a whole training if nothing cut it short. A trial that went
+    /// further is better than one that was stopped earlier.
     pub rung: u64,
 }
 
-/// The order in which trials are good.
+/// Orders trials from the best to the worst.
 fn by_quality(a: &Told, b: &Told) -> Ordering {
     let value = |told: &Told| told.value.filter(|value| !value.is_nan());
     let last = |told: &Told| value(told).is_none();
@@ -63,7 +63,7 @@ pub fn propose(
             }
         })
     };
-    // The same training once more would say nothing new.
+    // A repeated training would say nothing new.
     let is_new = |params: &Params| !told.iter().any(|told| told.params == *params);
     (0..PROPOSALS + DRAWS).map(&proposal).find(is_new).unwrap_or_else(|| proposal(0))
 }
@@ -85,7 +85,7 @@ fn candidate(dimension: &Dimension, ranked: &[&Told], random: &mut rand::rngs::C
     for (rank, told) in ranked.iter().enumerate() {
         let value = told.params.get(&dimension.key).and_then(|value| domain.position(value));
         let x = value.map_or(f64::NAN, |position| position * scale);
-        let _ = optimizer.tell(x, rank as f64); // a position is in range, a rank is a number
+        let _ = optimizer.tell(x, rank as f64); // cannot fail: the position is in range, the rank a number
     }
     let Ok(x) = optimizer.ask(random);
     domain.at((x / scale).clamp(0.0, 1.0 - f64::EPSILON))

@@ -1,4 +1,4 @@
-//! `trials.jsonl` read: every training that has ended, one JSON object a line.
+//! Reads `trials.jsonl`: every training that has ended, one JSON object a line.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -6,16 +6,15 @@ use std::path::Path;
 use super::{Stage, TrialRecord};
 use crate::run::RunError;
 
-/// The name in the folder of a sweep.
+/// File name in the folder of a sweep.
 pub const TRIALS: &str = "trials.jsonl";
 
 /// Reads the trainings that `path` records, in the order in which they first ended.
 ///
-/// Where `trial`, `seed` and `stage` come again, the last line counts. A last line without its line break that
-/// cannot be read is what a killed process left of it: it is left out, with a warning in the log. Empty lines are no
-/// records.
+/// If `trial`, `seed` and `stage` occur again, the last line counts. An unreadable last line without a line break is
+/// the remnant of a killed process: it is left out, with a warning in the log. Empty lines are skipped.
 ///
-/// Errors: [`RunError::File`]; [`RunError::Content`] with the number of a line that is no record.
+/// Errors: [`RunError::File`]; [`RunError::Content`] with the number of a line that is not a record.
 pub fn read_trials(path: &Path) -> Result<Vec<TrialRecord>, RunError> {
     let bytes = std::fs::read(path).map_err(|cause| RunError::io("read", path, cause))?;
     let mut records: Vec<TrialRecord> = Vec::new();
@@ -67,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_training_that_is_recorded_twice_the_last_line_counts() {
+    fn the_last_line_of_a_repeated_training_counts() {
         let lines = [
             line(0, 0, "search", "0.5"),
             line(1, 0, "search", "0.4"),
@@ -87,7 +86,7 @@ mod tests {
             let records = read(whole.clone() + &last[..cut]).unwrap();
             assert_eq!(records.len(), 1, "cut after {cut} bytes");
         }
-        // A line that lacks nothing but its line break counts.
+        // A line that lacks only its line break counts.
         assert_eq!(read(whole + last.trim_end()).unwrap().len(), 2);
         assert_eq!(read("").unwrap(), []);
     }

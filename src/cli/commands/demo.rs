@@ -190,7 +190,7 @@ fn describe(dataset: &Dataset) -> Text {
     let (train, test) = (rows(Part::Train), rows(Part::Test));
     text!(
         "{name}, {features} features, {train} training rows, {test} test rows",
-        "{name}，{features} 个特征，{train} 行训练数据，{test} 行测试数据"
+        "{name}，{features} 个特征，{train} 个训练样本，{test} 个测试样本"
     )
 }
 

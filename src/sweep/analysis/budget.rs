@@ -1,4 +1,4 @@
-//! What the search brought for its budget, and what more of it would be worth.
+//! The gain of the search for its budget, and the expected gain of a larger one.
 
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
@@ -7,12 +7,12 @@ use serde::Serialize;
 use super::ranking::{Ranked, as_shown};
 use crate::spec::{Objective, Strategy, SweepRequest};
 
-/// Points of a curve, at most.
+/// Most points of a curve.
 const POINTS: usize = 60;
 /// Resamples of the bootstrap; its seed is fixed.
 const RESAMPLES: usize = 500;
 
-/// What the curve shows.
+/// The kind of curve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BudgetKind {
@@ -33,7 +33,7 @@ pub struct BudgetPoint {
     pub band: Option<[f64; 2]>,
 }
 
-/// What doubling the budget brings, as an improvement of the objective (positive is better).
+/// The gain of doubling the budget, as an improvement of the objective (positive is better).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Worth {
     /// The last doubling: from this many trials ...
@@ -43,7 +43,7 @@ pub struct Worth {
     pub gain: f64,
     /// Its 95 % interval by bootstrap over trials; none where the curve is as observed.
     pub gain_ci95: Option<[f64; 2]>,
-    /// A cautious estimate of what doubling once more brings; none where none can be made.
+    /// A cautious estimate of the gain of doubling once more; None where there is none.
     ///
     /// With g₁ and g₂ the gains of the last doubling but one and of the last, it is g₂·min(1, g₂/g₁). Where the
     /// chance to come within d of the best possible value grows as dᵏ, which the theory of extreme values gives for
@@ -58,13 +58,13 @@ pub struct Worth {
 pub struct Budget {
     pub kind: BudgetKind,
     pub points: Vec<BudgetPoint>,
-    /// Trials that diverged or failed. They used budget and won nothing: each counts as the worst value that was seen.
+    /// Trials that diverged or failed. They used budget, so each counts as the worst value seen.
     pub without_value: u64,
     /// None for fewer than eight trials (two, as observed).
     pub worth: Option<Worth>,
 }
 
-/// The curve of `ranked`. A trial that halving stopped enters with the value that it had.
+/// The curve of `ranked`. A trial that halving stopped counts with its last value.
 pub fn budget(ranked: &[Ranked], request: &SweepRequest) -> Budget {
     let mut trials: Vec<&Ranked> = ranked.iter().collect();
     trials.sort_by_key(|trial| trial.trial);
@@ -101,7 +101,7 @@ pub(super) fn expected_least(sorted: &[f64], n: usize) -> f64 {
     sum
 }
 
-/// The numbers from 1 to `last`, at most [`POINTS`] of them: each factor is equal where they are thinned.
+/// The numbers from 1 to `last`, at most [`POINTS`] of them: evenly spaced in the logarithm where thinned.
 fn budgets(last: usize) -> Vec<usize> {
     if last <= POINTS {
         return (1..=last).collect();
@@ -166,7 +166,7 @@ fn expected(mut costs: Vec<f64>, request: &SweepRequest) -> (Vec<BudgetPoint>, O
         return (points, None);
     }
     let [before, gain] = gains(&costs);
-    // A grid has no more trials: other values are another space.
+    // A grid has no more trials; other values make another space.
     let more = request.strategy != Strategy::Grid;
     let worth = Worth {
         from: 2 * quarter as u64,

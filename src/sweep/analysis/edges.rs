@@ -1,4 +1,4 @@
-//! Whether the best values lie at the ends of what was tried: then better ones may lie beyond.
+//! Finds best values at the ends of the tried space, where better ones may lie beyond.
 
 use serde::Serialize;
 use serde_json::Value;
@@ -6,24 +6,24 @@ use serde_json::Value;
 use super::scale::place;
 use crate::spec::{Domain, Kind, Params, Scale, Space, hyperparameter};
 
-/// Part of a range, on its scale, that counts as its end.
+/// Share of a range, on its scale, that counts as its end.
 const END: f64 = 0.05;
 
-/// The winner's value of a hyperparameter is the last that was tried.
+/// A hyperparameter whose winning value is at an end of its domain.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Edge {
     /// The flag without `--`.
     pub key: String,
     /// Whether it lies at the upper end.
     pub upper: bool,
-    /// What to write instead, as flag and values: `--lr 0.1,0.3,1`.
+    /// The suggested domain, as flag and values: `--lr 0.1,0.3,1`.
     pub try_instead: String,
     /// A sentence without its full stop.
     pub warning: String,
 }
 
 /// The hyperparameters whose value in `params` lies at an end of its domain: the first or last of three numbers or
-/// more, or in the outer 5 % of a range on its scale. An end beyond which nothing is (a dropout of 0) is none.
+/// more, or in the outer 5 % of a range on its scale. A hard limit (a dropout of 0) does not count.
 pub fn edges(params: &Params, space: &Space) -> Vec<Edge> {
     let of = |key: &str| params.get(key);
     let found = space.dimensions.iter().filter_map(|dimension| {
@@ -96,7 +96,7 @@ fn beyond(value: f64, neighbour: f64, below_one: bool, whole: bool) -> Vec<f64> 
     } else {
         let difference = value - neighbour;
         let steps = [value + difference, value + 2.0 * difference];
-        // Nothing is below 0: halve what is left.
+        // Nothing is below 0: halve the rest.
         if steps[1] > 0.0 { steps.map(|x| rounded(x, 12)) } else { [value / 2.0, value / 4.0] }
     };
     next.into_iter().map(|x| if whole { x.round() } else { x }).filter(|x| *x > 0.0).collect()
@@ -113,7 +113,7 @@ fn by_factor(value: f64, factor: f64) -> [f64; 2] {
 fn in_range(key: &str, value: f64, upper: bool, range: (f64, f64, Scale), integer: bool) -> Option<Edge> {
     let (low, high, scale) = range;
     let (first, last) = (scale.forward(low), scale.forward(high));
-    // By its own width; of a logarithmic range by half its width, at least twofold and at most tenfold.
+    // By its own width; a logarithmic range by half its width, at least twofold and at most tenfold.
     let reach = match scale {
         Scale::Linear => last - first,
         Scale::Log | Scale::Ema => ((last - first) / 2.0).clamp(2_f64.ln(), 10_f64.ln()),
@@ -160,7 +160,7 @@ fn rounded(x: f64, digits: usize) -> f64 {
     format!("{x:.*e}", digits - 1).parse().unwrap_or(x)
 }
 
-/// As a person writes it: 0.001, 1e-4, 128.
+/// A number in short form: 0.001, 1e-4, 128.
 pub(crate) fn short(x: f64) -> String {
     let x = rounded(x, 12);
     if x != 0.0 && !(1e-3..1e6).contains(&x.abs()) { format!("{x:e}") } else { format!("{x}") }
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_said_inside_of_two_values_of_texts_and_where_nothing_is_beyond() {
+    fn there_is_no_warning_inside_for_two_values_for_text_or_at_a_hard_limit() {
         assert!(warnings("lr", set(json!([0.1, 0.001, 0.01])), json!(0.01)).is_empty());
         assert!(warnings("lr", set(json!([0.1, 0.001])), json!(0.1)).is_empty());
         assert!(warnings("hidden", set(json!(["64", "128", "256"])), json!("256")).is_empty());

@@ -1,8 +1,8 @@
 //! Which hyperparameters mattered: the share of the objective's variance that each explains alone.
 //!
-//! The share is that of a main effect in an analysis of variance: what the mean of the objective, as a function of
-//! this hyperparameter alone, varies, over all that it varies. It is what fANOVA (Hutter, Hoos & Leyton-Brown 2014)
-//! estimates from a random forest; here the function is fitted directly, because that can say how sure it is:
+//! The share is that of a main effect in an analysis of variance: the variance of the objective's mean as a function of
+//! this hyperparameter alone, over the total variance. fANOVA (Hutter, Hoos & Leyton-Brown 2014) estimates it from a
+//! random forest; here the function is fitted directly, which also gives an interval:
 //! - a set has a mean for each of its values (ordered numbers: beyond [`LEVELS`] values they count as a range);
 //! - a range has a polynomial of degree 4 in its place on its scale (Legendre polynomials; their squared coefficients
 //!   are the first-order indices of Sobol 1993 by polynomial chaos, Sudret 2008).
@@ -11,25 +11,25 @@
 //! that off: ω² = (SS_fit - k·MS_rest)/(SS_all + MS_rest), so that a hyperparameter without any effect has a mean
 //! share of 0.
 //!
-//! What is explained is not the objective but its rank among the trials: otherwise one loss of 10⁶ would own all the
-//! variance. Diverged trials share the worst rank; they are often what a learning rate does. Failed trials say
-//! nothing about a hyperparameter and are left out.
+//! The variance is that of the objective's rank among the trials: otherwise one loss of 10⁶ would dominate it. Diverged
+//! trials share the worst rank, because the learning rate is often the cause. Failed trials say nothing about a
+//! hyperparameter and are left out.
 //!
-//! Where halving stops trials, all are compared at its first rung, where all of them have a value: what matters for
-//! the first epochs, which is also what decided who went on.
+//! With halving, all trials are compared at its first rung, where all of them have a value: the shares are those of the
+//! first epochs, which also decided which trials continued.
 //!
-//! A hyperparameter that some trials do not have (β₁ of SGD) is analysed within those that have it, and its share is
-//! what it explains there of the variance over all trials.
+//! A hyperparameter that some trials do not have (β₁ of SGD) is analysed within those that have it; its share is the
+//! part of the variance over all trials that it explains there.
 //!
 //! The interval is a bootstrap over trials: the middle 95 % of the shares of resamples, moved so that their mean is
 //! the estimate, because a resample repeats trials and so explains too much. In simulations of tables whose shares
-//! are known (that of the tests, 16 to 200 trials) it held a share of 0.77 in 87 to 92 of 100, smaller ones in 93 to
-//! 99, and 0 in 97 to 100.
+//! are known (that of the tests, 16 to 200 trials) it covered a share of 0.77 in 87 to 92 of 100 cases, smaller
+//! shares in 93 to 99, and 0 in 97 to 100.
 //!
-//! Why not a forest: on tables whose shares are known, those of Optuna's FanovaImportanceEvaluator are further off
+//! Why not a forest: on tables whose shares are known, Optuna's FanovaImportanceEvaluator is further off
 //! (the tests name both), and a forest grown to single trials finds interactions in noise.
 //!
-//! Trials of a TPE are not spread evenly, so that shares are those of where it looked.
+//! A TPE does not sample the space evenly, so its shares are those of the region that it sampled.
 
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
@@ -43,19 +43,19 @@ use super::student::Estimate;
 use crate::spec::{Dimension, Domain, Objective, SweepRequest};
 use crate::sweep::{Stage, TrialRecord, TrialStatus};
 
-/// An ordered set of numbers with more values is taken as a range.
+/// An ordered set of numbers with more values counts as a range.
 const LEVELS: usize = 6;
 /// Degree of the polynomial of a range, where the trials allow it: one degree needs four of them.
 const DEGREE: usize = 4;
 /// Resamples of the bootstrap; its seed is fixed.
 const RESAMPLES: usize = 300;
 
-/// What one hyperparameter explains.
+/// The share of one hyperparameter.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Share {
     /// The flag without `--`.
     pub key: String,
-    /// Of the variance, from 0 to 1. None where the trials are too few, or have one value only.
+    /// Share of the variance, from 0 to 1. None if there are too few trials, or only one value.
     pub share: Option<f64>,
     /// 95 % interval.
     pub ci95: Option<[f64; 2]>,
@@ -63,16 +63,16 @@ pub struct Share {
     pub trials: u64,
 }
 
-/// What each hyperparameter explains, the most important first.
+/// The share of each hyperparameter, the most important first.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Importance {
     pub shares: Vec<Share>,
-    /// What is left for interactions, for the seeds, and for what the fitted functions cannot follow.
+    /// The rest: interactions, the seeds, and effects that the fitted functions cannot follow.
     pub rest: Option<f64>,
     /// Trials that were compared.
     pub trials: u64,
     pub diverged: u64,
-    /// Epochs after which they were compared; none is at their end.
+    /// Epochs after which they were compared; None at their end.
     pub at_epoch: Option<u64>,
 }
 
@@ -120,7 +120,7 @@ pub fn importance(records: &[TrialRecord], request: &SweepRequest) -> Importance
     }
 }
 
-/// What is minimised, at the best of the first `at` epochs (by validation loss, as everywhere), or of all.
+/// The minimised value at the best of the first `at` epochs (by validation loss, as everywhere), or of all.
 fn cost_at(record: &TrialRecord, objective: Objective, at: Option<u64>) -> Option<f64> {
     let Some(at) = at else { return cost(record, objective) };
     let seen = record.curve.iter().filter(|point| point.epoch <= at);
@@ -147,10 +147,10 @@ pub(super) fn ranks(values: &[f64]) -> Vec<f64> {
     ranks
 }
 
-/// One hyperparameter's value in every trial, as what is fitted.
+/// One hyperparameter's value in every trial, in the form to fit.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Factor {
-    /// Number of the value, counted from 0; none where the trial does not have it.
+    /// Index of the value; None if the trial does not have it.
     Levels(Vec<Option<usize>>, usize),
     /// Legendre polynomials of degree 1, 2, ... at its place.
     Curve(Vec<Option<[f64; DEGREE]>>, usize),
@@ -190,7 +190,7 @@ impl Factor {
         }
     }
 
-    /// Of places from 0 to 1, of which `distinct` differ: no polynomial follows more points than it has.
+    /// A curve of places from 0 to 1 with `distinct` different ones, which limit the degree of the polynomial.
     pub(super) fn curve(places: &[Option<f64>], distinct: usize) -> Factor {
         let legendre = |place: f64| {
             let x = 2.0 * place - 1.0;

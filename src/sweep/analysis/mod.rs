@@ -1,6 +1,6 @@
-//! What a sweep found, and how sure that is: pure functions from the records of its trials.
+//! Findings of a sweep and their uncertainty: pure functions of the records of its trials.
 //!
-//! Nothing here reads a file or knows a device, so that a running sweep, a finished one and merged shards are judged
+//! Nothing here reads a file or uses a device, so that a running sweep, a finished one and merged shards are judged
 //! by the same code.
 
 mod budget;
@@ -55,7 +55,7 @@ pub struct Analysis {
     pub finals: Vec<Finalist>,
     pub winner: Option<Winner>,
     pub importance: Importance,
-    /// Of the winner's values.
+    /// Values of the winner at the ends of the space.
     pub edges: Vec<Edge>,
     pub budget: Budget,
     pub work: Work,
@@ -87,7 +87,7 @@ impl Analysis {
         }
     }
 
-    /// The importance of a hyperparameter may be 0: its interval reaches 0, or it is not known.
+    /// Whether the importance of a hyperparameter may be 0: its interval reaches 0, or it is unknown.
     pub fn may_not_matter(&self, key: &str) -> bool {
         let share = self.importance.shares.iter().find(|share| share.key == key);
         share.and_then(|share| share.ci95).is_none_or(|[low, _]| low <= 0.0)

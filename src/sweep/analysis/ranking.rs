@@ -1,4 +1,4 @@
-//! Trials from the best to the worst, and the top group that nobody can tell apart.
+//! Trials from the best to the worst, and the top group without a significant difference.
 
 use std::collections::BTreeMap;
 
@@ -22,16 +22,16 @@ pub struct Ranked {
     pub value: Option<f64>,
     /// Half width of its 95 % interval (Student's t); none for one seed.
     pub ci95: Option<f64>,
-    /// Means over the seeds, as are those that follow.
+    /// Mean over the seeds, as are the next three.
     pub val_loss: Option<f64>,
     pub val_acc: Option<f64>,
     pub val_rmse: Option<f64>,
     pub val_r2: Option<f64>,
-    /// The most that one of its seeds was trained.
+    /// Most epochs among its seeds.
     pub epochs: u64,
-    /// Epochs at which halving stopped it; none if it did not.
+    /// Epochs at which halving stopped it; None if it did not.
     pub halved_at: Option<u64>,
-    /// What is minimised, for each seed that has a value.
+    /// The minimised value of each seed that has one.
     #[serde(skip)]
     pub(super) costs: Vec<(u64, f64)>,
 }
@@ -42,13 +42,13 @@ impl Ranked {
         self.value.is_some() && matches!(self.status, TrialStatus::Completed | TrialStatus::Stopped)
     }
 
-    /// The mean of what is minimised; infinite without a value.
+    /// Mean of the minimised values; infinite without one.
     pub(super) fn cost(&self) -> f64 {
         Estimate::of(&self.costs.iter().map(|(_, cost)| *cost).collect::<Vec<_>>())
             .map_or(f64::INFINITY, |found| found.mean)
     }
 
-    /// `records` are those of one trial in one stage, one for each seed.
+    /// A trial from its `records` in one stage, one for each seed.
     pub(super) fn new(records: &[&TrialRecord], request: &SweepRequest) -> Option<Ranked> {
         let first = records.first()?;
         let costs: Vec<(u64, f64)> = records
@@ -80,7 +80,7 @@ impl Ranked {
     }
 }
 
-/// What is minimised: the validation loss, or the accuracy (R²) with its sign turned.
+/// The minimised value: the validation loss, or the accuracy (R²) with its sign turned.
 pub(super) fn cost(record: &TrialRecord, objective: Objective) -> Option<f64> {
     let value = match objective {
         Objective::ValLoss => record.val_loss,
@@ -89,7 +89,7 @@ pub(super) fn cost(record: &TrialRecord, objective: Objective) -> Option<f64> {
     value.filter(|value| value.is_finite())
 }
 
-/// What is minimised, in the objective's own direction.
+/// A minimised value in the objective's own direction.
 pub(super) fn as_shown(cost: f64, objective: Objective) -> f64 {
     match objective {
         Objective::ValLoss => cost,
@@ -112,7 +112,7 @@ pub(super) fn estimate(
 }
 
 /// Epochs at which successive halving stopped a training: its reason says so, or it has none and ended at a rung
-/// (min_epochs·ηᵏ). What patience, a time limit or a person stopped is not halved.
+/// (min_epochs·ηᵏ). Trainings stopped by patience, a time limit or the user do not count.
 pub(super) fn halved_at(record: &TrialRecord, request: &SweepRequest) -> Option<u64> {
     let halving = request.halving.filter(|_| record.status == TrialStatus::Stopped)?;
     let eta = u64::from(halving.eta.max(2));
@@ -124,7 +124,7 @@ pub(super) fn halved_at(record: &TrialRecord, request: &SweepRequest) -> Option<
     halved.then_some(record.epochs)
 }
 
-/// The records of a stage by trial, each trial's by seed. Of two with the same trial and seed the later one counts.
+/// The records of a stage by trial, each trial's by seed. If a trial and seed occur twice, the later record counts.
 pub(super) fn by_trial(records: &[TrialRecord], stage: Stage) -> BTreeMap<u64, Vec<&TrialRecord>> {
     let mut once = BTreeMap::new();
     for record in records.iter().filter(|record| record.stage == stage) {
@@ -167,7 +167,7 @@ pub fn ranking(records: &[TrialRecord], request: &SweepRequest) -> Vec<Ranked> {
 ///
 /// With two seeds or more: the best, and those that went as far and whose difference from it, paired over the seeds
 /// (the same seeds give the same initial weights and batches), has a 95 % interval (Student's t) that holds 0; at
-/// least two where there are two. With one seed nothing can be told apart: the first that went as far as the best.
+/// least two where there are two. With one seed there is no test: the first that went as far as the best.
 /// Never more than [`SweepRequest::finalists`].
 pub fn finalists(records: &[TrialRecord], request: &SweepRequest) -> Vec<u64> {
     let ranked: Vec<Ranked> = ranking(records, request).into_iter().filter(Ranked::is_ranked).collect();

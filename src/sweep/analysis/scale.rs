@@ -1,4 +1,4 @@
-//! Where a value lies in its range.
+//! The place of a value in its range.
 
 use serde_json::Value;
 

@@ -20,8 +20,8 @@ impl Estimate {
         Estimate::of_rounded(values, 0.0)
     }
 
-    /// The same of values that are multiples of `step`. Few of them may coincide by chance and are none the surer for it, so s² is
-    /// at least the variance of a rounding error, step²/12 (Sheppard 1898).
+    /// The same of values that are multiples of `step`. A few may coincide by chance without being more certain, so
+    /// s² is at least the variance of a rounding error, step²/12 (Sheppard 1898).
     pub fn of_rounded(values: &[f64], step: f64) -> Option<Estimate> {
         let n = values.len() as f64;
         let mean = values.iter().sum::<f64>() / n;
@@ -36,7 +36,7 @@ impl Estimate {
         }
     }
 
-    /// Whether the interval holds 0, or there is no interval, or no number: nothing then tells the mean from 0.
+    /// Whether the interval contains 0, or the interval or the mean is missing.
     pub fn may_be_zero(&self) -> bool {
         self.ci95.is_none_or(|half| self.mean.abs().partial_cmp(&half) != Some(Ordering::Greater))
     }
@@ -52,7 +52,7 @@ impl Estimate {
     }
 }
 
-/// What is estimated, with its sign turned.
+/// The negated estimate.
 impl Neg for Estimate {
     type Output = Estimate;
 
@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_number_may_be_zero() {
+    fn a_mean_that_is_not_finite_may_be_zero() {
         let of = |mean, half| Estimate { mean, ci95: half };
         assert!(of(f64::NAN, Some(f64::NAN)).may_be_zero() && of(1.0, Some(f64::NAN)).may_be_zero());
         assert!(of(f64::INFINITY, Some(f64::INFINITY)).may_be_zero() && of(1.0, None).may_be_zero());
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn quantiles_are_those_of_scipy() {
+    fn quantiles_match_scipy() {
         // scipy.stats.t.ppf(0.975, [1, 2, 4, 9, 99])
         let expected = [
             12.706204736174694,
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn an_interval_is_that_of_scipy() {
+    fn intervals_match_scipy() {
         // x = [0.31, 0.29, 0.35, 0.30]; scipy.stats.t.interval(0.95, 3, np.mean(x), scipy.stats.sem(x))
         // is (0.270651536957256, 0.354348463042744)
         let found = Estimate::of(&[0.31, 0.29, 0.35, 0.30]).unwrap();
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn coinciding_values_are_as_sure_as_their_rounding() {
+    fn coinciding_values_keep_the_interval_of_their_rounding() {
         // t(0.975, 2) √(0.1²/12/3)
         let found = Estimate::of_rounded(&[0.2, 0.2, 0.2], 0.1).unwrap();
         assert!((found.mean - 0.2).abs() < 1e-12 && (found.ci95.unwrap() - 0.071_710_878).abs() < 1e-8);

@@ -1,4 +1,4 @@
-//! Who won, how sure that is, and how much of its lead was luck.
+//! The winner, how certain it is, and how much of its lead was luck.
 
 use serde::Serialize;
 
@@ -11,7 +11,7 @@ use crate::sweep::{Stage, TrialRecord, TrialStatus};
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Finalist {
     pub trial: u64,
-    /// As that of [`Ranked`], over the final seeds.
+    /// As in [`Ranked`], over the final seeds.
     pub status: TrialStatus,
     pub seeds: Vec<u64>,
     /// The objective on the validation rows, in its own direction.
@@ -24,13 +24,13 @@ pub struct Finalist {
     pub behind: Option<Estimate>,
 }
 
-/// How much better the winner looked than it is; positive is too good. In the objective's unit.
+/// How much better the winner looked than it is, in the objective's unit; positive is too optimistic.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Optimism {
-    /// Of the value by which the search chose it, over the value with new seeds: the luck of being chosen. None
-    /// without a final comparison.
+    /// The value that the search chose it by, against the value with new seeds: the luck of selection. None without a
+    /// final comparison.
     pub search: Option<f64>,
-    /// Of its value on the validation rows, over that on the test rows, for the same models. None without test rows.
+    /// Its value on the validation rows, against that on the test rows, for the same models. None without test rows.
     pub test: Option<f64>,
 }
 
@@ -39,9 +39,9 @@ pub struct Optimism {
 pub struct Winner {
     pub trial: u64,
     pub params: Params,
-    /// Whether the values come from new seeds. Otherwise they are those that chose it, and too good.
+    /// Whether the values come from new seeds. Otherwise they are the search's, and too optimistic.
     pub confirmed: bool,
-    /// Over which the values are means.
+    /// Seeds over which the values are means.
     pub seeds: Vec<u64>,
     /// The objective's mean, in its own direction.
     pub value: f64,
@@ -55,8 +55,8 @@ pub struct Winner {
     pub test_acc: Option<Estimate>,
     pub test_rmse: Option<Estimate>,
     pub test_r2: Option<Estimate>,
-    /// Trials that cannot be told apart from it: their difference, paired over the seeds, has a 95 % interval that
-    /// holds 0. With one seed those are all that it is compared with.
+    /// Trials that are indistinguishable from it: their difference, paired over the seeds, has a 95 % interval that
+    /// contains 0. With one seed, all that it is compared with.
     pub ties: Vec<u64>,
     pub optimism: Optimism,
 }
@@ -101,7 +101,7 @@ pub fn winner(records: &[TrialRecord], request: &SweepRequest, ranked: &[Ranked]
             ranked[1..].iter().filter(|trial| trial.is_ranked() && trial.halved_at == best.halved_at);
         let tied =
             |trial: &&Ranked| paired(&best.costs, &trial.costs).is_none_or(|found| found.may_be_zero());
-        // With one seed everything that went as far would be named: that says nothing.
+        // With one seed, every trial that went as far would be named.
         let ties =
             if best.costs.len() < 2 { Vec::new() } else { others.filter(tied).map(|t| t.trial).collect() };
         return Some(of(best, false, ties));

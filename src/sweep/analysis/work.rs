@@ -1,4 +1,4 @@
-//! What the search cost: epochs, and how well its slots were used.
+//! The cost of the search: epochs, and the use of its slots.
 
 use std::collections::BTreeSet;
 
@@ -8,10 +8,10 @@ use super::ranking::halved_at;
 use crate::spec::{Length, SweepRequest};
 use crate::sweep::{Stage, TrialRecord};
 
-/// Points of the series of slots, at most.
+/// Most points of the series of slots.
 const POINTS: usize = 100;
 
-/// What a training's length is counted in.
+/// The unit of a training's length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Unit {
@@ -23,9 +23,9 @@ pub enum Unit {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Work {
     pub unit: Unit,
-    /// Trained in all.
+    /// Trained in total.
     pub trained: u64,
-    /// What training each of them to its end would have cost.
+    /// The cost of training each of them to its end.
     pub full: u64,
     /// Not trained because halving stopped a training.
     pub halving_saved: u64,

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::sweep::test_study::{record, request};
 
-/// What Optuna 5.0 wrote of the study of this file (`tests/fixtures/optuna_journal.py`).
+/// Optuna 5.0's journal of the study below (`tests/fixtures/optuna_journal.py`).
 const OPTUNA: &str = include_str!("../../../tests/fixtures/optuna.journal");
 
 fn space() -> Space {
@@ -55,7 +55,7 @@ fn study(space: &Space, objective: Objective) -> Study<'_> {
     Study { name: "digits".into(), objective, space, attrs }
 }
 
-/// The lines as Optuna understands them: without the writer's name, distributions unpacked, parameters as floats.
+/// The lines as Optuna reads them: without the writer's name, distributions unpacked, parameters as floats.
 fn understood(text: &str) -> Vec<BTreeMap<String, Value>> {
     let understand = |line: &str| {
         let mut fields: BTreeMap<String, Value> = serde_json::from_str(line).unwrap();
@@ -73,7 +73,7 @@ fn understood(text: &str) -> Vec<BTreeMap<String, Value>> {
 }
 
 #[test]
-fn the_journal_is_what_optuna_itself_writes_of_the_same_study() {
+fn the_journal_equals_that_of_optuna_itself() {
     let ours = study(&space(), Objective::ValLoss).journal(&records());
     let (ours, optunas) = (understood(&ours), understood(OPTUNA));
     assert_eq!(ours.len(), 6);
@@ -84,7 +84,7 @@ fn the_journal_is_what_optuna_itself_writes_of_the_same_study() {
 }
 
 #[test]
-fn shards_one_behind_the_other_are_the_whole() {
+fn concatenated_shards_equal_the_whole() {
     let of = |keep: fn(u64) -> bool| {
         let part: Vec<_> = records().into_iter().filter(|record| keep(record.trial)).collect();
         study(&space(), Objective::ValLoss).journal(&part)
@@ -99,7 +99,7 @@ fn shards_one_behind_the_other_are_the_whole() {
     };
     assert_eq!(trials(&parts), trials(&whole));
     assert_eq!(trials(&whole).len(), 3);
-    // No line names a trial by its place, which another shard before it would move.
+    // No line refers to a trial by its place, which a shard before it would shift.
     assert!(!whole.contains("trial_id"), "{whole}");
 }
 
@@ -114,7 +114,7 @@ fn accuracy_is_maximised_and_its_mean_is_the_value() {
 }
 
 #[test]
-fn patience_completes_a_trial_and_a_person_prunes_it() {
+fn patience_completes_a_trial_and_a_stop_by_hand_prunes_it() {
     let stopped = |reason: &str| TrialRecord {
         status: TrialStatus::Stopped,
         reason: Some(reason.into()),
@@ -143,7 +143,7 @@ fn a_trial_without_a_finite_value_fails_and_writes_no_nan() {
 }
 
 #[test]
-fn epochs_that_a_seed_has_not_are_no_intermediate_values() {
+fn intermediate_values_cover_only_epochs_of_every_seed() {
     let pair = [record(0, json!({}), 0, &[1.0, 2.0, 3.0], 0.5), record(0, json!({}), 1, &[3.0, 4.0], 0.5)];
     let line = &understood(&study(&space(), Objective::ValLoss).trial_line(&pair))[0];
     assert_eq!(line["intermediate_values"], json!({ "1": 2.0, "2": 3.0 }));
@@ -161,7 +161,7 @@ fn numbers_come_back_bit_for_bit() {
 }
 
 #[test]
-fn what_is_outside_the_space_is_no_parameter() {
+fn values_outside_the_space_are_left_out() {
     let line = study(&space(), Objective::ValLoss).trial_line(&[record(
         0,
         json!({ "lr": 0.5, "hidden": "7", "other": 1 }),
@@ -184,7 +184,7 @@ fn lines_are_appended_and_a_refusal_names_the_file() {
 }
 
 #[test]
-fn a_study_is_named_alike_in_all_shards_and_differently_with_other_settings() {
+fn a_study_has_one_name_in_all_shards_and_another_with_other_settings() {
     let config = "data = 'digits'\ntrials = 9\nshard = \"0/2\"\n[space]\nlr = [1]\n";
     let request = request(space(), 9);
     let first = Study::new(&request, config, "sha256:00");

@@ -6,7 +6,7 @@ use crate::sweep::test_study::{record, request};
 
 const CONFIG: &str = "# a sweep\ndata = 'digits'\ntrials = 4\n";
 
-/// The reader of `config.toml`: its shard alone matters here.
+/// Reads only the shard of `config.toml`.
 fn parse(text: &str, _: &Path) -> Result<SweepRequest, ConfigError> {
     let domain = Domain::Set(vec![json!(0.1), json!(0.01)]);
     let mut request = request(Space { dimensions: vec![Dimension { key: "lr".into(), domain }] }, 4);
@@ -62,7 +62,7 @@ fn text(result: Result<Merged, MergeError>) -> String {
 }
 
 #[test]
-fn the_shards_are_the_undivided_sweep() {
+fn merged_shards_equal_the_undivided_sweep() {
     let dir = tempfile::tempdir().unwrap();
     let at = |name: &str| dir.path().join(name);
     let shards = [shard(dir.path(), 1, &half(1)), shard(dir.path(), 0, &half(0))];
@@ -79,7 +79,7 @@ fn the_shards_are_the_undivided_sweep() {
     assert!(keys.is_sorted() && keys.len() == 8);
     let env = RunDir::open(&at("merged")).unwrap().read_env().unwrap();
     assert_eq!(env.engine, json!([{ "device": "shard-1" }, { "device": "shard-0" }]));
-    // Three are kept of all: of trial 2 of the one half, and of trial 1 of the other.
+    // Three are kept in all: two of trial 2 from one half, and one of trial 1 from the other.
     let mut models: Vec<_> =
         fs::read_dir(at("merged/models")).unwrap().map(|model| model.unwrap().file_name()).collect();
     models.sort();
@@ -88,12 +88,12 @@ fn the_shards_are_the_undivided_sweep() {
 }
 
 #[test]
-fn what_is_missing_is_named_and_partial_takes_what_is_there() {
+fn missing_trainings_are_named_and_partial_merges_the_rest() {
     let dir = tempfile::tempdir().unwrap();
     let zero = shard(dir.path(), 0, &half(0)[1..]);
     let out = dir.path().join("merged");
     let message = text(merge(std::slice::from_ref(&zero), &out, false, parse));
-    for words in ["1/2", "shards that are there (1)", "trial 2, seed 1", "--partial"] {
+    for words in ["1/2", "given shards (1)", "trial 2, seed 1", "--partial"] {
         assert!(message.contains(words), "{words:?} is not in: {message}");
     }
     assert!(!out.exists());
@@ -103,7 +103,7 @@ fn what_is_missing_is_named_and_partial_takes_what_is_there() {
 }
 
 #[test]
-fn weights_that_are_not_there_are_told() {
+fn missing_weights_are_noted() {
     let dir = tempfile::tempdir().unwrap();
     let whole = whole(dir.path());
     fs::remove_dir_all(whole.join(MODELS).join("trial-2-seed-0")).unwrap();
@@ -132,7 +132,7 @@ fn a_shard_that_was_run_twice_must_agree_with_itself() {
 }
 
 #[test]
-fn what_is_not_one_sweep_is_refused_with_the_difference() {
+fn parts_of_different_sweeps_are_refused_with_their_differences() {
     let dir = tempfile::tempdir().unwrap();
     let zero = shard(dir.path(), 0, &half(0));
     let out = dir.path().join("merged");

@@ -6,7 +6,7 @@ use super::*;
 use crate::spec::{Dimension, Scale};
 use crate::sweep::{CurvePoint, test_study};
 
-/// What TensorBoard 2.21 wrote of the study of this file (`tests/fixtures/tensorboard_events.py`).
+/// TensorBoard 2.21's files of the study below (`tests/fixtures/tensorboard_events.py`).
 const STUDY: &[u8] = include_bytes!("../../../tests/fixtures/tensorboard-study.events");
 const TRIAL: &[u8] = include_bytes!("../../../tests/fixtures/tensorboard-trial.events");
 
@@ -44,13 +44,13 @@ fn record() -> TrialRecord {
 }
 
 #[test]
-fn the_files_are_what_tensorboard_itself_writes_of_the_same_study() {
+fn the_files_equal_those_of_tensorboard_itself() {
     let dir = tempfile::tempdir().unwrap();
     let at = dir.path().join("tensorboard");
     write(&at, &space(), &[record()]).unwrap();
     assert_eq!(fs::read(at.join(FILE)).unwrap(), STUDY);
     assert_eq!(fs::read(at.join("trial-7").join(FILE)).unwrap(), TRIAL);
-    // Again: the same files, none beside them.
+    // A second write gives the same files and no others.
     write(&at, &space(), &[record()]).unwrap();
     assert_eq!(fs::read_dir(&at).unwrap().count(), 2);
     assert_eq!(fs::read_dir(at.join("trial-7")).unwrap().count(), 1);
@@ -83,14 +83,14 @@ fn a_trial_that_diverged_before_its_first_epoch_failed() {
 }
 
 #[test]
-fn an_empty_study_is_a_study() {
+fn an_empty_study_has_a_file() {
     let dir = tempfile::tempdir().unwrap();
     write(dir.path(), &Space::default(), &[]).unwrap();
     assert!(dir.path().join(FILE).is_file());
 }
 
 #[test]
-fn the_checksum_is_castagnolis() {
+fn the_checksum_is_a_masked_crc_32c() {
     // RFC 3720, B.4: CRC-32C of 32 zero bytes is 8a9136aa; rotated and shifted by hand.
     assert_eq!(crc32c::crc32c(&[0; 32]), 0x8a91_36aa);
     assert_eq!(masked_crc(&[0; 32]), 0x0fd7_fffa);

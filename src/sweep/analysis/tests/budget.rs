@@ -27,7 +27,7 @@ fn the_expected_least_is_that_of_all_subsets() {
 }
 
 #[test]
-fn the_expected_least_of_ranks_is_known() {
+fn the_expected_least_of_ranks_matches_the_formula() {
     // E[least of n of 1..N] = (N + 1)/(n + 1).
     for (total, n) in [(1000, 1), (1000, 10), (1000, 500), (1000, 999), (1000, 1000), (100_000, 7)] {
         let values: Vec<f64> = (1..=total).map(f64::from).collect();
@@ -41,7 +41,7 @@ fn search(costs: &[f64]) -> Vec<TrialRecord> {
 }
 
 #[test]
-fn gains_of_doublings_go_on_as_a_series() {
+fn gains_of_doublings_continue_as_a_series() {
     // Ranks 1 to 16: expected least of 4, 8 and 16 are 17/5, 17/9 and 1.
     let costs: Vec<f64> = (1..=16).map(f64::from).collect();
     let request = request(16, 1);

@@ -44,11 +44,11 @@ fn shares_of_a_plane_are_those_of_its_slopes() {
         close(share, expected, tolerance);
         holds(interval, expected);
     }
-    // The monotonous transform to ranks keeps the picture.
+    // The monotonic transform to ranks changes the shares little.
     let found = shares(&ranks(&target), &factors);
     close(found[0].unwrap().0, 16.0 / 17.0, 0.05);
     assert_eq!(found[2].unwrap().1[0], 0.0);
-    // No randomness is left to chance.
+    // The result is deterministic.
     assert_eq!(found, shares(&ranks(&target), &factors));
 }
 
@@ -124,7 +124,7 @@ fn shares_of_ranks_are_those_of_four_million_trials() {
     for (key, expected) in truth {
         let each: Vec<(f64, [f64; 2])> = found.iter().map(|found| share(found, key)).collect();
         let mean = each.iter().map(|(share, _)| share).sum::<f64>() / 20.0;
-        // Shares below 0 are shown as 0, so that the mean of a small one is a little too large.
+        // Shares below 0 are shown as 0, so the mean of a small one is a little too large.
         close(mean, expected, 0.025);
         let held = each.iter().filter(|(_, [low, high])| (*low..=*high).contains(&expected)).count();
         assert!(held >= 16, "{key}: {held} of 20 intervals hold {expected}: {each:?}");
@@ -148,15 +148,15 @@ fn shares_agree_with_optunas_fanova() {
     // optuna.importance.get_param_importances(study, normalize=False,
     //     evaluator=FanovaImportanceEvaluator(n_trees=256, seed=0)), Optuna 5.0.0 with scikit-learn
     let optuna = [("lr", 0.645627), ("dropout", 0.257752), ("momentum", 0.003762)];
-    // Of four million trials, as above.
+    // From four million trials, as above.
     let truth = [0.81343, 0.14648, 0.0];
     let records = table(1, 200, [0.0; 3], 2.0);
-    // The sum of the losses tells whether the tables are the same.
+    // The sum of the losses shows whether the tables are the same.
     close(records.iter().filter_map(|record| record.val_loss).sum(), 282.38961704903284, 1e-9);
     let found = importance(&records, &table_request());
     for ((key, theirs), truth) in optuna.into_iter().zip(truth) {
         let (share, _) = share(&found, key);
-        // The forest's is another estimate; where they differ, this one is to be nearer the truth.
+        // The forest gives another estimate; where they differ, this one must be nearer the truth.
         close(share, theirs, 0.12);
         assert!((share - truth).abs() <= (theirs - truth).abs(), "{key}: {share} {theirs} {truth}");
     }
@@ -180,7 +180,7 @@ fn one_exploded_loss_changes_little_and_diverged_trials_count_as_worst() {
     }
     let found = importance(&records, &request);
     assert!(found.diverged > 20 && found.trials == 200, "{found:?}");
-    // They share the worst rank: that is a share of the learning rate, and less is left for what they had before.
+    // They share the worst rank: the learning rate gains a share, and the others lose.
     assert!(share(&found, "activation").0 < share(&before, "activation").0, "{found:?}");
     assert!(share(&found, "lr").0 > 0.6, "{found:?}");
 }
@@ -218,7 +218,7 @@ fn halved_trials_are_compared_at_the_first_rung() {
     request.halving = halving();
     let mut records = table(2, 200, ACTIVATIONS, 0.6);
     for record in &mut records {
-        // At epoch 1 the dropout decides; later records say otherwise.
+        // At epoch 1 the dropout decides; later records differ.
         let dropout = record.params["dropout"].as_f64();
         let point =
             |epoch, val_loss| CurvePoint { epoch, step: 1, train_loss: None, val_loss, val_score: None };
@@ -239,7 +239,7 @@ fn too_few_trials_have_no_shares() {
         assert!(found.shares.iter().all(|share| share.share.is_none() || n == 4), "{found:?}");
         assert!(n > 0 || found.rest.is_none());
     }
-    // One value only: nothing can be said.
+    // With a single value there is no share.
     let mut same = records;
     same.iter_mut().for_each(|record| record.params["momentum"] = json!(0.5));
     let found = importance(&same, &request);

@@ -56,7 +56,7 @@ fn halved_trials_stand_behind_those_that_went_further_and_lost_ones_are_last() {
 }
 
 #[test]
-fn a_rung_tells_halving_where_no_reason_is_given() {
+fn an_end_at_a_rung_without_a_reason_counts_as_halving() {
     let mut request = request(3, 1);
     let without = |trial, epochs| TrialRecord { reason: None, ..halved(trial, 0.1, epochs) };
     let records = [without(0, 6), without(1, 7)];
@@ -80,7 +80,7 @@ fn one_diverged_seed_makes_a_diverged_trial() {
 }
 
 #[test]
-fn a_record_that_is_there_twice_counts_once() {
+fn a_repeated_record_counts_once() {
     let records = [record(0, 0, 0.3), record(0, 0, 0.3), record(0, 1, 0.5)];
     let found = ranking(&records, &request(1, 2));
     assert_eq!(found[0].seeds, [0, 1]);
@@ -88,7 +88,7 @@ fn a_record_that_is_there_twice_counts_once() {
 }
 
 #[test]
-fn finalists_are_those_that_cannot_be_told_from_the_best() {
+fn finalists_are_those_indistinguishable_from_the_best() {
     // Seeds shift all trials alike; trial 1 is worse by 0.01 ± 0.012 (scipy.stats.ttest_rel: p = 0.07), trial 2 by
     // 0.02 on each of them, trial 3 is noise.
     let shift = [0.0, 0.3, -0.2];

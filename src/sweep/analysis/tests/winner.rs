@@ -71,7 +71,7 @@ fn without_a_final_comparison_the_winner_is_not_confirmed() {
 }
 
 #[test]
-fn findings_are_json_without_what_is_not_finite() {
+fn findings_are_json_with_null_for_numbers_that_are_not_finite() {
     let mut bad = diverged(1, 0);
     bad.val_loss = Some(f64::NAN);
     let records = [record(0, 0, 0.3), bad, last(0, 1, 0.3)];

@@ -3,7 +3,7 @@ use crate::spec::Length;
 use crate::sweep::analysis::{Analysis, Unit, work};
 
 #[test]
-fn epochs_that_were_not_trained_are_counted_by_their_reason() {
+fn skipped_epochs_are_counted_by_reason() {
     let mut request = request(4, 1);
     request.halving = halving();
     let mut lost = diverged(3, 0);
