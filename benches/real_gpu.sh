@@ -60,7 +60,7 @@ step tune "$bngpu" bench --tune --device "$device" --case a --models 1,64 --seco
 unset BNGPU_CACHE
 if [ "${TESTS:-1}" = 1 ]; then
     for suite in gpu_kernels gpu_invariance gpu_training gpu_recovery; do
-        step "$suite" cargo test --locked --release --test "$suite"
+        step "$suite" cargo test --locked --release --test all -- --include-ignored "$suite::"
     done
 fi
 on=cpu

@@ -11,10 +11,9 @@ macro_rules! on_gpu {
     ($($(#[$about:meta])* $name:ident: $body:expr;)*) => {$(
         $(#[$about])*
         #[test]
+        #[ignore = "needs a GPU; scripts/test includes it"]
         fn $name() {
-            if gpu::adapter().is_some() {
-                $body
-            }
+            $body
         }
     )*};
 }
@@ -50,12 +49,12 @@ on_gpu! {
     a_refill_touches_its_slot_alone:
         (0..4).for_each(|seed| refill::a_refill_touches_its_slot_alone(&gpu::make, seed));
     a_stream_of_members_through_a_few_slots_trains_each_as_if_alone: {
-        let (factory, problem) = (factory(gpu::strict()).expect("an adapter"), digits(0.8));
+        let (factory, problem) = (factory(gpu::strict()), digits(0.8));
         let trainings = refill::stream_of(40, 0);
         let alone = refill::each_alone(&factory, &trainings, &problem);
         // Also with data that stream through a window.
         let window = GpuOptions { data_memory: Some(20_000), ..gpu::strict() };
-        let window = crate::common::training::factory(window).expect("an adapter");
+        let window = crate::common::training::factory(window);
         for (factory, pace) in [(&factory, EAGER), (&factory, LAZY), (&window, EAGER)] {
             let (found, moved) = refill::stream(factory, &trainings, &problem, pace, 0);
             assert!(moved > 10, "{moved}");

@@ -59,7 +59,7 @@ fn everything(_: &str, _: Option<Tile>) -> bool {
 
 /// Some steps, an evaluation, and one step operation by operation, on an engine of its own device.
 fn run(case: &Case, options: GpuOptions) -> (Vec<Record>, Vec<Vec<u32>>, EngineInfo) {
-    let device = gpu::device(options).expect("an adapter");
+    let device = gpu::device(options);
     let mut engine = GpuEngine::new(device, case.population.clone(), case.table.clone()).expect("an engine");
     engine.initialize().expect("initialises");
     let mut records = engine.run(StepKind::Train, &case.training_steps(0, 4)).expect("trains");
@@ -75,11 +75,12 @@ fn run(case: &Case, options: GpuOptions) -> (Vec<Record>, Vec<Vec<u32>>, EngineI
 }
 
 #[test]
+#[ignore = "needs a GPU; scripts/test includes it"]
 fn another_layout_gives_the_same_bits_and_is_recorded() {
-    let Some(device) = gpu::device(gpu::strict()) else { return };
+    let device = gpu::device(gpu::strict());
     STRICT.set(device.ways).expect("set once");
     let full = GpuOptions { checked: true, ..GpuOptions::default() };
-    FULL.set(gpu::device(full).expect("an adapter").ways).expect("set once");
+    FULL.set(gpu::device(full).ways).expect("set once");
     // The ways in use at the end, as in env.json.
     let ways = |info: &EngineInfo| -> Ways {
         serde_json::from_value(info.details["ways"].clone()).expect("ways are recorded")
@@ -127,7 +128,7 @@ fn another_layout_gives_the_same_bits_and_is_recorded() {
     assert!(gone.len() > 11, "{}", gone.len());
     // If all kernels are refused in all tiles of a shape, no ways are left.
     let refuse = Some(all_tiles_of_features as fn(&str, Option<Tile>) -> bool);
-    let device = gpu::device(GpuOptions { refuse, ..gpu::strict() }).expect("an adapter");
+    let device = gpu::device(GpuOptions { refuse, ..gpu::strict() });
     let case = Case::random(1, &Space::TILES);
     let error = GpuEngine::new(device, case.population.clone(), case.table.clone()).map(drop);
     assert!(matches!(error, Err(EngineError::Refused { .. })), "{error:?}");
@@ -135,24 +136,26 @@ fn another_layout_gives_the_same_bits_and_is_recorded() {
 
 /// Later members need kernels that earlier ones did not, so kernels may be refused in the middle of a training.
 #[test]
+#[ignore = "needs a GPU; scripts/test includes it"]
 fn a_kernel_refused_during_a_training_changes_no_member() {
-    let Some(plain) = factory(gpu::strict()) else { return };
+    let plain = factory(gpu::strict());
     let problem = digits(0.8);
     let trainings = refill::stream_of(12, 3);
     let alone = refill::each_alone(&plain, &trainings, &problem);
-    let refusing = factory(GpuOptions { refuse: Some(fused), ..gpu::strict() }).expect("an adapter");
+    let refusing = factory(GpuOptions { refuse: Some(fused), ..gpu::strict() });
     let (found, _) = refill::stream(&refusing, &trainings, &problem, EAGER, 0);
     refill::assert_as_alone(&found, &alone, "fused kernels refused");
 }
 
 /// After a driver reset, the refused kernels are not tried again.
 #[test]
+#[ignore = "needs a GPU; scripts/test includes it"]
 fn a_lost_device_keeps_its_layouts() {
-    let Some(plain) = factory(gpu::strict()) else { return };
+    let plain = factory(gpu::strict());
     let (problem, training) = (digits(0.8), training(20));
     let (result, expected) = train(&plain, &training, &problem, EAGER);
     result.expect("trains");
-    let refusing = factory(GpuOptions { refuse: Some(fused), ..gpu::strict() }).expect("an adapter");
+    let refusing = factory(GpuOptions { refuse: Some(fused), ..gpu::strict() });
     let member = bngpu::train::member(&training, &problem).expect("a possible training");
     let population = Arc::new(Population::new(vec![member]));
     let details = || refusing.build(&population, &problem.table).expect("an engine").info().details.clone();
@@ -165,18 +168,19 @@ fn a_lost_device_keeps_its_layouts() {
 }
 
 /// The test adapter, presented as a hardware GPU so that `auto` takes it.
-fn as_hardware() -> Option<AdapterSummary> {
-    let info = gpu::adapter()?.get_info();
+fn as_hardware() -> AdapterSummary {
+    let info = gpu::adapter().get_info();
     let found = adapters::list().unwrap_or_else(|none| panic!("{none}"));
     let same = |a: &AdapterSummary| (&a.name, a.vendor, a.device) == (&info.name, info.vendor, info.device);
     let (mut summary, _) = found.into_iter().find(|(a, _)| same(a)).expect("the test adapter is listed");
     (summary.index, summary.kind, summary.problem) = (0, AdapterKind::Discrete, None);
-    Some(summary)
+    summary
 }
 
 #[test]
+#[ignore = "needs a GPU; scripts/test includes it"]
 fn auto_falls_back_to_the_cpu_and_a_named_device_is_an_error() {
-    let Some(adapter) = as_hardware() else { return };
+    let adapter = as_hardware();
     let (problem, training) = (digits(0.8), training(20));
     let source = |wanted: &str, refuse: fn(&str, Option<Tile>) -> bool| {
         let options = GpuOptions { refuse: Some(refuse), ..gpu::strict() };
@@ -207,8 +211,9 @@ fn auto_falls_back_to_the_cpu_and_a_named_device_is_an_error() {
 
 /// A benchmark or a demonstration does not change its device halfway.
 #[test]
+#[ignore = "needs a GPU; scripts/test includes it"]
 fn auto_stays_on_a_device_that_has_made_an_engine() {
-    let Some(adapter) = as_hardware() else { return };
+    let adapter = as_hardware();
     fn percentiles(kernel: &str, _: Option<Tile>) -> bool {
         kernel.starts_with("percentiles")
     }

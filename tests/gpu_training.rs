@@ -60,10 +60,8 @@ fn follow(engine: &mut dyn Engine, population: &Population, problem: &Problem) -
 }
 
 #[test]
+#[ignore = "needs a GPU; scripts/test includes it"]
 fn the_gpu_follows_the_cpus_loss_curve_over_500_steps() {
-    if gpu::adapter().is_none() {
-        return;
-    }
     let problem = digits(0.1);
     let population = |lr: f64, seed: u64| {
         let member = bngpu::train::member(&network(lr, seed), &problem).expect("a possible training");
@@ -76,7 +74,7 @@ fn the_gpu_follows_the_cpus_loss_curve_over_500_steps() {
         let (exact, accuracy) = follow(&mut exact, &population_, &problem);
         let mut single = CpuEngine::<f32>::new(population_.clone(), table.clone());
         let (single, _) = follow(&mut single, &population_, &problem);
-        let mut engine = gpu::engine(&population_, &table, gpu::strict()).expect("an adapter");
+        let mut engine = gpu::engine(&population_, &table, gpu::strict());
         let (found, found_accuracy) = follow(&mut engine, &population_, &problem);
 
         let trajectory = Trajectory::new(&exact, &single);
@@ -96,7 +94,7 @@ fn the_gpu_follows_the_cpus_loss_curve_over_500_steps() {
 
         // The negative control: a learning rate off by a thousandth is detected.
         let other = population(1.001e-3, seed);
-        let mut engine = gpu::engine(&other, &table, gpu::strict()).expect("an adapter");
+        let mut engine = gpu::engine(&other, &table, gpu::strict());
         let (off, _) = follow(&mut engine, &other, &problem);
         assert!(trajectory.worst(&off).is_ok_and(|worst| worst.1 > 1.0), "a wrong learning rate is not seen");
     }
@@ -115,10 +113,8 @@ const TRAIN: &[&str] =
     &["train", "--hidden", "32x3", "--bn", "--activation", "sigmoid", "--batch-size", "60", "--epochs", "4"];
 
 #[test]
+#[ignore = "needs a GPU; scripts/test includes it"]
 fn a_window_of_the_data_gives_the_bits_of_resident_data() {
-    if gpu::adapter().is_none() {
-        return;
-    }
     let dir = tempfile::tempdir().unwrap();
     let file = |name: &str, memory: &[&str]| {
         let place: &[&str] = &["--device", "gpu", "-o", name];
@@ -144,10 +140,8 @@ fn a_window_of_the_data_gives_the_bits_of_resident_data() {
 const PROBABILITY: f64 = 64.0 / (1u64 << 24) as f64 * 32.0 / 4.0;
 
 #[test]
+#[ignore = "needs a GPU; scripts/test includes it"]
 fn both_engines_predict_the_same() {
-    if gpu::adapter().is_none() {
-        return;
-    }
     let dir = tempfile::tempdir().unwrap();
     bngpu(&[TRAIN, &["--device", "gpu", "-o", "run"]].concat(), dir.path());
     let predictions = ["gpu", "cpu"].map(|device| {

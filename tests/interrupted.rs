@@ -6,8 +6,6 @@ use std::time::{Duration, Instant};
 
 use bngpu::run::{ModelFile, RunDir};
 
-use crate::common::gpu;
-
 /// Settings common to all trainings.
 const ARGS: &[&str] = &[
     "--hidden",
@@ -78,10 +76,9 @@ fn signals_write_a_checkpoint_and_resume_continues() {
 }
 
 #[test]
+#[ignore = "needs a GPU; scripts/test includes it"]
 fn signals_write_a_checkpoint_and_resume_continues_gpu() {
-    if gpu::adapter().is_some() {
-        after_signals(GPU);
-    }
+    after_signals(GPU);
 }
 
 #[test]
@@ -90,10 +87,9 @@ fn fifty_runs_killed_and_resumed_equal_the_uninterrupted_run() {
 }
 
 #[test]
+#[ignore = "needs a GPU; scripts/test includes it"]
 fn runs_killed_and_resumed_equal_the_uninterrupted_run_gpu() {
-    if gpu::adapter().is_some() {
-        after_kills(GPU, 15);
-    }
+    after_kills(GPU, 15);
 }
 
 fn after_signals(device: &[&str]) {

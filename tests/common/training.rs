@@ -71,13 +71,13 @@ pub const LAZY: Pace = Pace {
     backoff: Duration::ZERO,
 };
 
-/// A factory of engines on the test adapter; none where there is no adapter.
-pub fn factory(options: GpuOptions) -> Option<GpuFactory> {
-    let info = gpu::adapter()?.get_info();
+/// A factory of engines on the test adapter.
+pub fn factory(options: GpuOptions) -> GpuFactory {
+    let info = gpu::adapter().get_info();
     let same = |a: &AdapterSummary| (&a.name, a.vendor, a.device) == (&info.name, info.vendor, info.device);
     let found = adapters::list().unwrap_or_else(|none| panic!("{none}"));
     let (summary, _) = found.into_iter().find(|(a, _)| same(a)).expect("the test adapter is listed");
-    Some(GpuFactory::new(summary, "the test selects it".into(), options))
+    GpuFactory::new(summary, "the test selects it".into(), options)
 }
 
 /// Records all events.

@@ -484,10 +484,7 @@ fn this_machine_lists_adapters_or_a_cause() {
                 eprintln!("{summary:?}");
             }
         }
-        Err(cause) => {
-            assert!(std::env::var_os("BNGPU_REQUIRE_GPU").is_none(), "an adapter is required: {cause}");
-            eprintln!("no adapter: {cause}");
-        }
+        Err(cause) => eprintln!("no adapter: {cause}"),
     }
 }
 
@@ -500,7 +497,6 @@ fn missing_drivers_are_a_cause_and_no_panic() {
         let output = std::process::Command::new(std::env::current_exe().unwrap())
             .args(["--exact", listing, "--nocapture"])
             .env_remove("VK_DRIVER_FILES")
-            .env_remove("BNGPU_REQUIRE_GPU")
             .env(variable, "/nonexistent")
             .output()
             .unwrap();
