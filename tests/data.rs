@@ -343,7 +343,8 @@ fn split_and_fingerprint_depend_on_seed_and_content_alone() {
 fn empty_parts_give_notes() {
     let none = load(&LoadRequest { val_split: 0.0, test_split: 0.0, ..request("digits") }).unwrap();
     assert_eq!((none.split.train, none.split.val, none.split.test), (1797, 0, 0));
-    assert!(none.notes.iter().any(|n| n.contains("early stopping is off")), "{:?}", none.notes);
+    let notes = none.empty_parts();
+    assert!(notes.len() == 2 && notes[0].contains("early stopping is off"), "{notes:?}");
     assert_eq!(none.baseline(Part::Test), None);
 }
 

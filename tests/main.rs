@@ -1,10 +1,12 @@
 //! All integration tests: one program, which links once and shares its helpers.
+#![allow(clippy::expect_used, clippy::unwrap_used)]
 
 mod common;
 
 mod arrows;
 mod bad_input;
 mod bench;
+mod bits;
 mod cli;
 mod close;
 mod data;

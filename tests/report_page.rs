@@ -223,7 +223,9 @@ fn markup(html: &str) -> String {
 /// The elements of the page after its scripts ran; `script` runs last and can simulate a reader.
 fn opened(chromium: &Path, html: &str, script: &str) -> String {
     let dir = tempfile::tempdir().unwrap();
-    let page = dir.path().join("page.html");
+    // The page stays there after the test, for people to look at.
+    let test = std::thread::current().name().unwrap_or("page").replace("::", "-");
+    let page = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{test}.html"));
     // The script of ECharts contains the tag, too.
     let (before, after) = html.rsplit_once("</body>").unwrap();
     std::fs::write(&page, format!("{before}<script>{script}</script></body>{after}")).unwrap();
@@ -360,18 +362,4 @@ fn in_chromium_a_script_error_is_shown_on_the_page() {
     let chromium = chromium();
     let dom = opened(&chromium, &training_page(3, false), "nothing.of.the.kind();");
     assert!(element(&dom, "<p id=\"script-errors\"", "</p>").contains("nothing is not defined"));
-}
-
-/// Writes pages to look at into the folder that BNGPU_PAGES names.
-#[test]
-#[ignore = "writes pages for a person to look at"]
-fn pages_to_look_at() {
-    let dir = PathBuf::from(std::env::var_os("BNGPU_PAGES").expect("BNGPU_PAGES=FOLDER"));
-    let write = |name: &str, html: String| std::fs::write(dir.join(name), html).unwrap();
-    write("grid.html", sweep_page(study::GRID_CONFIG, &study::grid(), &study::findings()));
-    write("thousand.html", sweep_page(study::CONFIG, &study::sweep(1000, 1, 20), &study::findings()));
-    write("seeds.html", sweep_page(study::CONFIG, &study::sweep(64, 3, 20), &Findings::default()));
-    write("training.html", training_page(20, false));
-    write("regression.html", training_page(3000, true));
-    write("hostile.html", hostile_sweep());
 }

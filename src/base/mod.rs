@@ -1,6 +1,7 @@
 //! Helpers that depend on no other module: text, files, order statistics, caught panics.
 
 mod error;
+mod geomspace;
 pub mod panics;
 mod quantile;
 mod shell;
@@ -9,6 +10,7 @@ mod write;
 
 pub use error::FileError;
 pub(crate) use error::is_held;
+pub use geomspace::geomspace;
 pub use quantile::quantile;
 pub use shell::shell_word;
 pub use write::write_whole;

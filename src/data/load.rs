@@ -63,7 +63,7 @@ pub fn load(request: &LoadRequest) -> Result<Dataset, DataError> {
     let class = target::class_of_rows(&raw, &target, &task)?;
     check_classes(&raw, &target, &task, &kept, &class, fractions)?;
     let parts = assign(&raw, &kept, |row| class[row], fractions, request.seed);
-    check_parts(&raw, &parts, fractions, &mut notes)?;
+    check_parts(&raw, &parts)?;
     note_unseen_classes(&task, &class, &parts, &mut notes);
 
     note_unused_splits(&raw, fractions, &mut notes);
@@ -156,12 +156,7 @@ fn check_classes(
     Err(DataError::cell(&raw.file, raw.place(row), &target.name, what, remedy))
 }
 
-fn check_parts(
-    raw: &Raw,
-    parts: &Parts,
-    fractions: Fractions,
-    notes: &mut Vec<String>,
-) -> Result<(), DataError> {
+fn check_parts(raw: &Raw, parts: &Parts) -> Result<(), DataError> {
     let n = parts.train.len();
     if n < MIN_TRAIN {
         let what = format!("{n} training rows, expected at least {MIN_TRAIN}");
@@ -170,16 +165,6 @@ fn check_parts(
             what,
             "give more rows, or smaller --val-split and --test-split",
         ));
-    }
-    if parts.val.is_empty() {
-        let why = if fractions.val > 0.0 { "too few rows for a" } else { "no" };
-        notes.push(format!(
-            "{why} validation part: early stopping is off, and the last weights count as the best"
-        ));
-    }
-    if parts.test.is_empty() {
-        let why = if fractions.test > 0.0 { "too few rows for a" } else { "no" };
-        notes.push(format!("{why} test part: no test score is reported"));
     }
     Ok(())
 }

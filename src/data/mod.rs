@@ -160,6 +160,25 @@ pub struct Dataset {
 }
 
 impl Dataset {
+    /// A sentence for each of the validation and test part that has no rows: why, and what follows.
+    pub fn empty_parts(&self) -> Vec<String> {
+        let asked = &self.preprocessing.trained_on;
+        let parts = [
+            (
+                self.split.val,
+                asked.val_split,
+                "validation part: early stopping is off, and the last weights count as the best",
+            ),
+            (self.split.test, asked.test_split, "test part: no test score is reported"),
+        ];
+        let empty = parts.into_iter().filter(|(rows, ..)| *rows == 0);
+        empty
+            .map(|(_, asked, what)| {
+                format!("{} {what}", if asked > 0.0 { "too few rows for a" } else { "no" })
+            })
+            .collect()
+    }
+
     /// Baseline on `part`: the accuracy of always predicting the training rows' most frequent class, or the root
     /// mean squared error, in the user's units, of always predicting their mean. None if the part has no rows.
     pub fn baseline(&self, part: Part) -> Option<f64> {

@@ -14,7 +14,7 @@ use crate::report::language::Text;
 use crate::spec::{Activation, Halving, Init, Network, Optimizer, Params, Training};
 use crate::sweep::Told;
 use crate::sweep::analysis::Estimate;
-use crate::sweep::schedule::{Next, Proposals, Scheduler, Verdict as Word, rungs};
+use crate::sweep::schedule::{Decision, Next, Proposals, Scheduler, rungs};
 use crate::text;
 
 /// Ranges to search, on logarithmic scales: α, units of a layer, 1 - β₁.
@@ -303,7 +303,7 @@ fn halving<'a>(order: &[&'a Trial]) -> Ends<'a> {
             .to_vec()
             .into_iter()
             .zip(&trial.losses)
-            .find(|&(rung, &loss)| scheduler.epoch(id, rung, loss) != Word::GoOn);
+            .find(|&(rung, &loss)| scheduler.epoch(id, rung, loss) != Decision::GoOn);
         cost += stopped.map_or(FULL, |(rung, _)| rung);
         scheduler.ended(id, Some(stopped.map_or(trial.end(), |(_, &loss)| loss)));
         ends.push((cost, stopped.is_none().then_some(trial)));

@@ -4,9 +4,10 @@ use serde_json::json;
 
 use super::networks::{BOTH, by_sgd, colour, dots, name, with_activation};
 use super::statistics::{
-    all_above_zero, decades, decades_step, estimate_pm, mean, number_pm, scores_at, spaced, usable,
+    all_above_zero, decades, decades_step, estimate_pm, mean, number_pm, scores_at, usable,
 };
 use super::{Course, Demo, Finding, Lab, LabError, Plan, Verdict};
+use crate::base::geomspace;
 use crate::base::text::{count, number};
 use crate::report::figure::{Axis, Figure, Panel};
 use crate::report::language::Text;
@@ -34,7 +35,7 @@ impl Demo for InitialWeights {
     fn run(&self, lab: &Lab) -> Result<Finding, LabError> {
         let problem = lab.problem()?;
         let seeds = lab.seeds(3);
-        let scales = spaced(FROM, TO, SCALES);
+        let scales = geomspace(FROM, TO, SCALES);
         let last = lab.pick(600, 3_000);
         let kinds = [(Activation::Sigmoid, 1.0), (Activation::Relu, 0.1)];
         let trainings = kinds.into_iter().flat_map(|(activation, lr)| {

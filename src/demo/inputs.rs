@@ -5,9 +5,10 @@ use serde_json::json;
 use super::networks::{BOTH, by_sgd, colour, dots, name, with_activation};
 use super::statistics::{
     all_above_zero, decades, decades_step, difference_of_rounded, estimate_pm, mean, number_pm, percent_pm,
-    scores_at, spaced, usable,
+    scores_at, usable,
 };
 use super::{Course, Demo, Finding, Lab, LabError, Plan, Verdict};
+use crate::base::geomspace;
 use crate::base::text::{count, number};
 use crate::report::figure::{Axis, Figure, Panel};
 use crate::report::language::Text;
@@ -36,7 +37,7 @@ impl Demo for Inputs {
 
     fn run(&self, lab: &Lab) -> Result<Finding, LabError> {
         let seeds = lab.seeds(5);
-        let rates = spaced(FROM, TO, RATES);
+        let rates = geomspace(FROM, TO, RATES);
         let last = lab.pick(400, 2_000);
         let trainings = BOTH.into_iter().flat_map(|bn| {
             let (rates, seeds) = (&rates, &seeds);

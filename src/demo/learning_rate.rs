@@ -4,9 +4,10 @@ use serde_json::json;
 
 use super::networks::{BOTH, by_sgd, colour, dots, name};
 use super::statistics::{
-    all_above_zero, decades, decades_step, estimate_pm, mean, number_pm, scores_at, spaced, times_pm, usable,
+    all_above_zero, decades, decades_step, estimate_pm, mean, number_pm, scores_at, times_pm, usable,
 };
 use super::{Course, Demo, Finding, Lab, LabError, Plan, Verdict};
+use crate::base::geomspace;
 use crate::base::text::{count, number};
 use crate::report::figure::{Axis, Colour, Figure, Panel, Shape};
 use crate::report::language::Text;
@@ -41,7 +42,7 @@ impl Demo for LearningRate {
     fn run(&self, lab: &Lab) -> Result<Finding, LabError> {
         let problem = lab.problem()?;
         let seeds = lab.seeds(3);
-        let rates = spaced(FROM, TO, RATES);
+        let rates = geomspace(FROM, TO, RATES);
         let last = lab.pick(400, 2_000);
         let trainings = BOTH.into_iter().flat_map(|bn| {
             let (rates, seeds) = (&rates, &seeds);
@@ -130,7 +131,7 @@ mod tests {
 
     #[test]
     fn ranges_are_compared_seed_by_seed() {
-        let rates = spaced(FROM, TO, RATES);
+        let rates = geomspace(FROM, TO, RATES);
         let (wider, higher) = super::wider(&rates, Some((0.1, 1.0)), Some((0.01, 10.0)));
         let step = 7.0 / 39.0;
         assert!((wider - 2.0).abs() < step && (higher.expect("both train") - 1.0).abs() < step);

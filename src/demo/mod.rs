@@ -19,7 +19,7 @@ mod paper;
 mod regulariser;
 mod sgd_or_adam;
 mod shift;
-mod statistics;
+pub(crate) mod statistics;
 mod steps;
 #[cfg(test)]
 mod tests;

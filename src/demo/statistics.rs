@@ -84,11 +84,6 @@ pub fn first_reaches(curve: &[(f64, f64)], level: f64) -> Option<f64> {
     Some(x0 + share * (x1 - x0))
 }
 
-/// `n` log-spaced values from `low` to `high`.
-pub fn spaced(low: f64, high: f64, n: usize) -> Vec<f64> {
-    (0..n).map(|at| low * (high / low).powf(at as f64 / (n - 1).max(1) as f64)).collect()
-}
-
 /// 10 to the mean of some decimal logarithms, with its 95 % interval: "3.2 (2.9–3.5)".
 pub fn times_pm(logs: &[f64]) -> String {
     let times = |log: f64| number(10f64.powf(log));
@@ -101,7 +96,7 @@ pub fn times_pm(logs: &[f64]) -> String {
     }
 }
 
-/// Powers of ten that `range` spans, 0 without one. Its ends are two of the [`spaced`] `values`; steps are counted,
+/// Powers of ten that `range` spans, 0 without one. Its ends are two of the [`crate::base::geomspace`] `values`; steps are counted,
 /// so that ranges of equally many values are exactly equal.
 pub fn decades(values: &[f64], range: Option<(f64, f64)>) -> f64 {
     let Some((low, high)) = range else { return 0.0 };
@@ -127,6 +122,7 @@ pub fn usable(values: &[f64], scores: &[f64], level: f64) -> Option<(f64, f64)> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::geomspace;
 
     #[test]
     fn means_skip_values_that_are_not_finite() {
@@ -167,7 +163,7 @@ mod tests {
 
     #[test]
     fn ranges_of_equally_many_values_span_equal_decades() {
-        let values = spaced(1e-4, 1e3, 40);
+        let values = geomspace(1e-4, 1e3, 40);
         let of = |low: usize, high: usize| decades(&values, Some((values[low], values[high])));
         assert_eq!(of(3, 20), of(22, 39));
         assert!((of(0, 39) - 7.0).abs() < 1e-12);
@@ -181,9 +177,9 @@ mod tests {
         assert_eq!(usable(&values, &[0.9, 0.2, 0.8, 0.95, 0.9], 0.7), Some((4.0, 16.0)));
         assert_eq!(usable(&values, &[f64::NAN, 0.2, 0.3, f64::NAN, 0.1], 0.7), None);
         assert_eq!(usable(&values, &[0.1, 0.2, 0.8, f64::NAN, 0.9], 0.7), Some((16.0, 16.0)));
-        let spaced = spaced(0.01, 100.0, 5);
+        let values = geomspace(0.01, 100.0, 5);
         assert!(
-            spaced
+            values
                 .iter()
                 .zip([0.01, 0.1, 1.0, 10.0, 100.0])
                 .all(|(a, b): (&f64, f64)| (a / b - 1.0).abs() < 1e-12)

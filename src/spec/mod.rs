@@ -47,7 +47,7 @@ pub use strategy::{Halving, Objective, Strategy};
 pub use sweep::SweepRequest;
 pub use sweep_config::{Devices, PartialSweep, SweepOptions};
 pub use sweep_resolve::resolve_sweep;
-pub(crate) use text::text;
+pub(crate) use text::{text, value_text};
 pub use training::{Length, Optimizer, OptimizerKind, Schedule, Training};
 pub use values::{
     Bytes, Count, Hidden, LogLevel, MAX_LAYERS, MAX_UNITS, Precision, Real, Seed, TaskKind, Time, Watched,

@@ -22,11 +22,16 @@ pub(super) fn written(value: &Value) -> String {
     }
 }
 
-/// A value of a trial as messages show it; the names of choices are compared in this form.
-pub(super) fn value_text(value: &serde_json::Value) -> String {
+/// A value of a trial as it is typed; the names of choices are compared in this form.
+pub(crate) fn value_text(value: &serde_json::Value) -> String {
     match value {
         serde_json::Value::String(text) => text.clone(),
         serde_json::Value::Bool(on) => if *on { "on" } else { "off" }.into(),
+        serde_json::Value::Number(number) => match number.as_f64() {
+            Some(number) if number != 0.0 && !(1e-3..1e5).contains(&number.abs()) => format!("{number:e}"),
+            Some(number) => format!("{number}"),
+            None => number.to_string(),
+        },
         other => other.to_string(),
     }
 }

@@ -3,7 +3,9 @@
 use crate::engine::EngineFactory;
 use crate::population::{Population, Room};
 use crate::spec::Training;
-use crate::train::{Advance, Events, MemberState, Pace, Problem, Stop, TrainError, Trainer, member};
+use crate::train::{
+    Advance, Events, MemberState, Pace, Problem, Stop, StopReason, TrainError, Trainer, member,
+};
 
 use super::outcome::digest;
 use super::record::{TrialRecord, TrialStatus};
@@ -44,7 +46,7 @@ pub fn train_again(
         }
         let state = &trainer.members()[0].state;
         if state.ended.is_none() && state.epochs >= record.epochs && record.status == TrialStatus::Stopped {
-            trainer.stop(0, "as in the sweep".into());
+            trainer.stop(0, StopReason::Other("as in the sweep".into()));
         }
     }
     let state = trainer.members()[0].clone();

@@ -9,23 +9,22 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use crate::base::{patiently, write_whole};
+use crate::base::patiently;
 use crate::data::Preprocessing;
 use crate::population::Member;
 use crate::run::{Architecture, Environment, RunDir, RunError, RunFile};
 use crate::spec::{Objective, RunRequest, SweepRequest};
 use crate::train::{MemberCheckpoint, MemberState, Origin, RunFiles, Stored};
 
+use super::EXPORTERS;
 use super::analysis::Winner;
-use super::journal;
+use super::export::{Exported, Exporter};
 use super::lane::Sink;
 use super::record::{Stage, TrialRecord};
 use super::run::Store;
 use super::schedule::TrainingId;
 use super::trials::{TRIALS, read_trials};
 
-/// The trials for Optuna.
-pub const JOURNAL: &str = "study.journal";
 /// A run for each training whose weights are kept.
 pub const MODELS: &str = "models";
 /// A run for each unfinished training.
@@ -117,7 +116,7 @@ impl SweepFiles {
             dir,
         };
         files.clear()?;
-        files.write_journal()?;
+        files.export_begin()?;
         Ok(files)
     }
 
@@ -127,7 +126,7 @@ impl SweepFiles {
     }
 
     /// The records of the search whose models are kept.
-    pub fn kept_records(&self) -> Vec<TrialRecord> {
+    fn kept_records(&self) -> Vec<TrialRecord> {
         let is_kept = |r: &&TrialRecord| {
             self.kept.iter().any(|(_, id)| *id == TrainingId { trial: r.trial, seed: r.seed })
         };
@@ -222,30 +221,44 @@ impl SweepFiles {
         patiently(|| fs::rename(&half, &path)).map_err(|error| RunError::io("write", &path, error))
     }
 
-    /// Adds a trial to the journal when the last of its trainings has ended.
-    fn add_to_journal(&mut self, trial: u64) -> Result<(), RunError> {
-        let of_trial = |r: &&TrialRecord| r.trial == trial && r.stage == Stage::Search;
-        let records: Vec<TrialRecord> = self.records.iter().filter(of_trial).cloned().collect();
-        if records.len() < self.request.seeds as usize {
-            return Ok(());
-        }
-        let line = self.study().trial_line(&records);
-        journal::append(&self.dir.path().join(JOURNAL), &line)
+    /// Calls `write` for each exporter.
+    fn export(
+        &self,
+        write: impl Fn(&dyn Exporter, &Exported) -> Result<(), RunError>,
+    ) -> Result<(), RunError> {
+        let config = self.request.to_toml();
+        let (dir, fingerprint) = (self.dir.path(), self.fingerprint.as_str());
+        let sweep = Exported { dir, request: &self.request, config: &config, fingerprint };
+        EXPORTERS.iter().try_for_each(|exporter| write(*exporter, &sweep))
     }
 
-    fn study(&self) -> journal::Study<'_> {
-        journal::Study::new(&self.request, &self.request.to_toml(), &self.fingerprint)
-    }
-
-    fn write_journal(&self) -> Result<(), RunError> {
-        // Trials with seeds still to be trained come later.
+    /// Exports the trials all of whose seeds have been trained.
+    fn export_begin(&self) -> Result<(), RunError> {
         let mut seeds: HashMap<u64, u32> = HashMap::new();
         let search = self.records.iter().filter(|record| record.stage == Stage::Search);
         search.for_each(|record| *seeds.entry(record.trial).or_default() += 1);
         let is_whole = |record: &&TrialRecord| seeds.get(&record.trial) >= Some(&self.request.seeds);
         let whole: Vec<TrialRecord> = self.records.iter().filter(is_whole).cloned().collect();
-        let text = self.study().journal(&whole);
-        Ok(write_whole(&self.dir.path().join(JOURNAL), text.as_bytes())?)
+        self.export(|exporter, sweep| exporter.begin(sweep, &whole))
+    }
+
+    /// Exports a trial when the last of its trainings has ended.
+    fn export_trial(&self, trial: u64) -> Result<(), RunError> {
+        let of_trial = |r: &&TrialRecord| r.trial == trial && r.stage == Stage::Search;
+        let records: Vec<TrialRecord> = self.records.iter().filter(of_trial).cloned().collect();
+        if records.len() < self.request.seeds as usize {
+            return Ok(());
+        }
+        self.export(|exporter, sweep| exporter.trial(sweep, &records))
+    }
+
+    /// Writes what other programs read of a sweep that has ended.
+    ///
+    /// # Errors
+    /// [`RunError`] if a file cannot be written.
+    pub fn export_end(&self) -> Result<(), RunError> {
+        let kept = self.kept_records();
+        self.export(|exporter, sweep| exporter.end(sweep, &kept))
     }
 }
 
@@ -297,7 +310,7 @@ impl Sink for SweepFiles {
         let (trial, stage) = (record.trial, record.stage);
         self.records.push(record);
         if stage == Stage::Search {
-            self.add_to_journal(trial)?;
+            self.export_trial(trial)?;
         }
         self.evict()?;
         self.begun.remove(&id);

@@ -19,9 +19,12 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
+use super::export::{Exported, Exporter};
 use super::{Stage, TrialRecord, TrialStatus};
+use crate::base::write_whole;
 use crate::run::RunError;
 use crate::spec::{Dimension, Domain, Objective, Scale, Space, SweepRequest};
+use crate::train::StopReason;
 
 /// `JournalOperation`: what a line does.
 #[derive(Clone, Copy)]
@@ -52,9 +55,26 @@ fn line(operation: Operation, fields: Value) -> String {
     format!("{line}\n")
 }
 
+/// File name in the folder of a sweep.
+pub const JOURNAL: &str = "study.journal";
+
+/// Writes Optuna's journal, trial by trial.
+pub struct Optuna;
+
+impl Exporter for Optuna {
+    fn begin(&self, sweep: &Exported, records: &[TrialRecord]) -> Result<(), RunError> {
+        let text = OptunaStudy::of(sweep).journal(records);
+        Ok(write_whole(&sweep.dir.join(JOURNAL), text.as_bytes())?)
+    }
+
+    fn trial(&self, sweep: &Exported, records: &[TrialRecord]) -> Result<(), RunError> {
+        append(&sweep.dir.join(JOURNAL), &OptunaStudy::of(sweep).trial_line(records))
+    }
+}
+
 /// The Optuna study of a sweep.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Study<'a> {
+pub struct OptunaStudy<'a> {
     /// The same in all shards, which makes them one study.
     pub name: String,
     pub objective: Objective,
@@ -63,10 +83,14 @@ pub struct Study<'a> {
     pub attrs: Map<String, Value>,
 }
 
-impl<'a> Study<'a> {
+impl<'a> OptunaStudy<'a> {
+    fn of(sweep: &Exported<'a>) -> OptunaStudy<'a> {
+        OptunaStudy::new(sweep.request, sweep.config, sweep.fingerprint)
+    }
+
     /// The study of `request`; `config` is its text (`config.toml`), `fingerprint` that of its data. The same for
     /// every shard: it is named after the data and a hash of the configuration without the shard.
-    pub fn new(request: &'a SweepRequest, config: &str, fingerprint: &str) -> Study<'a> {
+    pub fn new(request: &'a SweepRequest, config: &str, fingerprint: &str) -> OptunaStudy<'a> {
         let config = without_shard(config);
         let hash: String =
             Sha256::digest(config.as_bytes()).iter().take(4).map(|byte| format!("{byte:02x}")).collect();
@@ -77,7 +101,7 @@ impl<'a> Study<'a> {
             ("config", config.into()),
             ("data_fingerprint", fingerprint.into()),
         ];
-        Study {
+        OptunaStudy {
             name: format!("{source}-{hash}"),
             objective: request.objective,
             space: &request.space,
@@ -166,11 +190,11 @@ fn search(records: &[TrialRecord]) -> Vec<&TrialRecord> {
 /// Appends `lines` to the journal at `path`, which is created if missing, and flushes them to disk.
 ///
 /// Optuna ignores an incomplete last line, so it may read at the same time. After a crash the last line may be
-/// incomplete: rewrite the journal from the trials ([`Study::journal`]) before appending.
+/// incomplete: rewrite the journal from the trials ([`OptunaStudy::journal`]) before appending.
 ///
 /// # Errors
 /// [`RunError::File`].
-pub fn append(path: &Path, lines: &str) -> Result<(), RunError> {
+fn append(path: &Path, lines: &str) -> Result<(), RunError> {
     let file = File::options().create(true).append(true).open(path);
     let done = file.and_then(|mut file| file.write_all(lines.as_bytes()).and_then(|()| file.sync_data()));
     done.map_err(|cause| RunError::io("write", path, cause))
@@ -216,8 +240,8 @@ fn outcome(search: &[&TrialRecord], objective: Objective, intermediate: &[(u64, 
 
 /// Whether something other than its own patience stopped it.
 fn unfinished(record: &TrialRecord) -> bool {
-    let patience = |reason: &str| reason.contains("patience") || reason.contains("not improved");
-    record.status == TrialStatus::Stopped && !record.reason.as_deref().is_some_and(patience)
+    let patience = matches!(record.stop_reason(), Some(StopReason::Patience { .. }));
+    record.status == TrialStatus::Stopped && !patience
 }
 
 /// User attributes of a trial, for the dashboard and its filters; unknown ones are left out.

@@ -10,15 +10,15 @@ use crate::population::{Member, Population};
 use crate::run::{EpochMetrics, RunError};
 use crate::spec::{Params, RunRequest, SweepRequest};
 use crate::train::{
-    Advance, Arrival, Ended, Events, MemberCheckpoint, MemberState, Pace, Problem, Stop, TrainError, Trainer,
-    member,
+    Advance, Arrival, Ended, Events, MemberCheckpoint, MemberState, Pace, Problem, Stop, StopReason,
+    TrainError, Trainer, member,
 };
 
 use super::event::{Observer, Request, SweepEvent};
 use super::outcome::{self, score_value};
 use super::plan::Slots;
 use super::record::{Stage, TrialRecord, TrialStatus};
-use super::schedule::{Next, Scheduler, TrainingId, Verdict};
+use super::schedule::{Decision, Next, Scheduler, TrainingId};
 
 /// Lane failures during a training before the training counts as failed.
 const MOST_RETURNS: u32 = 3;
@@ -73,7 +73,7 @@ pub struct Desk {
     /// Trainings that the user wants to end.
     pub stops: HashSet<TrainingId>,
     /// Why everything ends now.
-    pub finish: Option<String>,
+    pub finish: Option<StopReason>,
     /// Whether the user ended it.
     pub by_hand: bool,
     /// How often each training's lane failed.
@@ -159,7 +159,7 @@ impl StageContext<'_> {
     fn enter_waiting(
         &self,
         ended: Vec<(TrainingId, MemberCheckpoint)>,
-        reason: &str,
+        reason: &StopReason,
         lane: usize,
         device: &str,
     ) -> Result<(), TrainError> {
@@ -173,7 +173,7 @@ impl StageContext<'_> {
             });
             let mut record = TrialRecord { ended: left, ..self.record(id, &params, &place) };
             let mut state = at.member();
-            state.state.ended.get_or_insert(Ended::Stopped { reason: reason.into() });
+            state.state.ended.get_or_insert(Ended::Stopped { reason: reason.clone() });
             let rungs = lock(&self.desk).scheduler.rungs().to_vec();
             outcome::fill(&mut record, &state, self.request.objective, &rungs);
             match self.training(id, &params) {
@@ -186,11 +186,6 @@ impl StageContext<'_> {
         }
         Ok(())
     }
-}
-
-/// Why halving ended a training, for its record.
-fn halved(epochs: u64) -> String {
-    format!("halving: not among the best after {epochs} epoch{}", if epochs == 1 { "" } else { "s" })
 }
 
 /// The place of a training.
@@ -279,7 +274,7 @@ impl Lane<'_, '_> {
             }
             let dropped = lock(&shared.desk).scheduler.dropped();
             for (id, at) in dropped {
-                let reason = halved(at.state.epochs);
+                let reason = StopReason::Halving { epochs: at.state.epochs };
                 shared.enter_waiting(vec![(id, at)], &reason, self.lane, &self.device)?;
             }
         }
@@ -293,14 +288,14 @@ impl Lane<'_, '_> {
             match request {
                 Request::StopTrial { trial, seed } => drop(desk.stops.insert(TrainingId { trial, seed })),
                 Request::FinishEarly => {
-                    desk.finish.get_or_insert_with(|| "the sweep was finished early".into());
+                    desk.finish.get_or_insert(StopReason::FinishedEarly);
                     desk.by_hand = true;
                 }
                 Request::Interrupt => shared.stop.ask(),
             }
         }
         if shared.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-            desk.finish.get_or_insert_with(|| "the time of --max-time is up".into());
+            desk.finish.get_or_insert(StopReason::MaxTime);
         }
         let finish = desk.finish.clone();
         let waiting = if finish.is_some() {
@@ -320,12 +315,12 @@ impl Lane<'_, '_> {
             }
         }
         drop(desk);
-        let reason = finish.as_deref().unwrap_or("stopped by hand");
+        let reason = finish.unwrap_or(StopReason::ByHand);
         for slot in meant {
-            trainer.stop(slot, reason.to_owned());
+            trainer.stop(slot, reason.clone());
             self.finish(trainer, slot)?;
         }
-        shared.enter_waiting(waiting, reason, self.lane, &self.device)
+        shared.enter_waiting(waiting, &reason, self.lane, &self.device)
     }
 
     /// Fills vacant slots as long as there is something to train and room for it.
@@ -407,12 +402,12 @@ impl Lane<'_, '_> {
         let value = outcome::value_at(self.shared.request.objective, history, epochs);
         let verdict = lock(&self.shared.desk).scheduler.epoch(id, epochs, value.unwrap_or(f64::INFINITY));
         match verdict {
-            Verdict::GoOn => Ok(()),
-            Verdict::Stop => {
-                trainer.stop(slot, halved(epochs));
+            Decision::GoOn => Ok(()),
+            Decision::Stop => {
+                trainer.stop(slot, StopReason::Halving { epochs });
                 self.finish(trainer, slot)
             }
-            Verdict::Park => {
+            Decision::Park => {
                 let mut events =
                     LaneEvents { shared: self.shared, lane: self.lane, running: &mut self.running };
                 let at = trainer.take(slot, &mut events)?;

@@ -10,8 +10,10 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use super::files::{JOURNAL, MODELS, folder};
-use super::journal::{Study, without_shard};
+use super::EXPORTERS;
+use super::export::Exported;
+use super::files::{MODELS, folder};
+use super::journal::without_shard;
 use super::schedule::TrainingId;
 use super::{Stage, TRIALS, TrialRecord, TrialStatus, read_trials};
 use crate::base::{FileError, write_whole};
@@ -142,8 +144,8 @@ pub fn merge(
     write_whole(&dir.path().join(TRIALS), lines.as_bytes())?;
     let config = without_shard(&first.config);
     let fingerprint = &first.env.data_fingerprint;
-    let journal = Study::new(&first.request, &config, fingerprint).journal(&records);
-    write_whole(&dir.path().join(JOURNAL), journal.as_bytes())?;
+    let sweep = Exported { dir: dir.path(), request: &first.request, config: &config, fingerprint };
+    EXPORTERS.iter().try_for_each(|exporter| exporter.begin(&sweep, &records))?;
     let engines: Vec<_> = parts.iter().map(|part| part.env.engine.clone()).collect();
     let engine =
         if engines.iter().all(|engine| *engine == engines[0]) { engines[0].clone() } else { engines.into() };

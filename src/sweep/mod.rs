@@ -4,6 +4,7 @@ mod again;
 pub mod analysis;
 mod draw;
 mod event;
+pub mod export;
 pub mod files;
 pub mod journal;
 pub mod lane;
@@ -37,3 +38,10 @@ pub use study::Study;
 pub use text::{dimension_text, params_text};
 pub use tpe::Told;
 pub use trials::{TRIALS, read_trials};
+
+/// All exporters.
+pub static EXPORTERS: &[&dyn export::Exporter] = &[
+    &journal::Optuna,
+    #[cfg(feature = "tensorboard")]
+    &tensorboard::TensorBoard,
+];

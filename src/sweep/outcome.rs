@@ -4,7 +4,7 @@ use sha2::{Digest, Sha256};
 
 use crate::run::{EpochMetrics, LayerTensors, Score};
 use crate::spec::Objective;
-use crate::train::{Ended, MemberState};
+use crate::train::{Ended, MemberState, StopReason};
 
 use super::record::{CurvePoint, TrialRecord, TrialStatus};
 
@@ -23,6 +23,11 @@ impl Objective {
 }
 
 impl TrialRecord {
+    /// Why it stopped early, if it did and the record says why.
+    pub fn stop_reason(&self) -> Option<StopReason> {
+        self.reason.as_deref().filter(|_| self.status == TrialStatus::Stopped).map(StopReason::from)
+    }
+
     /// The objective, lower is better; none if the training diverged or failed.
     pub fn value(&self, objective: Objective) -> Option<f64> {
         let usable = matches!(self.status, TrialStatus::Completed | TrialStatus::Stopped);
@@ -64,7 +69,7 @@ pub fn fill(record: &mut TrialRecord, member: &MemberState, objective: Objective
     let state = &member.state;
     (record.status, record.reason) = match &state.ended {
         Some(Ended::Completed) => (TrialStatus::Completed, None),
-        Some(Ended::Stopped { reason }) => (TrialStatus::Stopped, Some(reason.clone())),
+        Some(Ended::Stopped { reason }) => (TrialStatus::Stopped, Some(reason.to_string())),
         Some(Ended::Diverged { step }) => {
             (TrialStatus::Diverged, Some(format!("NaN or infinity at step {step}")))
         }

@@ -49,7 +49,7 @@ pub enum Next<P> {
 
 /// The decision for a training that has closed an epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Decision {
     GoOn,
     /// It has to wait for others: take it out of its slot and [`Scheduler::park`] it.
     Park,
@@ -186,9 +186,9 @@ impl<P> Scheduler<P> {
 
     /// `id` has closed `epoch`; `value` is its objective so far, lower is better. A repeated call after a fault
     /// gives the same answer.
-    pub fn epoch(&mut self, id: TrainingId, epoch: u64, value: f64) -> Verdict {
-        let Some(rung) = self.rungs.iter().position(|&rung| rung == epoch) else { return Verdict::GoOn };
-        let Some((at, s)) = self.place(id) else { return Verdict::GoOn };
+    pub fn epoch(&mut self, id: TrainingId, epoch: u64, value: f64) -> Decision {
+        let Some(rung) = self.rungs.iter().position(|&rung| rung == epoch) else { return Decision::GoOn };
+        let Some((at, s)) = self.place(id) else { return Decision::GoOn };
         let seen = &mut self.trials[at].trainings[s].rungs;
         if seen.len() == rung {
             seen.push(if value.is_finite() { value } else { f64::INFINITY });
@@ -197,12 +197,12 @@ impl<P> Scheduler<P> {
         self.verdict(at, rung)
     }
 
-    fn verdict(&self, at: usize, rung: usize) -> Verdict {
+    fn verdict(&self, at: usize, rung: usize) -> Decision {
         let trial = &self.trials[at];
         match trial.stopped {
-            Some(last) if last <= rung => Verdict::Stop,
-            _ if trial.passed > rung => Verdict::GoOn,
-            _ => Verdict::Park,
+            Some(last) if last <= rung => Decision::Stop,
+            _ if trial.passed > rung => Decision::GoOn,
+            _ => Decision::Park,
         }
     }
 
@@ -347,11 +347,11 @@ impl<P> Scheduler<P> {
             let Some((at, s)) = self.place(id) else { continue };
             let Some(rung) = self.trials[at].trainings[s].rungs.len().checked_sub(1) else { continue };
             let verdict = self.verdict(at, rung);
-            if verdict != Verdict::Park
+            if verdict != Decision::Park
                 && let Some(what) = self.parked.remove(&id)
             {
                 match verdict {
-                    Verdict::Stop => self.dropped.push((id, what)),
+                    Decision::Stop => self.dropped.push((id, what)),
                     _ => drop(self.ready.insert(id, Some(what))),
                 }
             }
@@ -447,9 +447,9 @@ mod tests {
                     continue;
                 }
                 match scheduler.epoch(id, epoch, objective(id, epoch)) {
-                    Verdict::GoOn => running.push((id, epoch)),
-                    Verdict::Park => scheduler.park(id, epoch),
-                    Verdict::Stop => {
+                    Decision::GoOn => running.push((id, epoch)),
+                    Decision::Park => scheduler.park(id, epoch),
+                    Decision::Stop => {
                         scheduler.ended(id, Some(objective(id, epoch)));
                         assert_eq!(ends.insert(id, (epoch, true)), None, "{id:?} ends once");
                     }
@@ -542,18 +542,18 @@ mod tests {
             assert!(matches!(s.next_training(), Next::Train { .. }));
         }
         assert!(matches!(s.next_training(), Next::Wait));
-        assert_eq!(s.epoch(id(2), 1, 0.1), Verdict::Park);
+        assert_eq!(s.epoch(id(2), 1, 0.1), Decision::Park);
         s.park(id(2), ());
         s.ended(id(0), None);
-        assert_eq!(s.epoch(id(1), 1, 0.3), Verdict::GoOn, "the best of two, the other of which diverged");
+        assert_eq!(s.epoch(id(1), 1, 0.3), Decision::GoOn, "the best of two, the other of which diverged");
         assert!(matches!(
             s.next_training(),
             Next::Train { id: TrainingId { trial: 2, .. }, from: Some(()), .. }
         ));
-        assert_eq!(s.epoch(id(1), 1, 0.3), Verdict::GoOn, "the same call again");
-        assert_eq!(s.epoch(id(1), 2, 0.2), Verdict::GoOn);
+        assert_eq!(s.epoch(id(1), 1, 0.3), Decision::GoOn, "the same call again");
+        assert_eq!(s.epoch(id(1), 2, 0.2), Decision::GoOn);
         s.ended(id(1), Some(0.2));
-        assert_eq!(s.epoch(id(2), 3, 0.25), Verdict::Stop, "trial 1 ended at 0.2, by patience");
+        assert_eq!(s.epoch(id(2), 3, 0.25), Decision::Stop, "trial 1 ended at 0.2, by patience");
         s.ended(id(2), Some(0.25));
         assert!(matches!(s.next_training(), Next::Done));
     }

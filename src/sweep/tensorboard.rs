@@ -15,6 +15,7 @@ use prost::Message;
 use serde_json::Value;
 
 use self::proto::{Event, HParams, Summary, hparams, value};
+use super::export::{Exported, Exporter};
 use super::{Stage, TrialRecord, TrialStatus};
 use crate::base::write_whole;
 use crate::run::RunError;
@@ -29,12 +30,27 @@ const TRAIN_LOSS: &str = "train/loss";
 const VAL_LOSS: &str = "val/loss";
 const VAL_SCORE: &str = "val/score";
 
+/// The folder of event files in that of a sweep.
+const FOLDER: &str = "tensorboard";
+
+/// Writes event files at the end of a sweep, if it asks for them.
+pub struct TensorBoard;
+
+impl Exporter for TensorBoard {
+    fn end(&self, sweep: &Exported, kept: &[TrialRecord]) -> Result<(), RunError> {
+        match sweep.request.tensorboard {
+            true => write(&sweep.dir.join(FOLDER), &sweep.request.space, kept),
+            false => Ok(()),
+        }
+    }
+}
+
 /// Writes the event files of `records` (trainings of the search; others are left out) into the folder `dir`, which is
 /// created if missing.
 ///
 /// # Errors
 /// [`RunError::File`].
-pub fn write(dir: &Path, space: &Space, records: &[TrialRecord]) -> Result<(), RunError> {
+fn write(dir: &Path, space: &Space, records: &[TrialRecord]) -> Result<(), RunError> {
     let search: Vec<&TrialRecord> = records.iter().filter(|record| record.stage == Stage::Search).collect();
     let started = search.iter().map(|record| record.started).fold(f64::INFINITY, f64::min);
     let started = if started.is_finite() { started } else { 0.0 };

@@ -1,6 +1,6 @@
 //! Settings and dimensions as they are typed.
 
-use crate::spec::{Dimension, Domain, Params};
+use crate::spec::{Dimension, Domain, Params, value_text};
 
 /// "lr 1e-4..1e-1:log", "beta1 0.8,0.9".
 ///
@@ -20,20 +20,6 @@ pub fn dimension_text(dimension: &Dimension) -> String {
         }
     };
     format!("{} {values}", dimension.key)
-}
-
-/// A value as it is typed.
-fn value_text(value: &serde_json::Value) -> String {
-    match value {
-        serde_json::Value::String(text) => text.clone(),
-        serde_json::Value::Bool(on) => if *on { "on" } else { "off" }.into(),
-        serde_json::Value::Number(number) => match number.as_f64() {
-            Some(number) if number != 0.0 && !(1e-3..1e5).contains(&number.abs()) => format!("{number:e}"),
-            Some(number) => format!("{number}"),
-            None => number.to_string(),
-        },
-        other => other.to_string(),
-    }
 }
 
 /// The values of a trial as they are typed: "lr 0.01, hidden 64x2".

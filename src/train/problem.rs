@@ -28,6 +28,14 @@ pub struct Sums {
 }
 
 impl Problem {
+    /// Loss of a model that has learnt nothing: ln of the number of classes, or the variance of scaled targets, 1.
+    pub fn chance_loss(&self) -> f64 {
+        match self.loss {
+            Loss::CrossEntropy { classes } => (classes as f64).ln(),
+            Loss::SquaredError => 1.0,
+        }
+    }
+
     /// The problem that a data set poses.
     pub fn new(dataset: Dataset) -> Problem {
         let values = match dataset.features {

@@ -1,7 +1,6 @@
 //! Adds and removes members while the others train.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use crate::data::Part;
 use crate::engine::EngineError;
@@ -9,26 +8,9 @@ use crate::population::{Member, Population};
 use crate::run::Score;
 
 use super::model::{self, Weights};
-use super::recovery::saved;
-use super::{Ended, Events, MemberCheckpoint, MemberState, Stop, TrainError, Trainer};
-
-/// Training time of a member.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Clock {
-    /// Seconds before the member entered this slot.
-    before: f64,
-    started: Instant,
-}
-
-impl Clock {
-    /// Starts now, with `before` seconds already spent.
-    pub(super) fn after(before: f64) -> Clock {
-        Clock { before, started: Instant::now() }
-    }
-    pub(super) fn wall_s(&self) -> f64 {
-        self.before + self.started.elapsed().as_secs_f64()
-    }
-}
+use super::pace::Clock;
+use super::state::saved;
+use super::{Ended, Events, MemberCheckpoint, MemberState, Stop, StopReason, TrainError, Trainer};
 
 /// A member on its way into a slot.
 #[derive(Clone, Debug)]
@@ -116,7 +98,7 @@ impl Trainer<'_> {
 
     /// Ends the member of a slot at its current step; take it out next. (After a device fault in between, it resumes
     /// from its last checkpoint.)
-    pub fn stop(&mut self, slot: usize, reason: String) {
+    pub fn stop(&mut self, slot: usize, reason: StopReason) {
         self.members[slot].state.ended.get_or_insert(Ended::Stopped { reason });
     }
 

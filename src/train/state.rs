@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::run::{EpochMetrics, LayerTensors, Look};
 
+use super::StopReason;
 use super::model::Weights;
 
 /// One member's training; JSON in the metadata of `last.safetensors`, where every f64 keeps its bits.
@@ -63,7 +64,7 @@ pub enum Ended {
     /// All steps are done.
     Completed,
     /// Ended early.
-    Stopped { reason: String },
+    Stopped { reason: StopReason },
     /// NaN or infinity in this step, from 1. The weights are those of the last good checkpoint.
     Diverged { step: u64 },
 }
@@ -105,3 +106,8 @@ impl MemberCheckpoint {
 
 /// A checkpoint of a population, `[K]`; none for a vacant slot and for a member before its first checkpoint.
 pub type Checkpoint = Vec<Option<MemberCheckpoint>>;
+
+/// The weights of each slot's checkpoint, `[K]`.
+pub(super) fn saved(checkpoint: &[Option<MemberCheckpoint>]) -> Vec<Option<&Weights>> {
+    checkpoint.iter().map(|good| good.as_ref().map(|good| &good.weights)).collect()
+}

@@ -11,12 +11,12 @@ use crate::population::{Member, Population, learning_rate};
 use crate::run::{EpochMetrics, Look};
 use crate::step::watch::next_look;
 
-use super::recovery::{Cost, saved};
-use super::slots::Clock;
+use super::pace::{Clock, Cost};
+use super::state::saved;
 use super::stepper::Stepper;
 use super::{
     Advance, Best, Checkpoint, Ended, EpochSums, Events, MemberCheckpoint, MemberState, Pace, Problem, Stop,
-    Sums, TrainError,
+    StopReason, Sums, TrainError,
 };
 
 /// Trains a population on one engine at a time.
@@ -334,17 +334,17 @@ impl<'a> Trainer<'a> {
     /// Whether a member's training is over, and why.
     fn end(&self, at: usize, has_val: bool) -> Option<Ended> {
         let (member, state) = (self.member(at), &self.members[at].state);
-        let stopped = |reason: String| Some(Ended::Stopped { reason });
+        let stopped = |reason| Some(Ended::Stopped { reason });
         if state.step >= member.total_steps() {
             return Some(Ended::Completed);
         }
         match member.training.patience {
             Some(patience) if has_val && state.epochs_since_best >= patience => {
-                return stopped(format!("the validation loss has not improved for {patience} epochs"));
+                return stopped(StopReason::Patience { epochs: patience });
             }
             _ => {}
         }
-        if self.time_is_up(at) { stopped("the time of --max-time is up".into()) } else { None }
+        if self.time_is_up(at) { stopped(StopReason::MaxTime) } else { None }
     }
 
     /// Ends a member at step `step` (from 1). Its weights return to the last checkpoint; its record stays.

@@ -60,7 +60,7 @@ fn record(
     let (status, reason) = match luck {
         x if x < 0.06 => (TrialStatus::Diverged, Some("NaN in step 12")),
         x if x < 0.3 && epochs > 3 => {
-            (TrialStatus::Stopped, Some("halving: not among the best third at epoch 7"))
+            (TrialStatus::Stopped, Some("halving: not among the best after 7 epochs"))
         }
         x if x > 0.995 => (TrialStatus::Failed, Some("no memory for one member")),
         _ => (TrialStatus::Completed, None),

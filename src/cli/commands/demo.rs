@@ -55,8 +55,7 @@ pub fn run(args: DemoArgs) -> Result<Exit, Failure> {
     let dataset = data(&args, &usual)?;
     let described = describe(&dataset);
     tell("data", described.of(args.lang));
-    // Demonstrations need no validation rows by default, so leave these notes out.
-    dataset.notes.iter().filter(|note| !note.contains("validation part")).for_each(|note| tell("note", note));
+    dataset.notes.iter().for_each(|note| tell("note", note));
     let folder = args.output.clone().unwrap_or_else(|| {
         let target = args.target.iter().map(|target| format!("-{}", plain(target)));
         PathBuf::from("demos").join(format!("{name}-{}{}", dataset.name, target.collect::<String>()))

@@ -4,13 +4,15 @@ use std::sync::Mutex;
 
 use serde_json::{Value, json};
 
+use crate::base::geomspace;
 use crate::base::text::{Align, columns, number};
 use crate::cli::{Exit, LrFindArgs};
+use crate::demo::statistics::usable;
 use crate::report::stdout;
 use crate::spec::{
     Count, Dimension, Domain, Objective, Params, RunRequest, Space, Strategy, SweepRequest, resolve,
 };
-use crate::sweep::{Memory, Search, SweepEnd, TrialRecord, TrialStatus};
+use crate::sweep::{Memory, SweepEnd, TrialRecord, TrialStatus};
 use crate::train::Stop;
 
 use super::session::about;
@@ -69,7 +71,7 @@ pub fn run(args: LrFindArgs) -> Result<Exit, Failure> {
     let mut records = store.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner).0;
     records.sort_by_key(|record| record.trial);
     let networks = if both { vec![Some(false), Some(true)] } else { vec![None] };
-    let chance = chance(&search);
+    let chance = search.problem.chance_loss();
     let mut found = Vec::new();
     for bn in networks {
         let of =
@@ -110,9 +112,8 @@ pub fn run(args: LrFindArgs) -> Result<Exit, Failure> {
 
 /// `n` log-spaced rates from `from` to `to`, with three digits.
 fn spaced(from: f64, to: f64, n: usize) -> Vec<f64> {
-    let at = |i: usize| from * libm::pow(to / from, i as f64 / (n - 1) as f64);
     let rounded = |x: f64| format!("{x:.2e}").parse().unwrap_or(x);
-    let mut rates: Vec<f64> = (0..n).map(|i| rounded(at(i))).collect();
+    let mut rates: Vec<f64> = geomspace(from, to, n).into_iter().map(rounded).collect();
     rates.dedup();
     rates
 }
@@ -157,14 +158,6 @@ fn sweep(base: RunRequest, rates: &[f64], both: bool, trials: u64) -> SweepReque
     }
 }
 
-/// Loss of a model that has learnt nothing: ln of the number of classes, or the variance of scaled targets.
-fn chance(search: &Search) -> f64 {
-    match search.problem.loss {
-        crate::population::Loss::CrossEntropy { classes } => (classes as f64).ln(),
-        crate::population::Loss::SquaredError => 1.0,
-    }
-}
-
 /// The rates at which a network learns.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Usable {
@@ -187,15 +180,9 @@ impl Usable {
         if loss(best) >= 0.98 * chance {
             return None;
         }
-        let lowest = (0..best).rev().take_while(|&at| loss(at) <= limit).last().unwrap_or(best);
-        let highest = (best + 1..rates.len()).take_while(|&at| loss(at) <= limit).last().unwrap_or(best);
-        Some(Usable {
-            lowest: rates[lowest],
-            highest: rates[highest],
-            best: rates[best],
-            best_loss: loss(best),
-            limit,
-        })
+        let scores: Vec<f64> = (0..rates.len()).map(|at| -loss(at)).collect();
+        let (lowest, highest) = usable(rates, &scores, -limit)?;
+        Some(Usable { lowest, highest, best: rates[best], best_loss: loss(best), limit })
     }
 }
 

@@ -15,15 +15,12 @@ use crate::sweep::analysis::Analysis;
 use crate::sweep::files::{SweepFiles, best_model};
 use crate::sweep::{
     Observer, Request, Search, Store, SweepEnd, SweepEvent, TRIALS, TrialRecord, TrialStatus, dimension_text,
-    tensorboard,
 };
 use crate::train::Stop;
 
 use super::session::about;
 use super::{Failure, load_and_anchor, load_data, report, say, start_log, stderr_is_terminal, tell, warn};
 
-/// Event files, in the folder of the sweep.
-const TENSORBOARD: &str = "tensorboard";
 /// Interval between checkpoints, for preemptible machines.
 const CHECKPOINT_EVERY: &str = "BNGPU_CHECKPOINT_EVERY";
 
@@ -276,9 +273,8 @@ pub fn finish(search: Search, files: SweepFiles) -> Result<Exit, Failure> {
     let analysis = Analysis::new(&search.request, &records);
     let objective = search.request.objective;
     let best = best_model(files.dir().path(), &records, objective, analysis.winner.as_ref());
-    if status != Status::Interrupted && search.request.tensorboard {
-        let folder = files.dir().path().join(TENSORBOARD);
-        tensorboard::write(&folder, &search.request.space, &files.kept_records())?;
+    if status != Status::Interrupted {
+        files.export_end()?;
     }
     let dir = if status == Status::Interrupted { files.into_dir() } else { files.close()? };
     report::write(&dir)?;

@@ -309,13 +309,14 @@ impl<'a> Recorder<'a> {
     }
 
     /// The bindings of a dispatch.
+    #[expect(clippy::expect_used, reason = "kernels are bound to buffers of the engine only")]
     fn bindings(&self, dispatch: &Dispatch) -> Vec<TracedBinding> {
         let GpuEngine { device, ways, roles, buffers, data, .. } = &*self.engine;
         let sources = Sources { device, ways, work: &buffers.work, buffers, roles, data };
         let traced = |&binding| {
             let bound = sources.bound(binding, dispatch.list);
             let at = self.buffers.iter().position(|buffer| buffer == bound.buffer);
-            let buffer = NOW + 1 + at.expect("kernels are bound to the buffers of the engine");
+            let buffer = NOW + 1 + at.expect("a buffer of the engine");
             let size = bound.size.map_or(bound.buffer.size() - bound.offset, |size| size.get());
             TracedBinding { buffer, offset: bound.offset, size }
         };

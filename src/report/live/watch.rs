@@ -39,20 +39,20 @@ pub struct LiveOptions {
 /// `NO_COLOR` turns its colours off. While the view is shown, Ctrl-C is a key: it arrives as [`Request::Interrupt`],
 /// not as a signal.
 pub struct Live {
-    shared: Option<Arc<Shared>>,
+    shared: Option<Arc<LiveState>>,
     thread: Option<JoinHandle<()>>,
 }
 
 /// Reports events to a [`Live`]. A report only updates the board and never waits for the terminal.
 #[derive(Clone)]
-pub struct Handle(Option<Arc<Shared>>);
+pub struct Handle(Option<Arc<LiveState>>);
 
-struct Shared {
+struct LiveState {
     board: Mutex<Board>,
     over: AtomicBool,
 }
 
-impl Shared {
+impl LiveState {
     fn board(&self) -> MutexGuard<'_, Board> {
         // A half-applied event does no harm.
         self.board.lock().unwrap_or_else(PoisonError::into_inner)
@@ -64,7 +64,7 @@ impl Shared {
 }
 
 /// The view that has the screen, to show messages from elsewhere.
-static ON_SCREEN: Mutex<Weak<Shared>> = Mutex::new(Weak::new());
+static ON_SCREEN: Mutex<Weak<LiveState>> = Mutex::new(Weak::new());
 
 impl Live {
     /// Starts to show a sweep; `wants` receives the requests of the user.
@@ -73,7 +73,7 @@ impl Live {
             return Live { shared: None, thread: None };
         }
         let board = Mutex::new(Board::new(options.aim, Instant::now()));
-        let shared = Arc::new(Shared { board, over: AtomicBool::new(false) });
+        let shared = Arc::new(LiveState { board, over: AtomicBool::new(false) });
         let variable = |name: &str| std::env::var(name).unwrap_or_default();
         let term = variable("TERM");
         let ci = !matches!(variable("CI").as_str(), "" | "0" | "false");
@@ -154,7 +154,7 @@ pub fn say_on_screen(text: &str) -> bool {
 }
 
 /// Draws until the sweep is over. Returns false if the terminal was lost before.
-fn view(shared: &Shared, mut screen: Screen, wants: &Sender<Request>, theme: Theme, at_once: u8) -> bool {
+fn view(shared: &LiveState, mut screen: Screen, wants: &Sender<Request>, theme: Theme, at_once: u8) -> bool {
     let mut ui = Ui::default();
     while !shared.is_over() {
         let next = Instant::now() + FRAME;
@@ -190,7 +190,7 @@ fn view(shared: &Shared, mut screen: Screen, wants: &Sender<Request>, theme: The
 }
 
 /// Prints lines until the sweep is over.
-fn tell_in_lines(shared: &Shared, mut lines: Lines) {
+fn tell_in_lines(shared: &LiveState, mut lines: Lines) {
     let mut err = io::stderr();
     while !shared.is_over() {
         let due = lines.due(&shared.board(), Instant::now());

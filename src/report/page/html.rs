@@ -48,10 +48,11 @@ pub(super) fn fill(template: &str, values: &[(&str, &str)]) -> String {
 }
 
 /// A whole page: `body` is HTML, `script` draws `data` into it.
+#[expect(clippy::expect_used, reason = "the packed charts are part of the program, and a test unpacks them")]
 pub(super) fn document(title: &str, body: &str, data: &Value, script: &str) -> String {
     let mut echarts = String::new();
     let packed = GzDecoder::new(ECHARTS).read_to_string(&mut echarts);
-    packed.expect("the packed charts are part of the program, and a test unpacks them");
+    packed.expect("packed charts");
     let values = [
         ("title", &*escape(title)),
         ("style", STYLE),

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::student::{Estimate, paired};
 use crate::spec::{Objective, Params, SweepRequest};
 use crate::sweep::{Stage, TrialRecord, TrialStatus};
+use crate::train::StopReason;
 
 /// One trial over its seeds.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -117,8 +118,8 @@ pub(super) fn halved_at(record: &TrialRecord, request: &SweepRequest) -> Option<
     let halving = request.halving.filter(|_| record.status == TrialStatus::Stopped)?;
     let eta = u64::from(halving.eta.max(2));
     let rungs = std::iter::successors(Some(halving.min_epochs.max(1)), |rung| rung.checked_mul(eta));
-    let halved = match &record.reason {
-        Some(reason) => reason.contains("halving"),
+    let halved = match record.stop_reason() {
+        Some(reason) => matches!(reason, StopReason::Halving { .. }),
         None => rungs.take_while(|&rung| rung <= record.epochs).any(|rung| rung == record.epochs),
     };
     halved.then_some(record.epochs)

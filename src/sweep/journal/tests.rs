@@ -32,7 +32,7 @@ fn records() -> Vec<TrialRecord> {
     let best = TrialRecord { ended: 1764000004.5, ..record(0, params.clone(), 0, &[1.0, 0.125], 1.0) };
     let pruned = TrialRecord {
         status: TrialStatus::Stopped,
-        reason: Some("halving at epoch 1".into()),
+        reason: Some("halving: not among the best after 1 epoch".into()),
         ended: 1764000002.000001,
         ..record(1, few(1e-4), 0, &[2.0], 0.5)
     };
@@ -50,9 +50,9 @@ fn records() -> Vec<TrialRecord> {
     vec![pruned, finalist, record(0, params, 1, &[0.5, 0.25], 0.875), diverged, best]
 }
 
-fn study(space: &Space, objective: Objective) -> Study<'_> {
+fn study(space: &Space, objective: Objective) -> OptunaStudy<'_> {
     let attrs = Map::from_iter([("bngpu_version".to_owned(), json!("0.1.0"))]);
-    Study { name: "digits".into(), objective, space, attrs }
+    OptunaStudy { name: "digits".into(), objective, space, attrs }
 }
 
 /// The lines as Optuna reads them: without the writer's name, distributions unpacked, parameters as floats.
@@ -187,9 +187,9 @@ fn lines_are_appended_and_a_refusal_names_the_file() {
 fn a_study_has_one_name_in_all_shards_and_another_with_other_settings() {
     let config = "data = 'digits'\ntrials = 9\nshard = \"0/2\"\n[space]\nlr = [1]\n";
     let request = request(space(), 9);
-    let first = Study::new(&request, config, "sha256:00");
-    assert_eq!(first, Study::new(&request, &config.replace("0/2", "1/2"), "sha256:00"));
+    let first = OptunaStudy::new(&request, config, "sha256:00");
+    assert_eq!(first, OptunaStudy::new(&request, &config.replace("0/2", "1/2"), "sha256:00"));
     assert!(first.name.starts_with("digits-"), "{}", first.name);
-    assert_ne!(first.name, Study::new(&request, &config.replace('9', "8"), "sha256:00").name);
+    assert_ne!(first.name, OptunaStudy::new(&request, &config.replace('9', "8"), "sha256:00").name);
     assert_eq!(first.attrs["config"], "data = 'digits'\ntrials = 9\n[space]\nlr = [1]\n");
 }

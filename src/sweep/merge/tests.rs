@@ -2,6 +2,7 @@ use serde_json::json;
 
 use super::*;
 use crate::spec::{Dimension, Domain, Shard, Space};
+use crate::sweep::journal::JOURNAL;
 use crate::sweep::test_study::{record, request};
 
 const CONFIG: &str = "# a sweep\ndata = 'digits'\ntrials = 4\n";

@@ -21,7 +21,8 @@ use crate::spec::{
 
 use super::model::Weights;
 use super::{
-    Checkpoint, Ended, Events, MemberCheckpoint, Pace, Problem, Stop, Trainer, TrainingState, member,
+    Checkpoint, Ended, Events, MemberCheckpoint, Pace, Problem, Stop, StopReason, Trainer, TrainingState,
+    member,
 };
 
 /// Checkpoints as often as possible, no pauses.
@@ -208,7 +209,7 @@ fn patience_ends_a_training() {
     let state = &one(&end).state;
     assert_eq!(state.epochs, 3);
     let Some(Ended::Stopped { reason }) = &state.ended else { panic!("{state:?}") };
-    assert!(reason.contains("2 epochs"), "{reason}");
+    assert_eq!(*reason, StopReason::Patience { epochs: 2 });
 }
 
 #[test]

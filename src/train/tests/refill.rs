@@ -7,7 +7,7 @@ use super::*;
 use crate::data::Part;
 use crate::population::Room;
 use crate::population::random::pcg4d;
-use crate::train::{Advance, TrainError};
+use crate::train::{Advance, StopReason, TrainError};
 
 const LAZY: Pace = Pace {
     epoch_every: Duration::ZERO,
@@ -166,11 +166,11 @@ fn a_stopped_member_keeps_its_state_and_frees_its_slot() {
     while trainer.members()[0].state.epochs < 2 {
         trainer.advance(&mut told, &Stop::default()).unwrap();
     }
-    trainer.stop(0, "early enough".into());
+    trainer.stop(0, StopReason::ByHand);
     assert_eq!(trainer.advance(&mut told, &Stop::default()).unwrap(), Advance::Idle);
     let taken = trainer.take(0, &mut told).unwrap().unwrap();
     assert_eq!((taken.state.step, taken.state.epochs, taken.history.len()), (22, 2, 2));
-    assert_eq!(taken.state.ended, Some(Ended::Stopped { reason: "early enough".into() }));
+    assert_eq!(taken.state.ended, Some(Ended::Stopped { reason: StopReason::ByHand }));
     // A member larger than the room is rejected.
     let mut wide = training();
     wide.network.hidden = vec![50, 50];

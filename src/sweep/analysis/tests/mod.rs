@@ -13,6 +13,7 @@ use crate::spec::{
     resolve,
 };
 use crate::sweep::{CurvePoint, Stage, TrialRecord, TrialStatus};
+use crate::train::StopReason;
 
 /// A random search over one learning rate, 20 epochs.
 pub fn request(trials: u64, seeds: u32) -> SweepRequest {
@@ -86,7 +87,7 @@ pub fn record(trial: u64, seed: u64, val_loss: f64) -> TrialRecord {
 }
 
 pub fn halved(trial: u64, val_loss: f64, epochs: u64) -> TrialRecord {
-    let reason = Some("halving".to_owned());
+    let reason = Some(StopReason::Halving { epochs }.to_string());
     TrialRecord { status: TrialStatus::Stopped, reason, epochs, ..record(trial, 0, val_loss) }
 }
 

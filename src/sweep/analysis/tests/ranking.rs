@@ -41,7 +41,8 @@ fn halved_trials_stand_behind_those_that_went_further_and_lost_ones_are_last() {
     let mut failed = record(7, 0, 0.0);
     (failed.status, failed.val_loss, failed.val_acc) = (TrialStatus::Failed, None, None);
     let mut patience = record(6, 0, 0.55);
-    (patience.status, patience.reason, patience.epochs) = (TrialStatus::Stopped, Some("patience".into()), 2);
+    (patience.status, patience.reason, patience.epochs) =
+        (TrialStatus::Stopped, Some(StopReason::Patience { epochs: 2 }.to_string()), 2);
     let records = [
         failed,
         diverged(0, 0),
