@@ -1,6 +1,7 @@
-//! bngpu trains batch-normalised neural networks, many at once, in WGSL compute shaders on any GPU, or natively on the CPU.
+//! bngpu trains batch-normalised neural networks, many at once, in WGSL compute shaders on any Vulkan, Metal or DX12 GPU, or
+//! natively on the CPU.
 //!
-//! The program `bngpu` is a thin layer over this library. Settings have the names of its flags throughout.
+//! The program `bngpu` is a thin layer over this library. Keys in TOML text are the names of its flags.
 //!
 //! # Train one model
 //!
@@ -21,7 +22,7 @@
 //!
 //! let session = Session::new(request, dataset, device)?;
 //! let outcome = session.train(&mut (), &Stop::default())?;
-//! let [_, test] = outcome.evaluations;
+//! let [_validation, test] = outcome.evaluations;
 //! let (loss, _score) = test.expect("the digits have test rows");
 //! assert!(loss < 1.0);
 //! # Ok(())
@@ -90,7 +91,7 @@
 //!
 //! # How it computes
 //!
-//! K models are one *population*: rows of tables, and one buffer for each role of memory ([`population`]). A step is a
+//! K models are one *population*: a row each in a few tables, and one buffer for each kind of data ([`population`]). A step is a
 //! list of operations on all of them ([`step::plan`]). The CPU engine runs the list natively, the GPU engine records it
 //! into compute passes; each operation has a twin in `shaders/`. The same seed gives the same weights, bit for bit, on
 //! the same device, whatever else trains beside the model. `ARCHITECTURE.md` has the map.
@@ -99,15 +100,15 @@
 //!
 //! | feature | adds |
 //! |---|---|
-//! | `cli`, on by default | the program: arguments, terminal, figures, pages, demonstrations; includes all others |
+//! | `cli`, on by default | the program: arguments, terminal, figures, pages, demonstrations, benchmark; includes all others |
 //! | `gpu` | the GPU engine, and the choice of a device |
 //! | `npz`, `parquet` | these data formats |
 //! | `tensorboard` | event files of a sweep |
 //!
-//! Without features, the library reads CSV, NPY and IDX files, trains and sweeps on the CPU engine, and compiles for
+//! Without features, the library reads the embedded digits, CSV, NPY and IDX files, trains and sweeps on the CPU engine, and compiles for
 //! `wasm32-unknown-unknown`.
 
-// Without the program, parts of the core are unused.
+// Without the program, some library code is unused.
 #![cfg_attr(not(feature = "cli"), allow(dead_code, unused_imports))]
 
 pub mod base;

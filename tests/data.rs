@@ -82,6 +82,7 @@ fn csv_variants_and_parquet_give_the_same_data() {
             ("semicolon.csv", table.csv(";", "\n").into_bytes()),
             ("tab.tsv", table.csv("\t", "\n").into_bytes()),
             ("table.parquet", table.parquet()),
+            ("packed.parquet.gz", gz(&table.parquet())),
         ] {
             let other = load(&write(&folder, name, &bytes)).unwrap();
             assert_eq!(other.features, plain.features, "{name}, seed {seed}");
@@ -343,7 +344,7 @@ fn split_and_fingerprint_depend_on_seed_and_content_alone() {
 fn empty_parts_give_notes() {
     let none = load(&LoadRequest { val_split: 0.0, test_split: 0.0, ..request("digits") }).unwrap();
     assert_eq!((none.split.train, none.split.val, none.split.test), (1797, 0, 0));
-    let notes = none.empty_parts();
+    let notes = &none.split_notes;
     assert!(notes.len() == 2 && notes[0].contains("early stopping is off"), "{notes:?}");
     assert_eq!(none.baseline(Part::Test), None);
 }

@@ -64,9 +64,8 @@ pub fn load(request: &LoadRequest) -> Result<Dataset, DataError> {
     check_classes(&raw, &target, &task, &kept, &class, fractions)?;
     let parts = assign(&raw, &kept, |row| class[row], fractions, request.seed);
     check_parts(&raw, &parts)?;
+    let split_notes = split_notes(&raw, &parts, fractions);
     note_unseen_classes(&task, &class, &parts, &mut notes);
-
-    note_unused_splits(&raw, fractions, &mut notes);
 
     let scale = match &task {
         Task::Classify { .. } => Scale::IDENTITY,
@@ -114,6 +113,7 @@ pub fn load(request: &LoadRequest) -> Result<Dataset, DataError> {
         preprocessing,
         fingerprint,
         notes,
+        split_notes,
     })
 }
 
@@ -169,18 +169,32 @@ fn check_parts(raw: &Raw, parts: &Parts) -> Result<(), DataError> {
     Ok(())
 }
 
-/// Notes a split flag that was set but is ignored, because the source has its own parts.
-fn note_unused_splits(raw: &Raw, asked: Fractions, notes: &mut Vec<String>) {
-    let Some([_, val, test]) = raw.given else { return };
+/// Parts without rows, with the consequence, and split flags that were set but are ignored, because the source has its
+/// own parts.
+fn split_notes(raw: &Raw, parts: &Parts, asked: Fractions) -> Vec<String> {
     let default = PartialConfig::defaults();
-    for (part, rows, flag, value, default) in [
-        ("validation", val, "--val-split", asked.val, default.val_split),
-        ("test", test, "--test-split", asked.test, default.test_split),
-    ] {
-        if rows > 0 && default.is_some_and(|d| d.0 != value) {
-            notes.push(format!("{flag} {value} is ignored: the source has its own {part} part"));
+    let [_, val, test] = raw.given.unwrap_or_default();
+    let all = [
+        (
+            ("validation", parts.val.len(), "early stopping is off, and the last weights count as the best"),
+            ("--val-split", val, asked.val, default.val_split),
+        ),
+        (
+            ("test", parts.test.len(), "no test score is reported"),
+            ("--test-split", test, asked.test, default.test_split),
+        ),
+    ];
+    let mut notes = Vec::new();
+    for ((part, rows, consequence), (flag, given, share, default)) in all {
+        if rows == 0 {
+            let why = if share > 0.0 { "too few rows for a" } else { "no" };
+            notes.push(format!("{why} {part} part: {consequence}"));
+        }
+        if given > 0 && default.is_some_and(|d| d.0 != share) {
+            notes.push(format!("{flag} {share} is ignored: the source has its own {part} part"));
         }
     }
+    notes
 }
 
 fn note_unseen_classes(task: &Task, class: &[usize], parts: &Parts, notes: &mut Vec<String>) {

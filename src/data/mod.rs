@@ -5,7 +5,7 @@
 //! `scale`), fitted on the training rows alone. The fitted [`Preprocessing`] is stored with the model, and `eval`
 //! and `predict` apply it to raw rows.
 //!
-//! A format is one file with a function that returns a `raw::Raw`, and one line in `read_raw`.
+//! A format is one file with a function that returns a `raw::Raw`; `ARCHITECTURE.md` lists where it is entered.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -157,28 +157,11 @@ pub struct Dataset {
     pub fingerprint: String,
     /// Notes for the user: rows and columns left out, values imputed, how the target was read.
     pub notes: Vec<String>,
+    /// Notes on the split: parts without rows, flags that are ignored.
+    pub split_notes: Vec<String>,
 }
 
 impl Dataset {
-    /// A sentence for each of the validation and test part that has no rows: why, and what follows.
-    pub fn empty_parts(&self) -> Vec<String> {
-        let asked = &self.preprocessing.trained_on;
-        let parts = [
-            (
-                self.split.val,
-                asked.val_split,
-                "validation part: early stopping is off, and the last weights count as the best",
-            ),
-            (self.split.test, asked.test_split, "test part: no test score is reported"),
-        ];
-        let empty = parts.into_iter().filter(|(rows, ..)| *rows == 0);
-        empty
-            .map(|(_, asked, what)| {
-                format!("{} {what}", if asked > 0.0 { "too few rows for a" } else { "no" })
-            })
-            .collect()
-    }
-
     /// Baseline on `part`: the accuracy of always predicting the training rows' most frequent class, or the root
     /// mean squared error, in the user's units, of always predicting their mean. None if the part has no rows.
     pub fn baseline(&self, part: Part) -> Option<f64> {

@@ -1,8 +1,8 @@
 //! Parquet tables: numbers, booleans, strings, dates and times; no nested columns.
 
-use std::fs::File;
 use std::path::Path;
 
+use ::bytes::Bytes;
 use ::parquet::file::reader::{FileReader, SerializedFileReader};
 use ::parquet::record::Field;
 
@@ -25,19 +25,17 @@ pub(crate) fn read(path: &Path, expect: &Expect) -> Result<Raw, DataError> {
     }
     let content = digest(&[&bytes]);
     // The decoder panics on some damaged files; turn that into an error that names the file.
-    drop(bytes);
-    let opened = File::open(path).map_err(|e| DataError::io(path, e))?;
-    let table = panics::caught(|| read_table(&name, opened, expect)).unwrap_or_else(|_| {
+    let table = panics::caught(|| read_table(&name, Bytes::from(bytes), expect)).unwrap_or_else(|_| {
         Err(DataError::file(&name, "is damaged: its pages cannot be decoded", "write or copy it again"))
     })?;
     Ok(Raw::from_table(table, content))
 }
 
-fn read_table(name: &str, opened: File, expect: &Expect) -> Result<Table, DataError> {
+fn read_table(name: &str, bytes: Bytes, expect: &Expect) -> Result<Table, DataError> {
     let damaged = |e: ::parquet::errors::ParquetError| {
         DataError::file(name, format!("cannot be decoded ({e})"), "write or copy it again")
     };
-    let reader = SerializedFileReader::new(opened).map_err(damaged)?;
+    let reader = SerializedFileReader::new(bytes).map_err(damaged)?;
     let schema = reader.metadata().file_metadata().schema_descr();
     let fields = schema.root_schema().get_fields();
     let names: Vec<String> = fields.iter().map(|f| f.name().to_owned()).collect();

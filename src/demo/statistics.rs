@@ -96,8 +96,8 @@ pub fn times_pm(logs: &[f64]) -> String {
     }
 }
 
-/// Powers of ten that `range` spans, 0 without one. Its ends are two of the [`crate::base::geomspace`] `values`; steps are counted,
-/// so that ranges of equally many values are exactly equal.
+/// Powers of ten that `range` spans, 0 without one. Its ends are two of the `values`, which are those of
+/// [`crate::base::geomspace`]; steps are counted, so that ranges of equally many values are exactly equal.
 pub fn decades(values: &[f64], range: Option<(f64, f64)>) -> f64 {
     let Some((low, high)) = range else { return 0.0 };
     let step = (values[values.len() - 1] / values[0]).log10() / (values.len() - 1) as f64;

@@ -76,7 +76,7 @@ pub trait DeviceSource: Debug + Send + Sync {
     /// The device that `auto` takes after `error`.
     ///
     /// # Errors
-    /// `error`, where the device did not refuse anything, was named, or nothing else multiplies as is asked for.
+    /// `error`, if it is not a refusal, the device was named or is the CPU, or no other device supports the precision.
     fn after(&self, error: EngineError) -> Result<Arc<dyn DeviceSource>, EngineError> {
         Err(error)
     }

@@ -155,6 +155,7 @@ pub fn source_again(name: &str, using: DeviceUse) -> Result<Option<Arc<dyn Devic
     let why = format!("{} (as in training)", name.trim());
     let (name, options) = (name.trim(), options(using));
     if name == cpu::NAME {
+        log::info!("{why}");
         return cpu_source(why, options).map(Some);
     }
     let mut found = adapters::list().unwrap_or_default().into_iter().map(|(summary, _)| summary);

@@ -35,8 +35,8 @@ pub type Make<'a> = dyn Fn(&Arc<Population>, &Arc<Table>) -> Result<Box<dyn Engi
 
 /// Compares all kernels of the engines made by `make`.
 ///
+/// # Errors
 /// If the engine fails to run.
-/// If the engine fails to run at all.
 pub fn self_test(make: &Make) -> Result<Vec<Outcome>, EngineError> {
     let mut outcomes: Vec<Outcome> = Vec::new();
     for case in 0..6 {

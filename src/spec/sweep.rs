@@ -46,7 +46,7 @@ pub struct SweepRequest {
     pub finalists: u32,
     /// Seeds of each finalist.
     pub final_seeds: u32,
-    /// Queues of each adapter; none is the best measured.
+    /// Queues of each device; none is one.
     pub queues: Option<u32>,
     /// All adapters of the machine and the CPU engine, instead of `base.device`.
     pub all_devices: bool,

@@ -55,7 +55,7 @@ settings! {
         /// New seeds of each finalist
         #[arg(long, value_name = "R", help_heading = "Sweep")]
         final_seeds: Count = Count(5);
-        /// Queues of each device [default: the best measured]
+        /// Queues of each device, each with its own population [default: 1]
         #[arg(long, value_name = "Q", help_heading = "Sweep")]
         queues: Count;
         /// Train on every adapter of the machine and on the CPU, instead of --device

@@ -1,7 +1,7 @@
 //! One step of a population as a list of operations: the whole algorithm on one page, [`plan`].
 //!
-//! Both engines run this list: the GPU engine records one dispatch for each operation, the CPU engine calls its twin in
-//! [`ops`]. An operation covers all members at once; members without the layer are skipped.
+//! Both engines run this list: the GPU engine records a dispatch for each operation, or for several that it fuses, and the
+//! CPU engine calls its twin in [`ops`]. An operation covers all members at once; members without the layer are skipped.
 //!
 //! # Dimensions
 //! Shapes are in brackets, slowest first. Shaders, twins and tables use the same letters.

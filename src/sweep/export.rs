@@ -2,9 +2,10 @@
 //!
 //! To add one: a file with a type that implements [`Exporter`], and a line of [`super::EXPORTERS`].
 
+use std::collections::HashMap;
 use std::path::Path;
 
-use super::TrialRecord;
+use super::{Stage, TrialRecord};
 use crate::run::RunError;
 use crate::spec::SweepRequest;
 
@@ -39,4 +40,13 @@ pub trait Exporter: Sync {
     fn end(&self, _: &Exported, _kept: &[TrialRecord]) -> Result<(), RunError> {
         Ok(())
     }
+}
+
+/// The trainings of the trials all of whose seeds have been trained.
+pub(super) fn whole_trials(records: &[TrialRecord], request: &SweepRequest) -> Vec<TrialRecord> {
+    let mut seeds: HashMap<u64, u32> = HashMap::new();
+    let search = records.iter().filter(|record| record.stage == Stage::Search);
+    search.for_each(|record| *seeds.entry(record.trial).or_default() += 1);
+    let is_whole = |record: &&TrialRecord| seeds.get(&record.trial) >= Some(&request.seeds);
+    records.iter().filter(is_whole).cloned().collect()
 }

@@ -18,7 +18,7 @@ use crate::train::{MemberCheckpoint, MemberState, Origin, RunFiles, Stored};
 
 use super::EXPORTERS;
 use super::analysis::Winner;
-use super::export::{Exported, Exporter};
+use super::export::{Exported, Exporter, whole_trials};
 use super::lane::Sink;
 use super::record::{Stage, TrialRecord};
 use super::run::Store;
@@ -115,6 +115,10 @@ impl SweepFiles {
             begun: HashMap::new(),
             dir,
         };
+        #[cfg(not(feature = "tensorboard"))]
+        if request.tensorboard {
+            log::warn!("this build of bngpu writes no event files: it lacks the feature `tensorboard`");
+        }
         files.clear()?;
         files.export_begin()?;
         Ok(files)
@@ -234,11 +238,7 @@ impl SweepFiles {
 
     /// Exports the trials all of whose seeds have been trained.
     fn export_begin(&self) -> Result<(), RunError> {
-        let mut seeds: HashMap<u64, u32> = HashMap::new();
-        let search = self.records.iter().filter(|record| record.stage == Stage::Search);
-        search.for_each(|record| *seeds.entry(record.trial).or_default() += 1);
-        let is_whole = |record: &&TrialRecord| seeds.get(&record.trial) >= Some(&self.request.seeds);
-        let whole: Vec<TrialRecord> = self.records.iter().filter(is_whole).cloned().collect();
+        let whole = whole_trials(&self.records, &self.request);
         self.export(|exporter, sweep| exporter.begin(sweep, &whole))
     }
 

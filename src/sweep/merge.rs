@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use super::EXPORTERS;
-use super::export::Exported;
+use super::export::{Exported, whole_trials};
 use super::files::{MODELS, folder};
 use super::journal::without_shard;
 use super::schedule::TrainingId;
@@ -145,7 +145,8 @@ pub fn merge(
     let config = without_shard(&first.config);
     let fingerprint = &first.env.data_fingerprint;
     let sweep = Exported { dir: dir.path(), request: &first.request, config: &config, fingerprint };
-    EXPORTERS.iter().try_for_each(|exporter| exporter.begin(&sweep, &records))?;
+    let whole = whole_trials(&records, &first.request);
+    EXPORTERS.iter().try_for_each(|exporter| exporter.begin(&sweep, &whole))?;
     let engines: Vec<_> = parts.iter().map(|part| part.env.engine.clone()).collect();
     let engine =
         if engines.iter().all(|engine| *engine == engines[0]) { engines[0].clone() } else { engines.into() };

@@ -4,8 +4,6 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::text::counted;
-
 /// Why a training stopped before its last step. Files hold it as text, which reads back as the same reason.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "String", from = "String")]
@@ -34,7 +32,9 @@ impl fmt::Display for StopReason {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self {
             StopReason::Patience { epochs } => write!(f, "{}{epochs}{}", PATIENCE[0], PATIENCE[1]),
-            StopReason::Halving { epochs } => write!(f, "{HALVING}{}", counted(*epochs, "epoch")),
+            StopReason::Halving { epochs } => {
+                write!(f, "{HALVING}{epochs} epoch{}", if *epochs == 1 { "" } else { "s" })
+            }
             StopReason::MaxTime => f.write_str(MAX_TIME),
             StopReason::ByHand => f.write_str(BY_HAND),
             StopReason::FinishedEarly => f.write_str(FINISHED_EARLY),
@@ -51,12 +51,14 @@ impl From<StopReason> for String {
 
 impl From<&str> for StopReason {
     fn from(text: &str) -> StopReason {
-        let digits = |text: &str| text.chars().filter(char::is_ascii_digit).collect::<String>().parse().ok();
         let patience = || {
-            let epochs = digits(text.strip_prefix(PATIENCE[0])?.strip_suffix(PATIENCE[1])?)?;
+            let epochs = text.strip_prefix(PATIENCE[0])?.strip_suffix(PATIENCE[1])?.parse().ok()?;
             Some(StopReason::Patience { epochs })
         };
-        let halving = || Some(StopReason::Halving { epochs: digits(text.strip_prefix(HALVING)?)? });
+        let halving = || {
+            let epochs = text.strip_prefix(HALVING)?.split(' ').next()?.parse().ok()?;
+            Some(StopReason::Halving { epochs })
+        };
         match text {
             MAX_TIME => StopReason::MaxTime,
             BY_HAND => StopReason::ByHand,

@@ -175,7 +175,8 @@ impl Usable {
     /// none if no rate is better than chance.
     fn of(rates: &[f64], losses: &[Option<f64>], chance: f64) -> Option<Usable> {
         let loss = |at: usize| losses.get(at).copied().flatten().unwrap_or(f64::INFINITY);
-        let best = (0..rates.len()).min_by(|&a, &b| loss(a).total_cmp(&loss(b)))?;
+        // The last of equals, as `usable` takes it.
+        let best = (0..rates.len()).rev().min_by(|&a, &b| loss(a).total_cmp(&loss(b)))?;
         let limit = (chance + loss(best)) / 2.0;
         if loss(best) >= 0.98 * chance {
             return None;

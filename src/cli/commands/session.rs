@@ -180,7 +180,7 @@ pub(super) fn about(dataset: &Dataset) -> Vec<(&'static str, String)> {
         rows(split.test)
     );
     let mut lines = vec![("data", text)];
-    lines.extend(dataset.notes.iter().cloned().chain(dataset.empty_parts()).map(|note| ("note", note)));
+    lines.extend(dataset.notes.iter().chain(&dataset.split_notes).map(|note| ("note", note.clone())));
     lines
 }
 

@@ -22,9 +22,9 @@ pub enum Binding {
     Targets,
     /// What the steps report.
     Records,
-    /// A role of memory, read.
-    Read(Buffer),
     /// A role of memory, read only.
+    Read(Buffer),
+    /// A role of memory, read and written.
     Write(Buffer),
 }
 
