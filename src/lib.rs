@@ -15,7 +15,14 @@
 //! use bngpu::train::{Session, Stop};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let settings = "data = 'digits'\nhidden = '32'\nbn = true\nlr = 0.01\nepochs = 3\ndevice = 'cpu'";
+//! let settings = r#"
+//!     data = "digits"
+//!     hidden = "32"
+//!     bn = true
+//!     lr = 0.01
+//!     epochs = 3
+//!     device = "cpu"
+//! "#;
 //! let request = RunRequest::from_toml(settings, "settings".as_ref())?;
 //! let dataset = load(&LoadRequest::from(&request.data))?;
 //! let device = choose(&DeviceRequest { device: &request.device, using: request.device_use() })?;
@@ -72,7 +79,15 @@
 //! use bngpu::train::Stop;
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let settings = "hidden = '16'\nepochs = 2\ntrials = 4\ndevice = 'cpu'\n[space]\nlr = '1e-3..1e-1:log'\nbn = 'both'";
+//! let settings = r#"
+//!     hidden = "16"
+//!     epochs = 2
+//!     trials = 4
+//!     device = "cpu"
+//!     [space]
+//!     lr = "1e-3..1e-1:log"
+//!     bn = "both"
+//! "#;
 //! let request = SweepRequest::from_toml(settings, "settings".as_ref())?;
 //! let dataset = load(&LoadRequest::from(&request.base.data))?;
 //! let using = request.base.device_use();
@@ -83,7 +98,8 @@
 //! search.run(&records, &(), &Stop::default())?;
 //!
 //! let records = records.into_inner().expect("no lane panicked");
-//! let winner = Analysis::new(&search.request, records.records()).winner.expect("a trial has a value");
+//! let analysis = Analysis::new(&search.request, records.records());
+//! let winner = analysis.winner.expect("a trial has a value");
 //! assert!(winner.params.contains_key("lr"));
 //! # Ok(())
 //! # }

@@ -54,6 +54,7 @@ impl std::ops::Add for Text {
 
 /// `text!("English {x}", "中文 {x}")`, formatted as `format!` does.
 #[macro_export]
+#[doc(hidden)]
 macro_rules! text {
     ($en:literal, $zh:literal) => {
         $crate::report::language::Text { en: format!($en), zh: format!($zh) }

@@ -32,7 +32,7 @@ fn records() -> Vec<TrialRecord> {
     let best = TrialRecord { ended: 1764000004.5, ..record(0, params.clone(), 0, &[1.0, 0.125], 1.0) };
     let pruned = TrialRecord {
         status: TrialStatus::Stopped,
-        reason: Some("halving: not among the best after 1 epoch".into()),
+        reason: Some("halving at epoch 1".into()),
         ended: 1764000002.000001,
         ..record(1, few(1e-4), 0, &[2.0], 0.5)
     };
