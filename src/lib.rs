@@ -107,10 +107,10 @@
 //!
 //! # How it computes
 //!
-//! K models are one *population*: a row each in a few tables, and one buffer for each kind of data ([`population`]). A step is a
-//! list of operations on all of them ([`step::plan`]). The CPU engine runs the list natively, the GPU engine records it
-//! into compute passes; each operation has a twin in `shaders/`. The same seed gives the same weights, bit for bit, on
-//! the same device, whatever else trains beside the model. `ARCHITECTURE.md` has the map.
+//! K models are one *population*: a row each in a few tables, and one buffer for each kind of data ([`population`]). A
+//! step is a list of operations on all of them ([`step::plan`]). The CPU engine runs the list natively, the GPU engine
+//! records it into compute passes; each operation has a twin in `shaders/`. The same seed gives the same weights, bit for
+//! bit, on the same device, whatever else trains beside the model. `ARCHITECTURE.md` has the map.
 //!
 //! # Features
 //!
@@ -121,8 +121,8 @@
 //! | `npz`, `parquet` | these data formats |
 //! | `tensorboard` | event files of a sweep |
 //!
-//! Without features, the library reads the embedded digits, CSV, NPY and IDX files, trains and sweeps on the CPU engine, and compiles for
-//! `wasm32-unknown-unknown`.
+//! Without features, the library reads the embedded digits, CSV, NPY and IDX files, trains and sweeps on the CPU engine
+//! ([`engine::CpuFactory`]), and compiles for `wasm32-unknown-unknown`.
 
 // Without the program, some library code is unused.
 #![cfg_attr(not(feature = "cli"), allow(dead_code, unused_imports))]
