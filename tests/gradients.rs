@@ -118,7 +118,7 @@ fn gradients_agree_with_central_differences_on_random_networks() {
 /// The settings that the random networks covered.
 #[derive(Default)]
 struct Seen {
-    activations: [bool; 8],
+    activations: [bool; Activation::ALL.len()],
     depths: [bool; 5],
     /// BN, BN with γ and β fixed, no BN, dropout, λ, squared error, cross-entropy, batch of two
     others: [bool; 8],

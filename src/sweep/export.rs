@@ -36,8 +36,8 @@ pub trait Exporter: Sync {
         Ok(())
     }
 
-    /// The sweep has ended: `kept` are the trainings of the search with a kept model.
-    fn end(&self, _: &Exported, _kept: &[TrialRecord]) -> Result<(), RunError> {
+    /// The sweep has ended: `records` are all its trainings, `kept` those of the search with a kept model.
+    fn end(&self, _: &Exported, _records: &[TrialRecord], _kept: &[TrialRecord]) -> Result<(), RunError> {
         Ok(())
     }
 }

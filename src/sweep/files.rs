@@ -258,7 +258,7 @@ impl SweepFiles {
     /// [`RunError`] if a file cannot be written.
     pub fn export_end(&self) -> Result<(), RunError> {
         let kept = self.kept_records();
-        self.export(|exporter, sweep| exporter.end(sweep, &kept))
+        self.export(|exporter, sweep| exporter.end(sweep, &self.records, &kept))
     }
 }
 

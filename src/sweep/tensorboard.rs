@@ -37,7 +37,7 @@ const FOLDER: &str = "tensorboard";
 pub struct TensorBoard;
 
 impl Exporter for TensorBoard {
-    fn end(&self, sweep: &Exported, kept: &[TrialRecord]) -> Result<(), RunError> {
+    fn end(&self, sweep: &Exported, _: &[TrialRecord], kept: &[TrialRecord]) -> Result<(), RunError> {
         match sweep.request.tensorboard {
             true => write(&sweep.dir.join(FOLDER), &sweep.request.space, kept),
             false => Ok(()),

@@ -189,6 +189,9 @@ mod tests {
     use crate::population::tables::{LayerRow, MemberRow, Record, StepRow};
     use std::mem::{offset_of, size_of};
 
+    use crate::population::tables::OptimizerKind as Kind;
+    use crate::spec::Activation;
+
     fn parsed(name: &str, source: &str) -> naga::Module {
         naga::front::wgsl::parse_str(source)
             .unwrap_or_else(|e| panic!("{name}: {}", e.emit_to_string(source)))
@@ -217,6 +220,34 @@ mod tests {
         assert_eq!(refused("//#for i 0..2\n//#for j 0..-1\n//#end\n//#end"), unknown("//#for j 0..-1", "-1"));
         assert_eq!(refused("  //#for i"), ExpandError::Malformed("//#for i".into()));
         assert_eq!(refused("//#for i 0..N\nx"), ExpandError::Endless("//#for i 0..N".into()));
+    }
+
+    /// Without a GPU, too: a case that is missing gives NaN there.
+    #[test]
+    fn shaders_have_a_case_for_every_activation_and_optimizer() {
+        let cases = |text: &str, name: &str| {
+            let words = text
+                .lines()
+                .filter_map(|line| line.trim().strip_prefix("case "))
+                .map(|case| case.split([',', ':', ' ']).filter(|word| *word == name).count());
+            words.sum::<usize>()
+        };
+        let activations = include_str!("../../../shaders/activation.wgsl");
+        for activation in Activation::ALL {
+            let name = activation.name().to_uppercase().replace('-', "_");
+            assert_eq!(cases(activations, &name), 2, "{name}: its value and its slope");
+        }
+        let optimizers = include_str!("../../../shaders/optimizer.wgsl");
+        for kind in [Kind::Adam, Kind::Sgd, Kind::Nesterov, Kind::RmsProp] {
+            // Exhaustive, so that the compiler asks for a new one.
+            let name = match kind {
+                Kind::Adam => "ADAM",
+                Kind::Sgd => "SGD",
+                Kind::Nesterov => "NESTEROV",
+                Kind::RmsProp => "RMSPROP",
+            };
+            assert_eq!(cases(optimizers, name), 1, "{name}");
+        }
     }
 
     #[test]
