@@ -359,7 +359,7 @@ fn an_ignored_split_flag_gives_a_note() {
     let ((x, y), (x_test, y_test)) = (arrays(part(40)), arrays(part(20)));
     let archive = npz(&[("x_train", x), ("y_train", y), ("x_test", x_test), ("y_test", y_test)]);
     let told = |val_split, test_split| {
-        load(&LoadRequest { val_split, test_split, ..write(&folder, "a.npz", &archive) }).unwrap().notes
+        load(&LoadRequest { val_split, test_split, ..write(&folder, "a.npz", &archive) }).unwrap().split_notes
     };
     assert_eq!(told(0.1, 0.3), ["--test-split 0.3 is ignored: the source has its own test part"]);
     assert!(told(0.2, 0.1).is_empty(), "the validation part is split off");
