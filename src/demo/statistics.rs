@@ -1,5 +1,7 @@
 //! Statistics over seeds, and their formatting.
 
+use std::ops::RangeInclusive;
+
 use super::{Course, Outcome};
 use crate::base::text::number;
 use crate::sweep::analysis::Estimate;
@@ -111,12 +113,18 @@ pub fn decades_step(values: &[f64]) -> f64 {
 
 /// Ends of the unbroken run of values around the best score that reach `level`; None if the best does not.
 pub fn usable(values: &[f64], scores: &[f64], level: f64) -> Option<(f64, f64)> {
-    let reaches = |at: &usize| scores[*at] >= level;
     let finite = (0..values.len()).filter(|&at| scores[at].is_finite());
-    let best = finite.max_by(|&a, &b| scores[a].total_cmp(&scores[b])).filter(reaches)?;
-    let low = (0..best).rev().take_while(reaches).last().unwrap_or(best);
-    let high = (best + 1..values.len()).take_while(reaches).last().unwrap_or(best);
-    Some((values[low], values[high]))
+    let best = finite.max_by(|&a, &b| scores[a].total_cmp(&scores[b])).filter(|&at| scores[at] >= level)?;
+    let run = run_around(best, values.len(), |at| scores[at] >= level);
+    Some((values[*run.start()], values[*run.end()]))
+}
+
+/// The unbroken run around index `best` of `n` whose members are `in_run`, as `best` is.
+pub fn run_around(best: usize, n: usize, in_run: impl Fn(usize) -> bool) -> RangeInclusive<usize> {
+    let in_run = |at: &usize| in_run(*at);
+    let first = (0..best).rev().take_while(in_run).last().unwrap_or(best);
+    let last = (best + 1..n).take_while(in_run).last().unwrap_or(best);
+    first..=last
 }
 
 #[cfg(test)]

@@ -187,6 +187,11 @@ pub enum OptimizerKind {
     RmsProp = 3,
 }
 
+impl OptimizerKind {
+    pub const ALL: [OptimizerKind; 4] =
+        [OptimizerKind::Adam, OptimizerKind::Sgd, OptimizerKind::Nesterov, OptimizerKind::RmsProp];
+}
+
 /// A row `[O]` of a normalised layer's statistics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::base::geomspace;
 use crate::base::text::{Align, columns, number};
 use crate::cli::{Exit, LrFindArgs};
-use crate::demo::statistics::usable;
+use crate::demo::statistics::run_around;
 use crate::report::stdout;
 use crate::spec::{
     Count, Dimension, Domain, Objective, Params, RunRequest, Space, Strategy, SweepRequest, resolve,
@@ -175,14 +175,13 @@ impl Usable {
     /// none if no rate is better than chance.
     fn of(rates: &[f64], losses: &[Option<f64>], chance: f64) -> Option<Usable> {
         let loss = |at: usize| losses.get(at).copied().flatten().unwrap_or(f64::INFINITY);
-        // The last of equals, as `usable` takes it.
-        let best = (0..rates.len()).rev().min_by(|&a, &b| loss(a).total_cmp(&loss(b)))?;
+        let best = (0..rates.len()).min_by(|&a, &b| loss(a).total_cmp(&loss(b)))?;
         let limit = (chance + loss(best)) / 2.0;
         if loss(best) >= 0.98 * chance {
             return None;
         }
-        let scores: Vec<f64> = (0..rates.len()).map(|at| -loss(at)).collect();
-        let (lowest, highest) = usable(rates, &scores, -limit)?;
+        let run = run_around(best, rates.len(), |at| loss(at) <= limit);
+        let (lowest, highest) = (rates[*run.start()], rates[*run.end()]);
         Some(Usable { lowest, highest, best: rates[best], best_loss: loss(best), limit })
     }
 }

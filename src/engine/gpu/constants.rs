@@ -36,21 +36,35 @@ enum Value {
     List(&'static [usize]),
 }
 
+/// The WGSL name of an activation.
+pub(super) fn activation_name(activation: Activation) -> String {
+    activation.name().to_uppercase().replace('-', "_")
+}
+
+/// The WGSL name of an optimiser.
+pub(super) fn optimizer_name(kind: OptimizerKind) -> &'static str {
+    match kind {
+        OptimizerKind::Adam => "ADAM",
+        OptimizerKind::Sgd => "SGD",
+        OptimizerKind::Nesterov => "NESTEROV",
+        OptimizerKind::RmsProp => "RMSPROP",
+    }
+}
+
 /// Every shared constant, by its WGSL name.
 fn all() -> Vec<(String, Value)> {
     use Value::{Float, List, Unsigned};
     let mut all: Vec<(String, Value)> = Vec::new();
     let mut add = |name: &str, value: Value| all.push((name.to_owned(), value));
     for activation in Activation::ALL {
-        add(&activation.name().to_uppercase().replace('-', "_"), Unsigned(activation as u32));
+        add(&activation_name(activation), Unsigned(activation as u32));
     }
     add("LEAK", Float(activation::LEAK as f32));
     add("CROSS_ENTROPY", Unsigned(LossKind::CrossEntropy as u32));
     add("SQUARED_ERROR", Unsigned(LossKind::SquaredError as u32));
-    add("ADAM", Unsigned(OptimizerKind::Adam as u32));
-    add("SGD", Unsigned(OptimizerKind::Sgd as u32));
-    add("NESTEROV", Unsigned(OptimizerKind::Nesterov as u32));
-    add("RMSPROP", Unsigned(OptimizerKind::RmsProp as u32));
+    for kind in OptimizerKind::ALL {
+        add(optimizer_name(kind), Unsigned(kind as u32));
+    }
     add("FORWARD", Unsigned(Product::Forward as u32));
     add("BACKWARD_INPUT", Unsigned(Product::BackwardInput as u32));
     add("BACKWARD_WEIGHT", Unsigned(Product::BackwardWeight as u32));

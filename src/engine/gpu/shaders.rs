@@ -189,7 +189,8 @@ mod tests {
     use crate::population::tables::{LayerRow, MemberRow, Record, StepRow};
     use std::mem::{offset_of, size_of};
 
-    use crate::population::tables::OptimizerKind as Kind;
+    use crate::engine::gpu::constants::{activation_name, optimizer_name};
+    use crate::population::tables::OptimizerKind;
     use crate::spec::Activation;
 
     fn parsed(name: &str, source: &str) -> naga::Module {
@@ -234,18 +235,12 @@ mod tests {
         };
         let activations = include_str!("../../../shaders/activation.wgsl");
         for activation in Activation::ALL {
-            let name = activation.name().to_uppercase().replace('-', "_");
+            let name = activation_name(activation);
             assert_eq!(cases(activations, &name), 2, "{name}: its value and its slope");
         }
         let optimizers = include_str!("../../../shaders/optimizer.wgsl");
-        for kind in [Kind::Adam, Kind::Sgd, Kind::Nesterov, Kind::RmsProp] {
-            // Exhaustive, so that the compiler asks for a new one.
-            let name = match kind {
-                Kind::Adam => "ADAM",
-                Kind::Sgd => "SGD",
-                Kind::Nesterov => "NESTEROV",
-                Kind::RmsProp => "RMSPROP",
-            };
+        for kind in OptimizerKind::ALL {
+            let name = optimizer_name(kind);
             assert_eq!(cases(optimizers, name), 1, "{name}");
         }
     }
