@@ -59,6 +59,15 @@ impl Case {
         format!("{}, {}, batch {}", widths.join("-"), self.activation.name(), self.batch)
     }
 
+    /// Numbers of models at once that are measured unless others are asked for.
+    pub fn usual_models(&self) -> &'static [usize] {
+        match self.name {
+            "a" => &[1, 8, 64],
+            "b" => &[1, 8],
+            _ => &[1],
+        }
+    }
+
     /// Members that differ in their seeds.
     pub fn population(&self, members: usize, batch_norm: bool) -> Arc<Population> {
         // `Member::new` refuses only a batch of one row.

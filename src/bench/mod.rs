@@ -4,6 +4,7 @@
 //! Before a network is timed, the engine's first losses are compared with those of the f64 engine.
 
 mod cases;
+pub mod threads;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -74,6 +75,16 @@ impl<'a> Bench<'a> {
         let table = Arc::new(table());
         let ceilings = factory.build(&CASES[0].population(1, true), &table)?.ceilings()?;
         Ok(Bench { factory, table, ceilings, seconds })
+    }
+
+    /// The same with measured ceilings, on `table`.
+    pub fn with(
+        factory: &'a dyn EngineFactory,
+        table: Arc<Table>,
+        ceilings: Ceilings,
+        seconds: f64,
+    ) -> Bench<'a> {
+        Bench { factory, table, ceilings, seconds }
     }
 
     fn engine(&self, population: &Arc<Population>) -> Result<Box<dyn Engine>, EngineError> {

@@ -16,6 +16,18 @@ use crate::spec::{Activation, Count, Hidden, LogLevel, PartialConfig, PartialSwe
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
+    /// Threads of the CPU engine; `bench` compares several: 1,2,4 [default: $RAYON_NUM_THREADS, or one for each core
+    /// that this process may use]
+    #[arg(
+        long,
+        value_name = "N",
+        global = true,
+        value_delimiter = ',',
+        num_args = 1,
+        help_heading = "Machine"
+    )]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub threads: Vec<u32>,
 }
 
 /// What to do.

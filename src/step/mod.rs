@@ -17,6 +17,7 @@
 
 pub mod bounds;
 pub mod cost;
+pub mod meeting;
 pub mod memory;
 pub mod ops;
 pub mod real;

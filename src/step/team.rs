@@ -1,20 +1,13 @@
 //! Teams of threads that share the work on one member. In each operation they write disjoint parts of its memory; they
-//! meet before a thread reads another's results.
+//! [meet](super::meeting) before a thread reads another's results.
 //!
 //! A sum over the rows of a batch is a tree: each of [`BLOCKS`] blocks adds its rows in order, then neighbouring blocks
 //! are added in pairs. Each thread adds its own branch of the tree, then every thread adds the branches. The tree is
 //! fixed, so the bits do not depend on the number of threads.
 
-use std::hint::spin_loop;
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::thread;
 
-/// Multiply-adds per step that justify one more thread.
-const WORTH: f64 = 1e6;
-/// Spins before yielding.
-const PATIENCE: usize = 1 << 12;
+use super::meeting::Meeting;
 
 /// Number of partial sums of a sum over the rows of a batch.
 pub const BLOCKS: usize = 16;
@@ -45,7 +38,12 @@ impl<'a> Rank<'a> {
 
     /// Thread `rank` of a team.
     pub fn new(rank: usize, meeting: &'a Meeting) -> Rank<'a> {
-        Rank { rank, of: meeting.of, meeting: Some(meeting) }
+        Rank { rank, of: meeting.of(), meeting: Some(meeting) }
+    }
+    /// Whether there are no other threads.
+    #[inline(always)]
+    pub fn is_alone(self) -> bool {
+        self.of == 1
     }
     /// Whether this is the leader thread.
     #[inline(always)]
@@ -108,7 +106,7 @@ impl<'a> Rank<'a> {
     #[inline(always)]
     pub fn meet(self) {
         if let Some(meeting) = self.meeting {
-            meeting.wait();
+            meeting.wait(self.rank);
         }
     }
 }
@@ -123,102 +121,9 @@ pub fn tree(blocks: Range<usize>, from: usize) -> impl Iterator<Item = (usize, u
     })
 }
 
-/// Number of threads, of `threads`, for each of `members` members with `work` multiply-adds per step: one if there are
-/// enough members.
-pub fn size(threads: usize, members: usize, work: f64) -> usize {
-    (threads / members.max(1)).min((work / WORTH) as usize).max(1)
-}
-
-/// Locks the process's threads for one set of teams: teams that wait for each other must not overlap.
-pub fn hold() -> MutexGuard<'static, ()> {
-    static TEAMS: Mutex<()> = Mutex::new(());
-    TEAMS.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// A barrier for the threads of a team. It spins instead of sleeping, as an operation takes microseconds.
-pub struct Meeting {
-    of: usize,
-    come: AtomicUsize,
-    round: AtomicUsize,
-    broken: AtomicBool,
-}
-
-impl Meeting {
-    pub fn new(of: usize) -> Meeting {
-        Meeting { of, come: AtomicUsize::new(0), round: AtomicUsize::new(0), broken: AtomicBool::new(false) }
-    }
-
-    /// Waits until all threads have arrived.
-    ///
-    /// # Panics
-    /// If another thread of the team has panicked.
-    pub fn wait(&self) {
-        if self.of == 1 {
-            return;
-        }
-        let round = self.round.load(Ordering::Relaxed);
-        if self.come.fetch_add(1, Ordering::AcqRel) + 1 == self.of {
-            self.come.store(0, Ordering::Relaxed);
-            self.round.store(round + 1, Ordering::Release);
-            return;
-        }
-        let mut looks = 0;
-        while self.round.load(Ordering::Acquire) == round {
-            assert!(!self.broken.load(Ordering::Relaxed), "another thread of the team has panicked");
-            looks += 1;
-            if looks < PATIENCE { spin_loop() } else { thread::yield_now() }
-        }
-    }
-
-    /// A guard that makes the other threads panic if this one does.
-    pub fn attend(&self) -> impl Drop + '_ {
-        struct Attendance<'a>(&'a AtomicBool);
-        impl Drop for Attendance<'_> {
-            fn drop(&mut self) {
-                if thread::panicking() {
-                    self.0.store(true, Ordering::Relaxed);
-                }
-            }
-        }
-        Attendance(&self.broken)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::panic::{AssertUnwindSafe, catch_unwind};
-
-    #[test]
-    fn no_thread_leaves_before_all_arrive() {
-        let (meeting, count) = (Meeting::new(3), AtomicUsize::new(0));
-        thread::scope(|scope| {
-            for _ in 0..3 {
-                scope.spawn(|| {
-                    for round in 1..2000 {
-                        count.fetch_add(1, Ordering::Relaxed);
-                        meeting.wait();
-                        assert_eq!(count.load(Ordering::Relaxed), 3 * round);
-                        meeting.wait();
-                    }
-                });
-            }
-        });
-    }
-
-    #[test]
-    fn waiting_for_a_panicked_thread_panics() {
-        let meeting = Meeting::new(2);
-        thread::scope(|scope| {
-            let other = scope.spawn(|| {
-                let _attendance = meeting.attend();
-                let fails = || panic!("on purpose");
-                fails()
-            });
-            let waited = catch_unwind(AssertUnwindSafe(|| meeting.wait()));
-            assert!(waited.is_err() && other.join().is_err());
-        });
-    }
 
     #[test]
     fn the_tree_of_sums_is_the_same_for_every_team() {
@@ -239,13 +144,5 @@ mod tests {
             }
         }
         assert_eq!(tree(0..4, 1).collect::<Vec<_>>(), [(0, 1), (2, 3), (0, 2)]);
-    }
-
-    #[test]
-    fn few_members_get_many_threads_if_they_have_work() {
-        assert_eq!(size(16, 4, 1e9), 4);
-        assert_eq!(size(16, 17, 1e9), 1);
-        assert_eq!(size(16, 1, 3.5e6), 3);
-        assert_eq!(size(2, 1, 1e3), 1);
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Failure, start_log, tell};
+use super::{Failure, bench_threads, start_log, tell};
 use crate::base::text::{Align, columns};
 use crate::bench::{Bench, CASES, Case, OperationTime, StepTime};
 use crate::cli::{BenchArgs, Exit};
@@ -19,7 +19,7 @@ use crate::train::TrainError;
 ///
 /// # Errors
 /// If there is no such device or case, the baseline cannot be read, or a line is slower than it.
-pub fn run(args: BenchArgs) -> Result<Exit, Failure> {
+pub fn run(args: BenchArgs, threads: &[u32]) -> Result<Exit, Failure> {
     start_log(args.reporting.log, args.reporting.quiet, args.reporting.json);
     let usage = |what: String| Err(Failure::Usage(what));
     if !(args.seconds > 0.0 && args.seconds <= 3600.0) {
@@ -46,6 +46,9 @@ pub fn run(args: BenchArgs) -> Result<Exit, Failure> {
                 }
             }
         }
+    }
+    if threads.len() > 1 {
+        return bench_threads::run(&args, &cases, threads);
     }
     let using = DeviceUse { precision: args.precision, ..DeviceUse::default() };
     let factory = choose(&DeviceRequest { device: &args.device, using })?;
@@ -81,12 +84,7 @@ fn measure(factory: &dyn EngineFactory, args: &BenchArgs, cases: &[Case]) -> Res
     let bench = Bench::new(factory, args.seconds)?;
     let (mut steps, mut operations) = (Vec::new(), Vec::new());
     for case in cases {
-        let usual: &[usize] = match case.name {
-            "a" => &[1, 8, 64],
-            "b" => &[1, 8],
-            _ => &[1],
-        };
-        let models = if args.models.is_empty() { usual } else { &args.models };
+        let models = if args.models.is_empty() { case.usual_models() } else { &args.models };
         for &models in models {
             tell("bench", &format!("{}: {}, {models} at once", case.name, case.describe()));
             steps.push(bench.step(case, models, true)?);

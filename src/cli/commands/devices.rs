@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::{Failure, start_log, tell};
 use crate::base::text::{Align, bytes, columns, count};
 use crate::cli::{DevicesArgs, Exit};
+use crate::engine::cpu::{self, threads};
 use crate::engine::gpu::adapters::{self, AdapterSummary, Choice, ChooseError, Chosen, NoAdapter};
 use crate::engine::{DeviceRequest, lanes, self_test};
 use crate::report::stdout;
@@ -84,23 +85,27 @@ fn show(
     let flag = if device.is_some() { "--device " } else { "" };
     let article = if chosen.choice == Choice::Cpu { "the " } else { "" };
     text += &wrapped(&format!("{flag}{wanted} takes {article}{}, because {}.", chosen.name, chosen.reason));
+    text += &wrapped(&format!("The {} has {}.", cpu::NAME, threads::in_use()));
     Ok(text)
 }
 
 /// The output of `--json`.
 ///
 /// `adapters`: a list of [`AdapterSummary`]; `no_adapter`: null, or why there is none; `device`: the value of
-/// `--device`; `takes`: what it takes, with `engine` (`gpu` or `cpu`), `index` (null for `cpu`), `name`, `reason`.
+/// `--device`; `takes`: what it takes, with `engine` (`gpu` or `cpu`), `index` (null for `cpu`), `name`, `reason`;
+/// `threads`: those of the CPU engine, with `count` and `reason`.
 fn object(shown: &[&AdapterSummary], cause: Option<&NoAdapter>, wanted: &str, chosen: &Chosen) -> Value {
     let (engine, index) = match chosen.choice {
         Choice::Cpu => ("cpu", None),
         Choice::Adapter(index) => ("gpu", Some(index)),
     };
+    let threads = threads::in_use();
     json!({
         "adapters": shown,
         "no_adapter": cause.map(ToString::to_string),
         "device": wanted,
         "takes": { "engine": engine, "index": index, "name": chosen.name, "reason": chosen.reason },
+        "threads": { "count": threads.count, "reason": threads.why.to_string() },
     })
 }
 
@@ -299,7 +304,7 @@ because it is the only usable discrete GPU.
             "{text}"
         );
         assert!(text.contains("mesa-vulkan-drivers"), "{text}");
-        assert_eq!(show(Ok(&three()), Some("cpu"), false).unwrap().lines().count(), 1);
+        assert_eq!(show(Ok(&three()), Some("cpu"), false).unwrap().lines().count(), 2);
         assert!(show(Err(&NoAdapter::NoLoader), Some("gpu"), false).is_err());
         assert!(show(Ok(&three()), Some("Radeon"), true).is_err());
     }
@@ -311,7 +316,7 @@ because it is the only usable discrete GPU.
         let all = three();
         let object = json(Ok(&all), None);
         let keys: Vec<_> = object.as_object().unwrap().keys().collect();
-        assert_eq!(keys, ["adapters", "no_adapter", "device", "takes"]);
+        assert_eq!(keys, ["adapters", "no_adapter", "device", "takes", "threads"]);
         assert_eq!(object["adapters"].as_array().unwrap().len(), 3);
         assert_eq!(object["adapters"][1]["kind"], "integrated");
         assert_eq!(object["adapters"][1]["backend"], "vulkan");

@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 mod bench;
+mod bench_threads;
 mod completions;
 mod demo;
 mod devices;
@@ -27,6 +28,7 @@ use super::args::WeightsArg;
 use super::{Cli, Command, Exit};
 use crate::base::text::{count, wrapped};
 use crate::data::{Dataset, LoadRequest, load};
+use crate::engine::cpu::threads::{self, Threads};
 use crate::engine::{DeviceRequest, EngineFactory, choose, choose_again};
 use crate::report::live::{LogOnScreen, say_on_screen};
 use crate::run::{RunDir, RunError, RunFile};
@@ -41,6 +43,12 @@ use crate::train::Stored;
 /// # Errors
 /// [`Failure`], with its message and its exit code.
 pub fn run(cli: Cli) -> Result<Exit, Failure> {
+    let several = matches!(cli.command, Command::Bench(_));
+    if cli.threads.len() > 1 && !several {
+        return Err(Failure::Usage("--threads: only `bench` compares several numbers; write one".into()));
+    }
+    let asked = cli.threads.iter().max().map(|&threads| threads as usize);
+    threads::start(Threads::find(asked))?;
     match cli.command {
         Command::Train(args) => train::run(*args),
         Command::Sweep(args) => sweep::run(*args),
@@ -53,7 +61,7 @@ pub fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Report(args) => report::run(args),
         Command::Merge(args) => merge::run(args),
         Command::Devices(args) => devices::run(args),
-        Command::Bench(args) => bench::run(args),
+        Command::Bench(args) => bench::run(args, &cli.threads),
         Command::Completions(args) => completions::run(args),
     }
 }

@@ -1,14 +1,18 @@
 //! The CPU engine: the twins of all operations, in f32 (for training without a GPU) or f64 (the reference).
 //!
-//! Members share nothing, so each runs all the steps of a call by itself. If there are fewer members than cores, a team
-//! of threads works on each.
+//! Members share nothing, so each runs all the steps of a call by itself, on one thread. If there are fewer members than
+//! threads, a [team](team_size) may work on each.
 
 mod ceilings;
+mod crew;
+mod job;
 mod room;
+pub mod team_size;
+pub mod threads;
 
 use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
 use serde_json::json;
@@ -17,16 +21,22 @@ use super::{Engine, EngineError, EngineInfo, Pacer};
 use crate::base::quantile;
 use crate::engine::Ceilings;
 use crate::population::tables::{Record, StepRow};
-use crate::population::{Buffer, Member, Population};
-use crate::step::memory::{Context, Memory, Slabs, Table, View};
+use crate::population::{Buffer, Population};
+use crate::step::memory::{Context, Memory, Slabs, Table};
 use crate::step::real::Real;
-use crate::step::team::{self, Meeting, Rank};
 use crate::step::{Op, StepKind, ops, plan};
+
+use job::{Job, Queue};
+use team_size::{Stretch, TeamSize};
 
 pub(super) use room::{available, check_room};
 
 /// Name of the engine in reports and records.
 pub const NAME: &str = "native CPU engine";
+
+/// Share of a call that it may begin late, so that the team comes together, and the least time for that.
+const GATHERING: f64 = 0.02;
+const PATIENCE: Duration = Duration::from_micros(100);
 
 /// The CPU engine.
 pub struct CpuEngine<R> {
@@ -35,6 +45,7 @@ pub struct CpuEngine<R> {
     memory: Vec<Memory<R>>,
     plans: [Vec<Op>; StepKind::COUNT],
     pacers: [Pacer; StepKind::COUNT],
+    team_sizes: [TeamSize; StepKind::COUNT],
     info: EngineInfo,
 }
 
@@ -45,11 +56,12 @@ impl<R: Real> CpuEngine<R> {
             memory: population.members.iter().map(|member| Memory::new(member)).collect(),
             plans: StepKind::ALL.map(|kind| plan(&population, kind)),
             pacers: [Pacer::new(0.1, 4096); StepKind::COUNT],
+            team_sizes: Default::default(),
             info: EngineInfo {
                 engine: "cpu",
                 device: NAME.into(),
                 details: json!({
-                    "threads": rayon::current_num_threads(),
+                    "threads": threads::count(),
                     "instructions": format!("{:?}", pulp::Arch::new()),
                     "precision": std::any::type_name::<R>(),
                 }),
@@ -89,42 +101,47 @@ impl<R: Real> CpuEngine<R> {
             return (Vec::new(), Vec::new());
         }
         assert!(steps.len().is_multiple_of(k), "{} rows of steps for {k} members", steps.len());
-        let plan = &self.plans[kind as usize];
-        let threads = rayon::current_num_threads();
         let is_active = |slot: usize| (0..steps.len() / k).any(|s| steps[s * k + slot].rows > 0);
         let active: Vec<usize> = (0..k).filter(|&slot| is_active(slot)).collect();
-        let work = |&slot: &usize| self.population.members[slot].work();
-        let size = team::size(threads, active.len(), active.iter().map(work).fold(0.0, f64::max));
-        let jobs: Vec<Job<R>> = active
-            .iter()
-            .map(|&slot| Job {
-                member: &self.population.members[slot],
-                table: &self.table,
-                slabs: Slabs::new(&mut self.memory[slot]),
-                steps: steps.iter().skip(slot).step_by(k).copied().collect(),
-                meeting: Meeting::new(size),
-                timed,
-                done: Mutex::default(),
+        let share = crew::share_of_threads();
+        let threads = share.threads();
+        let work = |slot: &usize| self.population.members[*slot].work();
+        let most = team_size::most(threads, active.len(), active.iter().map(work).fold(0.0, f64::max));
+        // The work of all members, as that of one team: they work at the same time.
+        let step_work = active.iter().map(work).sum::<f64>() / active.len().max(1) as f64;
+        let all_work = step_work * (steps.len() / k) as f64;
+        let team_size = &mut self.team_sizes[kind as usize];
+        let size = team_size.choose(most, all_work);
+        let patience =
+            team_size.expected(size, all_work).unwrap_or_default().mul_f64(GATHERING).max(PATIENCE);
+        let jobs: Vec<Job<R>> = self
+            .memory
+            .iter_mut()
+            .enumerate()
+            .filter(|(slot, _)| is_active(*slot))
+            .map(|(slot, memory)| {
+                let own = steps.iter().skip(slot).step_by(k).copied().collect();
+                Job::new(&self.population.members[slot], &self.table, Slabs::new(memory), own, size)
             })
             .collect();
-        if size == 1 {
-            jobs.par_iter().for_each(|job| job.work(plan, 0));
-        } else {
-            let _teams = team::hold();
-            rayon::broadcast(|thread| {
-                // There are at least `size` threads for each job.
-                if let Some(job) = jobs.get(thread.index() / size) {
-                    job.work(plan, thread.index() % size);
-                }
-            });
-        }
+        // All threads then end at about the same time.
+        let pieces = if jobs.len() <= threads { 1 } else { (8 * threads / jobs.len()).clamp(1, 8) };
+        let queue = Queue::new(&jobs, &self.plans[kind as usize], pieces, patience, timed);
+        let helpers = threads.min(jobs.len() * size).saturating_sub(1);
+        // The first job is led here, where nobody has to come.
+        let first = queue.take(None);
+        crew::with_help(helpers, &|| queue.work(None), || queue.work(first));
+        drop(share);
         let (mut records, mut times) = (vec![Record::default(); steps.len()], Vec::new());
-        for (slot, job) in active.into_iter().zip(jobs) {
-            let (own, of_ops) = job.done.into_inner().unwrap_or_else(PoisonError::into_inner);
-            if times.is_empty() {
-                times = of_ops;
+        for (at, (slot, job)) in active.into_iter().zip(jobs).enumerate() {
+            let done = job.into_done();
+            if at == 0 {
+                times = done.times;
+                let stretch = |of: &Stretch| Stretch { work: of.work * step_work, ..*of };
+                let stretches: Vec<Stretch> = done.stretches.iter().map(stretch).collect();
+                team_size.learn(size, &stretches, done.broken);
             }
-            records.iter_mut().skip(slot).step_by(k).zip(own).for_each(|(to, record)| *to = record);
+            records.iter_mut().skip(slot).step_by(k).zip(done.records).for_each(|(to, record)| *to = record);
         }
         let work = self.population.work(|slot| steps[slot].rows > 0);
         self.pacers[kind as usize].learn(steps.len() / k, work, start.elapsed().as_secs_f64());
@@ -227,49 +244,6 @@ impl<R: Real> Engine for CpuEngine<R> {
             }
         }
         Ok(())
-    }
-}
-
-/// One member's steps, shared by the threads of a team.
-struct Job<'a, R> {
-    member: &'a Member,
-    table: &'a Table,
-    slabs: Slabs<R>,
-    steps: Vec<StepRow>,
-    meeting: Meeting,
-    /// Whether to time operations.
-    timed: bool,
-    /// The records, and the seconds of each operation.
-    done: Mutex<(Vec<Record>, Vec<f64>)>,
-}
-
-impl<R: Real> Job<'_, R> {
-    /// Runs one thread of the team.
-    fn work(&self, plan: &[Op], rank: usize) {
-        let _attendance = self.meeting.attend();
-        let rank = Rank::new(rank, &self.meeting);
-        let mut records = Vec::with_capacity(self.steps.len());
-        let mut times = vec![0.0; plan.len()];
-        for &step in &self.steps {
-            let view = View { member: self.member, step, table: self.table, memory: &self.slabs, rank };
-            let mut before = Instant::now();
-            for (&op, time) in plan.iter().zip(&mut times) {
-                ops::run_part(op, &view);
-                self.meeting.wait();
-                if !self.timed {
-                    continue;
-                }
-                let now = Instant::now();
-                *time += (now - before).as_secs_f64() / self.steps.len() as f64;
-                before = now;
-            }
-            // SAFETY: no thread writes it before the next step's `Record`.
-            let record = unsafe { self.slabs.record.part(0, 1)[0] };
-            records.push(if step.rows > 0 { record } else { Record::default() });
-        }
-        if rank.is_first() {
-            *self.done.lock().unwrap_or_else(PoisonError::into_inner) = (records, times);
-        }
     }
 }
 

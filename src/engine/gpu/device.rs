@@ -1,7 +1,6 @@
 //! One open device: its queue, its faults, bounded waits, readback.
 
 use std::collections::HashMap;
-use std::num::NonZero;
 use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,6 +16,7 @@ use super::refused::Refused;
 use super::tiles::{Abilities, Tile, Ways};
 use super::tune;
 use crate::base::panics;
+use crate::engine::cpu::threads;
 use crate::engine::{EngineError, EngineInfo};
 use crate::spec::Precision;
 
@@ -318,7 +318,7 @@ impl Device {
             }
             Ok(())
         };
-        let cores = std::thread::available_parallelism().map_or(1, NonZero::get).min(missing.len());
+        let cores = threads::count().min(missing.len());
         std::thread::scope(|scope| {
             let others: Vec<_> = (1..cores).map(|_| scope.spawn(work)).collect();
             let own = work();

@@ -13,7 +13,7 @@ use crate::step::team::{LONG, Rank};
 use crate::step::{Layers, Product};
 
 /// Number of columns from which C may be cut by columns: with short rows, threads would share cache lines.
-const WIDE: usize = 512;
+pub const WIDE: usize = 512;
 /// Elements of a cache line.
 const LINE: usize = 16;
 
