@@ -26,7 +26,11 @@ pub fn run(args: DevicesArgs) -> Result<Exit, Failure> {
     let found =
         adapters::list().map(|found| found.into_iter().map(|(summary, _)| summary).collect::<Vec<_>>());
     let text = show(found.as_deref(), args.device.as_deref(), args.reporting.json).map_err(Failure::from)?;
-    stdout::print(&text).map_err(Failure::Stdout)?;
+    let threads = match args.reporting.json {
+        true => String::new(),
+        false => wrapped(&format!("The {} has {}.", cpu::NAME, threads::in_use())),
+    };
+    stdout::print(&(text + &threads)).map_err(Failure::Stdout)?;
     Ok(Exit::Done)
 }
 
@@ -85,7 +89,6 @@ fn show(
     let flag = if device.is_some() { "--device " } else { "" };
     let article = if chosen.choice == Choice::Cpu { "the " } else { "" };
     text += &wrapped(&format!("{flag}{wanted} takes {article}{}, because {}.", chosen.name, chosen.reason));
-    text += &wrapped(&format!("The {} has {}.", cpu::NAME, threads::in_use()));
     Ok(text)
 }
 
@@ -304,7 +307,7 @@ because it is the only usable discrete GPU.
             "{text}"
         );
         assert!(text.contains("mesa-vulkan-drivers"), "{text}");
-        assert_eq!(show(Ok(&three()), Some("cpu"), false).unwrap().lines().count(), 2);
+        assert_eq!(show(Ok(&three()), Some("cpu"), false).unwrap().lines().count(), 1);
         assert!(show(Err(&NoAdapter::NoLoader), Some("gpu"), false).is_err());
         assert!(show(Ok(&three()), Some("Radeon"), true).is_err());
     }

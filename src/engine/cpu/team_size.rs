@@ -115,7 +115,7 @@ impl TeamSize {
             self.since_change += stretch.seconds;
         }
         if broken {
-            if self.since_change >= LASTING {
+            if self.level > 0 && self.since_change >= LASTING {
                 self.gap = 0.0;
             }
             self.change(0);
