@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::{Status, TrainResult};
 use crate::base::shell_word;
-use crate::base::text::{Align, bytes, columns, count, counted, duration, number, percent, rate};
+use crate::base::text::{Align, bytes, columns, count, counted, duration, number, percent, rate, wrapped};
 use crate::run::{Architecture, Score};
 use crate::spec::{Optimizer, Training};
 
@@ -119,6 +119,27 @@ pub struct SplitSummary {
     pub baseline: f64,
 }
 
+/// A sentence on the parts, (name, score, score of a constant prediction), on which a model is worse than a constant
+/// prediction; none if there are no such parts.
+pub fn worse_than_constant(parts: &[(&str, Score, f64)]) -> Option<String> {
+    let is_worse = |score: Score, baseline: f64| match score {
+        Score::Accuracy(accuracy) => accuracy < baseline,
+        Score::Regression { rmse, .. } => rmse > baseline,
+    };
+    let worse: Vec<_> = parts.iter().filter(|(_, score, baseline)| is_worse(*score, *baseline)).collect();
+    let (_, score, _) = worse.first()?;
+    let names: Vec<&str> = worse.iter().map(|(name, ..)| *name).collect();
+    let what = match score {
+        Score::Accuracy(_) => "less accurate than one that always predicts the majority class",
+        Score::Regression { .. } => "less accurate than one that always predicts the mean",
+    };
+    Some(format!(
+        "on the {} rows, this model is {what}: try more --epochs, another --lr (`bngpu lr-find` shows which can \
+         learn) or --bn",
+        names.join(" and ")
+    ))
+}
+
 /// The outcome of a training; `Display` gives the text.
 #[derive(Clone, Debug)]
 pub struct EndSummary<'a> {
@@ -196,6 +217,11 @@ impl EndSummary<'_> {
         let mut text = columns(&rows, &align);
         if let (true, Some(target)) = (self.result.regression, self.target) {
             text += &format!("  rmse in units of {target}\n");
+        }
+        let parts: Vec<_> =
+            self.splits.iter().map(|split| (split.name, split.score, split.baseline)).collect();
+        if let Some(sentence) = worse_than_constant(&parts) {
+            text += &format!("\n{}\n", wrapped("note    ", &sentence, 80));
         }
         text
     }
