@@ -128,7 +128,8 @@ pub fn worse_than_constant(parts: &[(&str, Score, f64)]) -> Option<String> {
     };
     let worse: Vec<_> = parts.iter().filter(|(_, score, baseline)| is_worse(*score, *baseline)).collect();
     let (_, score, _) = worse.first()?;
-    let names: Vec<&str> = worse.iter().map(|(name, ..)| *name).collect();
+    let names: Vec<&str> =
+        worse.iter().map(|(name, ..)| if *name == "val" { "validation" } else { *name }).collect();
     let what = match score {
         Score::Accuracy(_) => "less accurate than one that always predicts the majority class",
         Score::Regression { .. } => "less accurate than one that always predicts the mean",
@@ -325,6 +326,32 @@ mod tests {
              next  bngpu eval runs/2026-11-22-153012-digits\n\
              \x20     bngpu predict runs/2026-11-22-153012-digits --data FILE\n",
         );
+    }
+
+    #[test]
+    fn a_model_worse_than_a_constant_says_so() {
+        let accuracy = Score::Accuracy;
+        assert_eq!(worse_than_constant(&[("val", accuracy(0.9), 0.8), ("test", accuracy(0.8), 0.8)]), None);
+        assert_eq!(worse_than_constant(&[("test", accuracy(0.8), f64::NAN)]), None);
+        let both =
+            worse_than_constant(&[("val", accuracy(0.7), 0.8), ("test", accuracy(0.79), 0.8)]).unwrap();
+        assert!(
+            both.starts_with("on the validation and test rows") && both.contains("majority class"),
+            "{both}"
+        );
+        let score = |rmse| Score::Regression { rmse, r2: 0.0 };
+        assert_eq!(worse_than_constant(&[("test", score(1.0), 1.0)]), None);
+        let split =
+            |name, rmse| SplitSummary { name, rows: 20, loss: 1.0, score: score(rmse), baseline: 1.5 };
+        let result = TrainResult { regression: true, ..result() };
+        let splits = [split("val", 1.0), split("test", 1.6)];
+        let text =
+            EndSummary { result: &result, splits: &splits, best_epoch: None, target: None }.to_string();
+        assert!(
+            text.contains("note    on the test rows, this model is less accurate than one that"),
+            "{text}"
+        );
+        assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
     }
 
     #[test]
