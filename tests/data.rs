@@ -182,7 +182,8 @@ fn standardised_columns_agree_with_f64_at_every_offset() {
     for (got, x) in floats(&clipped).iter().zip(floats(&data)) {
         let x = f64::from(*x);
         let expected = x / (1.0 + (x / 3.0).powi(2)).sqrt();
-        assert!((f64::from(*got) - expected).abs() <= 1e-7, "{x}: {got}");
+        // Two roundings to f32 of values below 4.
+        assert!((f64::from(*got) - expected).abs() <= 4e-7, "{x}: {got}");
     }
     assert_ne!(clipped.fingerprint, data.fingerprint);
     let (values, train) = (floats(&data), data.split.train);
