@@ -175,8 +175,17 @@ fn standardised_columns_agree_with_f64_at_every_offset() {
     let rows: Vec<[f64; 5]> = (0..500).map(|_| offsets.map(|o| o + random.unit() * 1.7)).collect();
     let csv: String =
         rows.iter().map(|r| r.map(|v| v.to_string()).join(",") + &format!(",{}\n", r[0] * 3.0)).collect();
-    let data = load(&write(&folder, "a.csv", csv.as_bytes())).unwrap();
+    let clipped = load(&write(&folder, "a.csv", csv.as_bytes())).unwrap();
+    let data = load(&LoadRequest { clip_inputs: false, ..write(&folder, "a.csv", csv.as_bytes()) }).unwrap();
     assert_eq!(data.task, Task::Regress);
+    // Clipping is of the standardised values, in f64.
+    for (got, x) in floats(&clipped).iter().zip(floats(&data)) {
+        let x = f64::from(*x);
+        let expected = x / (1.0 + (x / 3.0).powi(2)).sqrt();
+        // Two roundings to f32 of values below 4.
+        assert!((f64::from(*got) - expected).abs() <= 4e-7, "{x}: {got}");
+    }
+    assert_ne!(clipped.fingerprint, data.fingerprint);
     let (values, train) = (floats(&data), data.split.train);
     for f in 0..5 {
         let column: Vec<f64> = values.iter().skip(f).step_by(5).map(|v| f64::from(*v)).collect();

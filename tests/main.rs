@@ -20,6 +20,7 @@ mod gpu_start;
 mod gpu_trace;
 mod gpu_training;
 mod gradients;
+mod guards;
 #[cfg(unix)]
 mod interrupted;
 mod invariance;

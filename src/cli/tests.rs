@@ -34,6 +34,9 @@ const EVERY_FLAG: &[&[&str]] = &[
     &["--test-split", "0"],
     &["--split-seed", "7"],
     &["--no-standardize"],
+    &["--no-clip-inputs"],
+    &["--clamp"],
+    &["--no-clamp"],
     &["--data-memory", "512M"],
     &["--data-dir", "/data/sets"],
     &["--hidden", "256,100x3"],
@@ -254,7 +257,15 @@ fn flags_are_the_keys_and_config() {
     let flags: BTreeSet<_> = command.get_arguments().filter_map(|arg| arg.get_long()).collect();
     let keys = PartialConfig::keys();
     let mut expected: BTreeSet<_> = keys.iter().map(String::as_str).collect();
-    expected.extend(["no-bn", "no-bn-affine", "no-standardize", "no-nesterov", "config"]);
+    expected.extend([
+        "no-bn",
+        "no-bn-affine",
+        "no-standardize",
+        "no-clip-inputs",
+        "no-clamp",
+        "no-nesterov",
+        "config",
+    ]);
     assert_eq!(flags, expected);
 }
 

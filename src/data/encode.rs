@@ -8,14 +8,17 @@
 //! An indicator that is rarely 1 is left out: see [`RAREST`].
 //!
 //! With `--standardize`, every input, indicators included, then gets mean 0 and variance 1 over the training rows;
-//! a constant input becomes 0.
+//! a constant input becomes 0. With `--clip-inputs`, the numbers (not the indicators) are then limited smoothly to
+//! ±[`CLIP`].
 
 use serde::{Deserialize, Serialize};
 
 use super::DataError;
-use super::scale::{Moments, Scale};
+use super::scale::{Moments, Scale, smooth_clip};
 use super::table::{Column, MISSING, Table, first_text, number};
 
+/// Limit of standardised numbers under smooth clipping.
+pub(crate) const CLIP: f64 = 3.0;
 /// Maximum number of indicators for the categories of a text column.
 pub const MAX_LEVELS: usize = 64;
 /// An indicator that is 1 in fewer than one of this many training rows is left out (a category: in fewer than two
@@ -42,9 +45,25 @@ pub(crate) struct ColumnEncoding {
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub(crate) enum Kind {
     /// The value; then whether it is missing, if `missing`.
-    Number { median: f64, missing: bool },
+    Number {
+        median: f64,
+        missing: bool,
+        /// Limit of smooth clipping; none leaves the value as it is, as do models of versions without this field.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        clip: Option<f64>,
+    },
     /// One indicator for each level; then "other", if `other`; then missing, if `missing`.
     Category { levels: Vec<String>, other: bool, missing: bool },
+}
+
+/// How the inputs of a column are scaled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scaling {
+    None,
+    /// To mean 0 and variance 1.
+    Standard,
+    /// The same, then numbers limited smoothly to ±[`CLIP`].
+    Clipped,
 }
 
 /// Result of fitting a column.
@@ -72,7 +91,7 @@ impl ColumnEncoding {
         position: usize,
         column: &Column,
         train: &[usize],
-        standardize: bool,
+        scaling: Scaling,
     ) -> Result<Fitted, DataError> {
         let n_missing = train.iter().filter(|row| column.is_missing(**row)).count();
         if n_missing == train.len() {
@@ -83,7 +102,7 @@ impl ColumnEncoding {
         }
         let (kind, moments, folded) = match column {
             Column::Number(values) => {
-                let (kind, moments) = fit_numbers(values, train, n_missing);
+                let (kind, moments) = fit_numbers(values, train, n_missing, scaling);
                 if !moments[0].std.is_finite() || !moments[0].mean.is_finite() {
                     return Err(DataError::column(
                         file,
@@ -107,7 +126,7 @@ impl ColumnEncoding {
                 Err(why) => return Ok(Fitted::Dropped(why)),
             },
         };
-        let scale = |m: &Moments| if standardize { m.scale() } else { Scale::IDENTITY };
+        let scale = |m: &Moments| if scaling == Scaling::None { Scale::IDENTITY } else { m.scale() };
         let scales = moments.iter().map(scale).collect();
         let imputed = if matches!(kind, Kind::Number { .. }) { n_missing } else { 0 };
         let encoding = ColumnEncoding { name: name.into(), position, kind, scales };
@@ -127,11 +146,11 @@ impl ColumnEncoding {
     ) -> Result<usize, DataError> {
         let rows = out.chunks_exact_mut(width).map(|row| &mut row[offset..offset + self.scales.len()]);
         match (&self.kind, &table.columns[column]) {
-            (Kind::Number { median, missing }, Column::Number(values)) => {
+            (Kind::Number { median, missing, clip }, Column::Number(values)) => {
                 for (out, row) in rows.zip(order) {
                     let value = values[*row];
-                    let x = self.scales[0].apply(if value.is_nan() { *median } else { value }) as f32;
-                    if !x.is_finite() {
+                    let x = self.scales[0].apply(if value.is_nan() { *median } else { value });
+                    if !(x as f32).is_finite() {
                         return Err(DataError::cell(
                             &table.file,
                             table.place(*row),
@@ -140,7 +159,7 @@ impl ColumnEncoding {
                             "rescale the column",
                         ));
                     }
-                    out[0] = x;
+                    out[0] = clip.map_or(x, |limit| smooth_clip(x, limit)) as f32;
                     if *missing {
                         out[1] = self.scales[1].apply(f64::from(u8::from(value.is_nan()))) as f32;
                     }
@@ -219,7 +238,7 @@ fn is_counter(name: &str, column: &Column) -> bool {
         && values.iter().zip(0u32..).all(|(v, i)| *v == first + f64::from(i))
 }
 
-fn fit_numbers(values: &[f64], train: &[usize], n_missing: usize) -> (Kind, Vec<Moments>) {
+fn fit_numbers(values: &[f64], train: &[usize], n_missing: usize, scaling: Scaling) -> (Kind, Vec<Moments>) {
     let mut known: Vec<f64> = train.iter().map(|row| values[*row]).filter(|v| !v.is_nan()).collect();
     let middle = known.len() / 2;
     let median = if n_missing == 0 {
@@ -238,7 +257,8 @@ fn fit_numbers(values: &[f64], train: &[usize], n_missing: usize) -> (Kind, Vec<
     if missing {
         moments.push(Moments::binary(n_missing, train.len()));
     }
-    (Kind::Number { median, missing }, moments)
+    let clip = (scaling == Scaling::Clipped).then_some(CLIP);
+    (Kind::Number { median, missing, clip }, moments)
 }
 
 /// Also returns the number of levels in "other", or the reason for leaving the column out.
@@ -282,7 +302,11 @@ mod tests {
     use super::*;
 
     fn fit(column: &Column, train: &[usize]) -> ColumnEncoding {
-        match ColumnEncoding::fit("t.csv", "c", 0, column, train, false).unwrap() {
+        fit_scaled(column, train, Scaling::None)
+    }
+
+    fn fit_scaled(column: &Column, train: &[usize], scaling: Scaling) -> ColumnEncoding {
+        match ColumnEncoding::fit("t.csv", "c", 0, column, train, scaling).unwrap() {
             Fitted::Kept { encoding, .. } => encoding,
             Fitted::Dropped(why) => panic!("{why}"),
         }
@@ -318,10 +342,10 @@ mod tests {
         let nan = f64::NAN;
         let column = Column::Number(vec![1.0, 5.0, nan, 2.0, 4.0, 1e9]);
         let encoding = fit(&column, &[0, 1, 2, 3, 4]);
-        assert_eq!(encoding.kind, Kind::Number { median: 3.0, missing: true });
+        assert_eq!(encoding.kind, Kind::Number { median: 3.0, missing: true, clip: None });
         assert_eq!(write(&encoding, column)[2], [3.0, 1.0]);
         let odd = fit(&Column::Number(vec![nan, 7.0, 1.0, 3.0]), &[0, 1, 2, 3]);
-        assert_eq!(odd.kind, Kind::Number { median: 3.0, missing: true });
+        assert_eq!(odd.kind, Kind::Number { median: 3.0, missing: true, clip: None });
         // No value is missing in training: there is no indicator, but later missing values are still imputed.
         let complete = fit(&Column::Number(vec![1.0, 2.0]), &[0, 1]);
         assert_eq!(complete.inputs(), 1);
@@ -350,20 +374,52 @@ mod tests {
             let names: Vec<String> = (0..rows).map(|i| format!("id{}", i % different)).collect();
             let column = text(&names.iter().map(|n| Some(n.as_str())).collect::<Vec<_>>());
             let train: Vec<usize> = (0..rows).collect();
-            let fitted = ColumnEncoding::fit("t.csv", "c", 0, &column, &train, true).unwrap();
+            let fitted = ColumnEncoding::fit("t.csv", "c", 0, &column, &train, Scaling::Standard).unwrap();
             assert!(matches!(fitted, Fitted::Dropped(why) if why.contains(expected)), "{expected}");
         }
     }
 
     #[test]
-    fn every_input_is_standardised() {
+    fn clipped_numbers_stay_within_the_limit_and_keep_their_order() {
+        let nan = f64::NAN;
+        // Mean 0 and variance 1 over the first eight, then values that training did not see.
+        let seen = [1.0, -1.0, 1.0, -1.0, 1.0, -1.0, 1.0, -1.0];
+        let far = [-1e38, -1e6, -7.0, -0.01, 0.01, 7.0, 1e6, 1e38, nan];
+        let column = Column::Number(seen.into_iter().chain(far).collect());
+        let encoding = fit_scaled(&column, &(0..8).collect::<Vec<_>>(), Scaling::Clipped);
+        let out: Vec<f32> = write(&encoding, column.clone())[8..].iter().map(|row| row[0]).collect();
+        assert!(out.iter().all(|x| x.abs() <= 3.0), "{out:?}");
+        assert!(out[..8].is_sorted(), "{out:?}");
+        for (x, value) in out.iter().zip(far).filter(|(_, value)| !value.is_nan()) {
+            let expected = value / (1.0 + (value / 3.0).powi(2)).sqrt();
+            assert!(
+                (f64::from(*x) - expected).abs() <= 1e-7 * expected.abs(),
+                "{value}: {x}, not {expected}"
+            );
+        }
+        // Indicators are not clipped: a rare one exceeds the limit.
+        let rare = text(&(0..200).map(|i| Some(if i < 2 { "a" } else { "b" })).collect::<Vec<_>>());
+        let rows: Vec<usize> = (0..200).collect();
+        let out = write(&fit_scaled(&rare, &rows, Scaling::Clipped), rare.clone());
+        assert!(out[0][0] > 9.0, "{:?}", out[0]);
+        // A model of a version without clipping has no such field and clips nothing.
+        let plain = fit_scaled(&column, &(0..8).collect::<Vec<_>>(), Scaling::Standard);
+        let json = serde_json::to_string(&plain).unwrap();
+        assert!(!json.contains("clip"), "{json}");
+        let back: ColumnEncoding = serde_json::from_str(&json).unwrap();
+        assert_eq!(back, plain);
+        let finite = Column::Number(vec![100.0]);
+        assert_eq!(write(&back, finite), [[100.0]]);
+        let json = serde_json::to_string(&encoding).unwrap();
+        assert_eq!(serde_json::from_str::<ColumnEncoding>(&json).unwrap(), encoding);
+    }
+
+    #[test]
+    fn every_indicator_is_standardised() {
         let column =
             text(&[Some("x"), Some("y"), Some("x"), Some("y"), None, Some("x"), Some("z"), Some("z")]);
         let rows: Vec<usize> = (0..8).collect();
-        let Fitted::Kept { encoding, .. } = ColumnEncoding::fit("t", "c", 0, &column, &rows, true).unwrap()
-        else {
-            panic!("dropped")
-        };
+        let encoding = fit_scaled(&column, &rows, Scaling::Clipped);
         let out = write(&encoding, column);
         for input in 0..encoding.inputs() {
             let moments = Moments::of(out.iter().map(|row| f64::from(row[input])));

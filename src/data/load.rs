@@ -1,7 +1,7 @@
 //! Loads the data of a request for training.
 
 use super::csv::Expect;
-use super::encode::{ColumnEncoding, Fitted};
+use super::encode::{ColumnEncoding, Fitted, Scaling};
 use super::error::{list, shorten};
 use super::locate::locate;
 use super::preprocessing::{Inputs, Preprocessing, TrainedOn};
@@ -67,18 +67,34 @@ pub fn load(request: &LoadRequest) -> Result<Dataset, DataError> {
     let split_notes = split_notes(&raw, &parts, fractions);
     note_unseen_classes(&task, &class, &parts, &mut notes);
 
-    let scale = match &task {
-        Task::Classify { .. } => Scale::IDENTITY,
+    let (scale, clamp, constant) = match &task {
+        Task::Classify { .. } if request.clamp == Some(true) => {
+            let what = "--clamp limits predicted numbers, but the target is classes";
+            let remedy = "drop --clamp, or use --task regress if the classes are numbers";
+            return Err(DataError::column(&raw.file, &target.name, what, remedy));
+        }
+        Task::Classify { classes } => {
+            let most = target::majority(&class, &parts.train, classes.len());
+            (Scale::IDENTITY, None, most.map(|class| class as f64))
+        }
         Task::Regress => {
             let values = target::values(&raw, &target)?;
-            target::fit_values(&raw, &target, values, &parts.train, request.standardize)?
+            let (moments, scale) =
+                target::fit_values(&raw, &target, values, &parts.train, request.standardize)?;
+            (scale, target::fit_range(values, &parts.train, request.clamp), Some(moments.mean))
         }
     };
     let text = matches!(target.column, Column::Text { .. });
-    let encoding = TargetEncoding { name: target.name.clone(), index: target.index, text, scale };
+    let encoding =
+        TargetEncoding { name: target.name.clone(), index: target.index, text, scale, clamp, constant };
+    let scaling = match (request.standardize, request.clip_inputs) {
+        (false, _) => Scaling::None,
+        (true, false) => Scaling::Standard,
+        (true, true) => Scaling::Clipped,
+    };
     let split = Split { train: parts.train.len(), val: parts.val.len(), test: parts.test.len() };
-    let mut preprocessing = Preprocessing {
-        inputs: fit_inputs(&mut raw, &parts.train, request.standardize, &mut notes)?,
+    let preprocessing = Preprocessing {
+        inputs: fit_inputs(&mut raw, &parts.train, scaling, &mut notes)?,
         task: task.clone(),
         target: encoding,
         trained_on: TrainedOn {
@@ -93,7 +109,7 @@ pub fn load(request: &LoadRequest) -> Result<Dataset, DataError> {
 
     let order = parts.ordered();
     let targets = target::encode(&raw, &target, &task, scale, &order)?;
-    let fingerprint = fingerprint(&mut preprocessing, &order);
+    let fingerprint = fingerprint(&preprocessing, &order);
     let features = match &raw.features {
         RawFeatures::Bytes { data, n_features, .. } => {
             let image = |row: &usize| &data[row * n_features..(row + 1) * n_features];
@@ -211,17 +227,17 @@ fn note_unseen_classes(task: &Task, class: &[usize], parts: &Parts, notes: &mut 
 fn fit_inputs(
     raw: &mut Raw,
     train: &[usize],
-    standardize: bool,
+    scaling: Scaling,
     notes: &mut Vec<String>,
 ) -> Result<Inputs, DataError> {
     match &mut raw.features {
-        RawFeatures::Bytes { data, n_features, full_scale } => Ok(Inputs::Bytes(match standardize {
-            true => ByteScaling::fit(data, *n_features, train),
-            false => ByteScaling::unit(*n_features, *full_scale),
+        RawFeatures::Bytes { data, n_features, full_scale } => Ok(Inputs::Bytes(match scaling {
+            Scaling::None => ByteScaling::unit(*n_features, *full_scale),
+            Scaling::Standard | Scaling::Clipped => ByteScaling::fit(data, *n_features, train),
         })),
         RawFeatures::Table(table) => {
             let (source_columns, named) = (table.columns.len(), table.named);
-            let columns = fit_columns(table, train, standardize, notes)?;
+            let columns = fit_columns(table, train, scaling, notes)?;
             Ok(Inputs::Columns { columns, source_columns, named })
         }
     }
@@ -230,13 +246,13 @@ fn fit_inputs(
 fn fit_columns(
     table: &mut Table,
     train: &[usize],
-    standardize: bool,
+    scaling: Scaling,
     notes: &mut Vec<String>,
 ) -> Result<Vec<ColumnEncoding>, DataError> {
     let (mut encodings, mut kept) = (Vec::new(), Vec::new());
     let (mut constant, mut missing, mut rare) = (Vec::new(), Vec::new(), Vec::new());
     for (position, (name, column)) in table.names.iter().zip(&table.columns).enumerate() {
-        match ColumnEncoding::fit(&table.file, name, position, column, train, standardize)? {
+        match ColumnEncoding::fit(&table.file, name, position, column, train, scaling)? {
             Fitted::Kept { encoding, imputed, folded } => {
                 if encoding.scales.iter().all(|s| s.factor == 0.0) {
                     constant.push(format!("{name:?}"));
@@ -274,11 +290,12 @@ fn fit_columns(
     Ok(encodings)
 }
 
-/// A hash of content, row order and encoding, but not of the source's path.
-fn fingerprint(preprocessing: &mut Preprocessing, order: &[usize]) -> String {
-    let source = std::mem::take(&mut preprocessing.trained_on.source);
-    let described = serde_json::to_vec(&*preprocessing).unwrap_or_default();
-    preprocessing.trained_on.source = source;
+/// A hash of content, row order and encoding, but not of the source's path, nor of what the network does not see.
+fn fingerprint(preprocessing: &Preprocessing, order: &[usize]) -> String {
+    let mut seen = preprocessing.clone();
+    seen.trained_on.source.clear();
+    (seen.target.clamp, seen.target.constant) = (None, None);
+    let described = serde_json::to_vec(&seen).unwrap_or_default();
     let rows: Vec<u8> = order.iter().flat_map(|row| (*row as u64).to_le_bytes()).collect();
     hex(&digest(&[b"bngpu data 1", &described, &rows]))
 }

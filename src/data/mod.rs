@@ -38,6 +38,7 @@ pub use crate::spec::TaskKind;
 pub use error::DataError;
 pub use load::load;
 pub use preprocessing::Preprocessing;
+pub(crate) use preprocessing::within;
 
 use locate::{Format, Located};
 use raw::Raw;
@@ -165,26 +166,7 @@ impl Dataset {
     /// Baseline on `part`: the accuracy of always predicting the training rows' most frequent class, or the root
     /// mean squared error, in the user's units, of always predicting their mean. None if the part has no rows.
     pub fn baseline(&self, part: Part) -> Option<f64> {
-        let (train, range) = (self.split.range(Part::Train), self.split.range(part));
-        if range.is_empty() {
-            return None;
-        }
-        let n = range.len() as f64;
-        Some(match &self.targets {
-            Targets::Classes(classes) => {
-                let mut counts = vec![0usize; self.task.n_outputs()];
-                classes[train].iter().for_each(|c| counts[*c as usize] += 1);
-                // The first of equally frequent classes.
-                let most = (0..counts.len()).rev().max_by_key(|c| counts[*c])? as u32;
-                classes[range].iter().filter(|c| **c == most).count() as f64 / n
-            }
-            Targets::Values(values) => {
-                let mean =
-                    values[train.clone()].iter().map(|v| f64::from(*v)).sum::<f64>() / train.len() as f64;
-                let squares = values[range].iter().map(|v| (f64::from(*v) - mean).powi(2)).sum::<f64>();
-                (squares / n).sqrt() * self.preprocessing.target_scale()
-            }
-        })
+        self.preprocessing.baseline(&self.targets, self.split.range(part))
     }
 }
 
@@ -214,6 +196,11 @@ pub struct LoadRequest {
     /// Fraction of all rows, where the source has no test part.
     pub test_split: f64,
     pub standardize: bool,
+    /// Limit the standardised numbers of a table smoothly; no effect without `standardize`.
+    pub clip_inputs: bool,
+    /// Limit the predictions of a regression to the range of the training targets; by default where none of these is
+    /// negative.
+    pub clamp: Option<bool>,
     pub seed: u64,
     /// Folder to search for names; `$BNGPU_DATA` by default.
     pub data_dir: Option<PathBuf>,
@@ -228,6 +215,8 @@ impl From<&DataRequest> for LoadRequest {
             val_split: data.val_split,
             test_split: data.test_split,
             standardize: data.standardize,
+            clip_inputs: data.clip_inputs,
+            clamp: data.clamp,
             seed: data.split_seed,
             data_dir: data.data_dir.clone(),
         }

@@ -1,6 +1,7 @@
 //! Turns raw rows into the network's inputs; stored in the model file.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -13,7 +14,7 @@ use super::scale::ByteScaling;
 use super::split::{Fractions, assign};
 use super::table::Table;
 use super::target::TargetEncoding;
-use super::{DataError, Part, Rows, Split, Task, read_raw, target};
+use super::{DataError, Part, Rows, Split, Targets, Task, read_raw, target};
 use crate::base::text::counted;
 
 /// The remedy where pixels were expected.
@@ -119,6 +120,41 @@ impl Preprocessing {
     /// A prediction of the network in the user's units (regression).
     pub fn target_to_units(&self, v: f64) -> f64 {
         v * self.target_scale() + self.target.scale.shift
+    }
+
+    /// The prediction for the output `z` of the network, in the user's units (regression): limited to
+    /// [`Preprocessing::prediction_range`].
+    pub fn prediction(&self, z: f32) -> f64 {
+        let value = self.target_to_units(f64::from(z));
+        self.target.clamp.map_or(value, |range| within(value, range))
+    }
+
+    /// The range that predictions are limited to, in the user's units, if they are: that of the training targets.
+    pub fn prediction_range(&self) -> Option<[f64; 2]> {
+        self.target.clamp
+    }
+
+    /// The same for outputs of the network.
+    pub(crate) fn output_range(&self) -> Option<[f64; 2]> {
+        self.target.clamp.map(|range| range.map(|v| self.target.scale.apply(v)))
+    }
+
+    /// Score of the constant prediction that needs no inputs, on the rows `range` of `targets`: the accuracy of the
+    /// training rows' most frequent class, or the root mean squared error, in the user's units, of their mean. None
+    /// without rows, and for a model of a version that did not store it.
+    pub fn baseline(&self, targets: &Targets, range: Range<usize>) -> Option<f64> {
+        let n = range.len() as f64;
+        let constant = self.target.constant.filter(|_| !range.is_empty())?;
+        Some(match targets {
+            Targets::Classes(classes) => {
+                classes[range].iter().filter(|c| f64::from(**c) == constant).count() as f64 / n
+            }
+            Targets::Values(values) => {
+                let mean = self.target.scale.apply(constant);
+                let squares = values[range].iter().map(|v| (f64::from(*v) - mean).powi(2)).sum::<f64>();
+                (squares / n).sqrt() * self.target_scale()
+            }
+        })
     }
 
     /// One unit of the network's output in the user's units (regression).
@@ -380,6 +416,17 @@ impl Preprocessing {
                 Err(DataError::file(&raw.file, "holds images, but the model takes a table", "give a table"))
             }
         }
+    }
+}
+
+/// The value of `range` that is nearest to `value`; NaN stays.
+pub(crate) fn within(value: f64, [low, high]: [f64; 2]) -> f64 {
+    if value < low {
+        low
+    } else if value > high {
+        high
+    } else {
+        value
     }
 }
 

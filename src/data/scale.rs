@@ -17,6 +17,12 @@ impl Scale {
     }
 }
 
+/// Smooth clipping: x / √(1 + (x/limit)²). About x near 0, and never beyond ±`limit`. (Holzmüller et al., "Better by
+/// default", arXiv 2407.04491, the preprocessing of RealMLP, with a limit of 3.) `x` is within the range of f32.
+pub(crate) fn smooth_clip(x: f64, limit: f64) -> f64 {
+    x / (1.0 + (x / limit).powi(2)).sqrt()
+}
+
 /// Mean and biased standard deviation of a column's training rows.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Moments {

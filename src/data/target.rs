@@ -26,6 +26,13 @@ pub(crate) struct TargetEncoding {
     pub text: bool,
     /// Regression: the network learns (value - shift) · factor; 0 and 1 without `--standardize`.
     pub scale: Scale,
+    /// Regression: the range of the training targets, if predictions are limited to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clamp: Option<[f64; 2]>,
+    /// The best prediction without inputs: the index of the training rows' most frequent class, or their mean. None in
+    /// models of versions without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub constant: Option<f64>,
 }
 
 /// Classes or numbers, from the values or as forced; integers that are not forced get a note.
@@ -188,14 +195,28 @@ pub(crate) fn values<'a>(raw: &Raw, target: &'a TargetColumn) -> Result<&'a [f64
     }
 }
 
-/// Mean and standard deviation of the training targets; refuses a constant one.
+/// The range that predictions are limited to: that of the training targets, as asked, else where none is negative.
+pub(crate) fn fit_range(values: &[f64], train: &[usize], asked: Option<bool>) -> Option<[f64; 2]> {
+    let train = || train.iter().map(|row| values[*row]);
+    let range = [train().fold(f64::INFINITY, f64::min), train().fold(f64::NEG_INFINITY, f64::max)];
+    asked.unwrap_or(range[0] >= 0.0).then_some(range)
+}
+
+/// The index of the most frequent class of the training rows, the first of equals.
+pub(crate) fn majority(class: &[usize], train: &[usize], n_classes: usize) -> Option<usize> {
+    let mut counts = vec![0usize; n_classes];
+    train.iter().for_each(|row| counts[class[*row]] += 1);
+    (0..counts.len()).rev().max_by_key(|c| counts[*c])
+}
+
+/// Moments and scale of the training targets; refuses a constant one.
 pub(crate) fn fit_values(
     raw: &Raw,
     target: &TargetColumn,
     values: &[f64],
     train: &[usize],
     standardize: bool,
-) -> Result<Scale, DataError> {
+) -> Result<(Moments, Scale), DataError> {
     let moments = Moments::of(train.iter().map(|row| values[*row]));
     let column = |what: &str, remedy: &str| DataError::column(&raw.file, &target.name, what, remedy);
     if moments.is_constant() {
@@ -207,7 +228,7 @@ pub(crate) fn fit_values(
     if !moments.std.is_finite() {
         return Err(column("its numbers are too large", "rescale the column"));
     }
-    Ok(if standardize { moments.scale() } else { Scale::IDENTITY })
+    Ok((moments, if standardize { moments.scale() } else { Scale::IDENTITY }))
 }
 
 /// Encodes the targets of the rows in `order`, all of which have one.

@@ -19,6 +19,8 @@ fn digits(ask: &Ask) -> Result<Dataset, LabError> {
         val_split: ask.val_split,
         test_split: 0.1,
         standardize: ask.standardize,
+        clip_inputs: false,
+        clamp: None,
         seed: 0,
         data_dir: None,
     };

@@ -16,6 +16,6 @@ mod sweep_summary;
 pub use page::escape;
 pub use progress::Progress;
 pub use result::{Evaluation, Status, TrainResult};
-pub use summary::{EndSummary, Memory, ModelSummary, SplitSummary};
+pub use summary::{EndSummary, Memory, ModelSummary, SplitSummary, worse_than_constant};
 pub use sweep_result::SweepResult;
 pub use sweep_summary::SweepSummary;

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::{Status, TrainResult};
 use crate::base::shell_word;
-use crate::base::text::{Align, bytes, columns, count, counted, duration, number, percent, rate};
+use crate::base::text::{Align, bytes, columns, count, counted, duration, number, percent, rate, wrapped};
 use crate::run::{Architecture, Score};
 use crate::spec::{Optimizer, Training};
 
@@ -119,6 +119,28 @@ pub struct SplitSummary {
     pub baseline: f64,
 }
 
+/// A sentence on the parts, (name, score, score of a constant prediction), on which a model is worse than a constant
+/// prediction; none if there are no such parts.
+pub fn worse_than_constant(parts: &[(&str, Score, f64)]) -> Option<String> {
+    let is_worse = |score: Score, baseline: f64| match score {
+        Score::Accuracy(accuracy) => accuracy < baseline,
+        Score::Regression { rmse, .. } => rmse > baseline,
+    };
+    let worse: Vec<_> = parts.iter().filter(|(_, score, baseline)| is_worse(*score, *baseline)).collect();
+    let (_, score, _) = worse.first()?;
+    let names: Vec<&str> =
+        worse.iter().map(|(name, ..)| if *name == "val" { "validation" } else { *name }).collect();
+    let what = match score {
+        Score::Accuracy(_) => "less accurate than one that always predicts the majority class",
+        Score::Regression { .. } => "less accurate than one that always predicts the mean",
+    };
+    Some(format!(
+        "on the {} rows, this model is {what}: try more --epochs, another --lr (`bngpu lr-find` shows which can \
+         learn) or --bn",
+        names.join(" and ")
+    ))
+}
+
 /// The outcome of a training; `Display` gives the text.
 #[derive(Clone, Debug)]
 pub struct EndSummary<'a> {
@@ -196,6 +218,11 @@ impl EndSummary<'_> {
         let mut text = columns(&rows, &align);
         if let (true, Some(target)) = (self.result.regression, self.target) {
             text += &format!("  rmse in units of {target}\n");
+        }
+        let parts: Vec<_> =
+            self.splits.iter().map(|split| (split.name, split.score, split.baseline)).collect();
+        if let Some(sentence) = worse_than_constant(&parts) {
+            text += &format!("\n{}\n", wrapped("note    ", &sentence, 80));
         }
         text
     }
@@ -299,6 +326,32 @@ mod tests {
              next  bngpu eval runs/2026-11-22-153012-digits\n\
              \x20     bngpu predict runs/2026-11-22-153012-digits --data FILE\n",
         );
+    }
+
+    #[test]
+    fn a_model_worse_than_a_constant_says_so() {
+        let accuracy = Score::Accuracy;
+        assert_eq!(worse_than_constant(&[("val", accuracy(0.9), 0.8), ("test", accuracy(0.8), 0.8)]), None);
+        assert_eq!(worse_than_constant(&[("test", accuracy(0.8), f64::NAN)]), None);
+        let both =
+            worse_than_constant(&[("val", accuracy(0.7), 0.8), ("test", accuracy(0.79), 0.8)]).unwrap();
+        assert!(
+            both.starts_with("on the validation and test rows") && both.contains("majority class"),
+            "{both}"
+        );
+        let score = |rmse| Score::Regression { rmse, r2: 0.0 };
+        assert_eq!(worse_than_constant(&[("test", score(1.0), 1.0)]), None);
+        let split =
+            |name, rmse| SplitSummary { name, rows: 20, loss: 1.0, score: score(rmse), baseline: 1.5 };
+        let result = TrainResult { regression: true, ..result() };
+        let splits = [split("val", 1.0), split("test", 1.6)];
+        let text =
+            EndSummary { result: &result, splits: &splits, best_epoch: None, target: None }.to_string();
+        assert!(
+            text.contains("note    on the test rows, this model is less accurate than one that"),
+            "{text}"
+        );
+        assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
     }
 
     #[test]

@@ -42,6 +42,18 @@ settings! {
             /// Use the features unscaled
             #[arg(long, help_heading = "Data", overrides_with = "standardize")]
             no_standardize;
+        /// Smoothly limit the standardised numbers of a table to 3 deviations from the mean
+        #[arg(long, help_heading = "Data", num_args = 0, default_missing_value = "true", overrides_with = "no_clip_inputs")]
+        clip_inputs: bool = true, or
+            /// Let standardised numbers be of any size
+            #[arg(long, help_heading = "Data", overrides_with = "clip_inputs")]
+            no_clip_inputs;
+        /// Regression: limit predictions to the range of the training targets [default: where none of these is negative]
+        #[arg(long, help_heading = "Data", num_args = 0, default_missing_value = "true", overrides_with = "no_clamp")]
+        clamp: bool, or
+            /// Regression: let predictions leave the range of the training targets
+            #[arg(long, help_heading = "Data", overrides_with = "clamp")]
+            no_clamp;
         /// Memory for data on the device, in bytes or as 512M, 2G; larger data are streamed [default: the device's limit]
         #[arg(long, value_name = "BYTES", help_heading = "Data")]
         data_memory: Bytes;
@@ -183,6 +195,15 @@ impl PartialConfig {
     /// [`ConfigError::NotText`] if a path is not UTF-8, which flags and files already refuse.
     pub fn table(&self) -> Result<toml::Table, ConfigError> {
         toml::Table::try_from(self.negated()).map_err(|e| ConfigError::NotText { problem: e.to_string() })
+    }
+
+    /// For the `config.toml` of a run's folder, which names every setting that has a default: one without
+    /// `clip-inputs` is of a version that neither clipped inputs nor limited predictions, and continues like that.
+    pub fn of_run(mut self) -> Self {
+        if self.clip_inputs.is_none() {
+            (self.clip_inputs, self.clamp) = (Some(false), Some(false));
+        }
+        self
     }
 
     /// Reads a configuration file.

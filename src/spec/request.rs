@@ -22,6 +22,10 @@ pub struct DataRequest {
     pub split_seed: u64,
     /// Scale features to mean 0 and variance 1.
     pub standardize: bool,
+    /// Smoothly limit standardised numbers of tables.
+    pub clip_inputs: bool,
+    /// Limit the predictions of a regression to the range of the training targets; none is decided by the targets.
+    pub clamp: Option<bool>,
     /// Bytes for data on the device; none is what the device allows.
     pub data_memory: Option<u64>,
     /// Folder of named data sets; none is `$BNGPU_DATA`, else the platform's data folder.

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use toml::Value;
+
 use super::config::PartialConfig;
 use super::config_error::ConfigError;
 use super::given::Given;
@@ -47,6 +49,10 @@ impl Given {
     pub fn run_request(&self) -> Result<RunRequest, ConfigError> {
         self.check_choices()?;
         let request = request(self.config()?);
+        if !request.data.standardize && self.flags.get("clip-inputs").and_then(Value::as_bool) == Some(true) {
+            let expected = "but only standardised inputs are clipped: drop it, or --no-standardize";
+            return Err(self.invalid("clip-inputs", true, expected));
+        }
         match request.check() {
             Ok(()) => Ok(request),
             Err(Invalid { key, value, expected }) => Err(self.invalid(key, value, expected)),
@@ -69,6 +75,8 @@ fn request(config: PartialConfig) -> RunRequest {
         test_split,
         split_seed,
         standardize,
+        clip_inputs,
+        clamp,
         data_memory,
         data_dir,
         hidden,
@@ -108,6 +116,8 @@ fn request(config: PartialConfig) -> RunRequest {
         log,
         // `PartialConfig::table` has merged the negations into their switches.
         no_standardize: _,
+        no_clip_inputs: _,
+        no_clamp: _,
         no_bn: _,
         no_nesterov: _,
         no_bn_affine: _,
@@ -145,6 +155,8 @@ fn request(config: PartialConfig) -> RunRequest {
             test_split: real(test_split, "test-split"),
             split_seed: split_seed.or(seed).map_or(0, |seed| seed.0),
             standardize: set(standardize, "standardize"),
+            clip_inputs: set(clip_inputs, "clip-inputs"),
+            clamp,
             data_memory: data_memory.map(|bytes| bytes.0),
             data_dir,
         },
@@ -216,6 +228,10 @@ impl From<&RunRequest> for PartialConfig {
             split_seed: (data.split_seed != training.seed).then_some(Seed(data.split_seed)),
             standardize: Some(data.standardize),
             no_standardize: false,
+            clip_inputs: Some(data.clip_inputs),
+            no_clip_inputs: false,
+            clamp: data.clamp,
+            no_clamp: false,
             data_memory: data.data_memory.map(Bytes),
             data_dir: data.data_dir.as_ref().map(|dir| dir.to_string_lossy().into_owned().into()),
             hidden: Some(Hidden(hidden.clone())),

@@ -51,4 +51,14 @@ impl SweepRequest {
         let file = PartialSweep::from_toml(text, path)?;
         resolve_sweep(PartialSweep::default(), Some((path.to_path_buf(), file)), None)
     }
+
+    /// Reads the `config.toml` of a sweep's folder: as [`SweepRequest::from_toml`], with [`PartialConfig::of_run`].
+    ///
+    /// # Errors
+    /// As [`resolve_sweep`].
+    pub fn of_run(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        let mut file = PartialSweep::from_toml(text, path)?;
+        file.fixed = file.fixed.of_run();
+        resolve_sweep(PartialSweep::default(), Some((path.to_path_buf(), file)), None)
+    }
 }

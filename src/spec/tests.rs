@@ -22,6 +22,34 @@ fn assert_words(message: &str, words: &[&str]) {
     }
 }
 
+#[test]
+fn clipping_unscaled_inputs_is_refused_where_a_flag_asks_for_it() {
+    let message = resolve(flags("clip-inputs = true\nstandardize = false"), None).unwrap_err().to_string();
+    assert_words(&message, &["--clip-inputs", "--no-standardize"]);
+    // A file of all settings has the default of both.
+    let request = resolve(flags("standardize = false"), None).unwrap();
+    assert!(resolve(PartialConfig::default(), file(&request.to_toml())).is_ok());
+    assert!(resolve(flags("standardize = false"), file("clip-inputs = true")).is_ok());
+}
+
+#[test]
+fn the_configuration_of_an_earlier_version_neither_clips_nor_limits() {
+    let settings = |config: PartialConfig| {
+        let data = resolve(config.of_run(), None).unwrap().data;
+        (data.clip_inputs, data.clamp)
+    };
+    assert_eq!(settings(flags("lr = 0.1")), (false, Some(false)));
+    assert_eq!(settings(flags("clip-inputs = true")), (true, None));
+    assert_eq!(settings(flags("clip-inputs = false\nclamp = true")), (false, Some(true)));
+    let text = "trials = 4\n[space]\nlr = '1e-4..1e-1:log'";
+    let sweep = |of: fn(&str, &Path) -> Result<SweepRequest, ConfigError>| {
+        let data = of(text, Path::new("c.toml")).unwrap().base.data;
+        (data.clip_inputs, data.clamp)
+    };
+    assert_eq!(sweep(SweepRequest::of_run), (false, Some(false)));
+    assert_eq!(sweep(SweepRequest::from_toml), (true, None));
+}
+
 /// Values that parse but are invalid: the message names the flag, or the key and its file.
 const OUT_OF_RANGE: &[(&str, &str, &[&str])] = &[
     ("lr = 0", "lr", &["greater than 0", "1e-3"]),

@@ -86,17 +86,18 @@ impl Stepper<'_> {
         Ok(Some(sums))
     }
 
-    /// Outputs `[rows, O]` of a population of one member for the stored rows, before any softmax.
-    pub fn outputs(&mut self, rows: Range<usize>) -> Result<Vec<f32>, EngineError> {
+    /// Outputs `[rows, O]` of the member in slot `k` for the stored rows, before any softmax; the others stay idle.
+    pub fn outputs(&mut self, k: usize, rows: Range<usize>) -> Result<Vec<f32>, EngineError> {
         let population = self.population().clone();
-        let (member, base) = (&population.members[0], &population.bases[0]);
+        let (member, base) = (&population.members[k], &population.bases[k]);
+        let mut steps = vec![StepRow::IDLE; population.len()];
         let o = member.outputs();
         let z = base[Buffer::Z as usize] + member.layers.last().map_or(0, |l| l.z as usize);
         let mut all = Vec::with_capacity(rows.len() * o);
         for first in rows.clone().step_by(member.capacity) {
             let len = member.capacity.min(rows.end - first);
-            let step = StepRow { step: self.next_evaluation(), ..evaluation_step(first, len) };
-            self.engine()?.run_checked(StepKind::Evaluate, &[step])?;
+            steps[k] = StepRow { step: self.next_evaluation(), ..evaluation_step(first, len) };
+            self.engine()?.run_checked(StepKind::Evaluate, &steps)?;
             all.append(&mut self.engine()?.read_region(Buffer::Z, z..z + len * o)?);
         }
         Ok(all)

@@ -243,8 +243,8 @@ impl Stored {
             .unwrap_or_else(|| Err(self.wrong_model().into()))
     }
 
-    /// Outputs `[N, O]` of `rows`: before any softmax, or the scaled value
-    /// ([`Preprocessing::target_to_units`] turns it into the target's unit).
+    /// Outputs `[N, O]` of `rows`: before any softmax, or the scaled value ([`Preprocessing::prediction`] turns it into
+    /// the target's unit).
     ///
     /// # Errors
     /// [`TrainError`] of the device, or if the tensors do not match the model's settings.

@@ -49,7 +49,7 @@ impl<'a> Inference<'a> {
         self.stepper.info()
     }
 
-    /// Mean loss and score of the rows of `part`; none if it has no rows.
+    /// Mean loss and score of the predictions for the rows of `part`; none if it has no rows.
     ///
     /// # Errors
     /// [`TrainError::Engine`] or [`TrainError::GaveUp`].
@@ -57,6 +57,10 @@ impl<'a> Inference<'a> {
         let rows = self.problem.split.range(part);
         if rows.is_empty() {
             return Ok(None);
+        }
+        if self.problem.is_clamped() {
+            let outputs = self.outputs(rows)?;
+            return Ok(Some(self.problem.evaluation_of_outputs(part, &outputs)));
         }
         let never = Stop::default();
         let sums = self.with_tries(|stepper| stepper.evaluate(&[0], rows.clone(), &never))?;
@@ -68,7 +72,7 @@ impl<'a> Inference<'a> {
     /// # Errors
     /// [`TrainError::Engine`] or [`TrainError::GaveUp`].
     pub fn outputs(&mut self, rows: Range<usize>) -> Result<Vec<f32>, TrainError> {
-        self.with_tries(|stepper| stepper.outputs(rows.clone()))
+        self.with_tries(|stepper| stepper.outputs(0, rows.clone()))
     }
 
     /// Runs `what`; after a fault, again on a new engine.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::data::{Dataset, Features, Part, Preprocessing, Rows, Split, Targets, Task};
+use crate::data::{Dataset, Features, Part, Preprocessing, Rows, Split, Targets, Task, within};
 use crate::population::Loss;
 use crate::run::Score;
 use crate::step::memory::{Table, Values};
@@ -13,6 +13,8 @@ pub struct Problem {
     pub table: Arc<Table>,
     pub split: Split,
     pub loss: Loss,
+    /// The range of the outputs that predictions are limited to (regression).
+    output_range: Option<[f64; 2]>,
     /// Size of one unit of a scaled target in the user's units (regression).
     target_scale: f64,
     /// Variance of the targets of (train, val, test) about their own mean (regression).
@@ -71,6 +73,7 @@ impl Problem {
                 Task::Classify { classes } => Loss::CrossEntropy { classes: classes.len() },
                 Task::Regress => Loss::SquaredError,
             },
+            output_range: preprocessing.output_range(),
             target_scale: preprocessing.target_scale(),
             variances,
         }
@@ -79,6 +82,23 @@ impl Problem {
     /// Whether this is regression.
     pub fn is_regression(&self) -> bool {
         self.loss == Loss::SquaredError
+    }
+
+    /// Whether predictions are limited to a range. Then the sums of the engines, which are of the outputs as they are,
+    /// are not those of the predictions; [`Problem::evaluation_of_outputs`] gives these.
+    pub fn is_clamped(&self) -> bool {
+        self.output_range.is_some()
+    }
+
+    /// Mean loss and score of the predictions that the outputs `[rows]` for all rows of `part` stand for (regression).
+    pub fn evaluation_of_outputs(&self, part: Part, outputs: &[f32]) -> (f64, Score) {
+        let square = |(&z, &y): (&f32, &u32)| {
+            let z = self.output_range.map_or(f64::from(z), |range| within(f64::from(z), range));
+            (z - f64::from(f32::from_bits(y))).powi(2)
+        };
+        let targets = &self.table.targets[self.split.range(part)];
+        let loss = outputs.iter().zip(targets).map(square).sum();
+        self.evaluation(part, &Sums { loss, hits: 0, rows: outputs.len() as u64 })
     }
 
     /// Mean loss and score of sums over rows of `part`: accuracy, or rmse in the target's unit and

@@ -155,24 +155,20 @@ impl Trainer<'_> {
         if rows.is_empty() || with_best.is_empty() {
             return Ok(vec![None; slots.len()]);
         }
-        let sums = loop {
+        let found = loop {
             // The checkpoints first get the current state, so a fault loses nothing.
             self.secure(&with_best, events)?;
-            match self.sums_of_best(&with_best, rows.clone()) {
-                Ok(sums) => break sums,
+            match self.evaluations_of_best(&with_best, part) {
+                Ok(found) => break found,
                 Err(error) => self.recover(error, events)?,
             }
         };
         let of = |slot| with_best.iter().position(|&k| k == slot);
-        Ok(slots.iter().map(|&k| of(k).map(|at| self.problem.evaluation(part, &sums[at]))).collect())
+        Ok(slots.iter().map(|&k| of(k).map(|at| found[at])).collect())
     }
 
     /// Loads each best model into its member's place on the device, and evaluates there.
-    fn sums_of_best(
-        &mut self,
-        slots: &[usize],
-        rows: std::ops::Range<usize>,
-    ) -> Result<Vec<super::Sums>, EngineError> {
+    fn evaluations_of_best(&mut self, slots: &[usize], part: Part) -> Result<Vec<(f64, Score)>, EngineError> {
         for &k in slots {
             let member = self.member(k);
             let mut weights = Weights::zeros(&member.sizes);
@@ -181,13 +177,23 @@ impl Trainer<'_> {
             debug_assert!(fits, "the model does not fit its member");
             self.stepper.put(k, &weights)?;
         }
-        let sums = self.stepper.evaluate(slots, rows, &Stop::default())?;
+        let rows = self.problem.split.range(part);
+        let mut found = Vec::with_capacity(slots.len());
+        if self.problem.is_clamped() {
+            for &k in slots {
+                let outputs = self.stepper.outputs(k, rows.clone())?;
+                found.push(self.problem.evaluation_of_outputs(part, &outputs));
+            }
+        } else {
+            let sums = self.stepper.evaluate(slots, rows, &Stop::default())?.unwrap_or_default();
+            found.extend(sums.iter().map(|sums| self.problem.evaluation(part, sums)));
+        }
         for &k in slots {
             if let Some(good) = &self.checkpoint[k] {
                 self.stepper.put(k, &good.weights)?;
             }
         }
-        Ok(sums.unwrap_or_default())
+        Ok(found)
     }
 
     /// Takes checkpoints of the members in `slots` at their current step. After a fault, each is trained again by

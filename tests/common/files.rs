@@ -20,6 +20,8 @@ pub fn request(source: impl AsRef<Path>) -> LoadRequest {
         val_split: 0.1,
         test_split: 0.1,
         standardize: true,
+        clip_inputs: true,
+        clamp: None,
         seed: 0,
         data_dir: None,
     }

@@ -23,6 +23,8 @@ pub fn digits(test_split: f64) -> Problem {
         val_split: 0.1,
         test_split,
         standardize: true,
+        clip_inputs: true,
+        clamp: None,
         seed: 0,
         data_dir: None,
     };

@@ -176,6 +176,9 @@ fn data(args: &DemoArgs, ask: &Ask) -> Result<Dataset, LabError> {
         val_split: ask.val_split,
         test_split,
         standardize: ask.standardize,
+        // The claims are about standardised inputs as they are.
+        clip_inputs: false,
+        clamp: None,
         // Networks differ in their seeds, not in their data.
         seed: 0,
         data_dir: args.data_dir.clone(),

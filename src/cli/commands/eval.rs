@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use crate::base::text::{count, number, percent};
 use crate::cli::{EvalArgs, Exit, SplitArg};
 use crate::data::Part;
-use crate::report::stdout;
+use crate::report::{stdout, worse_than_constant};
 use crate::run::Score;
 use crate::train::Problem;
 
@@ -32,6 +32,7 @@ pub fn run(args: EvalArgs) -> Result<Exit, Failure> {
         tell("note", &note);
     }
     let n = rows.rows;
+    let baseline = rows.targets.as_ref().and_then(|targets| stored.preprocessing.baseline(targets, 0..n));
     let problem = Problem::of_rows(rows, &stored.preprocessing);
 
     let population = stored.population(&problem)?;
@@ -50,6 +51,9 @@ pub fn run(args: EvalArgs) -> Result<Exit, Failure> {
     };
     let rows = count(n as u64);
     say(format!("{source}, {part} rows: {rows} rows, loss {}, {good}", number(loss)));
+    if let Some(text) = baseline.and_then(|baseline| worse_than_constant(&[(name(part), score, baseline)])) {
+        tell("note", &text);
+    }
     if reporting.json {
         let mut json = Map::new();
         let mut put = |key: &str, value: Value| drop(json.insert(key.into(), value));

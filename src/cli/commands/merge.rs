@@ -14,7 +14,7 @@ use super::{Failure, report, start_log, tell, warn};
 pub fn run(args: MergeArgs) -> Result<Exit, Failure> {
     let reporting = &args.reporting;
     start_log(reporting.log, reporting.quiet, reporting.json);
-    let merged = merge(&args.sweeps, &args.output, args.partial, SweepRequest::from_toml)?;
+    let merged = merge(&args.sweeps, &args.output, args.partial, SweepRequest::of_run)?;
     merged.notes.iter().for_each(|note| tell("note", note));
     if !merged.missing.is_empty() {
         warn(format!("warning {}", merged.missing));

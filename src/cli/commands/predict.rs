@@ -58,7 +58,7 @@ fn csv(preprocessing: &Preprocessing, outputs: &[f32]) -> String {
         Task::Regress => {
             text += "row,value\n";
             for (row, &z) in outputs.iter().enumerate() {
-                text += &format!("{row},{:?}\n", preprocessing.target_to_units(f64::from(z)));
+                text += &format!("{row},{:?}\n", preprocessing.prediction(z));
             }
         }
     }
@@ -81,7 +81,7 @@ fn json_lines(preprocessing: &Preprocessing, outputs: &[f32]) -> String {
             })
             .collect(),
         Task::Regress => (outputs.iter().enumerate())
-            .map(|(row, &z)| line(row, vec![("value", preprocessing.target_to_units(f64::from(z)).into())]))
+            .map(|(row, &z)| line(row, vec![("value", preprocessing.prediction(z).into())]))
             .collect(),
     }
 }

@@ -33,7 +33,7 @@ pub fn write(dir: &RunDir) -> Result<(), Failure> {
 fn sweep(dir: &RunDir) -> Result<String, Failure> {
     let records = read_trials(&dir.path().join(TRIALS))?;
     let (config, env) = (dir.read_config()?, env(dir)?);
-    let request = SweepRequest::from_toml(&config, &dir.file(RunFile::Config))?;
+    let request = SweepRequest::of_run(&config, &dir.file(RunFile::Config))?;
     let findings = Findings::from(&Analysis::new(&request, &records));
     let page = SweepPage {
         name: &name(dir.path()),

@@ -96,7 +96,7 @@ fn foreign(dir: &RunDir, file: RunFile, what: &str) -> Failure {
 /// The run's own configuration, with the device and the reporting of this call.
 fn request(dir: &RunDir, args: ResumeArgs) -> Result<RunRequest, Failure> {
     let path = dir.file(RunFile::Config);
-    let config = PartialConfig::from_toml(&dir.read_config()?, &path)?;
+    let config = PartialConfig::from_toml(&dir.read_config()?, &path)?.of_run();
     let mut request = resolve(PartialConfig::default(), Some((path, config)))?;
     if let Some(device) = args.common.device {
         request.device = device;

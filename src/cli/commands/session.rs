@@ -180,8 +180,27 @@ pub(super) fn about(dataset: &Dataset) -> Vec<(&'static str, String)> {
         rows(split.test)
     );
     let mut lines = vec![("data", text)];
+    if let Some([low, high]) = dataset.preprocessing.prediction_range() {
+        let why = if low >= 0.0 { " (none is negative)" } else { "" };
+        let (low, high) = (exactly(low), exactly(high));
+        let text = format!(
+            "predictions stay within {low} and {high}, the range of the training targets{why}; --no-clamp turns \
+             this off"
+        );
+        lines.push(("clamp", text));
+    }
     lines.extend(dataset.notes.iter().chain(&dataset.split_notes).map(|note| ("note", note.clone())));
     lines
+}
+
+/// A number as the source has it: "12.5", "755,000".
+fn exactly(x: f64) -> String {
+    let sign = if x < 0.0 { "-" } else { "" };
+    if x.fract() == 0.0 && x.abs() < 1e15 {
+        format!("{sign}{}", count(x.abs() as u64))
+    } else {
+        format!("{x:?}")
+    }
 }
 
 /// Events of a run, on stderr.

@@ -178,7 +178,7 @@ pub fn request_of(dir: &RunDir) -> Result<SweepRequest, Failure> {
         );
         return Err(Failure::Usage(text));
     }
-    Ok(SweepRequest::from_toml(&dir.read_config()?, &dir.file(RunFile::Config))?)
+    Ok(SweepRequest::of_run(&dir.read_config()?, &dir.file(RunFile::Config))?)
 }
 
 /// Checks that the data are those of the sweep in `dir`.

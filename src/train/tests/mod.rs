@@ -42,6 +42,8 @@ fn dataset() -> Dataset {
         val_split: 0.1,
         test_split: 0.8,
         standardize: true,
+        clip_inputs: true,
+        clamp: None,
         seed: 0,
         data_dir: None,
     })
