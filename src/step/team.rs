@@ -95,6 +95,11 @@ impl<'a> Rank<'a> {
         }
         self.all_or_none(rows)
     }
+    /// The least rows of [`Rank::some_rows`] that a thread gets if all get some.
+    #[inline(always)]
+    pub fn least_rows(self, rows: usize) -> usize {
+        rows / self.of
+    }
     /// If half of the team works on each half of a long sum: this thread's half, and its rank there.
     #[inline(always)]
     pub fn half(self, terms: usize) -> Option<(usize, Rank<'a>)> {

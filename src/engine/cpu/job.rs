@@ -18,10 +18,8 @@ use crate::step::real::Real;
 use crate::step::team::Rank;
 use crate::step::{Op, ops};
 
-/// A team breaks up when its leader has waited for more than this share of the time...
-const MOST_WAITING: f64 = 1.0 / 3.0;
-/// ...and for longer than this: less than a time slice of the system, more than chance.
-const LONG_WAIT: Duration = Duration::from_micros(500);
+/// A leader spins for so long before it yields.
+const SPINNING: Duration = Duration::from_micros(100);
 
 /// One member's steps.
 pub struct Job<'a, R> {
@@ -31,6 +29,15 @@ pub struct Job<'a, R> {
     pub steps: Vec<StepRow>,
     team: Team,
     done: Mutex<Done>,
+}
+
+/// How long a leader waits for its team.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// For all to come, before it begins alone.
+    pub together: Duration,
+    /// In meetings, before the team breaks up: as a share of the time, and at least; none for ever.
+    pub apart: Option<(f64, Duration)>,
 }
 
 /// The results of a job.
@@ -90,9 +97,8 @@ impl<'a, R: Real> Job<'a, R> {
         self.done.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Does the steps `range`, at first waiting at most `patience` for the team. With `timed`, the time of each
-    /// operation is measured.
-    pub fn lead(&self, plan: &[Op], range: Range<usize>, patience: Duration, timed: bool) {
+    /// Does the steps `range`, at first waiting for the team. With `timed`, the time of each operation is measured.
+    pub fn lead(&self, plan: &[Op], range: Range<usize>, patience: Patience, timed: bool) {
         let team = &self.team;
         let _attendance = team.meeting.attend();
         let _closing = Closing(team);
@@ -105,14 +111,14 @@ impl<'a, R: Real> Job<'a, R> {
                 stretches.push(Stretch { size, work: steps as f64, seconds: start.elapsed().as_secs_f64() });
             }
         };
-        team.gather(patience);
+        team.gather(patience.together);
         for s in range.clone() {
             if rank.is_alone() && !broken && team.is_complete() {
                 stretch(1, s - from, start);
                 (from, start, rank) = (s, Instant::now(), Rank::new(0, &team.meeting));
                 team.begin.ring(s + 1);
             }
-            let leaves = || team.must_break_up(start.elapsed());
+            let leaves = || patience.apart.is_some_and(|most| team.must_break_up(start.elapsed(), most));
             records.push(self.step(plan, s, rank, &mut times, leaves));
             if !rank.is_alone() && team.over.load(Ordering::Relaxed) {
                 stretch(team.meeting.of(), s + 1 - from, start);
@@ -199,14 +205,15 @@ impl Team {
     fn gather(&self, patience: Duration) {
         let start = Instant::now();
         while self.meeting.of() > 1 && !self.is_complete() && start.elapsed() < patience {
-            spin_loop();
+            if start.elapsed() < SPINNING { spin_loop() } else { std::thread::yield_now() }
         }
     }
 
-    /// Whether a team that has worked for `time` waits too much.
-    fn must_break_up(&self, time: Duration) -> bool {
+    /// Whether the leader of a team that has worked for `time` has waited for more than a share of it, and than a least
+    /// time.
+    fn must_break_up(&self, time: Duration, (share, least): (f64, Duration)) -> bool {
         let waited = self.meeting.waited();
-        waited > LONG_WAIT && waited > time.mul_f64(MOST_WAITING)
+        waited > least && waited > time.mul_f64(share)
     }
 }
 
@@ -228,8 +235,7 @@ pub struct Queue<'a, 'b, R> {
     pub plan: &'b [Op],
     /// Steps of a piece.
     pub piece: usize,
-    /// How long a leader waits for its team.
-    pub patience: Duration,
+    pub patience: Patience,
     pub timed: bool,
     /// Jobs that nobody leads, and their next steps.
     waiting: Mutex<Vec<(usize, usize)>>,
@@ -241,7 +247,7 @@ impl<'a, 'b, R: Real> Queue<'a, 'b, R> {
         jobs: &'b [Job<'a, R>],
         plan: &'b [Op],
         pieces: usize,
-        patience: Duration,
+        patience: Patience,
         timed: bool,
     ) -> Queue<'a, 'b, R> {
         let steps = jobs.first().map_or(0, |job| job.steps.len());
@@ -272,5 +278,66 @@ impl<'a, 'b, R: Real> Queue<'a, 'b, R> {
         let most = waiting.iter().enumerate().max_by(|(_, a), (_, b)| left(a).total_cmp(&left(b)));
         let most = most.map(|(at, _)| at)?;
         Some(waiting.swap_remove(most))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+    use crate::bench::{Case, table};
+    use crate::population::Buffer;
+    use crate::spec::Activation;
+    use crate::step::memory::Memory;
+    use crate::step::{StepKind, ops, plan};
+
+    const STEPS: u64 = 60;
+
+    /// Steps of a member by a team of `size` whose helpers come `late`; its memory and the results.
+    fn train(size: usize, patience: Patience, late: Duration) -> (Memory<f32>, Done) {
+        let case = Case::own(vec![24, 17], Activation::Tanh, 64);
+        let population = case.population(1, true);
+        let (table, plan) = (table(), plan(&population, StepKind::Train));
+        let mut memory = Memory::new(&population.members[0]);
+        ops::initialize::cpu(&population.members[0], &mut memory);
+        let steps = Case::steps(&population, 0, STEPS);
+        let job = Job::new(&population.members[0], &table, Slabs::new(&mut memory), steps, size);
+        thread::scope(|scope| {
+            for _ in 1..size {
+                scope.spawn(|| {
+                    thread::sleep(late);
+                    while job.help(&plan) {}
+                });
+            }
+            job.lead(&plan, 0..STEPS as usize, patience, false);
+        });
+        let done = job.into_done();
+        (memory, done)
+    }
+
+    /// However a team gathers and breaks up, with more threads than cores, too.
+    #[test]
+    fn the_bits_do_not_depend_on_who_comes_and_when() {
+        let whole = Patience { together: Duration::MAX, apart: None };
+        let hasty = Patience { together: Duration::ZERO, apart: Some((0.0, Duration::ZERO)) };
+        let (expected, _) = train(1, whole, Duration::ZERO);
+        let (mut joined, mut broken) = (0, 0);
+        for round in 0..24 {
+            let size = [2, 3, 8][round % 3];
+            let patience = if round % 2 == 0 { hasty } else { whole };
+            let (memory, done) = train(size, patience, Duration::from_micros(50 * round as u64));
+            let bits = |memory: &Memory<f32>, buffer| {
+                memory.floats(buffer).unwrap().iter().map(|v| v.to_bits()).collect::<Vec<_>>()
+            };
+            for buffer in [Buffer::Params, Buffer::Moments, Buffer::Stats] {
+                assert!(bits(&memory, buffer) == bits(&expected, buffer), "round {round}: {buffer:?}");
+            }
+            assert_eq!(done.records.len() as u64, STEPS);
+            assert_eq!(done.stretches.iter().map(|stretch| stretch.work as u64).sum::<u64>(), STEPS);
+            joined += usize::from(done.stretches.iter().any(|stretch| stretch.size == size));
+            broken += usize::from(done.broken);
+        }
+        assert!(joined >= 12 && broken > 0, "{joined} of 24 teams came together, {broken} broke up");
     }
 }

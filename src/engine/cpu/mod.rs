@@ -26,7 +26,7 @@ use crate::step::memory::{Context, Memory, Slabs, Table};
 use crate::step::real::Real;
 use crate::step::{Op, StepKind, ops, plan};
 
-use job::{Job, Queue};
+use job::{Job, Patience, Queue};
 use team_size::{Stretch, TeamSize};
 
 pub(super) use room::{available, check_room};
@@ -36,7 +36,11 @@ pub const NAME: &str = "native CPU engine";
 
 /// Share of a call that it may begin late, so that the team comes together, and the least time for that.
 const GATHERING: f64 = 0.02;
-const PATIENCE: Duration = Duration::from_micros(100);
+const AT_LEAST: Duration = Duration::from_micros(100);
+
+/// A team breaks up when its leader has waited for more than this share of the time, and for longer than this: less
+/// than a time slice of the system, more than chance.
+const MOST_WAITING: (f64, Duration) = (1.0 / 3.0, Duration::from_micros(500));
 
 /// The CPU engine.
 pub struct CpuEngine<R> {
@@ -46,6 +50,8 @@ pub struct CpuEngine<R> {
     plans: [Vec<Op>; StepKind::COUNT],
     pacers: [Pacer; StepKind::COUNT],
     team_sizes: [TeamSize; StepKind::COUNT],
+    /// The size of all teams, if it is not chosen by their speed.
+    fixed: Option<usize>,
     info: EngineInfo,
 }
 
@@ -57,6 +63,7 @@ impl<R: Real> CpuEngine<R> {
             plans: StepKind::ALL.map(|kind| plan(&population, kind)),
             pacers: [Pacer::new(0.1, 4096); StepKind::COUNT],
             team_sizes: Default::default(),
+            fixed: None,
             info: EngineInfo {
                 engine: "cpu",
                 device: NAME.into(),
@@ -69,6 +76,12 @@ impl<R: Real> CpuEngine<R> {
             population,
             table,
         }
+    }
+
+    /// Lets a team of `size` threads work on each member from now on, whatever its speed: for tests of teams. The pool
+    /// must have so many threads for each member.
+    pub fn fix_teams(&mut self, size: usize) {
+        self.fixed = Some(size);
     }
 
     /// One member's memory.
@@ -111,9 +124,14 @@ impl<R: Real> CpuEngine<R> {
         let step_work = active.iter().map(work).sum::<f64>() / active.len().max(1) as f64;
         let all_work = step_work * (steps.len() / k) as f64;
         let team_size = &mut self.team_sizes[kind as usize];
-        let size = team_size.choose(most, all_work);
-        let patience =
-            team_size.expected(size, all_work).unwrap_or_default().mul_f64(GATHERING).max(PATIENCE);
+        let size = self.fixed.unwrap_or_else(|| team_size.choose(most, all_work));
+        let patience = match self.fixed {
+            Some(_) => Patience { together: Duration::MAX, apart: None },
+            None => {
+                let expected = team_size.expected(size, all_work).unwrap_or_default();
+                Patience { together: expected.mul_f64(GATHERING).max(AT_LEAST), apart: Some(MOST_WAITING) }
+            }
+        };
         let jobs: Vec<Job<R>> = self
             .memory
             .iter_mut()
@@ -137,6 +155,8 @@ impl<R: Real> CpuEngine<R> {
             let done = job.into_done();
             if at == 0 {
                 times = done.times;
+            }
+            if at == 0 && self.fixed.is_none() {
                 let stretch = |of: &Stretch| Stretch { work: of.work * step_work, ..*of };
                 let stretches: Vec<Stretch> = done.stretches.iter().map(stretch).collect();
                 team_size.learn(size, &stretches, done.broken);

@@ -14,6 +14,9 @@ use crate::step::{Layers, Product};
 
 /// Number of columns from which C may be cut by columns: with short rows, threads would share cache lines.
 pub const WIDE: usize = 512;
+/// Elements of C up to which the library adds up dot products of rows of A and columns of B that are contiguous, as in
+/// dZ · Wᵀ, in an order of their own.
+const SMALL: usize = 256;
 /// Elements of a cache line.
 const LINE: usize = 16;
 
@@ -104,11 +107,15 @@ fn multiply<R: Real>(
     b: Operand<R>,
     out: (&Slab<R>, usize),
 ) -> [Range<usize>; 2] {
+    // Whether the library sums a small C and a large one in different orders, so that no cut may make C small.
+    let differs = b.2.row == 1 && m * n > SMALL;
     // A single last column would be a vector.
-    let by_columns = n >= WIDE && n > m && n % LINE != 1;
+    let last = if n.is_multiple_of(LINE) { LINE } else { n % LINE };
+    let by_columns = n >= WIDE && n > m && last != 1 && !(differs && m * last <= SMALL);
     let part = match by_columns {
         _ if is_vector(m, n) => [view.rank.all_or_none(m), 0..n],
         true => [0..m, view.rank.share(n, LINE)],
+        false if differs && view.rank.least_rows(m) * n <= SMALL => [view.rank.all_or_none(m), 0..n],
         false => [view.rank.some_rows(m), 0..n],
     };
     multiply_part(part.clone(), [n, k], a, b, out);
@@ -121,8 +128,8 @@ fn is_vector(m: usize, n: usize) -> bool {
 }
 
 /// Computes a part of C. Each element is the same sum for any cut. The library's order of sums depends on the shape in
-/// two cases only: for more than [`LONG`] terms, which are therefore passed in pieces, and for vectors ([`is_vector`]),
-/// which are not cut and do not arise from cutting a matrix.
+/// three cases only: for more than [`LONG`] terms, which are therefore passed in pieces; for vectors ([`is_vector`]) and
+/// for [`SMALL`] products, which do not arise from cutting larger ones.
 fn multiply_part<R: Real>(
     [rows, columns]: [Range<usize>; 2],
     [n, k]: [usize; 2],
