@@ -107,34 +107,56 @@ fn threads_do_not_matter() {
         (classes, vec![adam(network(&[2048, 33], Activation::Elu, None), 299)]),
     ];
     for (loss, trainings) in cases {
-        let table = Arc::new(random_table(&mut Rng(9), ROWS, 700, loss, true));
-        let members = trainings.iter().map(|t| Member::new(t, loss, 700, ROWS).expect("a step is possible"));
-        let population = Arc::new(Population::new(members.collect::<Vec<_>>()));
-        let run = |threads: usize| {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a thread pool");
-            pool.install(|| {
-                let mut engine = CpuEngine::<f32>::new(population.clone(), table.clone());
-                engine.initialize().expect("initialises");
-                // Teams would be chosen by their speed, and these are slow: more threads than cores.
-                engine.fix_teams((threads / population.len()).max(1));
-                for s in 0..6 {
-                    let steps: Vec<_> = population
-                        .members
-                        .iter()
-                        .map(|m| training_step(&m.training, &m.walk, s, 6))
-                        .collect();
-                    engine.run(StepKind::Train, &steps).expect("runs");
-                }
-                Buffer::ALL.map(|buffer| engine.read(buffer).expect("reads"))
-            })
+        same_bits_on(&[2, 3, 5, 6, 8, 16, 34], loss, &trainings, 700, ROWS);
+    }
+}
+
+/// Small layers, too, whose parts are so small that the library of products may treat them otherwise.
+#[test]
+fn threads_do_not_matter_for_random_networks() {
+    let mut random = Rng(16);
+    for case in 0..30 {
+        let layers = random.between(1, 3);
+        let network = Network {
+            hidden: (0..layers).map(|_| random.between(1, 90)).collect(),
+            activation: Activation::Relu,
+            batch_norm: (case % 2 == 0).then(BatchNorm::default),
+            dropout: 0.0,
+            init: Init::He,
         };
-        let expected = run(1);
-        for threads in [2, 3, 5, 6, 8, 16, 34] {
-            let got = run(threads);
-            for buffer in Buffer::ALL {
-                let what = format!("{loss:?}: {buffer:?} on {threads} threads");
-                assert_same_bits(&got[buffer as usize], &expected[buffer as usize], &what);
+        let loss = Loss::CrossEntropy { classes: random.between(2, 30) };
+        let training = plain(network, random.between(2, 140));
+        let threads = [random.between(2, 4), random.between(5, 16)];
+        same_bits_on(&threads, loss, &[training], random.between(1, 120), 200);
+    }
+}
+
+/// Trains a few steps by one thread and by teams on each of `threads`, and compares all memory.
+fn same_bits_on(threads: &[usize], loss: Loss, trainings: &[Training], features: usize, rows: usize) {
+    let table = Arc::new(random_table(&mut Rng(9), rows, features, loss, true));
+    let members = trainings.iter().map(|t| Member::new(t, loss, features, rows).expect("a step is possible"));
+    let population = Arc::new(Population::new(members.collect::<Vec<_>>()));
+    let run = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a thread pool");
+        pool.install(|| {
+            let mut engine = CpuEngine::<f32>::new(population.clone(), table.clone());
+            engine.initialize().expect("initialises");
+            // Chosen by their speed, teams of more threads than cores would not last.
+            engine.fix_teams((threads / population.len()).max(1));
+            for s in 0..6 {
+                let steps: Vec<_> =
+                    population.members.iter().map(|m| training_step(&m.training, &m.walk, s, 6)).collect();
+                engine.run(StepKind::Train, &steps).expect("runs");
             }
+            Buffer::ALL.map(|buffer| engine.read(buffer).expect("reads"))
+        })
+    };
+    let expected = run(1);
+    for &threads in threads {
+        let got = run(threads);
+        for buffer in Buffer::ALL {
+            let what = format!("{loss:?}, {trainings:?}: {buffer:?} on {threads} threads");
+            assert_same_bits(&got[buffer as usize], &expected[buffer as usize], &what);
         }
     }
 }

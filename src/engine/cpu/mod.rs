@@ -117,7 +117,7 @@ impl<R: Real> CpuEngine<R> {
         let is_active = |slot: usize| (0..steps.len() / k).any(|s| steps[s * k + slot].rows > 0);
         let active: Vec<usize> = (0..k).filter(|&slot| is_active(slot)).collect();
         let share = crew::share_of_threads();
-        let threads = share.threads();
+        let threads = if self.fixed.is_some() { threads::count() } else { share.threads() };
         let work = |slot: &usize| self.population.members[*slot].work();
         let most = team_size::most(threads, active.len(), active.iter().map(work).fold(0.0, f64::max));
         // The work of all members, as that of one team: they work at the same time.
