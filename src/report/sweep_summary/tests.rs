@@ -16,6 +16,7 @@ fn text(request: &SweepRequest, records: &[TrialRecord], status: Status) -> Stri
         model: None,
         finalists: 3,
         shard: false,
+        limit: None,
     };
     let text = summary.to_string();
     assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
