@@ -417,7 +417,7 @@ mod tests {
         let mut budget = Budget::new(Terms { full: 2, ..terms() });
         (0..3).for_each(|trial| drop(budget.admits(id(trial), 100.0, 0.0)));
         let start = budget.last;
-        let mut go = |budget: &mut Budget, from: u32, to: u32, running: u64, each: f64| {
+        let go = |budget: &mut Budget, from: u32, to: u32, running: u64, each: f64| {
             for tenth in from..to {
                 (0..running).for_each(|trial| {
                     budget.progress(id(trial), f64::from(tenth) * each / 100.0);

@@ -657,8 +657,9 @@ mod tests {
                 let own = value(alive[at], rung);
                 let compared = if at < bracket { bracket } else { at + 1 };
                 let others = alive[..compared].iter().enumerate().filter(|(other, _)| *other != at);
-                let before = |(other, &t): &(usize, &u64)| {
-                    value(t, rung) < own || (value(t, rung) == own && *other < at)
+                let before = |(other, trial): &(usize, &u64)| {
+                    let value = value(**trial, rung);
+                    value < own || (value == own && *other < at)
                 };
                 others.filter(before).count() < (compared / 3).max(1)
             };
