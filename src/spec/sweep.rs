@@ -48,6 +48,8 @@ pub struct SweepRequest {
     pub finalists: u32,
     /// Seeds of each finalist.
     pub final_seeds: u32,
+    /// Finalists may have more seeds while a time limit leaves time: `--final-seeds` is not given.
+    pub more_seeds: bool,
     /// Queues of each device; none is one.
     pub queues: Option<u32>,
     /// All adapters of the machine and the CPU engine, instead of `base.device`.
@@ -146,7 +148,7 @@ impl SweepRequest {
             min_epochs: self.halving.and_then(|halving| u32::try_from(halving.min_epochs).ok()).map(Count),
             objective: Some(self.objective),
             finalists: Some(Count(self.finalists)),
-            final_seeds: with_finals.then_some(Count(self.final_seeds)),
+            final_seeds: (with_finals && !self.more_seeds).then_some(Count(self.final_seeds)),
             queues: self.queues.map(Count),
             devices: self.all_devices.then_some(Devices::All),
             population: self.population.map(Count),

@@ -98,6 +98,7 @@ impl Own<'_> {
             objective: options.objective.unwrap_or(Objective::ValLoss),
             finalists,
             final_seeds,
+            more_seeds: finalists > 0 && max_time.is_some() && !self.given.is_given("final-seeds"),
             queues: options.queues.map(|queues| queues.0),
             all_devices: options.devices.is_some(),
             population: options.population.map(|models| models.0),

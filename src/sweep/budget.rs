@@ -13,7 +13,7 @@ use super::schedule::TrainingId;
 /// Share of the limit that is kept for writing the report, and the least seconds of it.
 const REPORT: (f64, f64) = (0.01, 0.05);
 /// Seconds of the report per trial.
-const REPORT_TRIAL_S: f64 = 0.0002;
+const REPORT_TRIAL_S: f64 = 0.0004;
 /// Largest share of the limit that is kept for all final trainings, and for the fewest that can be compared.
 const FINALS: (f64, f64) = (1.0 / 3.0, 0.5);
 /// Factor on the expected time of the final comparison.
@@ -371,6 +371,12 @@ mod tests {
         TrainingId { trial, seed: 0 }
     }
 
+    fn begin(budget: &mut Budget, trials: u64, cost: f64) {
+        for trial in 0..trials {
+            assert!(budget.admits(id(trial), cost, 0.0));
+        }
+    }
+
     fn close(a: f64, b: f64) {
         assert!((a - b).abs() <= 1e-6 * b.abs().max(1.0), "{a} {b}");
     }
@@ -400,7 +406,7 @@ mod tests {
     fn halving_is_expected_to_stop_trials_but_never_the_last() {
         let thirds = Terms { rungs: vec![1.0 / 9.0, 1.0 / 3.0], eta: 3.0, ..terms() };
         let mut budget = Budget::new(thirds);
-        (0..9).for_each(|trial| drop(budget.admits(id(trial), 9.0, 0.0)));
+        begin(&mut budget, 9, 9.0);
         // 9 trials of 1, 3 of 2, 1 of 6 planned seconds.
         close(budget.expected(&[]).0, 21.0);
         for trial in 1..9 {
@@ -415,7 +421,7 @@ mod tests {
     #[test]
     fn the_rate_is_measured_while_the_device_is_busy() {
         let mut budget = Budget::new(Terms { full: 2, ..terms() });
-        (0..3).for_each(|trial| drop(budget.admits(id(trial), 100.0, 0.0)));
+        begin(&mut budget, 3, 100.0);
         let start = budget.last;
         let go = |budget: &mut Budget, from: u32, to: u32, running: u64, each: f64| {
             for tenth in from..to {
@@ -460,7 +466,7 @@ mod tests {
     fn the_least_promising_trial_stops_when_time_runs_out_but_never_the_last() {
         let halves = Terms { rungs: vec![0.5], eta: 2.0, ..terms() };
         let mut budget = Budget::new(halves);
-        (0..3).for_each(|trial| drop(budget.admits(id(trial), 20.0, 0.0)));
+        begin(&mut budget, 3, 20.0);
         for (trial, value) in [(0, 0.3), (1, 0.1), (2, 0.2)] {
             budget.progress(id(trial), 0.6);
             budget.reached(id(trial), 1, value);

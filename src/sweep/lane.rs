@@ -84,6 +84,8 @@ pub struct Desk {
     pub stops: HashSet<TrainingId>,
     /// Trainings that would not end in time.
     late: HashSet<TrainingId>,
+    /// Predicted costs of trials, which are asked for again and again.
+    costs: HashMap<u64, f64>,
     /// Why everything ends now.
     pub finish: Option<StopReason>,
     /// Whether the user ended it.
@@ -103,6 +105,7 @@ impl Desk {
             budget,
             stops: HashSet::new(),
             late: HashSet::new(),
+            costs: HashMap::new(),
             planned: (0, 0.0),
             finish: None,
             by_hand: false,
@@ -174,11 +177,11 @@ impl StageContext<'_> {
     /// The training for a free slot that fits into the time.
     fn next_training(&self) -> Next<MemberCheckpoint> {
         let mut desk = lock(&self.desk);
-        let Desk { scheduler, budget, .. } = &mut *desk;
+        let Desk { scheduler, budget, costs, .. } = &mut *desk;
         let Some(budget) = budget else { return scheduler.next_training() };
         let now = budget.now();
         scheduler.next_admitted(&mut |id, params| {
-            let cost = self.cost(id, params);
+            let cost = *costs.entry(id.trial).or_insert_with(|| self.cost(id, params));
             match self.stage {
                 Stage::Search => budget.admits(id, cost, now),
                 Stage::Final => budget.admits_final(id, cost, &self.round, now),

@@ -31,6 +31,8 @@ const TIMED: usize = 16;
 /// at the end.
 const SLOTS_PER_THREAD: usize = 2;
 const LEAST_SLOTS: usize = 4;
+/// Finalists may have this many times their seeds while a time limit leaves time.
+const MORE_SEEDS: u32 = 4;
 /// How often running trainings are stored, by default.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(30);
 /// With this many waiting trainings per slot, no new ones start.
@@ -147,9 +149,10 @@ impl Search {
 
     /// The seeds of the search, or of the final comparison.
     pub(super) fn seeds(&self, stage: Stage) -> Vec<u64> {
-        let SweepRequest { base, seeds, final_seeds, .. } = &self.request;
+        let SweepRequest { base, seeds, final_seeds, more_seeds, .. } = &self.request;
         let (skipped, taken) = match stage {
             Stage::Search => (0, *seeds),
+            Stage::Final if *more_seeds => (*seeds, MORE_SEEDS * *final_seeds),
             Stage::Final => (*seeds, *final_seeds),
         };
         (0..taken).map(|s| base.training.seed.wrapping_add((skipped + s).into())).collect()
