@@ -18,6 +18,8 @@ const REPORT_TRIAL_S: f64 = 0.0004;
 const FINALS: (f64, f64) = (1.0 / 3.0, 0.5);
 /// Factor on the expected time of the final comparison.
 const SPARE: f64 = 1.1;
+/// The same if there is no time for that.
+const HOPE: f64 = 0.7;
 /// Trainings that are under way may take this much longer than there is time before some are stopped.
 const LATE: f64 = 1.15;
 /// Seconds between such checks.
@@ -155,11 +157,8 @@ impl Budget {
         let unknown = finalists as f64 - known as f64;
         let one = (costs.sum::<f64>() + unknown * self.terms.mean_s) / finalists as f64;
         let time = |trials: u64, seeds: u64| SPARE * self.seconds(one * (trials * seeds) as f64, longest);
-        let least = time(finalists.min(2), 1);
-        if least > FINALS.1 * limit {
-            // No comparison is possible.
-            return (0.0, 0.0);
-        }
+        // If the best are too long, shorter ones are compared.
+        let least = time(finalists.min(2), 1).min(FINALS.1 * limit);
         let rounds = (1..=seeds).rev().map(|seeds| time(finalists, seeds));
         let most = rounds.chain([least]).find(|&time| time <= FINALS.0 * limit).unwrap_or(least);
         (most.max(least), least)
@@ -223,17 +222,32 @@ impl Budget {
         fits
     }
 
-    /// How many of the finalists fit, the best of which cost `costs`: at least two if that is possible at all.
-    pub fn finalists(&self, costs: &[f64], now: f64) -> usize {
+    /// The places of the finalists that fit, from the costs of the trials, best first: the first `wanted` of them, or
+    /// the two best that fit if the best are too long. Empty if no two fit.
+    pub fn finalists(&self, costs: &[f64], wanted: usize, now: f64) -> Vec<usize> {
         let left = self.end() - now;
-        let time = |n: usize| {
-            let longest = costs[..n].iter().copied().fold(0.0, f64::max);
-            self.seconds(costs[..n].iter().sum(), longest)
+        let time = |places: &[usize]| {
+            let costs = places.iter().map(|&place| costs[place]);
+            self.seconds(costs.clone().sum(), costs.fold(0.0, f64::max))
         };
         let least = costs.len().min(2);
-        let fits = (least..=costs.len()).rev().find(|&n| n > 0 && SPARE * time(n) <= left);
-        // The estimate may be too high.
-        fits.unwrap_or(if least > 0 && 0.7 * time(least) <= left { least } else { 0 })
+        // If not even the shortest fit, the estimate may be too high.
+        for spare in [SPARE, 1.0, HOPE] {
+            let mut places = Vec::new();
+            for place in 0..costs.len() {
+                if places.len() >= least.max(1) && place >= wanted {
+                    break;
+                }
+                places.push(place);
+                if spare * time(&places) > left {
+                    places.pop();
+                }
+            }
+            if places.len() >= least {
+                return places;
+            }
+        }
+        Vec::new()
     }
 
     /// A training of the search of which an earlier process has done a part.
@@ -452,7 +466,7 @@ mod tests {
         close(with((3, 5), 9.9).0, 1.1 * 2.0 * 3.0 * 9.9 / 2.0);
         // Then finalists.
         close(with((3, 5), 25.0).0, 1.1 * 2.0 * 25.0 / 2.0);
-        assert_eq!(with((3, 5), 60.0), (0.0, 0.0));
+        assert_eq!(with((3, 5), 60.0), (50.0, 50.0));
         // The costs of the best trials count as soon as they are known.
         let mut budget = Budget::new(Terms { finals: Some((2, 1)), ..terms() });
         for (trial, cost, value) in [(0, 4.0, 0.1), (1, 1.0, 0.3), (2, 2.0, 0.2)] {
@@ -485,10 +499,14 @@ mod tests {
     fn finalists_and_their_seeds_are_as_many_as_fit() {
         let mut budget = Budget::new(terms());
         let costs = [10.0, 10.0, 10.0];
-        assert_eq!(budget.finalists(&costs, 10.0), 3);
-        assert_eq!(budget.finalists(&costs, 86.0), 2);
-        assert_eq!(budget.finalists(&costs, 95.0), 0);
-        assert_eq!((budget.finalists(&costs[..1], 10.0), budget.finalists(&[], 10.0)), (1, 0));
+        assert_eq!(budget.finalists(&costs, 3, 10.0), [0, 1, 2]);
+        assert_eq!(budget.finalists(&costs, 2, 10.0), [0, 1]);
+        assert_eq!(budget.finalists(&costs, 3, 86.0), [0, 1]);
+        assert!(budget.finalists(&costs, 3, 95.0).is_empty());
+        // The best is too long: the next two that fit.
+        assert_eq!(budget.finalists(&[50.0, 5.0, 40.0, 6.0, 1.0], 3, 92.0), [1, 3]);
+        assert_eq!(budget.finalists(&costs[..1], 3, 10.0), [0]);
+        assert!(budget.finalists(&[], 3, 10.0).is_empty());
         let seed = |trial, seed| TrainingId { trial, seed };
         let mut rounds = 0;
         for round in 0..9 {

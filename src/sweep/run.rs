@@ -7,13 +7,16 @@ use crate::run::{RunDir, RunError};
 use crate::spec::{Params, RunRequest};
 use crate::train::{MemberCheckpoint, MemberState, Pace, Stop, Stored};
 
-use super::analysis::finalists;
+use super::analysis::{Ranked, finalists, ranking};
 use super::budget::Budget;
 use super::lane::{Desk, Sink, StageContext, lock};
 use super::schedule::{Scheduler, TrainingId};
 use super::search::{Known, Search, SweepError};
 use super::stage::{self, StageEnd};
 use super::{Observer, Stage, Study, SweepEvent, TrialRecord, outcome};
+
+/// How many further trials may become finalists if there is no time for the best.
+const SHORTER: usize = 20;
 
 /// Keeps the records and unfinished trainings of a sweep: [`super::files::SweepFiles`] in a folder, [`Memory`]
 /// without one.
@@ -99,13 +102,23 @@ impl Search {
         }
         let records = lock(store).records().to_vec();
         let params = |trial: u64| records.iter().find(|r| r.trial == trial).map(|r| r.params.clone());
-        let finalists = finalists(&records, &self.request).into_iter();
-        let mut known: Vec<(u64, Params)> = finalists.filter_map(|t| Some((t, params(t)?))).collect();
+        let mut trials = finalists(&records, &self.request);
+        let wanted = trials.len();
         let budget = self.terms(Stage::Final, end.rate, records.len() as u64).map(Budget::new);
-        let mut round: Vec<f64> = known.iter().map(|(_, params)| self.cost(params)).collect();
+        if budget.is_some() && wanted > 0 {
+            // If there is no time for the best, shorter trainings are compared.
+            let ranked = ranking(&records, &self.request).into_iter().filter(Ranked::is_ranked);
+            let others: Vec<u64> = ranked.map(|trial| trial.trial).filter(|t| !trials.contains(t)).collect();
+            trials.extend(others.into_iter().take(SHORTER));
+        }
+        let mut known: Vec<(u64, Params)> =
+            trials.into_iter().filter_map(|trial| Some((trial, params(trial)?))).collect();
+        let mut round = Vec::new();
         if let Some(budget) = &budget {
-            known.truncate(budget.finalists(&round, budget.now()));
-            round.truncate(known.len());
+            let costs: Vec<f64> = known.iter().map(|(_, params)| self.cost(params)).collect();
+            let places = budget.finalists(&costs, wanted, budget.now());
+            round = places.iter().map(|&place| costs[place]).collect();
+            known = places.into_iter().map(|place| known[place].clone()).collect();
         }
         if known.is_empty() {
             return Ok(end.of_sweep(false));
