@@ -381,9 +381,10 @@ impl<P> Scheduler<P> {
         self.parked.len()
     }
 
-    /// Whether everything has ended.
+    /// Whether everything has ended, also what [`Scheduler::dropped`] has yet to return.
     pub fn is_done(&self) -> bool {
-        self.fresh.is_empty() && self.ready.is_empty() && self.parked.is_empty() && self.running.is_empty()
+        let waits = !self.ready.is_empty() || !self.parked.is_empty() || !self.dropped.is_empty();
+        self.fresh.is_empty() && self.running.is_empty() && !waits
     }
 
     /// The key of a training in `fresh`.
@@ -756,6 +757,21 @@ mod tests {
         assert!(matches!(s.next_admitted(&mut |_, _| false), Next::Done));
         assert!(s.is_done());
         assert_eq!(s.begun_or_left(), 3);
+    }
+
+    #[test]
+    fn a_schedule_is_not_done_before_its_dropped_trainings_are_recorded() {
+        let mut s = Scheduler::<u64>::new(Box::new(Numbers(None)), 0..9, vec![0], HALVING, 9, 8);
+        for trial in 0..2 {
+            assert!(matches!(s.next_training(), Next::Train { .. }));
+            let id = TrainingId { trial, seed: 0 };
+            assert_eq!(s.epoch(id, 1, f64::INFINITY), Decision::Park);
+            s.park(id, 1);
+        }
+        assert!(matches!(s.next_admitted(&mut |_, _| false), Next::Done));
+        assert!(!s.is_done());
+        assert_eq!(s.dropped().len(), 2);
+        assert!(s.is_done());
     }
 
     #[test]
