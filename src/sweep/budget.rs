@@ -435,7 +435,7 @@ mod tests {
     #[test]
     fn the_rate_is_measured_while_the_device_is_busy() {
         let mut budget = Budget::new(Terms { full: 2, ..terms() });
-        begin(&mut budget, 3, 100.0);
+        (0..3).for_each(|trial| budget.resume(id(trial), 100.0, 0.0));
         let start = budget.last;
         let go = |budget: &mut Budget, from: u32, to: u32, running: u64, each: f64| {
             for tenth in from..to {
