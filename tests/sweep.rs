@@ -148,6 +148,35 @@ fn other_commands_accept_the_kept_models() {
 }
 
 #[test]
+fn a_limited_sweep_uses_its_time_keeps_to_it_and_compares_finalists() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("sweep");
+    let limit = 6.0;
+    let begin = std::time::Instant::now();
+    let args = words(
+        "sweep --device cpu --lr 1e-4..1e-1:log --hidden 16,32x2 --schedule cosine --epochs 9 --halving \
+         --max-time 6s --quiet --json -o",
+    );
+    let said = ends_with(0, [args, vec![folder.to_str().unwrap()]].concat());
+    let took = begin.elapsed().as_secs_f64();
+    // Other tests run beside this one.
+    assert!((0.7 * limit..=1.3 * limit).contains(&took), "{took}");
+    let said: Value = serde_json::from_slice(&said.stdout).unwrap();
+    assert_eq!(said["best"]["unfinished"], Value::Null, "{said}");
+    let winner = said["best"]["trial"].as_u64().unwrap();
+    let records = lines(&folder);
+    let finals: Vec<_> = records.iter().filter(|line| line["stage"] == "final").collect();
+    assert!(finals.iter().any(|line| line["trial"] == winner && line["status"] == "completed"), "{finals:?}");
+    assert!(finals.iter().any(|line| line["trial"] != winner), "two are compared: {finals:?}");
+    // Kept models are of finished trainings.
+    for model in std::fs::read_dir(folder.join("models")).unwrap() {
+        let name = model.unwrap().file_name().into_string().unwrap();
+        let of = |line: &&Value| format!("trial-{}-seed-{}", line["trial"], line["seed"]) == name;
+        assert_eq!(records.iter().find(of).unwrap()["status"], "completed", "{name}");
+    }
+}
+
+#[test]
 fn diverged_trials_are_counted_and_the_others_go_on() {
     let dir = tempfile::tempdir().unwrap();
     let path = |name: &str| dir.path().join(name).display().to_string();

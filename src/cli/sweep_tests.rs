@@ -127,6 +127,7 @@ const SWEEPS: &[&str] = &[
     "--lr 1e-8..0.123456789012345678 --strategy sobol --trials 100 --shard 1/4 --objective val_acc",
     "--lr 1,2 --halving --eta 2 --min-epochs 2 --finalists 0 --keep 3 --queues 2 --population 7 --tensorboard",
     "--lr 1,2 --devices all --max-time 90s --patience 2 --steps 50 --final-seeds 2 --name x",
+    "--lr 1e-3..1:log --max-time 2m --strategy sobol",
     "--schedule constant,cosine --warmup 0,100 --clip-norm 1..5:log --l2 0,1e-4 --weight-decay 0..0.1 --trials 3",
     "--lr 1,2,3,4 --trials 3 --strategy grid --device cpu --data a.csv --target y --data-memory 3K",
 ];
@@ -144,6 +145,18 @@ fn a_sweep_round_trips_through_its_configuration() {
         std::fs::write(&path, &toml).unwrap();
         assert_eq!(request(&format!("--config {}", path.display())), first, "{args}");
     }
+}
+
+#[test]
+fn a_time_limit_may_decide_the_number_of_trials() {
+    for strategy in ["random", "sobol", "tpe"] {
+        let open = request(&format!("--lr 1e-3..1:log --max-time 2m --strategy {strategy}"));
+        assert!(open.is_open() && open.trials == 10_000, "{strategy}: {}", open.trials);
+        assert!(!open.to_toml().contains("trials"), "{}", open.to_toml());
+    }
+    let asked = request("--lr 1e-3..1:log --max-time 2m --trials 64");
+    assert_eq!((asked.trials, asked.is_open()), (64, false));
+    assert_eq!(request("--lr 1,2 --max-time 2m").trials, 2, "a grid has its own number");
 }
 
 #[test]

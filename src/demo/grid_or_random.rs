@@ -11,10 +11,9 @@ use super::{Course, Demo, Finding, Lab, LabError, Plan, Verdict};
 use crate::base::text::count;
 use crate::report::figure::{Axis, Colour, Figure, Panel, Shape};
 use crate::report::language::Text;
-use crate::spec::{Activation, Halving, Init, Network, Optimizer, Params, Training};
-use crate::sweep::Told;
+use crate::spec::{Activation, Halving, Init, Network, Optimizer, Training};
 use crate::sweep::analysis::Estimate;
-use crate::sweep::schedule::{Decision, Next, Proposals, Scheduler, rungs};
+use crate::sweep::schedule::rungs;
 use crate::text;
 
 /// Ranges to search, on logarithmic scales: α, units of a layer, 1 - β₁.
@@ -290,37 +289,26 @@ fn one_by_one<'a>(order: &[&'a Trial]) -> Ends<'a> {
     order.iter().zip(1..).map(|(&trial, number)| (number * FULL, Some(trial))).collect()
 }
 
-/// By the rule of `bngpu sweep --halving`.
+/// Trials one after the other, by the rule of `bngpu sweep --halving` for those after its first bracket: one goes on if
+/// it is among the best 1/η of those so far.
 fn halving<'a>(order: &[&'a Trial]) -> Ends<'a> {
-    let all = 0..order.len() as u64;
-    let mut scheduler = Scheduler::<()>::new(Box::new(Known), all, vec![0], Some(HALVING), FULL, 1);
+    let rungs = rungs(Some(HALVING), FULL);
+    let mut reached: Vec<Vec<f64>> = vec![Vec::new(); rungs.len()];
     let (mut ends, mut cost) = (Vec::new(), 0);
-    // With one slot, all earlier trials have ended, so each rung decides at once.
-    while let Next::Train { id, .. } = scheduler.next_training() {
-        let trial = order[id.trial as usize];
-        let stopped = scheduler
-            .rungs()
-            .to_vec()
-            .into_iter()
-            .zip(&trial.losses)
-            .find(|&(rung, &loss)| scheduler.epoch(id, rung, loss) != Decision::GoOn);
-        cost += stopped.map_or(FULL, |(rung, _)| rung);
-        scheduler.ended(id, Some(stopped.map_or(trial.end(), |(_, &loss)| loss)));
+    for &trial in order {
+        let mut stopped = None;
+        for ((&rung, &loss), values) in rungs.iter().zip(&trial.losses).zip(&mut reached) {
+            let rank = values.partition_point(|&other| other <= loss);
+            values.insert(rank, loss);
+            if rank >= (values.len() / HALVING.eta as usize).max(1) || !loss.is_finite() {
+                stopped = Some(rung);
+                break;
+            }
+        }
+        cost += stopped.unwrap_or(FULL);
         ends.push((cost, stopped.is_none().then_some(trial)));
     }
     ends
-}
-
-/// No proposals: all settings are drawn beforehand.
-struct Known;
-
-impl Proposals for Known {
-    fn params(&self, _: u64, _: &[Told]) -> Params {
-        Params::new()
-    }
-    fn window(&self) -> Option<u64> {
-        None
-    }
 }
 
 /// Points without a line between them.

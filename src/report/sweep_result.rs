@@ -71,6 +71,10 @@ impl Serialize for Best<'_> {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("trial", &winner.trial)?;
         map.serialize_entry("params", &winner.params)?;
+        // Only if no training finished its schedule.
+        if let Some(unfinished) = &winner.unfinished {
+            map.serialize_entry("unfinished", unfinished)?;
+        }
         // The values are means over this many seeds.
         map.serialize_entry("seeds", &winner.seeds.len())?;
         map.serialize_entry("val_loss", &winner.val_loss)?;

@@ -3,12 +3,13 @@
 
 use std::fmt;
 use std::path::Path;
+use std::time::Duration;
 
 use super::Status;
 use crate::base::shell_word;
 use crate::base::text::{Align, columns, count, counted, duration, number, percent, rate, wrapped};
 use crate::spec::{Objective, Params};
-use crate::sweep::analysis::{Analysis, BudgetKind, Estimate, Unit, Winner, short};
+use crate::sweep::analysis::{Analysis, BudgetKind, Estimate, Unfinished, Unit, Winner, short};
 
 /// Columns of a line.
 const WIDTH: usize = 80;
@@ -34,6 +35,8 @@ pub struct SweepSummary<'a> {
     pub finalists: u32,
     /// Whether this is one shard of a sweep.
     pub shard: bool,
+    /// The time limit, if it left out trials, and how many trials there were to be if that was asked.
+    pub limit: Option<(Duration, Option<u64>)>,
 }
 
 impl fmt::Display for SweepSummary<'_> {
@@ -86,6 +89,13 @@ impl SweepSummary<'_> {
             ends.iter().filter(|(n, _)| *n > 0).map(|(n, end)| format!("{} {end}", count(*n))).collect();
         let ends = if ends.is_empty() { "none has ended".into() } else { ends.join(", ") };
         writeln!(f, "{}: {ends}", counted(counts.trials, "trial"))?;
+        if let Some((limit, of)) = self.limit {
+            let trials = match of {
+                Some(of) => format!("{} of {}", count(counts.trials), counted(of, "trial")),
+                None => counted(counts.trials, "trial"),
+            };
+            writeln!(f, "--max-time {} left time for {trials}", humantime::format_duration(limit))?;
+        }
         if counts.diverged > 0 && counts.trainings > counts.trials {
             writeln!(f, "a trial counts as diverged if any of its seeds diverged")?;
         }
@@ -180,6 +190,15 @@ impl SweepSummary<'_> {
             .collect();
         if !tests.is_empty() {
             say(f, &format!("test {}", tests.join(", ")))?;
+        }
+        if let Some(Unfinished { at, of, unit }) = winner.unfinished {
+            let unit = if unit == Unit::Epochs { "epoch" } else { "step" };
+            let text = format!(
+                "no training finished its schedule: this is the best of the unfinished ones, at {unit} {} of {}",
+                count(at),
+                count(of)
+            );
+            say(f, &text)?;
         }
         if !winner.confirmed {
             let remedy = match () {

@@ -54,7 +54,8 @@ pub enum ConfigError {
 
     /// A strategy that needs `--trials`.
     #[error(
-        "--trials is needed with --strategy {}: write how many settings to try, for example --trials 64",
+        "--trials is needed with --strategy {}: write how many settings to try, for example --trials 64, or a time \
+         limit, for example --max-time 10m",
         strategy.name()
     )]
     NoTrials { strategy: Strategy },

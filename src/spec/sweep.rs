@@ -16,6 +16,7 @@ use super::space::{Dimension, Params, Space};
 use super::space_text::to_toml;
 use super::strategy::{Halving, Objective, Strategy};
 use super::sweep_config::{Devices, SweepOptions};
+use super::sweep_own::OPEN_TRIALS;
 use super::text::written;
 use super::training::Training;
 use super::values::Count;
@@ -34,7 +35,8 @@ pub struct SweepRequest {
     pub settings: Params,
     /// How the trials choose their values.
     pub strategy: Strategy,
-    /// Number of different settings. By default the whole grid if the strategy is `grid`.
+    /// Number of different settings, at most with a time limit. By default the whole grid if the strategy is `grid`,
+    /// and [`OPEN_TRIALS`] with a time limit.
     pub trials: u64,
     /// Each trial is trained with this many seeds: `base.training.seed`, and those that follow it.
     pub seeds: u32,
@@ -46,13 +48,15 @@ pub struct SweepRequest {
     pub finalists: u32,
     /// Seeds of each finalist.
     pub final_seeds: u32,
+    /// Finalists may have more seeds while a time limit leaves time: `--final-seeds` is not given.
+    pub more_seeds: bool,
     /// Queues of each device; none is one.
     pub queues: Option<u32>,
     /// All adapters of the machine and the CPU engine, instead of `base.device`.
     pub all_devices: bool,
     /// Most models in one population; none is as many as memory and speed allow.
     pub population: Option<u32>,
-    /// Wall-clock limit of the whole sweep.
+    /// Wall-clock limit of the whole sweep, reading the data and writing the report included.
     pub max_time: Option<Duration>,
     /// The part of the trials to train; none is all.
     pub shard: Option<Shard>,
@@ -123,6 +127,11 @@ impl SweepRequest {
         toml
     }
 
+    /// Whether a time limit alone decides the number of trials.
+    pub fn is_open(&self) -> bool {
+        self.max_time.is_some() && self.trials == OPEN_TRIALS && self.strategy != Strategy::Grid
+    }
+
     /// The whole study of which this is a part.
     pub fn without_shard(&self) -> Self {
         SweepRequest { shard: None, ..self.clone() }
@@ -132,14 +141,14 @@ impl SweepRequest {
         let with_finals = self.finalists > 0;
         SweepOptions {
             strategy: Some(self.strategy),
-            trials: u32::try_from(self.trials).ok().map(Count),
+            trials: u32::try_from(self.trials).ok().filter(|_| !self.is_open()).map(Count),
             seeds: Some(Count(self.seeds)),
             halving: Some(self.halving.is_some()),
             eta: self.halving.map(|halving| Count(halving.eta)),
             min_epochs: self.halving.and_then(|halving| u32::try_from(halving.min_epochs).ok()).map(Count),
             objective: Some(self.objective),
             finalists: Some(Count(self.finalists)),
-            final_seeds: with_finals.then_some(Count(self.final_seeds)),
+            final_seeds: (with_finals && !self.more_seeds).then_some(Count(self.final_seeds)),
             queues: self.queues.map(Count),
             devices: self.all_devices.then_some(Devices::All),
             population: self.population.map(Count),

@@ -31,7 +31,7 @@ settings! {
         /// How the values of the trials are chosen: every combination of sets, independent draws, a Sobol sequence, or a tree-structured Parzen estimator [default: grid if every space is a set, else random]
         #[arg(long, value_name = "NAME", help_heading = "Sweep")]
         strategy: Strategy;
-        /// Number of settings to try; fewer than a whole grid are drawn from it by --seed [default: the whole grid]
+        /// Number of settings to try; fewer than a whole grid are drawn from it by --seed [default: the whole grid; with --max-time as many as fit]
         #[arg(long, value_name = "N", help_heading = "Sweep")]
         trials: Count;
         /// Train each setting with this many seeds, from --seed on

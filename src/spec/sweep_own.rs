@@ -16,6 +16,8 @@ use super::values::Count;
 
 /// Maximum number of points of a Sobol sequence.
 const MAX_SOBOL: u64 = 65_536;
+/// Number of trials if only a time limit is given: more than anyone compares.
+pub const OPEN_TRIALS: u64 = 10_000;
 
 /// The sweep's own settings beside the rest.
 pub(super) struct Own<'a> {
@@ -38,7 +40,7 @@ impl Own<'_> {
         let options = &self.options;
         let space = Space { dimensions: self.asked.dimensions.iter().map(|(d, _)| d.clone()).collect() };
         let strategy = self.strategy(&space)?;
-        let trials = self.trials(&space, strategy)?;
+        let trials = self.trials(&space, strategy, max_time.is_some())?;
         let count = |value: Option<Count>| value.map_or(0, |count| count.0);
         for (key, value) in [
             ("seeds", options.seeds),
@@ -96,6 +98,7 @@ impl Own<'_> {
             objective: options.objective.unwrap_or(Objective::ValLoss),
             finalists,
             final_seeds,
+            more_seeds: finalists > 0 && max_time.is_some() && !self.given.is_given("final-seeds"),
             queues: options.queues.map(|queues| queues.0),
             all_devices: options.devices.is_some(),
             population: options.population.map(|models| models.0),
@@ -125,7 +128,7 @@ impl Own<'_> {
         }
     }
 
-    fn trials(&self, space: &Space, strategy: Strategy) -> Result<u64, ConfigError> {
+    fn trials(&self, space: &Space, strategy: Strategy, limited: bool) -> Result<u64, ConfigError> {
         let given = self.options.trials.map(|trials| u64::from(trials.0));
         let invalid = |expected: String| Err(self.given.invalid("trials", given.unwrap_or(0), expected));
         if given == Some(0) {
@@ -153,6 +156,7 @@ impl Own<'_> {
         }
         let limit = if strategy == Strategy::Sobol { MAX_SOBOL } else { MAX_TRIALS };
         match given {
+            None if limited => Ok(OPEN_TRIALS),
             None => Err(ConfigError::NoTrials { strategy }),
             Some(trials) if trials > limit => invalid(at_most(limit)),
             Some(trials) => Ok(trials),

@@ -39,7 +39,7 @@ pub struct SweepFiles {
     env: Environment,
     trials: File,
     records: Vec<TrialRecord>,
-    /// Kept models of the search, best first.
+    /// Kept models of the search, all of finished trainings, best first.
     kept: Vec<(f64, TrainingId)>,
     begun: HashMap<TrainingId, RunFiles>,
 }
@@ -189,7 +189,8 @@ impl SweepFiles {
     /// Whether to keep the model of a training for now.
     fn is_kept(&self, record: &TrialRecord) -> bool {
         let id = TrainingId { trial: record.trial, seed: record.seed };
-        let Some(value) = record.value(self.request.objective) else { return false };
+        let value = record.value(self.request.objective).filter(|_| record.is_finished());
+        let Some(value) = value else { return false };
         let better = |(other, by): &(f64, TrainingId)| other.total_cmp(&value).then(by.cmp(&id)).is_lt();
         record.stage == Stage::Final
             || self.kept.iter().filter(|other| better(other)).count() < self.request.keep as usize

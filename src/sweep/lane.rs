@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::data::Part;
 use crate::engine::EngineFactory;
@@ -14,9 +14,10 @@ use crate::train::{
     TrainError, Trainer, member,
 };
 
-use super::event::{Observer, Request, SweepEvent};
+use super::budget::Budget;
+use super::event::{LaneInfo, Observer, Request, SweepEvent};
 use super::outcome::{self, score_value};
-use super::plan::Slots;
+use super::plan::{Slots, Speed};
 use super::record::{Stage, TrialRecord, TrialStatus};
 use super::schedule::{Decision, Next, Scheduler, TrainingId};
 
@@ -24,6 +25,8 @@ use super::schedule::{Decision, Next, Scheduler, TrainingId};
 const MOST_RETURNS: u32 = 3;
 /// How often an idle lane checks for work.
 const LOOK: Duration = Duration::from_millis(50);
+/// Shortest time between two plans that observers see.
+const PLANNED_S: f64 = 0.5;
 
 /// Stores progress and results, usually in files.
 pub trait Sink: Send {
@@ -62,7 +65,12 @@ pub struct StageContext<'a> {
     pub observer: &'a dyn Observer,
     /// Ctrl-C: write checkpoints, then end.
     pub stop: &'a Stop,
-    pub deadline: Option<Instant>,
+    /// What the costs of trainings are predicted from, with a time limit.
+    pub speed: Option<Speed>,
+    /// Predicted costs of the finalists, with a time limit.
+    pub round: Vec<f64>,
+    /// The lanes, for the plans that observers see.
+    pub lanes: Vec<LaneInfo>,
     /// How often running trainings are stored, and how faults are retried.
     pub pace: Pace,
 }
@@ -70,8 +78,14 @@ pub struct StageContext<'a> {
 /// State for the decisions of the lanes, one lane at a time.
 pub struct Desk {
     pub scheduler: Scheduler<MemberCheckpoint>,
+    /// What fits into a limited time.
+    pub budget: Option<Budget>,
     /// Trainings that the user wants to end.
     pub stops: HashSet<TrainingId>,
+    /// Trainings that would not end in time.
+    late: HashSet<TrainingId>,
+    /// Predicted costs of trials, which are asked for again and again.
+    costs: HashMap<u64, f64>,
     /// Why everything ends now.
     pub finish: Option<StopReason>,
     /// Whether the user ended it.
@@ -80,18 +94,56 @@ pub struct Desk {
     returns: HashMap<TrainingId, u32>,
     /// Where each waiting training was trained last, and when it left (Unix time in seconds).
     left: HashMap<TrainingId, (Place, f64)>,
+    /// Number of trials of the last plan that observers saw, and when.
+    planned: (u64, f64),
 }
 
 impl Desk {
-    pub fn new(scheduler: Scheduler<MemberCheckpoint>) -> Desk {
+    pub fn new(scheduler: Scheduler<MemberCheckpoint>, budget: Option<Budget>) -> Desk {
         Desk {
             scheduler,
+            budget,
             stops: HashSet::new(),
+            late: HashSet::new(),
+            costs: HashMap::new(),
+            planned: (0, 0.0),
             finish: None,
             by_hand: false,
             returns: HashMap::new(),
             left: HashMap::new(),
         }
+    }
+}
+
+impl Desk {
+    /// Ends what the time limit ends: the search starts no more trials, the least promising of them stop, or everything
+    /// does. Returns waiting trainings that stop.
+    fn heed_time(&mut self, stage: Stage) -> Vec<(TrainingId, MemberCheckpoint)> {
+        let Desk { scheduler, budget: Some(budget), late, finish, .. } = self else { return Vec::new() };
+        let now = budget.now();
+        let (starts_end, end) = match stage {
+            Stage::Search => budget.search_ends(),
+            Stage::Final => (f64::INFINITY, budget.end()),
+        };
+        if now >= end {
+            finish.get_or_insert(StopReason::MaxTime);
+        }
+        if now >= starts_end {
+            scheduler.close();
+        }
+        let mut waiting = Vec::new();
+        if stage == Stage::Search
+            && finish.is_none()
+            && let Some(trial) = budget.too_late(now)
+        {
+            for id in budget.of_trial(trial) {
+                match scheduler.withdraw(id) {
+                    Some(at) => waiting.push((id, at)),
+                    None => drop(late.insert(id)),
+                }
+            }
+        }
+        waiting
     }
 }
 
@@ -114,6 +166,27 @@ impl StageContext<'_> {
         let request = self.request.run_request(params, id.seed).map_err(|error| error.to_string())?;
         let member = member(&request.training, self.problem).map_err(|error| error.to_string())?;
         Ok((request, member))
+    }
+
+    /// Predicted seconds of a training; 0 if it cannot be trained, which is found out when it begins.
+    pub fn cost(&self, id: TrainingId, params: &Params) -> f64 {
+        let Some(speed) = self.speed else { return 0.0 };
+        self.training(id, params).map_or(0.0, |(_, member)| speed.seconds(&member))
+    }
+
+    /// The training for a free slot that fits into the time.
+    fn next_training(&self) -> Next<MemberCheckpoint> {
+        let mut desk = lock(&self.desk);
+        let Desk { scheduler, budget, costs, .. } = &mut *desk;
+        let Some(budget) = budget else { return scheduler.next_training() };
+        let now = budget.now();
+        scheduler.next_admitted(&mut |id, params| {
+            let cost = *costs.entry(id.trial).or_insert_with(|| self.cost(id, params));
+            match self.stage {
+                Stage::Search => budget.admits(id, cost, now),
+                Stage::Final => budget.admits_final(id, cost, &self.round, now),
+            }
+        })
     }
 
     /// The record of a training, not filled in yet.
@@ -142,7 +215,12 @@ impl StageContext<'_> {
     ) -> Result<(), RunError> {
         let (value, slot) = (record.value(self.request.objective), record.slot);
         lock(self.sink).ended(record.clone(), trained)?;
-        lock(&self.desk).scheduler.ended(id, value);
+        let mut desk = lock(&self.desk);
+        desk.scheduler.ended(id, value);
+        if let Some(budget) = &mut desk.budget {
+            budget.ended(id, record.is_finished(), value);
+        }
+        drop(desk);
         self.changed.notify_all();
         self.observer.event(SweepEvent::Ended { lane, slot, record: Box::new(record) });
         Ok(())
@@ -201,6 +279,8 @@ struct Place {
 /// The training in a slot.
 struct Running {
     id: TrainingId,
+    /// Steps of the whole training.
+    steps: u64,
     params: Params,
     request: RunRequest,
     started: f64,
@@ -255,6 +335,7 @@ impl Lane<'_, '_> {
             let mut events = LaneEvents { shared, lane: self.lane, running: &mut self.running };
             match trainer.advance(&mut events, shared.stop)? {
                 Advance::Went { closed } => {
+                    self.measure(trainer);
                     for slot in closed {
                         self.closed(trainer, slot)?;
                     }
@@ -294,33 +375,54 @@ impl Lane<'_, '_> {
                 Request::Interrupt => shared.stop.ask(),
             }
         }
-        if shared.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-            desk.finish.get_or_insert(StopReason::MaxTime);
-        }
+        let mut waiting = desk.heed_time(shared.stage);
         let finish = desk.finish.clone();
-        let waiting = if finish.is_some() {
+        if finish.is_some() {
             desk.scheduler.close();
-            desk.scheduler.drain()
-        } else {
-            Vec::new()
-        };
-        let is_meant = |running: &Option<Running>| {
-            running.as_ref().is_some_and(|running| finish.is_some() || desk.stops.contains(&running.id))
-        };
-        let meant: Vec<usize> =
-            (0..self.running.len()).filter(|&slot| is_meant(&self.running[slot])).collect();
-        for slot in &meant {
-            if let Some(running) = &self.running[*slot] {
-                desk.stops.remove(&running.id);
-            }
+            waiting.extend(desk.scheduler.drain());
+        }
+        let mut meant = Vec::new();
+        for (slot, running) in self.running.iter().enumerate() {
+            let Some(id) = running.as_ref().map(|running| running.id) else { continue };
+            let (by_hand, late) = (desk.stops.remove(&id), desk.late.remove(&id));
+            let own = late.then_some(StopReason::MaxTime).or(by_hand.then_some(StopReason::ByHand));
+            meant.extend(finish.clone().or(own).map(|reason| (slot, reason)));
         }
         drop(desk);
-        let reason = finish.unwrap_or(StopReason::ByHand);
-        for slot in meant {
-            trainer.stop(slot, reason.clone());
+        for (slot, reason) in meant {
+            trainer.stop(slot, reason);
             self.finish(trainer, slot)?;
         }
+        let reason = finish.unwrap_or(StopReason::MaxTime);
         shared.enter_waiting(waiting, &reason, self.lane, &self.device)
+    }
+
+    /// Reports the progress of this lane to the budget, and a changed plan to the observer.
+    fn measure(&self, trainer: &Trainer) {
+        let shared = self.shared;
+        if shared.speed.is_none() {
+            return;
+        }
+        let mut desk = lock(&shared.desk);
+        let Desk { budget: Some(budget), scheduler, planned, .. } = &mut *desk else { return };
+        for (running, member) in self.running.iter().zip(trainer.members()) {
+            if let Some(running) = running {
+                budget.progress(running.id, member.state.step as f64 / running.steps.max(1) as f64);
+            }
+        }
+        let now = budget.now();
+        budget.tick(now);
+        if shared.stage != Stage::Search || now - planned.1 < PLANNED_S {
+            return;
+        }
+        let trials = budget.expected_trials(now).min(scheduler.begun_or_left());
+        if trials.abs_diff(planned.0) <= planned.0 / 50 {
+            return;
+        }
+        *planned = (trials, now);
+        drop(desk);
+        let trainings = trials * u64::from(shared.request.seeds);
+        shared.observer.event(SweepEvent::Planned { trials, trainings, lanes: shared.lanes.clone() });
     }
 
     /// Fills vacant slots as long as there is something to train and room for it.
@@ -331,8 +433,7 @@ impl Lane<'_, '_> {
         let (mut puts, mut coming) = (Vec::new(), HashMap::new());
         for slot in (0..self.running.len()).filter(|&slot| self.running[slot].is_none()).collect::<Vec<_>>() {
             // A training that cannot start is recorded, and the slot stays free.
-            while let Next::Train { id, params, from } = { lock(&self.shared.desk).scheduler.next_training() }
-            {
+            while let Next::Train { id, params, from } = self.shared.next_training() {
                 let place = Place { lane: self.lane, device: self.device.clone(), slot, started: now() };
                 let training = self.shared.training(id, &params).and_then(|(request, member)| {
                     trainer.supports(&member).map_err(|error| error.to_string())?;
@@ -346,7 +447,8 @@ impl Lane<'_, '_> {
                 match training {
                     Ok((request, member)) => {
                         let wall = from.as_ref().map_or(0.0, |at| at.state.wall_s);
-                        coming.insert(slot, Running { id, params, request, started: now() - wall });
+                        let (steps, started) = (member.total_steps(), now() - wall);
+                        coming.insert(slot, Running { id, steps, params, request, started });
                         puts.push(Arrival { slot, member: member.into(), from });
                         break;
                     }
@@ -400,7 +502,14 @@ impl Lane<'_, '_> {
         }
         let epochs = state.epochs;
         let value = outcome::value_at(self.shared.request.objective, history, epochs);
-        let verdict = lock(&self.shared.desk).scheduler.epoch(id, epochs, value.unwrap_or(f64::INFINITY));
+        let value = value.unwrap_or(f64::INFINITY);
+        let mut desk = lock(&self.shared.desk);
+        let verdict = desk.scheduler.epoch(id, epochs, value);
+        let rung = desk.scheduler.rungs().iter().position(|&rung| rung == epochs);
+        if let (Some(budget), Some(rung)) = (&mut desk.budget, rung) {
+            budget.reached(id, rung + 1, value);
+        }
+        drop(desk);
         match verdict {
             Decision::GoOn => Ok(()),
             Decision::Stop => {
@@ -417,6 +526,9 @@ impl Lane<'_, '_> {
                 if let Some(at) = at {
                     let mut desk = lock(&self.shared.desk);
                     desk.left.insert(id, (place, now()));
+                    if let Some(budget) = &mut desk.budget {
+                        budget.park(id);
+                    }
                     desk.scheduler.park(id, at);
                 }
                 self.shared.changed.notify_all();

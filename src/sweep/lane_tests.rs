@@ -73,12 +73,14 @@ fn search(problem: &Problem, slots: usize, pace: Pace, factories: &[&dyn EngineF
         request: &request,
         problem,
         stage: Stage::Search,
-        desk: Mutex::new(Desk::new(scheduler)),
+        desk: Mutex::new(Desk::new(scheduler, None)),
         changed: Condvar::new(),
         sink: &sink,
         observer: &(),
         stop: &Stop::default(),
-        deadline: None,
+        speed: None,
+        round: Vec::new(),
+        lanes: Vec::new(),
         pace,
     };
     let mut failed = 0;

@@ -2,6 +2,7 @@
 
 mod again;
 pub mod analysis;
+mod budget;
 mod draw;
 mod event;
 pub mod export;

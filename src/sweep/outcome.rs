@@ -28,6 +28,19 @@ impl TrialRecord {
         self.reason.as_deref().filter(|_| self.status == TrialStatus::Stopped).map(StopReason::from)
     }
 
+    /// Whether it finished its own schedule: completed, or ended by patience. A training that halving, a time limit
+    /// or the user stopped did not, and its learning rate may still be high.
+    pub fn is_finished(&self) -> bool {
+        use StopReason::{ByHand, FinishedEarly, Halving, MaxTime};
+        match self.status {
+            TrialStatus::Completed => true,
+            TrialStatus::Stopped => {
+                !matches!(self.stop_reason(), Some(Halving { .. } | MaxTime | ByHand | FinishedEarly))
+            }
+            TrialStatus::Diverged | TrialStatus::Failed => false,
+        }
+    }
+
     /// The objective, lower is better; none if the training diverged or failed.
     pub fn value(&self, objective: Objective) -> Option<f64> {
         let usable = matches!(self.status, TrialStatus::Completed | TrialStatus::Stopped);

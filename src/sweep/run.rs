@@ -1,19 +1,22 @@
 //! The stages of a sweep: the search, then the final comparison of the trials that are too close to call.
 
 use std::sync::{Condvar, Mutex};
-use std::time::{Duration, Instant};
 
 use crate::population::Member;
 use crate::run::{RunDir, RunError};
 use crate::spec::{Params, RunRequest};
 use crate::train::{MemberCheckpoint, MemberState, Pace, Stop, Stored};
 
-use super::analysis::finalists;
+use super::analysis::{Ranked, finalists, ranking};
+use super::budget::Budget;
 use super::lane::{Desk, Sink, StageContext, lock};
 use super::schedule::{Scheduler, TrainingId};
 use super::search::{Known, Search, SweepError};
 use super::stage::{self, StageEnd};
 use super::{Observer, Stage, Study, SweepEvent, TrialRecord, outcome};
+
+/// How many further trials may become finalists if there is no time for the best.
+const SHORTER: usize = 20;
 
 /// Keeps the records and unfinished trainings of a sweep: [`super::files::SweepFiles`] in a folder, [`Memory`]
 /// without one.
@@ -82,9 +85,8 @@ impl Search {
         observer: &dyn Observer,
         stop: &Stop,
     ) -> Result<SweepEnd, SweepError> {
-        let deadline = deadline(self.request.max_time);
         let stages = Stages { search: self, store, observer, stop };
-        observer.event(self.planned(0));
+        observer.event(self.planned(self.expected_trials(), 0));
         // The store is not borrowed while the observer is called, which may read it.
         let earlier = lock(store).records().to_vec();
         for record in earlier {
@@ -92,23 +94,43 @@ impl Search {
         }
         let study = Study::new(&self.request)?;
         let scheduler = self.scheduler(Stage::Search, self.trials().collect(), Box::new(study));
-        // Reserve the final comparison's share of a limited time.
-        let limit = deadline.map(|deadline| deadline.checked_sub(self.finals_time()).unwrap_or(deadline));
-        let end = stages.run(Stage::Search, scheduler, limit)?;
+        let earlier = lock(store).records().len() as u64;
+        let budget = self.terms(Stage::Search, None, earlier).map(Budget::new);
+        let end = stages.run(Stage::Search, scheduler, budget, Vec::new())?;
         if end.end == StageEnd::Interrupted || self.request.shard.is_some() || end.by_hand {
             return Ok(end.of_sweep(false));
         }
         let records = lock(store).records().to_vec();
         let params = |trial: u64| records.iter().find(|r| r.trial == trial).map(|r| r.params.clone());
-        let finalists = finalists(&records, &self.request).into_iter();
-        let mut known: Vec<(u64, Params)> = finalists.filter_map(|t| Some((t, params(t)?))).collect();
+        let mut trials = finalists(&records, &self.request);
+        let wanted = trials.len();
+        let budget = self.terms(Stage::Final, end.rate, records.len() as u64).map(Budget::new);
+        if budget.is_some() && wanted > 0 {
+            // If there is no time for the best, shorter trainings are compared.
+            let ranked = ranking(&records, &self.request).into_iter().filter(Ranked::is_ranked);
+            let others: Vec<u64> = ranked.map(|trial| trial.trial).filter(|t| !trials.contains(t)).collect();
+            trials.extend(others.into_iter().take(SHORTER));
+        }
+        let mut known: Vec<(u64, Params)> =
+            trials.into_iter().filter_map(|trial| Some((trial, params(trial)?))).collect();
+        let mut round = Vec::new();
+        if let Some(budget) = &budget {
+            let costs: Vec<f64> = known.iter().map(|(_, params)| self.cost(params)).collect();
+            let places = budget.finalists(&costs, wanted, budget.now());
+            round = places.iter().map(|&place| costs[place]).collect();
+            known = places.into_iter().map(|place| known[place].clone()).collect();
+        }
         if known.is_empty() {
             return Ok(end.of_sweep(false));
         }
         known.sort_unstable_by_key(|(trial, _)| *trial);
         let finals = known.len() * self.request.final_seeds as usize;
-        observer.event(self.planned(finals as u64));
-        let finals = stages.run(Stage::Final, self.known(Stage::Final, known), deadline)?;
+        let trials = records.iter().filter(|r| r.stage == Stage::Search).map(|r| r.trial);
+        let trials = trials.collect::<std::collections::BTreeSet<u64>>().len() as u64;
+        observer.event(self.planned(trials, finals as u64));
+        // Seed by seed, so that less time costs seeds, not the comparison.
+        let scheduler = self.known(Stage::Final, known).by_seed();
+        let finals = stages.run(Stage::Final, scheduler, budget, round)?;
         Ok(finals.of_sweep(end.cut_short))
     }
 
@@ -124,7 +146,8 @@ impl Search {
         stop: &Stop,
     ) -> Result<SweepEnd, SweepError> {
         let stages = Stages { search: self, store, observer, stop };
-        Ok(stages.run(Stage::Search, self.known(Stage::Search, settings), None)?.of_sweep(false))
+        let scheduler = self.known(Stage::Search, settings);
+        Ok(stages.run(Stage::Search, scheduler, None, Vec::new())?.of_sweep(false))
     }
 
     fn known(&self, stage: Stage, settings: Vec<(u64, Params)>) -> Scheduler<MemberCheckpoint> {
@@ -132,10 +155,10 @@ impl Search {
         self.scheduler(stage, trials, Box::new(Known(settings)))
     }
 
-    fn planned(&self, finals: u64) -> SweepEvent {
+    fn planned(&self, trials: u64, finals: u64) -> SweepEvent {
         SweepEvent::Planned {
-            trials: self.trials().count() as u64,
-            trainings: self.trainings() + finals,
+            trials,
+            trainings: trials * u64::from(self.request.seeds) + finals,
             lanes: self.lane_infos(),
         }
     }
@@ -156,6 +179,8 @@ struct End {
     cut_short: bool,
     /// The user finished the sweep early, so there is no final comparison.
     by_hand: bool,
+    /// Planned seconds per second at its end, with a time limit.
+    rate: Option<f64>,
 }
 
 impl End {
@@ -174,10 +199,22 @@ impl<S: Store + 'static> Stages<'_, S> {
         &self,
         stage: Stage,
         mut scheduler: Scheduler<MemberCheckpoint>,
-        deadline: Option<Instant>,
+        mut budget: Option<Budget>,
+        round: Vec<f64>,
     ) -> Result<End, SweepError> {
         self.restore(stage, &mut scheduler);
         let search = self.search;
+        if let Some(budget) = &mut budget {
+            let waiting: Vec<(TrainingId, u64)> =
+                scheduler.waiting().map(|(id, at)| (id, at.state.step)).collect();
+            for (id, step) in waiting {
+                let params = scheduler.params_of(id.trial).unwrap_or_default();
+                if let Some((cost, steps)) = search.cost_and_steps(&params) {
+                    budget.resume(id, cost, step as f64 / steps.max(1) as f64);
+                }
+            }
+        }
+        let trials = scheduler.begun_or_left();
         // A device fault loses a third of the progress that a killed process loses.
         let every = search.checkpoint_every;
         let pace =
@@ -186,12 +223,14 @@ impl<S: Store + 'static> Stages<'_, S> {
             request: &search.request,
             problem: &search.problem,
             stage,
-            desk: Mutex::new(Desk::new(scheduler)),
+            desk: Mutex::new(Desk::new(scheduler, budget)),
             changed: Condvar::new(),
             sink: self.store,
             observer: self.observer,
             stop: self.stop,
-            deadline,
+            speed: search.request.max_time.and(search.speed),
+            round,
+            lanes: search.lane_infos(),
             pace,
         };
         let end = stage::run(&context, &search.lanes)?;
@@ -206,7 +245,9 @@ impl<S: Store + 'static> Stages<'_, S> {
                 }
             }
         }
-        Ok(End { end, cut_short: desk.finish.is_some(), by_hand: desk.by_hand })
+        let cut_short = desk.finish.is_some() || desk.scheduler.begun_or_left() < trials;
+        let rate = desk.budget.as_ref().map(Budget::rate);
+        Ok(End { end, cut_short, by_hand: desk.by_hand, rate })
     }
 
     /// Restores the progress of earlier processes into the schedule.
@@ -230,9 +271,4 @@ impl<S: Store + 'static> Stages<'_, S> {
             scheduler.restore_begun(id, &values, at_rung, at);
         }
     }
-}
-
-/// A time limit from now on.
-fn deadline(limit: Option<Duration>) -> Option<Instant> {
-    limit.and_then(|limit| Instant::now().checked_add(limit))
 }

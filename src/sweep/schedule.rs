@@ -1,16 +1,24 @@
 //! Decides which training of a sweep runs next, waits or stops, without threads, devices and files.
 //!
-//! Successive halving after ASHA (Li et al. 2018, arXiv 1810.05934), made independent of time: a trial goes on
-//! from a rung if it is among the best 1/η of the trials *up to its own number* that reached the rung. Until each
-//! of those has reached it or can no longer reach it, the trial waits outside of its slot (`park`), and others take
-//! the slot. So which trials stop, and where, depends on the study alone: not on the number of slots, lanes or
-//! devices, on speed, or on interruptions. Trials wait only for lower numbers, so none waits forever.
+//! Successive halving after ASHA (Li et al. 2018, arXiv 1810.05934), made independent of time. The first trials are a
+//! *bracket*: at each rung they are compared with each other, and the best 1/η go on. A later trial goes on from a
+//! rung if it is among the best 1/η of the trials *up to its own number* that reached the rung. Until each of those
+//! has reached it or can no longer reach it, a trial waits outside of its slot (`park`), and others take the slot. So
+//! which trials stop, and where, depends on the study alone: not on the number of slots, lanes or devices, on speed,
+//! or on interruptions. Trials wait only for the bracket and for lower numbers, so none waits forever.
+//!
+//! With a time limit, some trials are left out; the decisions pass over them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::study::Study;
 use super::tpe::Told;
 use crate::spec::{Halving, Params, Strategy};
+
+/// Most trials of the bracket.
+const BRACKET: usize = 27;
+/// How many trials are tried when the next one does not fit into the time.
+const AHEAD: usize = 8;
 
 /// One training of a trial.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -64,6 +72,8 @@ struct Training {
     rungs: Vec<f64>,
     /// Objective at its end.
     ended: Option<f64>,
+    /// It will not start.
+    left_out: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -95,15 +105,28 @@ pub struct Scheduler<P> {
     eta: usize,
     trials: Vec<Trial>,
     decided: Vec<Rung>,
-    /// Trainings that were never started, as (position, seed's index).
-    fresh: BTreeSet<(usize, usize)>,
+    /// Length of the bracket.
+    bracket: usize,
+    /// Trainings that were never started, as (round, position, seed's index).
+    fresh: BTreeSet<(usize, usize, usize)>,
+    /// Whether each seed is a round of its own.
+    by_seed: bool,
     ready: BTreeMap<TrainingId, Option<P>>,
     parked: BTreeMap<TrainingId, P>,
     dropped: Vec<(TrainingId, P)>,
     running: BTreeSet<TrainingId>,
     /// With this many parked trainings, no new ones start.
     most_parked: usize,
-    closed: bool,
+}
+
+/// Trials of the bracket: the largest power of η up to 27, which every rung divides without a remainder. Trials whose
+/// values wait for the results of others cannot be among them: `window` is [`Proposals::window`].
+fn bracket(eta: usize, trials: usize, window: Option<u64>) -> usize {
+    let powers = std::iter::successors(Some(eta.max(2)), |&power| power.checked_mul(eta.max(2)));
+    let largest = powers.take_while(|&power| power <= BRACKET).last().unwrap_or(eta);
+    let free =
+        window.map_or(usize::MAX, |window| usize::try_from(window).unwrap_or(usize::MAX).saturating_add(1));
+    largest.min(free).min(trials)
 }
 
 /// Epochs of the rungs below `epochs`: `min_epochs`, and η times as many from one to the next.
@@ -131,12 +154,17 @@ impl<P> Scheduler<P> {
             stopped: None,
         };
         let trials: Vec<Trial> = trials.into_iter().map(trial).collect();
-        let fresh = (0..trials.len()).flat_map(|at| (0..seeds.len()).map(move |s| (at, s))).collect();
+        let fresh = (0..trials.len()).flat_map(|at| (0..seeds.len()).map(move |s| (0, at, s))).collect();
         let rungs = rungs(halving, epochs);
+        let eta = halving.map_or(1, |h| h.eta as usize);
+        let bracket = if rungs.is_empty() { 0 } else { bracket(eta, trials.len(), proposals.window()) };
+        // Otherwise the bracket would wait for trials that may not start.
+        let most_parked = most_parked.max(bracket * seeds.len()).max(1);
         Scheduler {
             proposals,
             decided: vec![Rung::default(); rungs.len()],
-            eta: halving.map_or(1, |h| h.eta as usize),
+            bracket,
+            eta,
             rungs,
             seeds,
             trials,
@@ -145,9 +173,16 @@ impl<P> Scheduler<P> {
             parked: BTreeMap::new(),
             dropped: Vec::new(),
             running: BTreeSet::new(),
-            most_parked: most_parked.max(1),
-            closed: false,
+            by_seed: false,
+            most_parked,
         }
+    }
+
+    /// Starts the first seed of all trials, then the second of all, and so on.
+    pub fn by_seed(mut self) -> Scheduler<P> {
+        self.by_seed = true;
+        self.fresh = self.fresh.iter().map(|&(_, at, s)| (s, at, s)).collect();
+        self
     }
 
     /// Epochs of the rungs.
@@ -157,25 +192,69 @@ impl<P> Scheduler<P> {
 
     /// The training for a free slot: first those that may continue, then the lowest number not yet started.
     pub fn next_training(&mut self) -> Next<P> {
-        if let Some((id, from)) = self.ready.pop_first() {
-            let params = self.params_of(id.trial).unwrap_or_default();
-            self.running.insert(id);
-            return Next::Train { id, params, from };
-        }
-        if let Some(&(at, s)) = self.fresh.first()
-            && !self.closed
-        {
-            if self.parked.len() < self.most_parked
-                && let Some(params) = self.params(at)
-            {
-                self.fresh.remove(&(at, s));
-                let id = TrainingId { trial: self.trials[at].number, seed: self.seeds[s] };
+        self.next_admitted(&mut |_, _| true)
+    }
+
+    /// As [`Scheduler::next_training`], but starts only what `admits` allows: the next trial or, if it is refused, one
+    /// of a few that follow; those before it are left out. If all are refused, the bracket starts no more trials, so
+    /// that it can be decided, and once nothing is under way, all that is left is left out.
+    pub fn next_admitted(&mut self, admits: &mut dyn FnMut(TrainingId, &Params) -> bool) -> Next<P> {
+        loop {
+            if let Some((id, from)) = self.ready.pop_first() {
+                let params = self.params_of(id.trial).unwrap_or_default();
                 self.running.insert(id);
-                return Next::Train { id, params, from: None };
+                return Next::Train { id, params, from };
             }
-            return Next::Wait;
+            let idle = self.running.is_empty() && self.parked.is_empty();
+            let Some(&(_, first, _)) = self.fresh.first() else {
+                return if idle { Next::Done } else { Next::Wait };
+            };
+            if self.parked.len() >= self.most_parked {
+                return Next::Wait;
+            }
+            let mut refused: Vec<usize> = Vec::new();
+            let ahead: Vec<_> = self.fresh.iter().take(AHEAD * self.seeds.len()).copied().collect();
+            for key @ (_, at, s) in ahead {
+                if refused.contains(&at) {
+                    continue;
+                }
+                let Some(params) = self.params(at) else { break };
+                let id = TrainingId { trial: self.trials[at].number, seed: self.seeds[s] };
+                if admits(id, &params) {
+                    refused.into_iter().for_each(|at| self.leave_out(at..at + 1));
+                    self.fresh.remove(&key);
+                    self.running.insert(id);
+                    return Next::Train { id, params, from: None };
+                }
+                refused.push(at);
+                if self.by_seed {
+                    break;
+                }
+            }
+            match () {
+                // Its values wait for results.
+                () if refused.is_empty() => return Next::Wait,
+                () if first < self.bracket => self.leave_out(0..self.bracket),
+                () if idle => self.leave_out(0..self.trials.len()),
+                () => return Next::Wait,
+            }
         }
-        if self.running.is_empty() && self.parked.is_empty() { Next::Done } else { Next::Wait }
+    }
+
+    /// Leaves out the trainings of the trials at these positions that have not started.
+    fn leave_out(&mut self, positions: std::ops::Range<usize>) {
+        let trials = &mut self.trials;
+        self.fresh.retain(|(_, at, s)| {
+            let leaves = positions.contains(at);
+            trials[*at].trainings[*s].left_out |= leaves;
+            !leaves
+        });
+        self.decide();
+    }
+
+    /// Trials that have started or may start.
+    pub fn begun_or_left(&self) -> u64 {
+        self.trials.iter().filter(|trial| !trial.is_left_out()).count() as u64
     }
 
     /// Takes back a training of [`Scheduler::next_training`] that has no room now, or whose lane is lost.
@@ -225,7 +304,7 @@ impl<P> Scheduler<P> {
         self.ready.remove(&id);
         self.parked.remove(&id);
         if let Some((at, s)) = self.place(id) {
-            self.fresh.remove(&(at, s));
+            self.fresh.remove(&self.key(at, s));
             let value = value.filter(|value| value.is_finite()).unwrap_or(f64::INFINITY);
             self.trials[at].trainings[s].ended.get_or_insert(value);
             self.decide();
@@ -245,7 +324,7 @@ impl<P> Scheduler<P> {
     /// which is where it stands if `at_rung`.
     pub fn restore_begun(&mut self, id: TrainingId, rungs: &[f64], at_rung: bool, from: P) {
         let Some((at, s)) = self.place(id) else { return };
-        if !self.fresh.remove(&(at, s)) {
+        if !self.fresh.remove(&self.key(at, s)) {
             return;
         }
         let rungs = &rungs[..rungs.len().min(self.rungs.len())];
@@ -265,9 +344,23 @@ impl<P> Scheduler<P> {
         self.params(at)
     }
 
-    /// Starts no new trainings from now on.
+    /// Starts no new trainings from now on: the others are decided among themselves.
     pub fn close(&mut self) {
-        self.closed = true;
+        if !self.fresh.is_empty() {
+            self.leave_out(0..self.trials.len());
+        }
+    }
+
+    /// Takes a waiting training, to be recorded as stopped. None if it does not wait.
+    pub fn withdraw(&mut self, id: TrainingId) -> Option<P> {
+        match self.ready.remove(&id) {
+            Some(Some(from)) => Some(from),
+            Some(None) => {
+                self.ready.insert(id, None);
+                None
+            }
+            None => self.parked.remove(&id),
+        }
     }
 
     /// Takes all parked trainings, to be recorded as stopped; with [`Scheduler::close`], this ends a search.
@@ -288,12 +381,15 @@ impl<P> Scheduler<P> {
         self.parked.len()
     }
 
-    /// Whether everything has ended.
+    /// Whether everything has ended, also what [`Scheduler::dropped`] has yet to return.
     pub fn is_done(&self) -> bool {
-        (self.fresh.is_empty() || self.closed)
-            && self.ready.is_empty()
-            && self.parked.is_empty()
-            && self.running.is_empty()
+        let waits = !self.ready.is_empty() || !self.parked.is_empty() || !self.dropped.is_empty();
+        self.fresh.is_empty() && self.running.is_empty() && !waits
+    }
+
+    /// The key of a training in `fresh`.
+    fn key(&self, at: usize, s: usize) -> (usize, usize, usize) {
+        (if self.by_seed { s } else { 0 }, at, s)
     }
 
     fn place(&self, id: TrainingId) -> Option<(usize, usize)> {
@@ -307,7 +403,8 @@ impl<P> Scheduler<P> {
                 None => Vec::new(),
                 Some(window) => {
                     let number = self.trials[at].number;
-                    let below = self.trials[..at].iter().filter(|trial| trial.number + window < number);
+                    let below = self.trials[..at].iter();
+                    let below = below.filter(|trial| trial.number + window < number && !trial.is_left_out());
                     below.map(|trial| trial.told(&self.rungs)).collect::<Option<Vec<_>>>()?
                 }
             };
@@ -316,12 +413,16 @@ impl<P> Scheduler<P> {
         self.trials[at].params.clone()
     }
 
-    /// Decides what can be decided, rung by rung in the order of the trials' numbers.
+    /// Decides what can be decided, rung by rung: the bracket, then the others in the order of their numbers.
     fn decide(&mut self) {
         for rung in 0..self.rungs.len() {
+            if self.decided[rung].frontier < self.bracket && !self.decide_bracket(rung) {
+                // Nothing passes a later rung before this one.
+                break;
+            }
             let decided = &mut self.decided[rung];
             while let Some(trial) = self.trials.get_mut(decided.frontier) {
-                if trial.stopped.is_none() && trial.passed >= rung {
+                if trial.stopped.is_none() && trial.passed >= rung && !trial.is_left_out() {
                     let Some(value) = trial.value_at(rung) else { break };
                     let rank = decided.values.partition_point(|&other| other <= value);
                     decided.values.insert(rank, value);
@@ -330,7 +431,7 @@ impl<P> Scheduler<P> {
                         true => trial.passed = rung + 1,
                         false => trial.stopped = Some(rung),
                     }
-                } else if trial.stopped.is_none() {
+                } else if trial.stopped.is_none() && !trial.is_left_out() {
                     // The rung before is not decided yet.
                     break;
                 }
@@ -338,6 +439,31 @@ impl<P> Scheduler<P> {
             }
         }
         self.unpark();
+    }
+
+    /// Decides a rung for the bracket. False if one of it may still reach the rung.
+    fn decide_bracket(&mut self, rung: usize) -> bool {
+        let mut reached = Vec::new();
+        for (at, trial) in self.trials[..self.bracket].iter().enumerate() {
+            if trial.is_left_out() || trial.stopped.is_some() {
+                continue;
+            }
+            match trial.value_at(rung).filter(|_| trial.passed >= rung) {
+                Some(value) => reached.push((value, at)),
+                None => return false,
+            }
+        }
+        reached.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+        let best = (reached.len() / self.eta).max(1);
+        for (place, (value, at)) in reached.iter().enumerate() {
+            match place < best && value.is_finite() {
+                true => self.trials[*at].passed = rung + 1,
+                false => self.trials[*at].stopped = Some(rung),
+            }
+        }
+        let values = reached.into_iter().map(|(value, _)| value).collect();
+        self.decided[rung] = Rung { frontier: self.bracket, values };
+        true
     }
 
     /// Moves trainings that need not wait any more out of `parked`.
@@ -364,11 +490,20 @@ impl Trial {
     /// its final value.
     fn value_at(&self, rung: usize) -> Option<f64> {
         let of = |t: &Training| t.rungs.get(rung).copied().or(t.ended);
-        self.trainings.iter().map(of).sum::<Option<f64>>().map(|sum| sum / self.trainings.len() as f64)
+        self.taken().map(of).sum::<Option<f64>>().map(|sum| sum / self.taken().count().max(1) as f64)
+    }
+
+    /// Its trainings without those left out.
+    fn taken(&self) -> impl Iterator<Item = &Training> {
+        self.trainings.iter().filter(|training| !training.left_out)
+    }
+
+    fn is_left_out(&self) -> bool {
+        self.taken().next().is_none()
     }
 
     fn told(&self, rungs: &[u64]) -> Option<Told> {
-        let ends = self.trainings.iter().map(|t| t.ended).collect::<Option<Vec<_>>>()?;
+        let ends = self.taken().map(|t| t.ended).collect::<Option<Vec<_>>>()?;
         let mean = ends.iter().sum::<f64>() / ends.len() as f64;
         let rung = self.stopped.map_or(u64::MAX, |rung| rungs[rung]);
         let params = self.params.clone().unwrap_or_default();
@@ -510,18 +645,24 @@ mod tests {
         }
     }
 
-    /// The rule, written down directly: rung by rung over the trials in order.
+    /// The rule, written down directly: rung by rung, the bracket of 27 and then the trials in order.
     #[test]
-    fn halving_keeps_the_best_third_of_the_trials_up_to_each() {
+    fn halving_keeps_the_best_third_of_the_bracket_and_then_of_the_trials_up_to_each() {
         let value =
             |trial: u64, epoch: u64| ((trial * 7919 + 13) * 2_654_435_761 % 1009) as f64 + 1.0 / epoch as f64;
         let mut expected = vec![20; 60];
         let mut alive: Vec<u64> = (0..60).collect();
         for rung in [1, 3, 9] {
+            let bracket = alive.iter().filter(|&&trial| trial < 27).count();
             let passes = |at: usize| {
                 let own = value(alive[at], rung);
-                let better = alive[..at].iter().filter(|&&t| value(t, rung) <= own).count();
-                better < ((at + 1) / 3).max(1)
+                let compared = if at < bracket { bracket } else { at + 1 };
+                let others = alive[..compared].iter().enumerate().filter(|(other, _)| *other != at);
+                let before = |(other, trial): &(usize, &u64)| {
+                    let value = value(**trial, rung);
+                    value < own || (value == own && *other < at)
+                };
+                others.filter(before).count() < (compared / 3).max(1)
             };
             let (on, off): (Vec<_>, Vec<_>) = (0..alive.len()).partition(|&at| passes(at));
             off.iter().for_each(|&at| expected[alive[at] as usize] = rung);
@@ -532,20 +673,137 @@ mod tests {
         assert_eq!(got, expected);
         let reached = |epochs| expected.iter().filter(|&&e| e >= epochs).count();
         assert!((15..=26).contains(&reached(3)) && (1..=8).contains(&reached(20)), "{expected:?}");
+        assert_eq!(expected[..27].iter().filter(|&&epochs| epochs >= 3).count(), 9);
+        assert_eq!(expected[..27].iter().filter(|&&epochs| epochs == 20).count(), 1);
+    }
+
+    #[test]
+    fn a_bad_first_trial_is_stopped_at_the_first_rung() {
+        let objective: &Objective = &|id, _| if id.trial == 0 { 0.217 } else { 0.111 };
+        for trials in [2, 5, 27, 60] {
+            let got = run(trials, &[0], 20, objective, 3, None);
+            assert_eq!(got[&TrainingId { trial: 0, seed: 0 }], (1, true), "{trials} trials");
+            assert_eq!(got[&TrainingId { trial: 1, seed: 0 }], (20, false), "{trials} trials");
+        }
+    }
+
+    #[test]
+    fn the_bracket_is_the_largest_power_of_eta_up_to_27_that_can_start_without_results() {
+        assert_eq!([2, 3, 4, 5, 30].map(|eta| bracket(eta, 100, None)), [16, 27, 16, 25, 30]);
+        assert_eq!((bracket(3, 12, None), bracket(3, 100, Some(4)), bracket(3, 0, None)), (12, 5, 0));
+    }
+
+    #[test]
+    fn a_learning_strategy_with_a_small_window_halves_to_its_end() {
+        let mut s = Scheduler::<u64>::new(Box::new(Numbers(Some(2))), 0..9, vec![0], HALVING, 9, 1);
+        let mut epochs = BTreeMap::new();
+        for _ in 0..1000 {
+            let Next::Train { id, from, .. } = s.next_training() else { break };
+            let mut epoch = from.unwrap_or(0);
+            let ends = loop {
+                epoch += 1;
+                if epoch == 9 {
+                    break true;
+                }
+                match s.epoch(id, epoch, id.trial as f64) {
+                    Decision::GoOn => {}
+                    Decision::Stop => break true,
+                    Decision::Park => break false,
+                }
+            };
+            if ends {
+                s.ended(id, Some(id.trial as f64));
+                epochs.insert(id.trial, epoch);
+            } else {
+                s.park(id, epoch);
+            }
+            for (id, epoch) in s.dropped() {
+                s.ended(id, Some(id.trial as f64));
+                epochs.insert(id.trial, epoch);
+            }
+        }
+        assert!(s.is_done(), "{epochs:?}");
+        assert_eq!((epochs.len(), epochs[&0], epochs[&8]), (9, 9, 1));
+    }
+
+    #[test]
+    fn trials_without_time_are_left_out_and_the_bracket_is_decided_without_them() {
+        let mut s = Scheduler::<u64>::new(Box::new(Numbers(None)), 0..40, vec![0], HALVING, 9, 8);
+        let id = |trial| TrainingId { trial, seed: 0 };
+        // Trial 1 is too long; trial 2 is not.
+        let next = |s: &mut Scheduler<u64>, no: &dyn Fn(u64) -> bool| match s
+            .next_admitted(&mut |id, _| !no(id.trial))
+        {
+            Next::Train { id, .. } => Some(id.trial),
+            _ => None,
+        };
+        assert_eq!(next(&mut s, &|trial| trial == 1), Some(0));
+        assert_eq!(next(&mut s, &|trial| trial == 1), Some(2));
+        assert_eq!((s.epoch(id(0), 1, 0.5), s.epoch(id(2), 1, 0.4)), (Decision::Park, Decision::Park));
+        s.park(id(0), 1);
+        s.park(id(2), 1);
+        // Nothing fits any more: the two are compared with each other.
+        assert_eq!(next(&mut s, &|_| true), Some(2));
+        let dropped: Vec<u64> = s.dropped().into_iter().map(|(id, _)| id.trial).collect();
+        assert_eq!(dropped, [0]);
+        s.ended(id(0), Some(0.5));
+        // Later, there is time for trials after the bracket.
+        assert_eq!(next(&mut s, &|_| false), Some(27));
+        assert_eq!(s.epoch(id(27), 1, 0.45), Decision::Stop, "third of three");
+        s.ended(id(27), Some(0.45));
+        assert_eq!(next(&mut s, &|_| true), None);
+        assert!(!s.is_done(), "trial 2 runs");
+        s.ended(id(2), Some(0.1));
+        assert!(matches!(s.next_admitted(&mut |_, _| false), Next::Done));
+        assert!(s.is_done());
+        assert_eq!(s.begun_or_left(), 3);
+    }
+
+    #[test]
+    fn a_schedule_is_not_done_before_its_dropped_trainings_are_recorded() {
+        let mut s = Scheduler::<u64>::new(Box::new(Numbers(None)), 0..9, vec![0], HALVING, 9, 8);
+        for trial in 0..2 {
+            assert!(matches!(s.next_training(), Next::Train { .. }));
+            let id = TrainingId { trial, seed: 0 };
+            assert_eq!(s.epoch(id, 1, f64::INFINITY), Decision::Park);
+            s.park(id, 1);
+        }
+        assert!(matches!(s.next_admitted(&mut |_, _| false), Next::Done));
+        assert!(!s.is_done());
+        assert_eq!(s.dropped().len(), 2);
+        assert!(s.is_done());
+    }
+
+    #[test]
+    fn the_seeds_of_a_comparison_start_one_after_another() {
+        let mut s =
+            Scheduler::<()>::new(Box::new(Numbers(None)), [4, 7], vec![1, 2, 3], None, 9, 8).by_seed();
+        let mut order = Vec::new();
+        while let Next::Train { id, .. } = s.next_admitted(&mut |id, _| id.seed < 3) {
+            order.push((id.trial, id.seed));
+        }
+        assert_eq!(order, [(4, 1), (7, 1), (4, 2), (7, 2)]);
+        for (trial, seed) in order {
+            s.ended(TrainingId { trial, seed }, Some(0.1));
+        }
+        assert!(matches!(s.next_admitted(&mut |_, _| false), Next::Done));
     }
 
     #[test]
     fn a_trial_that_ended_early_counts_and_a_diverged_one_never_passes() {
-        let mut s = Scheduler::<()>::new(Box::new(Numbers(None)), 0..3, vec![0], HALVING, 9, 8);
+        let mut s = Scheduler::<()>::new(Box::new(Numbers(None)), 0..6, vec![0], HALVING, 9, 8);
         let id = |trial| TrainingId { trial, seed: 0 };
-        for _ in 0..3 {
+        for _ in 0..6 {
             assert!(matches!(s.next_training(), Next::Train { .. }));
         }
         assert!(matches!(s.next_training(), Next::Wait));
         assert_eq!(s.epoch(id(2), 1, 0.1), Decision::Park);
         s.park(id(2), ());
         s.ended(id(0), None);
-        assert_eq!(s.epoch(id(1), 1, 0.3), Decision::GoOn, "the best of two, the other of which diverged");
+        s.ended(id(3), None);
+        s.ended(id(4), None);
+        s.ended(id(5), None);
+        assert_eq!(s.epoch(id(1), 1, 0.3), Decision::GoOn, "the second best of six, four of which diverged");
         assert!(matches!(
             s.next_training(),
             Next::Train { id: TrainingId { trial: 2, .. }, from: Some(()), .. }

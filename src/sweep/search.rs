@@ -1,7 +1,7 @@
 //! Plans a sweep before anything is written: devices, data and slots.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use thiserror::Error;
 
@@ -14,6 +14,8 @@ use crate::run::{Environment, RunDir, RunError, RunFile};
 use crate::spec::{ConfigError, Domain, Length, Params, SweepRequest};
 use crate::train::{MemberCheckpoint, Problem, Stored, TrainError, member};
 
+use super::budget::{Budget, Terms};
+use super::plan::Speed;
 use super::schedule::{Proposals, Scheduler, TrainingId, rungs};
 use super::stage::LanePlan;
 use super::text::params_text;
@@ -21,8 +23,16 @@ use super::{LaneInfo, Stage, Study, Told, plan};
 
 /// Trials in the sample used for planning.
 const SAMPLE: usize = 64;
-/// Share of a time limit to plan with.
-const TIME_TO_USE: f64 = 0.85;
+/// With a time limit, a whole training of a full population should take at most this share of it.
+const TRAINING_SHARE: f64 = 0.25;
+/// With a time limit, most members to time: the time is needed for the search.
+const TIMED: usize = 16;
+/// With a time limit, slots for each thread of a processor, and the least: trainings end one after another, not all
+/// at the end.
+const SLOTS_PER_THREAD: usize = 2;
+const LEAST_SLOTS: usize = 4;
+/// Finalists may have this many times their seeds while a time limit leaves time.
+const MORE_SEEDS: u32 = 4;
 /// How often running trainings are stored, by default.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(30);
 /// With this many waiting trainings per slot, no new ones start.
@@ -78,8 +88,16 @@ pub struct Search {
     pub seconds: f64,
     /// How often running trainings are stored.
     pub checkpoint_every: Duration,
-    /// Estimated seconds of the final comparison.
-    finals_s: f64,
+    /// When `--max-time` began to count; until it is set, when the search was planned.
+    pub started: Instant,
+    /// Speed of the first device, by which the costs of trainings are predicted.
+    pub(super) speed: Option<Speed>,
+    /// Predicted seconds of trainings, done in a second by all lanes.
+    rate: f64,
+    /// How many times its predicted seconds a training takes alone on a device.
+    parallel: usize,
+    /// Predicted seconds of a training, on average.
+    mean_s: f64,
 }
 
 impl Search {
@@ -106,8 +124,12 @@ impl Search {
             name,
             lanes: Vec::new(),
             seconds: 0.0,
-            finals_s: 0.0,
             checkpoint_every: CHECKPOINT_EVERY,
+            started: Instant::now(),
+            speed: None,
+            rate: 1.0,
+            parallel: 1,
+            mean_s: 0.0,
         };
         search.plan(sources)?;
         Ok(search)
@@ -127,9 +149,10 @@ impl Search {
 
     /// The seeds of the search, or of the final comparison.
     pub(super) fn seeds(&self, stage: Stage) -> Vec<u64> {
-        let SweepRequest { base, seeds, final_seeds, .. } = &self.request;
+        let SweepRequest { base, seeds, final_seeds, more_seeds, .. } = &self.request;
         let (skipped, taken) = match stage {
             Stage::Search => (0, *seeds),
+            Stage::Final if *more_seeds => (*seeds, MORE_SEEDS * *final_seeds),
             Stage::Final => (*seeds, *final_seeds),
         };
         (0..taken).map(|s| base.training.seed.wrapping_add((skipped + s).into())).collect()
@@ -153,6 +176,8 @@ impl Search {
         let largest = self.largest(&study);
         let all: Vec<&Member> = members.iter().map(Arc::as_ref).chain(&largest).collect();
         let lanes = queues * sources.len();
+        let limit = request.max_time.map(|limit| limit.as_secs_f64());
+        let threads = rayon::current_num_threads();
         // Trainings per second of all lanes.
         let mut rate = 0.0;
         for mut source in sources {
@@ -163,7 +188,8 @@ impl Search {
                     return Err(no_room(source.as_ref(), &all));
                 };
                 let factory = source.factory_of_it_alone();
-                match plan::measure(factory.as_ref(), &self.problem, &members, slots.slots) {
+                let timed = limit.map_or(slots.slots, |_| slots.slots.min(TIMED));
+                match plan::measure(factory.as_ref(), &self.problem, &members, timed) {
                     Ok(speed) => break (slots, speed),
                     Err(error) => source = source.after(error)?,
                 }
@@ -172,12 +198,27 @@ impl Search {
             // Lanes of the processor share its cores.
             let lanes = if source.is_processor() { 1.0 } else { queues as f64 };
             rate += lanes / mean;
+            let slots = match (limit, request.population) {
+                (Some(limit), None) => {
+                    let few = match source.is_processor() {
+                        true => (SLOTS_PER_THREAD * threads).max(LEAST_SLOTS),
+                        false => ((TRAINING_SHARE * limit / mean) as usize).max(LEAST_SLOTS),
+                    };
+                    plan::fit(source.as_ref(), &all, few.min(slots.slots), queues).unwrap_or(slots)
+                }
+                _ => slots,
+            };
+            let alone = if source.is_processor() { threads.min(slots.slots) } else { slots.slots };
+            self.parallel = self.parallel.max(alone);
+            if self.speed.is_none() {
+                (self.speed, self.mean_s) = (Some(speed), mean);
+            }
             self.lanes.extend((0..queues).map(|_| LanePlan { source: source.clone(), slots }));
         }
         let epochs = members.first().map_or(0, |m| m.total_steps().div_ceil(m.walk.steps_per_epoch));
         let share = plan::halving_share(self.request.halving, self.request.trials, epochs);
-        self.finals_s = self.finals() as f64 / rate;
-        self.seconds = trainings as f64 * share / rate + self.finals_s;
+        self.seconds = (trainings as f64 * share + self.finals() as f64) / rate;
+        self.rate = rate * self.mean_s;
         Ok(())
     }
 
@@ -206,25 +247,56 @@ impl Search {
         architectures.into_iter().filter_map(member).collect()
     }
 
-    /// Limits trials and finalists to the number that `--max-time` is expected to allow, a third of it for the final
-    /// comparison, so that no started training need be cut short. Returns whether any were left out.
-    pub fn fit_time(&mut self) -> bool {
-        let (Some(limit), None) = (self.request.max_time, self.request.shard) else { return false };
-        let limit = TIME_TO_USE * limit.as_secs_f64();
-        let asked = (self.request.trials, self.request.finalists);
-        let one_trial = (self.seconds - self.finals_s) / asked.0 as f64;
-        let one_finalist = self.finals_s / asked.1.clamp(1, asked.0.min(u32::MAX.into()) as u32) as f64;
-        let fits = |time: f64, one: f64| if one > 0.0 { (time / one) as u64 } else { u64::MAX };
-        let finalists = fits(limit / 3.0, one_finalist).min(asked.1.into()) as u32;
-        // A single finalist cannot be compared.
-        self.request.finalists = if finalists < asked.1.min(2) { 0 } else { finalists };
-        self.finals_s = one_finalist * f64::from(self.request.finalists);
-        self.request.trials = fits(limit - self.finals_s, one_trial).clamp(1, asked.0);
-        self.seconds = self.finals_s + one_trial * self.request.trials as f64;
-        // Slots that are never filled cost a little in every step.
-        let most = self.trainings().max(self.finals()).div_ceil(self.lanes.len().max(1) as u64).max(1);
-        self.lanes.iter_mut().for_each(|lane| lane.slots.slots = lane.slots.slots.min(most as usize));
-        asked != (self.request.trials, self.request.finalists)
+    /// The terms of a limited time for a stage that begins now, after `trials` records. `rate` is that of the stage
+    /// before. None without a limit.
+    pub(super) fn terms(&self, stage: Stage, rate: Option<f64>, trials: u64) -> Option<Terms> {
+        let limit = self.request.max_time?;
+        let slots: usize = self.lanes.iter().map(|lane| lane.slots.slots).sum();
+        let processor = self.lanes.iter().all(|lane| lane.source.is_processor());
+        let full = if processor { self.parallel } else { slots.div_ceil(2) };
+        let search = stage == Stage::Search;
+        let epochs = self.epochs() as f64;
+        let finals = (u64::from(self.request.finalists), u64::from(self.request.final_seeds));
+        Some(Terms {
+            start: self.started,
+            limit,
+            rate: rate.unwrap_or(self.rate),
+            parallel: self.parallel as f64,
+            full: full.max(1),
+            mean_s: self.mean_s,
+            rungs: self.rungs().into_iter().filter(|_| search).map(|rung| rung as f64 / epochs).collect(),
+            eta: self.request.halving.map_or(1.0, |halving| halving.eta.into()),
+            seeds: self.request.seeds.into(),
+            trials,
+            finals: Some(finals).filter(|_| search && finals.0 > 0 && self.request.shard.is_none()),
+        })
+    }
+
+    /// Predicted seconds of a training with these settings, and its steps; None if it cannot be trained.
+    pub(super) fn cost_and_steps(&self, params: &Params) -> Option<(f64, u64)> {
+        let request = self.request.run_request(params, self.request.base.training.seed).ok()?;
+        let member = member(&request.training, &self.problem).ok()?;
+        Some((self.speed?.seconds(&member), member.total_steps()))
+    }
+
+    /// Predicted seconds of a training with these settings; 0 if it cannot be trained.
+    pub(super) fn cost(&self, params: &Params) -> f64 {
+        self.cost_and_steps(params).map_or(0.0, |(cost, _)| cost)
+    }
+
+    /// About how many trials will be trained: all of them without a time limit.
+    pub fn expected_trials(&self) -> u64 {
+        let all = self.trials().count() as u64;
+        let budget = self.terms(Stage::Search, None, 0).map(Budget::new);
+        budget.map_or(all, |budget| budget.expected_trials(budget.now()).clamp(1, all))
+    }
+
+    /// Epochs of a whole training, at most.
+    fn epochs(&self) -> u64 {
+        match self.request.base.training.length {
+            Length::Epochs(epochs) => epochs,
+            Length::Steps(_) => u64::MAX,
+        }
     }
 
     /// Trainings of the final comparison, at most.
@@ -234,12 +306,6 @@ impl Search {
             None => trials.min(&u64::from(*finalists)) * u64::from(*final_seeds),
             Some(_) => 0,
         }
-    }
-
-    /// Estimated time of the final comparison, with a little to spare; at most half of the limit.
-    pub(super) fn finals_time(&self) -> Duration {
-        let half = self.request.max_time.unwrap_or_default() / 2;
-        Duration::try_from_secs_f64(1.2 * self.finals_s).unwrap_or(half).min(half)
     }
 
     /// The point that a training's files hold, if they are of this training.
@@ -284,10 +350,7 @@ impl Search {
         proposals: Box<dyn Proposals>,
     ) -> Scheduler<MemberCheckpoint> {
         let halving = self.request.halving.filter(|_| stage == Stage::Search);
-        let epochs = match self.request.base.training.length {
-            Length::Epochs(epochs) => epochs,
-            Length::Steps(_) => u64::MAX,
-        };
+        let epochs = self.epochs();
         let slots: usize = self.lanes.iter().map(|lane| lane.slots.slots).sum();
         Scheduler::new(proposals, trials, self.seeds(stage), halving, epochs, WAITING * slots)
     }

@@ -58,6 +58,7 @@ pub fn request(space: Space, trials: u64) -> SweepRequest {
         objective: Objective::ValLoss,
         finalists: 0,
         final_seeds: 0,
+        more_seeds: false,
         queues: None,
         all_devices: false,
         population: None,

@@ -149,6 +149,7 @@ fn sweep(base: RunRequest, rates: &[f64], both: bool, trials: u64) -> SweepReque
         objective: Objective::ValLoss,
         finalists: 0,
         final_seeds: 1,
+        more_seeds: false,
         queues: None,
         all_devices: false,
         population: None,

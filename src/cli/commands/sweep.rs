@@ -1,7 +1,8 @@
 //! `bngpu sweep`, and `bngpu resume` of a sweep.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::base::text::{count, counted, duration};
 use crate::cli::{Exit, ResumeArgs, SweepArgs};
@@ -16,7 +17,7 @@ use crate::sweep::files::{SweepFiles, best_model};
 use crate::sweep::{
     Observer, Request, Search, Store, SweepEnd, SweepEvent, TRIALS, TrialRecord, TrialStatus, dimension_text,
 };
-use crate::train::Stop;
+use crate::train::{Stop, StopReason};
 
 use super::session::about;
 use super::{Failure, load_and_anchor, load_data, report, say, start_log, stderr_is_terminal, tell, warn};
@@ -25,6 +26,7 @@ use super::{Failure, load_and_anchor, load_data, report, say, start_log, stderr_
 const CHECKPOINT_EVERY: &str = "BNGPU_CHECKPOINT_EVERY";
 
 pub fn run(args: SweepArgs) -> Result<Exit, Failure> {
+    let started = Instant::now();
     let mut request = args.request()?;
     let base = &request.base;
     start_log(base.log, base.quiet, base.json);
@@ -33,29 +35,15 @@ pub fn run(args: SweepArgs) -> Result<Exit, Failure> {
     }
     let sources = devices(&request)?;
     let dataset = load_and_anchor(&mut request.base)?;
-    let mut about = about(&dataset);
+    let about = about(&dataset);
     let mut search = plan(request, dataset, sources)?;
-    let asked = search.request.trials;
-    if search.fit_time() {
-        about.push(("note", left_out(&search, asked)));
-    }
+    search.started = started;
     introduce(&search, &about);
     // Create the folder after all other checks.
     let dir = RunDir::create(search.request.base.output.as_deref(), &search.name)?;
     let env = search.environment();
     let files = SweepFiles::create(dir, &search.request, &search.preprocessing, env)?;
     finish(search, files)
-}
-
-/// "--max-time has time for 12 of 64 trials and for 3 finalists; the others are left out"
-fn left_out(search: &Search, asked: u64) -> String {
-    let (trials, finalists) = (search.request.trials, u64::from(search.request.finalists));
-    format!(
-        "--max-time has time for {} of {} and for {}; the others are left out",
-        count(trials),
-        counted(asked, "trial"),
-        counted(finalists, "finalist")
-    )
 }
 
 /// The devices of a sweep.
@@ -120,7 +108,7 @@ pub fn introduce(search: &Search, about: &[(&'static str, String)]) {
     say("");
 }
 
-/// "64 members in one population of 48 slots on 2 queues, about 40 s".
+/// "64 members in one population of 48 slots on 2 queues, about 40 s", or "about 412 trials fit into 2m, in one ...".
 fn plan_text(search: &Search) -> String {
     let request = &search.request;
     let slots: Vec<String> = search.lanes.iter().map(|lane| lane.slots.slots.to_string()).collect();
@@ -149,6 +137,19 @@ fn plan_text(search: &Search) -> String {
             request.final_seeds
         ),
     };
+    if let Some(limit) = request.max_time {
+        let trials = match (search.expected_trials(), search.trials().count() as u64) {
+            (trials, all) if trials >= all => format!("all {} fit", counted(all, "trial")),
+            (1, _) => "about 1 trial fits".into(),
+            (trials, all) if !request.is_open() => {
+                format!("about {} of {} trials fit", count(trials), count(all))
+            }
+            (trials, _) => format!("about {} trials fit", count(trials)),
+        };
+        let seeds = if request.seeds == 1 { String::new() } else { format!(" with {} seeds", request.seeds) };
+        let limit = humantime::format_duration(limit);
+        return format!("{trials}{seeds} into {limit}, in {where_}{halving}{finals} as far as time allows");
+    }
     let (members, time) = (count(search.trainings()), duration(search.seconds));
     format!("{members} members{seeds} in {where_}{halving}{finals}, about {time}")
 }
@@ -203,6 +204,7 @@ pub fn check_data(dir: &RunDir, env: &Environment, dataset: &Dataset) -> Result<
 /// # Errors
 /// As [`run`].
 pub fn resume(dir: RunDir, args: ResumeArgs) -> Result<Exit, Failure> {
+    let started = Instant::now();
     let mut request = request_of(&dir)?;
     let reporting = args.common.reporting;
     (request.base.json, request.base.quiet, request.base.log) =
@@ -227,7 +229,8 @@ pub fn resume(dir: RunDir, args: ResumeArgs) -> Result<Exit, Failure> {
         check_data(&dir, env, &dataset)?;
     }
     let about = about(&dataset);
-    let search = plan(request, dataset, sources)?;
+    let mut search = plan(request, dataset, sources)?;
+    search.started = started;
     introduce(&search, &about);
     let files = match env {
         Some(env) => SweepFiles::open(dir, &as_begun, &search.preprocessing, env)?,
@@ -288,6 +291,7 @@ pub fn finish(search: Search, files: SweepFiles) -> Result<Exit, Failure> {
         model: best.as_deref(),
         finalists: search.request.finalists,
         shard: search.request.shard.is_some(),
+        limit: left_out(&search, status, &records),
     };
     say(summary.to_string());
     if search.request.base.json {
@@ -297,6 +301,15 @@ pub fn finish(search: Search, files: SweepFiles) -> Result<Exit, Failure> {
         stdout::print(&(json + "\n")).map_err(Failure::Stdout)?;
     }
     Ok(exit(status, &records))
+}
+
+/// The time limit, if it left out trials, and the number that was asked for.
+fn left_out(search: &Search, status: Status, records: &[TrialRecord]) -> Option<(Duration, Option<u64>)> {
+    let all = search.trials().count() as u64;
+    let trials: BTreeSet<u64> = records.iter().map(|record| record.trial).collect();
+    let by_hand = records.iter().any(|record| record.stop_reason() == Some(StopReason::FinishedEarly));
+    let limit = search.request.max_time.filter(|_| status == Status::Stopped && !by_hand)?;
+    (trials.len() < all as usize).then_some((limit, Some(all).filter(|_| !search.request.is_open())))
 }
 
 /// `Diverged` if all trials diverged, `SomeTrialsFailed` if some could not be trained.

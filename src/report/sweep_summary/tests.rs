@@ -16,6 +16,7 @@ fn text(request: &SweepRequest, records: &[TrialRecord], status: Status) -> Stri
         model: None,
         finalists: 3,
         shard: false,
+        limit: None,
     };
     let text = summary.to_string();
     assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
@@ -58,6 +59,33 @@ fn the_summary_states_what_halving_saved() {
     assert!(found.contains("3 trials: 1 completed, 2 stopped\n"), "{found}");
     assert!(found.contains("best    trial 0: lr 0.001\n"), "{found}");
     assert!(found.contains("not confirmed"), "{found}");
+}
+
+#[test]
+fn a_time_limit_and_an_unfinished_winner_are_stated() {
+    let reason = Some(crate::train::StopReason::MaxTime.to_string());
+    let status = crate::sweep::TrialStatus::Stopped;
+    let cut = TrialRecord { status, reason, epochs: 11, ..record(0, 0, 0.3) };
+    let analysis = Analysis::new(&request(64, 1), &[cut]);
+    let mut summary = SweepSummary {
+        analysis: &analysis,
+        status: Status::Stopped,
+        run: "runs/s",
+        wall_s: 2.5,
+        earlier: 0,
+        model: None,
+        finalists: 3,
+        shard: false,
+        limit: Some((Duration::from_secs(90), Some(64))),
+    };
+    let text = summary.to_string();
+    assert!(text.contains("\n--max-time 1m 30s left time for 1 of 64 trials\n"), "{text}");
+    let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let unfinished =
+        "no training finished its schedule: this is the best of the unfinished ones, at epoch 11 of 20";
+    assert!(words.contains(unfinished), "{text}");
+    summary.limit = Some((Duration::from_secs(90), None));
+    assert!(summary.to_string().contains("\n--max-time 1m 30s left time for 1 trial\n"));
 }
 
 #[test]

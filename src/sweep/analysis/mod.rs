@@ -20,7 +20,7 @@ pub use budget::{Budget, BudgetKind, BudgetPoint, Worth, budget};
 pub(crate) use edges::short;
 pub use edges::{Edge, edges};
 pub use importance::{Importance, Share, importance};
-pub use ranking::{Ranked, finalists, ranking};
+pub use ranking::{Ranked, Unfinished, finalists, ranking};
 pub use student::Estimate;
 pub use winner::{Finalist, Optimism, Winner, finals, winner};
 pub use work::{Slots, Unit, Work, work};

@@ -5,9 +5,39 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::student::{Estimate, paired};
-use crate::spec::{Objective, Params, SweepRequest};
+use super::work::Unit;
+use crate::spec::{Length, Objective, Params, SweepRequest};
+use crate::sweep::schedule::rungs;
 use crate::sweep::{Stage, TrialRecord, TrialStatus};
 use crate::train::StopReason;
+
+/// How far a training came that halving, a time limit or the user stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Unfinished {
+    pub at: u64,
+    pub of: u64,
+    pub unit: Unit,
+}
+
+impl Unfinished {
+    /// None if the training finished its schedule, diverged or failed.
+    pub(super) fn of(record: &TrialRecord, request: &SweepRequest) -> Option<Unfinished> {
+        let stopped = record.status == TrialStatus::Stopped;
+        if !stopped || (record.is_finished() && halved_at(record, request).is_none()) {
+            return None;
+        }
+        let (unit, base) = match request.base.training.length {
+            Length::Epochs(epochs) => (Unit::Epochs, epochs),
+            Length::Steps(steps) => (Unit::Steps, steps),
+        };
+        let (at, key) = match unit {
+            Unit::Epochs => (record.epochs, "epochs"),
+            Unit::Steps => (record.steps, "steps"),
+        };
+        let of = record.params.get(key).and_then(|value| value.as_u64()).unwrap_or(base);
+        Some(Unfinished { at, of, unit })
+    }
+}
 
 /// One trial over its seeds.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -32,6 +62,8 @@ pub struct Ranked {
     pub epochs: u64,
     /// Epochs at which halving stopped it; None if it did not.
     pub halved_at: Option<u64>,
+    /// Where it stopped, if one of its seeds did not finish its schedule; None if all did.
+    pub unfinished: Option<Unfinished>,
     /// The minimised value of each seed that has one.
     #[serde(skip)]
     pub(super) costs: Vec<(u64, f64)>,
@@ -41,6 +73,14 @@ impl Ranked {
     /// Whether it has a value that may win: no seed diverged or failed.
     pub fn is_ranked(&self) -> bool {
         self.value.is_some() && matches!(self.status, TrialStatus::Completed | TrialStatus::Stopped)
+    }
+
+    /// How far it came, to compare it with those that came as far: the whole schedule, or the last rung before it
+    /// stopped.
+    pub(super) fn reach(&self, request: &SweepRequest) -> u64 {
+        let Some(Unfinished { at, .. }) = self.unfinished else { return u64::MAX };
+        let rungs = request.halving.map(|halving| rungs(Some(halving), u64::MAX)).unwrap_or_default();
+        rungs.into_iter().take_while(|&rung| rung <= at).last().unwrap_or(0)
     }
 
     /// Mean of the minimised values; infinite without one.
@@ -76,6 +116,10 @@ impl Ranked {
             val_r2: mean(|record| record.val_r2),
             epochs: records.iter().map(|record| record.epochs).max().unwrap_or(0),
             halved_at: records.iter().filter_map(|record| halved_at(record, request)).min(),
+            unfinished: records
+                .iter()
+                .filter_map(|record| Unfinished::of(record, request))
+                .min_by_key(|stopped| stopped.at),
             costs,
         })
     }
@@ -140,8 +184,8 @@ pub(super) fn by_trial(records: &[TrialRecord], stage: Stage) -> BTreeMap<u64, V
 
 /// The trials of the search, best first.
 ///
-/// Trials that were not halved come first, then those that halving stopped, the latest rung first: a value after
-/// more epochs is not compared with one after fewer. Within them the mean of the objective over the seeds decides,
+/// Trials that finished their schedule come first, then those that halving, a time limit or the user stopped, the
+/// latest rung first: a value after more epochs is not compared with one after fewer. Within them the mean of the objective over the seeds decides,
 /// then the validation loss, then the trial's number. Diverged trials (one seed is enough: a setting that works only with luck does not win)
 /// and then failed ones and those without a value come last; none is left out.
 pub fn ranking(records: &[TrialRecord], request: &SweepRequest) -> Vec<Ranked> {
@@ -154,8 +198,7 @@ pub fn ranking(records: &[TrialRecord], request: &SweepRequest) -> Vec<Ranked> {
         _ => 2,
     };
     ranked.sort_by(|a, b| {
-        let rung = |trial: &Ranked| std::cmp::Reverse(trial.halved_at.unwrap_or(u64::MAX));
-        let key = |trial: &Ranked| (class(trial), rung(trial));
+        let key = |trial: &Ranked| (class(trial), std::cmp::Reverse(trial.reach(request)));
         // Accuracies of few rows are often equal.
         let loss = |trial: &Ranked| trial.val_loss.unwrap_or(f64::INFINITY);
         let costs = a.cost().total_cmp(&b.cost()).then(loss(a).total_cmp(&loss(b)));
@@ -168,8 +211,8 @@ pub fn ranking(records: &[TrialRecord], request: &SweepRequest) -> Vec<Ranked> {
 ///
 /// With two seeds or more: the best, and those that went as far and whose difference from it, paired over the seeds
 /// (the same seeds give the same initial weights and batches), has a 95 % interval (Student's t) that holds 0; at
-/// least two where there are two. With one seed there is no test: the first that went as far as the best.
-/// Never more than [`SweepRequest::finalists`].
+/// least two where there are two. With one seed there is no test: the first that went as far as the best, and again
+/// at least two. Never more than [`SweepRequest::finalists`].
 pub fn finalists(records: &[TrialRecord], request: &SweepRequest) -> Vec<u64> {
     let ranked: Vec<Ranked> = ranking(records, request).into_iter().filter(Ranked::is_ranked).collect();
     let Some(best) = ranked.first() else { return Vec::new() };
@@ -179,11 +222,11 @@ pub fn finalists(records: &[TrialRecord], request: &SweepRequest) -> Vec<u64> {
         difference.is_none_or(|found| found.mean <= 0.0 || found.may_be_zero())
     };
     let comparable = ranked.iter().enumerate().filter(|(place, trial)| {
-        let as_far = trial.halved_at == best.halved_at;
+        let as_far = trial.reach(request) == best.reach(request);
         *place == 0 || (as_far && (!several || tied(trial)))
     });
     let mut places: Vec<usize> = comparable.map(|(place, _)| place).collect();
-    if several && places.len() == 1 && ranked.len() > 1 {
+    if places.len() == 1 && ranked.len() > 1 {
         places.push(1);
     }
     places.into_iter().take(request.finalists as usize).map(|place| ranked[place].trial).collect()

@@ -1,8 +1,10 @@
 //! The winner, how certain it is, and how much of its lead was luck.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
-use super::ranking::{Ranked, as_shown, by_trial, estimate};
+use super::ranking::{Ranked, Unfinished, as_shown, by_trial, estimate};
 use super::student::{Estimate, paired};
 use crate::spec::{Objective, Params, SweepRequest};
 use crate::sweep::{Stage, TrialRecord, TrialStatus};
@@ -41,6 +43,8 @@ pub struct Winner {
     pub params: Params,
     /// Whether the values come from new seeds. Otherwise they are the search's, and too optimistic.
     pub confirmed: bool,
+    /// How far it came, if no training of the sweep finished its schedule.
+    pub unfinished: Option<Unfinished>,
     /// Seeds over which the values are means.
     pub seeds: Vec<u64>,
     /// The objective's mean, in its own direction.
@@ -61,14 +65,26 @@ pub struct Winner {
     pub optimism: Optimism,
 }
 
-/// The final comparison, best first: by the mean of the objective, diverged and failed ones last. Empty if there was
-/// none.
+/// The records of the final comparison by trial. Trainings that a time limit or the user stopped do not count where
+/// others of their trial finished.
+fn of_finals<'a>(records: &'a [TrialRecord], request: &SweepRequest) -> BTreeMap<u64, Vec<&'a TrialRecord>> {
+    let mut trials = by_trial(records, Stage::Final);
+    for records in trials.values_mut() {
+        if records.iter().any(|record| Unfinished::of(record, request).is_none()) {
+            records.retain(|record| Unfinished::of(record, request).is_none());
+        }
+    }
+    trials
+}
+
+/// The final comparison, best first: by the mean of the objective, unfinished ones and then diverged and failed ones
+/// last. Empty if there was none.
 pub fn finals(records: &[TrialRecord], request: &SweepRequest) -> Vec<Finalist> {
-    let trials = by_trial(records, Stage::Final);
+    let trials = of_finals(records, request);
     let mut trials: Vec<(Ranked, &Vec<&TrialRecord>)> =
         trials.values().filter_map(|records| Some((Ranked::new(records, request)?, records))).collect();
     trials.sort_by(|(a, _), (b, _)| {
-        let key = |trial: &Ranked| (!trial.is_ranked(), trial.value.is_none());
+        let key = |trial: &Ranked| (!trial.is_ranked(), trial.value.is_none(), trial.unfinished.is_some());
         key(a).cmp(&key(b)).then(a.cost().total_cmp(&b.cost())).then(a.trial.cmp(&b.trial))
     });
     let best = trials.first().map(|(trial, _)| trial.costs.clone()).unwrap_or_default();
@@ -86,19 +102,20 @@ pub fn finals(records: &[TrialRecord], request: &SweepRequest) -> Vec<Finalist> 
     trials.iter().enumerate().map(finalist).collect()
 }
 
-/// The best of the final comparison; without one, or if none of it has a value, the best of the search, which is then
-/// not confirmed. None if no trial has a value that may win. `ranked` is the ranking of the same records.
+/// The best of the final comparison; without one, or if none of it finished with a value, the best of the search,
+/// which is then not confirmed. It has finished its schedule, unless none has. None if no trial has a value that may win. `ranked` is the ranking of the same records.
 pub fn winner(records: &[TrialRecord], request: &SweepRequest, ranked: &[Ranked]) -> Option<Winner> {
     let finals = finals(records, request);
-    let trials = by_trial(records, Stage::Final);
+    let trials = of_finals(records, request);
     let confirmed = finals.first().and_then(|first| {
         let trial = Ranked::new(trials.get(&first.trial)?, request)?;
-        trial.is_ranked().then_some((first, trial))
+        (trial.is_ranked() && trial.unfinished.is_none()).then_some((first, trial))
     });
     let Some((first, trial)) = confirmed else {
         let best = ranked.first().filter(|trial| trial.is_ranked())?;
-        let others =
-            ranked[1..].iter().filter(|trial| trial.is_ranked() && trial.halved_at == best.halved_at);
+        let others = ranked[1..]
+            .iter()
+            .filter(|trial| trial.is_ranked() && trial.reach(request) == best.reach(request));
         let tied =
             |trial: &&Ranked| paired(&best.costs, &trial.costs).is_none_or(|found| found.may_be_zero());
         // With one seed, every trial that went as far would be named.
@@ -131,6 +148,7 @@ fn of(trial: &Ranked, confirmed: bool, ties: Vec<u64>) -> Winner {
         trial: trial.trial,
         params: trial.params.clone(),
         confirmed,
+        unfinished: trial.unfinished,
         seeds: trial.costs.iter().map(|(seed, _)| *seed).collect(),
         value: trial.value.unwrap_or(f64::NAN),
         val_ci95: trial.ci95,

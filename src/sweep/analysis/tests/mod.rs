@@ -29,6 +29,7 @@ pub fn request(trials: u64, seeds: u32) -> SweepRequest {
         objective: Objective::ValLoss,
         finalists: 3,
         final_seeds: 3,
+        more_seeds: false,
         queues: None,
         all_devices: false,
         population: None,

@@ -126,3 +126,21 @@ fn with_one_seed_the_first_of_the_last_rung_are_compared_again() {
         [record(0, 0, 0.4), record(1, 0, 0.3), halved(2, 0.1, 6), halved(3, 0.2, 2), diverged(4, 0)];
     assert_eq!(finalists(&records, &request), [1, 0]);
 }
+
+#[test]
+fn trials_that_did_not_finish_stand_behind_those_that_did() {
+    let mut request = request(4, 1);
+    let cut = |trial, loss, epochs| TrialRecord {
+        status: TrialStatus::Stopped,
+        reason: Some(StopReason::MaxTime.to_string()),
+        epochs,
+        ..record(trial, 0, loss)
+    };
+    let records = [cut(0, 0.1, 11), record(1, 0, 0.5), cut(2, 0.2, 19), cut(3, 0.01, 3)];
+    assert_eq!(order(&records, &request), [1, 3, 0, 2], "without rungs, their values decide");
+    request.halving = halving();
+    // The rungs are at 2, 6 and 18 epochs.
+    assert_eq!(order(&records, &request), [1, 2, 0, 3]);
+    // Yet they are finalists: those are trained in full.
+    assert_eq!(finalists(&records, &request), [1, 2]);
+}

@@ -80,3 +80,49 @@ fn findings_are_json_with_null_for_numbers_that_are_not_finite() {
     assert_eq!(found["winner"]["trial"], 0);
     assert_eq!(found["ranking"][1]["value"], Value::Null);
 }
+
+fn cut(record: TrialRecord) -> TrialRecord {
+    let reason = Some(StopReason::MaxTime.to_string());
+    TrialRecord { status: TrialStatus::Stopped, reason, epochs: 11, ..record }
+}
+
+#[test]
+fn the_winner_has_finished_its_schedule() {
+    let records = [cut(record(0, 0, 0.1)), record(1, 0, 0.3), cut(record(2, 0, 0.2))];
+    let winner = Analysis::new(&request(3, 1), &records).winner.unwrap();
+    assert_eq!((winner.trial, winner.unfinished), (1, None));
+    let patience = Some(StopReason::Patience { epochs: 3 }.to_string());
+    let ended = TrialRecord { status: TrialStatus::Stopped, reason: patience, ..record(0, 0, 0.1) };
+    let winner = Analysis::new(&request(2, 1), &[ended, record(1, 0, 0.3)]).winner.unwrap();
+    assert_eq!((winner.trial, winner.unfinished), (0, None));
+}
+
+#[test]
+fn where_nothing_finished_the_winner_says_so() {
+    let found = Analysis::new(&request(2, 1), &[cut(record(0, 0, 0.1)), cut(record(1, 0, 0.3))]);
+    let winner = found.winner.unwrap();
+    let unfinished = winner.unfinished.unwrap();
+    assert_eq!((winner.trial, unfinished.at, unfinished.of), (0, 11, 20));
+}
+
+#[test]
+fn a_finalist_that_the_time_limit_cut_does_not_win() {
+    let records = [record(0, 0, 0.1), record(1, 0, 0.2), cut(last(0, 1, 0.05)), last(1, 1, 0.2)];
+    let winner = Analysis::new(&request(2, 1), &records).winner.unwrap();
+    assert_eq!((winner.trial, winner.confirmed, winner.unfinished), (1, true, None));
+    // Of a trial with several seeds, only the finished ones count.
+    let records = [
+        record(0, 0, 0.1),
+        record(1, 0, 0.2),
+        last(0, 1, 0.3),
+        last(1, 1, 0.2),
+        last(1, 2, 0.2),
+        cut(last(0, 2, 0.01)),
+    ];
+    let winner = Analysis::new(&request(2, 1), &records).winner.unwrap();
+    assert_eq!((winner.trial, winner.seeds.clone()), (1, vec![1, 2]));
+    // Where none of the comparison finished, the search decides.
+    let records = [record(0, 0, 0.1), record(1, 0, 0.2), cut(last(0, 1, 0.3)), cut(last(1, 1, 0.2))];
+    let winner = Analysis::new(&request(2, 1), &records).winner.unwrap();
+    assert_eq!((winner.trial, winner.confirmed, winner.unfinished), (0, false, None));
+}
