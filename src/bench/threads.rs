@@ -29,8 +29,8 @@ use crate::step::{Layers, Op, Product, StepKind, plan};
 pub const SOCKET: usize = 32;
 /// A transfer between sockets against one within a socket: published latencies are 50 to 60 and 130 to 200 ns.
 const FAR: f64 = 3.0;
-/// Second-level cache of a core, in bytes.
-const CACHE: f64 = 2e6;
+/// Second-level cache of a core and third-level cache of a socket, in bytes.
+const CACHES: [f64; 2] = [2e6, 3.2e7];
 /// Sustained memory traffic of a socket with eight channels of DDR5, in bytes per second.
 const SOCKET_BYTES: f64 = 2e11;
 /// Meetings of one measurement.
@@ -138,7 +138,7 @@ impl<'a> ThreadsModel<'a> {
     pub fn time(&self, members: usize, threads: usize, ms: Option<f64>) -> ThreadsTime {
         let (team, mut seconds) = self.seconds(members, threads);
         let sockets = threads.div_ceil(SOCKET).min(2) as f64;
-        if self.memory * members as f64 > CACHE * threads as f64 {
+        if self.memory * members as f64 > CACHES[0] * threads as f64 + CACHES[1] * sockets {
             let bytes = (self.constants.core_bytes * threads as f64).min(SOCKET_BYTES * sockets);
             seconds = seconds.max(self.traffic * members as f64 / bytes);
         }

@@ -20,6 +20,8 @@ const FINALS: (f64, f64) = (1.0 / 3.0, 0.5);
 const SPARE: f64 = 1.1;
 /// The same if there is no time for that.
 const HOPE: f64 = 0.7;
+/// The same for a further round of the final comparison, which stops if it turns out to be too long.
+const BOLD: f64 = 0.85;
 /// Trainings that are under way may take this much longer than there is time before some are stopped.
 const LATE: f64 = 1.15;
 /// Seconds between such checks.
@@ -214,7 +216,7 @@ impl Budget {
         let (work, longest) = self.expected(round);
         let fits = self.admitted.contains(&id.seed)
             || self.admitted.is_empty()
-            || self.seconds(work, longest) <= self.end() - now;
+            || BOLD * self.seconds(work, longest) <= self.end() - now;
         if fits {
             self.admitted.insert(id.seed);
             self.begin(id, cost, 0.0);
@@ -341,6 +343,21 @@ impl Budget {
         worst.map(|(id, _)| id.trial)
     }
 
+    /// The final trainings to stop because what is under way will not end in time: those of the last seed, if there are
+    /// several, so that the others can be compared.
+    pub fn too_late_round(&mut self, now: f64) -> Vec<TrainingId> {
+        if now - self.checked < CHECK_S {
+            return Vec::new();
+        }
+        self.checked = now;
+        let seeds: BTreeSet<u64> = self.flights.keys().map(|id| id.seed).collect();
+        let (work, longest) = self.expected(&[]);
+        if seeds.len() < 2 || self.seconds(work, longest) <= LATE * (self.end() - now) {
+            return Vec::new();
+        }
+        self.flights.keys().filter(|id| Some(&id.seed) == seeds.last()).copied().collect()
+    }
+
     /// Trainings of a trial that are under way.
     pub fn of_trial(&self, trial: u64) -> Vec<TrainingId> {
         self.flights.keys().filter(|id| id.trial == trial).copied().collect()
@@ -379,6 +396,21 @@ mod tests {
             trials: 0,
             finals: None,
         }
+    }
+
+    #[test]
+    fn the_last_round_stops_if_the_final_trainings_do_not_end_in_time() {
+        let of = |trial, seed| TrainingId { trial, seed };
+        let mut budget = Budget::new(terms());
+        for (trial, seed) in [(1, 5), (2, 5), (1, 6), (2, 6)] {
+            assert!(budget.admits_final(of(trial, seed), 10.0, &[10.0, 10.0], 0.0));
+        }
+        // 40 planned seconds at 2 a second.
+        assert!(budget.too_late_round(70.0).is_empty());
+        assert_eq!(budget.too_late_round(85.0), [of(1, 6), of(2, 6)]);
+        budget.ended(of(1, 6), false, None);
+        budget.ended(of(2, 6), false, None);
+        assert!(budget.too_late_round(95.0).is_empty(), "the first round goes on");
     }
 
     fn id(trial: u64) -> TrainingId {

@@ -132,15 +132,17 @@ impl Desk {
             scheduler.close();
         }
         let mut waiting = Vec::new();
-        if stage == Stage::Search
-            && finish.is_none()
-            && let Some(trial) = budget.too_late(now)
-        {
-            for id in budget.of_trial(trial) {
-                match scheduler.withdraw(id) {
-                    Some(at) => waiting.push((id, at)),
-                    None => drop(late.insert(id)),
-                }
+        if finish.is_some() {
+            return waiting;
+        }
+        let stops = match stage {
+            Stage::Search => budget.too_late(now).map_or(Vec::new(), |trial| budget.of_trial(trial)),
+            Stage::Final => budget.too_late_round(now),
+        };
+        for id in stops {
+            match scheduler.withdraw(id) {
+                Some(at) => waiting.push((id, at)),
+                None => drop(late.insert(id)),
             }
         }
         waiting
