@@ -17,12 +17,12 @@ use serde::Serialize;
 use super::{Case, cost};
 use crate::base::quantile;
 use crate::engine::cpu::CpuEngine;
-use crate::engine::cpu::team_size::GAIN;
+use crate::engine::cpu::team_size::{self, GAIN};
 use crate::engine::{Engine, EngineError};
 use crate::population::Member;
 use crate::step::meeting::Meeting;
 use crate::step::memory::Table;
-use crate::step::team::Rank;
+use crate::step::team::{LONG, Rank};
 use crate::step::{Layers, Op, Product, StepKind, plan};
 
 /// Threads of one socket in the model; more are on two.
@@ -159,7 +159,7 @@ impl<'a> ThreadsModel<'a> {
             // In pieces, all threads end at about the same time.
             return (1, self.team(1) * members as f64 / threads as f64);
         }
-        let most = threads / members;
+        let most = team_size::most(threads, members, self.member.work());
         let mut best = (1, self.team(1));
         while 2 * best.0 <= most {
             let next = self.team(2 * best.0);
@@ -176,9 +176,23 @@ impl<'a> ThreadsModel<'a> {
         let meeting = Meeting::new(of);
         let part = |&(op, seconds): &(Op, f64)| {
             let share = (0..of).map(|rank| self.share(op, Rank::new(rank, &meeting))).fold(0.0, f64::max);
-            seconds * share + meetings(op) as f64 * self.constants.meeting(of)
+            seconds * share + self.meetings(op) as f64 * self.constants.meeting(of)
         };
         self.operations.iter().map(part).sum()
+    }
+
+    /// Meetings in and after an operation.
+    fn meetings(&self, op: Op) -> usize {
+        match op {
+            Op::BatchNorm { .. } => 3,
+            Op::BatchNormBackward { .. } => 2,
+            Op::Matmul { product: Product::Forward, layer: Layers::One(layer) } => {
+                // Long sums are made by two halves of the team.
+                let inputs = self.member.layers.get(layer).map_or(0, |layer| layer.inputs as usize);
+                1 + usize::from((LONG + 1..=2 * LONG).contains(&inputs))
+            }
+            _ => 1,
+        }
     }
 
     /// A thread's share of an operation.
@@ -209,15 +223,6 @@ impl<'a> ThreadsModel<'a> {
             Op::Record { .. } | Op::Percentiles { .. } => f64::from(u8::from(rank.is_first())),
             _ => of(rank.rows(rows), rows),
         }
-    }
-}
-
-/// Meetings in and after an operation.
-fn meetings(op: Op) -> usize {
-    match op {
-        Op::BatchNorm { .. } => 3,
-        Op::BatchNormBackward { .. } => 2,
-        _ => 1,
     }
 }
 

@@ -184,13 +184,15 @@ mod tests {
 
     #[test]
     fn who_sleeps_is_woken_and_the_wait_is_measured() {
-        let meeting = Meeting::new(2);
+        let (meeting, is_there) = (Meeting::new(2), Bell::default());
         let late = Duration::from_millis(20);
         thread::scope(|scope| {
             scope.spawn(|| {
+                is_there.wait(0);
                 thread::sleep(late);
                 meeting.wait(1);
             });
+            is_there.ring(1);
             meeting.wait(0);
         });
         assert!(meeting.waited() >= late / 2, "{:?}", meeting.waited());

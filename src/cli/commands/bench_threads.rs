@@ -10,8 +10,9 @@ use crate::bench::threads::{Constants, ThreadsModel, ThreadsTime, on_threads};
 use crate::bench::{Bench, Case, table};
 use crate::cli::{BenchArgs, Exit};
 use crate::engine::CpuFactory;
-use crate::engine::cpu::threads::Threads;
+use crate::engine::cpu::threads::cores;
 use crate::report::stdout;
+use crate::spec::Precision;
 
 /// Measures each of `threads` that this machine has cores for, and prints the model beside it.
 ///
@@ -25,12 +26,11 @@ pub fn run(args: &BenchArgs, cases: &[Case], threads: &[u32]) -> Result<Exit, Fa
         );
         return Err(Failure::Usage(text));
     }
-    if args.baseline.is_some() || args.tune {
-        return Err(Failure::Usage(
-            "--threads with several numbers takes neither --baseline nor --tune".into(),
-        ));
+    if args.baseline.is_some() || args.tune || args.precision != Precision::F32 {
+        let text = "--threads with several numbers takes none of --baseline, --tune and --precision f16";
+        return Err(Failure::Usage(text.into()));
     }
-    let cores = Threads::find(None).count;
+    let cores = cores();
     let mut threads: Vec<usize> = threads.iter().map(|&threads| threads as usize).collect();
     threads.sort_unstable();
     threads.dedup();

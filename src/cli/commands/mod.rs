@@ -47,8 +47,11 @@ pub fn run(cli: Cli) -> Result<Exit, Failure> {
     if cli.threads.len() > 1 && !several {
         return Err(Failure::Usage("--threads: only `bench` compares several numbers; write one".into()));
     }
-    let asked = cli.threads.iter().max().map(|&threads| threads as usize);
-    threads::start(Threads::find(asked))?;
+    if !matches!(cli.command, Command::Completions(_)) {
+        // Where `bench` compares several numbers, each has threads of its own.
+        let asked = if let [threads] = cli.threads[..] { Some(threads as usize) } else { None };
+        threads::start(Threads::find(asked))?;
+    }
     match cli.command {
         Command::Train(args) => train::run(*args),
         Command::Sweep(args) => sweep::run(*args),

@@ -100,6 +100,7 @@ impl<'a, R: Real> Job<'a, R> {
     /// Does the steps `range`, at first waiting for the team. With `timed`, the time of each operation is measured.
     pub fn lead(&self, plan: &[Op], range: Range<usize>, patience: Patience, timed: bool) {
         let team = &self.team;
+        debug_assert!(team.meeting.of() == 1 || range == (0..self.steps.len()), "a team does all steps");
         let _attendance = team.meeting.attend();
         let _closing = Closing(team);
         let mut times = vec![0.0; if timed { plan.len() } else { 0 }];
@@ -115,7 +116,9 @@ impl<'a, R: Real> Job<'a, R> {
         for s in range.clone() {
             if rank.is_alone() && !broken && team.is_complete() {
                 stretch(1, s - from, start);
-                (from, start, rank) = (s, Instant::now(), Rank::new(0, &team.meeting));
+                // Coming together at the beginning is a part of the team's time.
+                start = if s == range.start { start } else { Instant::now() };
+                (from, rank) = (s, Rank::new(0, &team.meeting));
                 team.begin.ring(s + 1);
             }
             let leaves = || patience.apart.is_some_and(|most| team.must_break_up(start.elapsed(), most));
@@ -127,10 +130,12 @@ impl<'a, R: Real> Job<'a, R> {
         }
         stretch(if rank.is_alone() { 1 } else { team.meeting.of() }, range.end - from, start);
         let mut done = self.done();
-        times.iter_mut().for_each(|time| *time /= range.len() as f64);
+        times.iter_mut().for_each(|time| *time /= self.steps.len() as f64);
         done.records.append(&mut records);
         done.stretches.append(&mut stretches);
-        (done.times, done.broken) = (times, broken);
+        done.times.resize(times.len(), 0.0);
+        done.times.iter_mut().zip(times).for_each(|(all, time)| *all += time);
+        done.broken |= broken;
     }
 
     /// Takes a seat of the team and works until the team is over; false if no seat is free.
@@ -189,9 +194,11 @@ impl<'a, R: Real> Job<'a, R> {
             self.team.over.store(true, Ordering::Relaxed);
         }
         rank.meet();
-        // SAFETY: no thread writes it before the next step's `Record`.
-        let record = unsafe { self.slabs.record.part(0, 1)[0] };
-        if step.rows > 0 { record } else { Record::default() }
+        if step.rows == 0 || !rank.is_first() {
+            return Record::default();
+        }
+        // SAFETY: only this thread or its team writes it, not before the next step.
+        unsafe { self.slabs.record.part(0, 1)[0] }
     }
 }
 
@@ -292,7 +299,7 @@ mod tests {
     use crate::step::memory::Memory;
     use crate::step::{StepKind, ops, plan};
 
-    const STEPS: u64 = 60;
+    const STEPS: u64 = 20;
 
     /// Steps of a member by a team of `size` whose helpers come `late`; its memory and the results.
     fn train(size: usize, patience: Patience, late: Duration) -> (Memory<f32>, Done) {
@@ -320,12 +327,14 @@ mod tests {
     #[test]
     fn the_bits_do_not_depend_on_who_comes_and_when() {
         let whole = Patience { together: Duration::MAX, apart: None };
-        let hasty = Patience { together: Duration::ZERO, apart: Some((0.0, Duration::ZERO)) };
+        let apart = Some((0.0, Duration::ZERO));
+        let hasty = Patience { together: Duration::ZERO, apart };
+        let brief = Patience { together: Duration::MAX, apart };
         let (expected, _) = train(1, whole, Duration::ZERO);
         let (mut joined, mut broken) = (0, 0);
-        for round in 0..24 {
+        for round in 0..16 {
             let size = [2, 3, 8][round % 3];
-            let patience = if round % 2 == 0 { hasty } else { whole };
+            let patience = [hasty, whole, brief, whole][round % 4];
             let (memory, done) = train(size, patience, Duration::from_micros(50 * round as u64));
             let bits = |memory: &Memory<f32>, buffer| {
                 memory.floats(buffer).unwrap().iter().map(|v| v.to_bits()).collect::<Vec<_>>()
@@ -338,6 +347,6 @@ mod tests {
             joined += usize::from(done.stretches.iter().any(|stretch| stretch.size == size));
             broken += usize::from(done.broken);
         }
-        assert!(joined >= 12 && broken > 0, "{joined} of 24 teams came together, {broken} broke up");
+        assert!(joined >= 8 && broken > 0, "{joined} of 16 teams came together, {broken} broke up");
     }
 }

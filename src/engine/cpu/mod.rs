@@ -119,7 +119,12 @@ impl<R: Real> CpuEngine<R> {
         let share = crew::share_of_threads();
         let threads = if self.fixed.is_some() { threads::count() } else { share.threads() };
         let work = |slot: &usize| self.population.members[*slot].work();
-        let most = team_size::most(threads, active.len(), active.iter().map(work).fold(0.0, f64::max));
+        let plan = &self.plans[kind as usize];
+        // A team needs two meetings in a step.
+        let most = match plan.len() {
+            0 | 1 => 1,
+            _ => team_size::most(threads, active.len(), active.iter().map(work).fold(0.0, f64::max)),
+        };
         // The work of all members, as that of one team: they work at the same time.
         let step_work = active.iter().map(work).sum::<f64>() / active.len().max(1) as f64;
         let all_work = step_work * (steps.len() / k) as f64;
@@ -132,6 +137,10 @@ impl<R: Real> CpuEngine<R> {
                 Patience { together: expected.mul_f64(GATHERING).max(AT_LEAST), apart: Some(MOST_WAITING) }
             }
         };
+        assert!(
+            active.len() * size <= threads.max(active.len()),
+            "{size} threads for each member of {threads}"
+        );
         let jobs: Vec<Job<R>> = self
             .memory
             .iter_mut()
@@ -144,24 +153,30 @@ impl<R: Real> CpuEngine<R> {
             .collect();
         // All threads then end at about the same time.
         let pieces = if jobs.len() <= threads { 1 } else { (8 * threads / jobs.len()).clamp(1, 8) };
-        let queue = Queue::new(&jobs, &self.plans[kind as usize], pieces, patience, timed);
+        let queue = Queue::new(&jobs, plan, pieces, patience, timed);
         let helpers = threads.min(jobs.len() * size).saturating_sub(1);
         // The first job is led here, where nobody has to come.
         let first = queue.take(None);
         crew::with_help(helpers, &|| queue.work(None), || queue.work(first));
         drop(share);
         let (mut records, mut times) = (vec![Record::default(); steps.len()], Vec::new());
+        // The call lasts as long as its slowest job.
+        let (mut slowest, mut broken) = (Vec::new(), false);
+        let seconds = |stretches: &[Stretch]| stretches.iter().map(|stretch| stretch.seconds).sum::<f64>();
         for (at, (slot, job)) in active.into_iter().zip(jobs).enumerate() {
             let done = job.into_done();
             if at == 0 {
                 times = done.times;
             }
-            if at == 0 && self.fixed.is_none() {
-                let stretch = |of: &Stretch| Stretch { work: of.work * step_work, ..*of };
-                let stretches: Vec<Stretch> = done.stretches.iter().map(stretch).collect();
-                team_size.learn(size, &stretches, done.broken);
+            broken |= done.broken;
+            if seconds(&done.stretches) > seconds(&slowest) {
+                slowest = done.stretches;
             }
             records.iter_mut().skip(slot).step_by(k).zip(done.records).for_each(|(to, record)| *to = record);
+        }
+        if self.fixed.is_none() {
+            slowest.iter_mut().for_each(|stretch| stretch.work *= step_work);
+            team_size.learn(most, size, &slowest, broken);
         }
         let work = self.population.work(|slot| steps[slot].rows > 0);
         self.pacers[kind as usize].learn(steps.len() / k, work, start.elapsed().as_secs_f64());

@@ -66,65 +66,67 @@ impl Speed {
 /// Chooses the size of teams for one kind of step.
 #[derive(Clone, Debug, Default)]
 pub struct TeamSize {
-    most: usize,
-    /// Speed of teams of 1, 2, 4, ... threads; the last one has the most.
+    /// Speed of teams of 1, 2, 4, ... threads, as far as any call allowed.
     speeds: Vec<Speed>,
-    /// The size in use.
+    /// The size in use, as its logarithm, as are all levels.
     level: usize,
-    /// The size that is tried, and how often that team did not come together.
+    /// The size that is tried, and in how many calls that team did not come together.
     tried: Option<(usize, u32)>,
-    /// Whether the next try is a larger team, where both are possible.
-    up: bool,
-    /// Seconds of work since the last try, and since the last change.
+    /// Seconds of work since the last try, since the last try of a smaller team, and since the last change.
     since_try: f64,
+    since_down: f64,
     since_change: f64,
     /// Seconds of work until a larger team is tried.
     gap: f64,
 }
 
 impl TeamSize {
-    fn size(&self, level: usize) -> usize {
-        (1 << level).min(self.most)
-    }
-
-    /// The number of threads for the next call of `work` multiply-adds, at most `most`.
+    /// The number of threads for the next call of `work` multiply-adds: a power of two, at most `most`. What was learned
+    /// stays if `most` is less for a while, because others compute, too.
     pub fn choose(&mut self, most: usize, work: f64) -> usize {
-        if most != self.most {
-            let levels = most.next_power_of_two().ilog2() as usize + 1;
-            *self =
-                TeamSize { most, speeds: vec![Speed::default(); levels], up: true, ..TeamSize::default() };
+        let largest = most.max(1).ilog2() as usize;
+        if self.speeds.len() <= largest {
+            self.speeds.resize(largest + 1, Speed::default());
         }
-        let size = self.size(self.tried.map_or(self.level, |(level, _)| level));
-        if self.expected(1, work).is_none_or(|seconds| seconds.as_secs_f64() < SHORT) { 1 } else { size }
+        let level = self.tried.map_or(self.level, |(level, _)| level).min(largest);
+        if self.expected(1, work).is_none_or(|seconds| seconds.as_secs_f64() < SHORT) {
+            1
+        } else {
+            1 << level
+        }
     }
 
     /// How long a call of `work` multiply-adds will take a team of `size`, if that is known.
     pub fn expected(&self, size: usize, work: f64) -> Option<Duration> {
-        let of = |level: usize| self.size(level) == size;
-        let speed = self.speeds[(0..self.speeds.len()).find(|&level| of(level))?];
-        (speed.seconds > 0.0).then(|| Duration::from_secs_f64(work / speed.rate().max(1.0)))
+        let speed = self.speeds.get(size.ilog2() as usize).filter(|speed| speed.seconds > 0.0)?;
+        Some(Duration::from_secs_f64(work / speed.rate().max(1.0)))
     }
 
-    /// Takes note of a call for which a team of `wanted` threads was called, and which was `broken` up or not.
-    pub fn learn(&mut self, wanted: usize, stretches: &[Stretch], broken: bool) {
+    /// Takes note of a call that allowed `most` threads and for which a team of `wanted` was called, which was `broken`
+    /// up or not.
+    pub fn learn(&mut self, most: usize, wanted: usize, stretches: &[Stretch], broken: bool) {
         for stretch in stretches {
-            if let Some(level) = (0..self.speeds.len()).find(|&level| self.size(level) == stretch.size) {
-                self.speeds[level].add(stretch.work, stretch.seconds);
+            if let Some(speed) = self.speeds.get_mut(stretch.size.ilog2() as usize) {
+                speed.add(stretch.work, stretch.seconds);
             }
-            self.since_try += stretch.seconds;
-            self.since_change += stretch.seconds;
-        }
-        if broken {
-            if self.level > 0 && self.since_change >= LASTING {
-                self.gap = 0.0;
+            for since in [&mut self.since_try, &mut self.since_down, &mut self.since_change] {
+                *since += stretch.seconds;
             }
-            self.change(0);
-            self.fail();
-            return;
         }
+        let largest = most.max(1).ilog2() as usize;
         match self.tried {
+            Some((level, _)) if level > largest => self.tried = None,
+            Some(_) if broken => self.fail(),
+            // Whatever the speeds: it waited instead of working.
+            None if broken => {
+                if self.since_change >= LASTING {
+                    self.gap = 0.0;
+                }
+                self.change(self.level.min(wanted.ilog2() as usize).saturating_sub(1));
+                self.fail();
+            }
             Some((level, _)) if self.speeds[level].is_known() => self.judge(level),
-            Some((level, misses)) if wanted == self.size(level) => {
+            Some((level, misses)) if wanted == 1 << level => {
                 let came = stretches.iter().any(|stretch| stretch.size == wanted);
                 self.tried = Some((level, if came { misses } else { misses + 1 }));
                 if misses >= MISSES {
@@ -132,41 +134,45 @@ impl TeamSize {
                 }
             }
             Some(_) => {}
-            None => self.try_another(),
+            None => self.try_another(largest),
         }
     }
 
-    fn try_another(&mut self) {
-        let largest = self.speeds.len() - 1;
-        let up = self.level < largest && (self.up || self.level == 0);
-        let is_due = self.since_try >= if up { self.gap } else { DOWN };
-        if largest > 0 && is_due && self.speeds[self.level].is_known() {
-            let level = if up { self.level + 1 } else { self.level - 1 };
-            self.speeds[level] = Speed::default();
-            self.tried = Some((level, 0));
+    fn try_another(&mut self, largest: usize) {
+        if self.level > largest || !self.speeds[self.level].is_known() {
+            return;
         }
+        let level = if self.level > 0 && self.since_down >= DOWN {
+            self.since_down = 0.0;
+            self.level - 1
+        } else if self.level < largest && self.since_try >= self.gap {
+            self.level + 1
+        } else {
+            return;
+        };
+        self.speeds[level] = Speed::default();
+        self.tried = Some((level, 0));
     }
 
     fn judge(&mut self, level: usize) {
         let (small, large) = (level.min(self.level), level.max(self.level));
         let pays = self.speeds[large].rate() >= GAIN * self.speeds[small].rate();
-        let best = if pays { large } else { small };
-        if best == self.level {
-            self.fail();
-        } else {
-            // The next try goes on in the same direction.
-            self.up = best > self.level;
-            self.change(best);
+        match if pays { large } else { small } {
+            best if best != self.level => self.change(best),
+            // A smaller team that is slower says nothing about larger ones.
+            _ if level < self.level => (self.tried, self.since_try) = (None, 0.0),
+            _ => self.fail(),
         }
     }
 
     fn change(&mut self, level: usize) {
-        (self.level, self.tried, self.since_try, self.since_change) = (level, None, 0.0, 0.0);
+        (self.level, self.tried) = (level, None);
+        (self.since_try, self.since_down, self.since_change) = (0.0, 0.0, 0.0);
     }
 
-    /// The next try is later, and in the other direction.
+    /// The next larger team is tried later.
     fn fail(&mut self) {
-        (self.tried, self.since_try, self.up) = (None, 0.0, !self.up);
+        (self.tried, self.since_try) = (None, 0.0);
         self.gap = (3.0 * self.gap).clamp(GAPS[0], GAPS[1]);
     }
 }
@@ -187,7 +193,7 @@ mod tests {
             let stretch = Stretch { size, work, seconds: work / rate(size) };
             // Breaking up costs a time slice.
             let seconds = stretch.seconds + if broken { 0.01 } else { 0.0 };
-            team.learn(wanted, &[stretch], broken);
+            team.learn(most, wanted, &[stretch], broken);
             spent[wanted] += seconds;
             total += seconds;
         }
@@ -222,13 +228,33 @@ mod tests {
     }
 
     #[test]
+    fn a_larger_team_that_breaks_up_does_not_cost_the_smaller_one() {
+        let mut team = TeamSize::default();
+        let spent = simulate(&mut team, 4, 60.0, |size| [0.0, 1e9, 1.8e9, 0.0, 0.0][size]);
+        assert!(spent[2] > 55.0, "{spent:?}");
+    }
+
+    #[test]
+    fn what_was_learned_stays_while_others_compute() {
+        let mut team = TeamSize::default();
+        let rate = |size: usize| 1e9 * size as f64;
+        simulate(&mut team, 8, 2.0, rate);
+        let mut spent = vec![0.0; 9];
+        for call in 0..400 {
+            let some = simulate(&mut team, if call % 2 == 0 { 4 } else { 8 }, 0.002, rate);
+            some.iter().zip(&mut spent).for_each(|(some, all)| *all += some);
+        }
+        assert!(spent[4] + spent[8] > 0.9 * spent.iter().sum::<f64>(), "{spent:?}");
+    }
+
+    #[test]
     fn a_team_that_never_comes_together_is_not_called_each_time() {
         let mut team = TeamSize::default();
         let mut called = 0;
         for _ in 0..1000 {
             let wanted = team.choose(2, 5e6);
             called += usize::from(wanted == 2);
-            team.learn(wanted, &[Stretch { size: 1, work: 5e6, seconds: 5e-3 }], false);
+            team.learn(2, wanted, &[Stretch { size: 1, work: 5e6, seconds: 5e-3 }], false);
         }
         assert!((3..60).contains(&called), "{called} of 1000");
     }

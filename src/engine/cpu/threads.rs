@@ -45,11 +45,11 @@ impl Threads {
         }
         let read = |path: &str, key: &str| {
             let text = std::fs::read_to_string(path).ok()?;
-            cores(text.lines().find_map(|line| line.strip_prefix(key))?)
+            count_cores(text.lines().find_map(|line| line.strip_prefix(key))?)
         };
         let (allowed, all) =
             (read("/proc/self/status", "Cpus_allowed_list:"), read("/sys/devices/system/cpu/online", ""));
-        let count = num_cpus::get().max(1);
+        let count = cores();
         let why = match (allowed, all) {
             (Some(cores), _) if count < cores => Why::Quota { cores },
             (Some(allowed), Some(cores)) if allowed < cores => Why::Affinity { cores },
@@ -59,13 +59,18 @@ impl Threads {
     }
 }
 
+/// The cores that this process may use.
+pub fn cores() -> usize {
+    num_cpus::get().max(1)
+}
+
 /// The threads that the program started.
 static STARTED: OnceLock<Threads> = OnceLock::new();
 
 /// Starts the process's threads; later calls change nothing.
 ///
 /// # Errors
-/// [`EngineError::Refused`] if the system starts no thread.
+/// [`EngineError::Refused`] if the system does not start them all, or the process has a pool of rayon's already.
 pub fn start(threads: Threads) -> Result<(), EngineError> {
     let mut result = Ok(());
     STARTED.get_or_init(|| {
@@ -92,7 +97,7 @@ pub fn count() -> usize {
 }
 
 /// Number of cores in a list as Linux writes it: `0-3,8`.
-fn cores(list: &str) -> Option<usize> {
+fn count_cores(list: &str) -> Option<usize> {
     let one = |part: &str| {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
         let (first, last): (usize, usize) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
@@ -138,7 +143,7 @@ mod tests {
             ("3-1", None),
             ("a", None),
         ] {
-            assert_eq!(cores(list), count, "{list:?}");
+            assert_eq!(count_cores(list), count, "{list:?}");
         }
     }
 
