@@ -302,14 +302,14 @@ mod tests {
     const STEPS: u64 = 20;
 
     /// Steps of a member by a team of `size` whose helpers come `late`; its memory and the results.
-    fn train(size: usize, patience: Patience, late: Duration) -> (Memory<f32>, Done) {
+    fn train(table: &Table, size: usize, patience: Patience, late: Duration) -> (Memory<f32>, Done) {
         let case = Case::own(vec![24, 17], Activation::Tanh, 64);
         let population = case.population(1, true);
-        let (table, plan) = (table(), plan(&population, StepKind::Train));
+        let plan = plan(&population, StepKind::Train);
         let mut memory = Memory::new(&population.members[0]);
         ops::initialize::cpu(&population.members[0], &mut memory);
         let steps = Case::steps(&population, 0, STEPS);
-        let job = Job::new(&population.members[0], &table, Slabs::new(&mut memory), steps, size);
+        let job = Job::new(&population.members[0], table, Slabs::new(&mut memory), steps, size);
         thread::scope(|scope| {
             for _ in 1..size {
                 scope.spawn(|| {
@@ -330,12 +330,13 @@ mod tests {
         let apart = Some((0.0, Duration::ZERO));
         let hasty = Patience { together: Duration::ZERO, apart };
         let brief = Patience { together: Duration::MAX, apart };
-        let (expected, _) = train(1, whole, Duration::ZERO);
+        let table = table();
+        let (expected, _) = train(&table, 1, whole, Duration::ZERO);
         let (mut joined, mut broken) = (0, 0);
         for round in 0..16 {
             let size = [2, 3, 8][round % 3];
             let patience = [hasty, whole, brief, whole][round % 4];
-            let (memory, done) = train(size, patience, Duration::from_micros(50 * round as u64));
+            let (memory, done) = train(&table, size, patience, Duration::from_micros(50 * round as u64));
             let bits = |memory: &Memory<f32>, buffer| {
                 memory.floats(buffer).unwrap().iter().map(|v| v.to_bits()).collect::<Vec<_>>()
             };
