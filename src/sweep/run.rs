@@ -256,7 +256,7 @@ impl<S: Store + 'static> Stages<'_, S> {
         let objective = search.request.objective;
         for record in store.records().iter().filter(|record| record.stage == stage) {
             let id = TrainingId { trial: record.trial, seed: record.seed };
-            scheduler.restore_ended(id, &record.rungs, record.value(objective));
+            scheduler.restore_ended(id, &record.params, &record.rungs, record.value(objective));
         }
         let seeds = search.seeds(stage);
         for (id, dir, stored) in store.unfinished() {
@@ -268,7 +268,7 @@ impl<S: Store + 'static> Stages<'_, S> {
             let values = outcome::values_at(objective, &at.history, &rungs);
             let values: Vec<f64> = values.into_iter().map(|value| value.unwrap_or(f64::INFINITY)).collect();
             let at_rung = rungs.contains(&at.state.epochs) && at.state.open.steps == 0;
-            scheduler.restore_begun(id, &values, at_rung, at);
+            scheduler.restore_begun(id, &params, &values, at_rung, at);
         }
     }
 }

@@ -311,22 +311,30 @@ impl<P> Scheduler<P> {
         }
     }
 
-    /// Restores a training that ended in an earlier process, with its objectives at the rungs.
-    pub fn restore_ended(&mut self, id: TrainingId, rungs: &[Option<f64>], value: Option<f64>) {
+    /// Restores a training that ended in an earlier process, with its settings and its objectives at the rungs.
+    pub fn restore_ended(
+        &mut self,
+        id: TrainingId,
+        params: &Params,
+        rungs: &[Option<f64>],
+        value: Option<f64>,
+    ) {
         if let Some((at, s)) = self.place(id) {
+            self.trials[at].params.get_or_insert_with(|| params.clone());
             let values = rungs.iter().map(|value| value.unwrap_or(f64::INFINITY));
             self.trials[at].trainings[s].rungs = values.take(self.rungs.len()).collect();
             self.ended(id, value);
         }
     }
 
-    /// Restores an unfinished training of an earlier process: `rungs` are its objectives at the rungs, the last of
-    /// which is where it stands if `at_rung`.
-    pub fn restore_begun(&mut self, id: TrainingId, rungs: &[f64], at_rung: bool, from: P) {
+    /// Restores an unfinished training of an earlier process: `params` are its settings, `rungs` its objectives at the
+    /// rungs, the last of which is where it stands if `at_rung`.
+    pub fn restore_begun(&mut self, id: TrainingId, params: &Params, rungs: &[f64], at_rung: bool, from: P) {
         let Some((at, s)) = self.place(id) else { return };
         if !self.fresh.remove(&self.key(at, s)) {
             return;
         }
+        self.trials[at].params.get_or_insert_with(|| params.clone());
         let rungs = &rungs[..rungs.len().min(self.rungs.len())];
         self.trials[at].trainings[s].rungs =
             rungs.iter().map(|value| if value.is_finite() { *value } else { f64::INFINITY }).collect();
@@ -608,12 +616,13 @@ mod tests {
                 order.shuffle(random);
                 for (id, (epoch, _)) in order {
                     let values: Vec<_> = at(id, epoch).into_iter().map(Some).collect();
-                    scheduler.restore_ended(id, &values, Some(objective(id, epoch)));
+                    scheduler.restore_ended(id, &Params::default(), &values, Some(objective(id, epoch)));
                 }
                 for (id, epoch) in begun {
                     let epoch = random.random_range(0..=epoch);
                     if epoch > 0 {
-                        scheduler.restore_begun(id, &at(id, epoch), rungs.contains(&epoch), epoch);
+                        let at_rung = rungs.contains(&epoch);
+                        scheduler.restore_begun(id, &Params::default(), &at(id, epoch), at_rung, epoch);
                     }
                 }
                 for (id, epoch) in scheduler.dropped() {
@@ -834,6 +843,30 @@ mod tests {
         s.ended(id(0), Some(1.0));
         assert_eq!(begin(&mut s), 6);
         assert_eq!(begun, [(0, 0), (1, 0), (2, 0), (3, 1), (4, 2), (5, 3)]);
+    }
+
+    #[test]
+    fn a_learning_strategy_receives_the_settings_of_restored_trials() {
+        struct First;
+        impl Proposals for First {
+            fn params(&self, _: u64, told: &[Told]) -> Params {
+                told.iter().map(|told| (told.trial.to_string(), told.params["lr"].clone())).collect()
+            }
+            fn window(&self) -> Option<u64> {
+                Some(0)
+            }
+        }
+        let mut s = Scheduler::<u8>::new(Box::new(First), 0..4, vec![0], None, 9, 8);
+        let id = |trial| TrainingId { trial, seed: 0 };
+        let lr = |lr: f64| Params::from_iter([("lr".into(), lr.into())]);
+        s.restore_ended(id(0), &lr(0.1), &[], Some(1.0));
+        s.restore_begun(id(1), &lr(0.2), &[], false, 5);
+        let Next::Train { id: first, params, from } = s.next_training() else { panic!() };
+        assert_eq!((first, params, from), (id(1), lr(0.2), Some(5)));
+        s.ended(id(1), Some(0.5));
+        let Next::Train { id: second, params, .. } = s.next_training() else { panic!() };
+        let told = Params::from_iter([("0".into(), 0.1.into()), ("1".into(), 0.2.into())]);
+        assert_eq!((second, params), (id(2), told));
     }
 
     #[test]
