@@ -24,6 +24,10 @@ const HOPE: f64 = 0.7;
 const BOLD: f64 = 0.85;
 /// Trainings that are under way may take this much longer than there is time before some are stopped.
 const LATE: f64 = 1.15;
+/// Least rate, as a share of the planned one: a slower measurement is a pause.
+const LEAST_RATE: f64 = 0.05;
+/// Largest share of the window that one measurement may be.
+const ENTRY: f64 = 0.25;
 /// Seconds between such checks.
 const CHECK_S: f64 = 0.1;
 
@@ -96,7 +100,10 @@ pub struct Budget {
 }
 
 impl Budget {
-    pub fn new(terms: Terms) -> Budget {
+    pub fn new(mut terms: Terms) -> Budget {
+        if !(terms.rate.is_finite() && terms.rate > 0.0) {
+            terms.rate = 1.0;
+        }
         let last = terms.start.elapsed().as_secs_f64();
         Budget {
             terms,
@@ -134,7 +141,8 @@ impl Budget {
     pub fn rate(&self) -> f64 {
         let (seconds, work) = self.measured;
         let (length, planned) = (self.window_s(), self.terms.rate);
-        (work + planned * (length - seconds).max(0.0)) / length.max(seconds)
+        let rate = (work + planned * (length - seconds).max(0.0)) / length.max(seconds);
+        rate.max(LEAST_RATE * planned)
     }
 
     fn window_s(&self) -> f64 {
@@ -260,7 +268,7 @@ impl Budget {
 
     fn begin(&mut self, id: TrainingId, cost: f64, done: f64) {
         self.flights.entry(id).or_insert(Flight {
-            cost,
+            cost: cost.max(0.0),
             done,
             parked: false,
             running: false,
@@ -272,10 +280,8 @@ impl Budget {
     /// Training `id` runs, and the part `done` of it is done.
     pub fn progress(&mut self, id: TrainingId, done: f64) {
         let Some(flight) = self.flights.get_mut(&id) else { return };
-        // One that was resumed begins further on.
-        if flight.running {
-            self.fresh += flight.cost * (done - flight.done).max(0.0);
-        }
+        // What was done before it began here is known from its beginning.
+        self.fresh += flight.cost * (done - flight.done).max(0.0);
         (flight.done, flight.parked, flight.running) = (done, false, true);
     }
 
@@ -287,8 +293,11 @@ impl Budget {
             return;
         }
         if busy && took > 0.0 {
-            self.window.push_back((took, self.fresh));
-            self.measured = (self.measured.0 + took, self.measured.1 + self.fresh);
+            // A pause must not fill the whole window.
+            let counted = took.min(ENTRY * self.window_s());
+            let work = self.fresh * counted / took;
+            self.window.push_back((counted, work));
+            self.measured = (self.measured.0 + counted, self.measured.1 + work);
             while self.window.len() > 1 && self.measured.0 - self.window[0].0 >= self.window_s() {
                 let (seconds, work) = self.window.pop_front().unwrap_or_default();
                 self.measured = (self.measured.0 - seconds, self.measured.1 - work);
@@ -485,6 +494,28 @@ mod tests {
         budget.park(id(1));
         let rate = go(&mut budget, 100, 200, 1, 0.025);
         assert!((rate - 0.5).abs() < 0.01, "{rate}");
+    }
+
+    #[test]
+    fn trainings_of_a_single_piece_count_and_a_pause_does_not_stop_the_rate() {
+        let mut budget = Budget::new(Terms { limit: Duration::from_secs(1000), ..terms() });
+        let start = budget.last;
+        let mut time = 0.0;
+        let mut train = |budget: &mut Budget, trial: u64, seconds: f64| {
+            time += seconds;
+            budget.resume(id(trial), 1.0, 0.0);
+            budget.progress(id(trial), 1.0);
+            budget.tick(start + time);
+            budget.ended(id(trial), true, Some(0.5));
+        };
+        (0..100).for_each(|trial| train(&mut budget, trial, 0.25));
+        assert!((budget.rate() - 4.0).abs() < 0.01, "{}", budget.rate());
+        train(&mut budget, 100, 3600.0);
+        assert!(budget.rate() > 2.5, "{}", budget.rate());
+        (101..200).for_each(|trial| train(&mut budget, trial, 3600.0));
+        close(budget.rate(), 0.05 * 2.0);
+        let none = Budget::new(Terms { rate: f64::NAN, ..terms() });
+        close(none.rate(), 1.0);
     }
 
     #[test]
