@@ -50,7 +50,9 @@ pub struct Terms {
     /// Halving lets one in this many go on.
     pub eta: f64,
     pub seeds: u64,
-    /// Trials that have ended before.
+    /// Whether trainings are let in seed by seed, as in the final stage, and not trial by trial.
+    pub by_seed: bool,
+    /// Trainings that have ended before.
     pub trials: u64,
     /// Trials to compare at the end, and their seeds; none in the final stage.
     pub finals: Option<(u64, u64)>,
@@ -260,10 +262,27 @@ impl Budget {
         Vec::new()
     }
 
-    /// A training of the search of which an earlier process has done a part.
-    pub fn resume(&mut self, id: TrainingId, cost: f64, done: f64) {
-        self.admitted.insert(id.trial);
+    /// A training of which an earlier process has done a part, with its objectives at the rungs.
+    pub fn resume(&mut self, id: TrainingId, cost: f64, done: f64, rungs: &[f64]) {
+        self.admitted.insert(self.key(id));
         self.begin(id, cost, done);
+        if let Some(&value) = rungs.last() {
+            self.reached(id, rungs.len(), value);
+        }
+    }
+
+    /// A training that ended in an earlier process: the others of its trial, or of its seed in the final stage, are
+    /// let in.
+    pub fn known(&mut self, id: TrainingId) {
+        if self.admitted.insert(self.key(id)) {
+            // It is one of those that have ended before.
+            self.terms.trials = self.terms.trials.saturating_sub(1);
+        }
+    }
+
+    /// What is let in together: a trial, or a seed in the final stage.
+    fn key(&self, id: TrainingId) -> u64 {
+        if self.terms.by_seed { id.seed } else { id.trial }
     }
 
     fn begin(&mut self, id: TrainingId, cost: f64, done: f64) {
@@ -402,6 +421,7 @@ mod tests {
             rungs: Vec::new(),
             eta: 1.0,
             seeds: 1,
+            by_seed: false,
             trials: 0,
             finals: None,
         }
@@ -476,7 +496,7 @@ mod tests {
     #[test]
     fn the_rate_is_measured_while_the_device_is_busy() {
         let mut budget = Budget::new(Terms { full: 2, ..terms() });
-        (0..3).for_each(|trial| budget.resume(id(trial), 100.0, 0.0));
+        (0..3).for_each(|trial| budget.resume(id(trial), 100.0, 0.0, &[]));
         let start = budget.last;
         let go = |budget: &mut Budget, from: u32, to: u32, running: u64, each: f64| {
             for tenth in from..to {
@@ -503,7 +523,7 @@ mod tests {
         let mut time = 0.0;
         let mut train = |budget: &mut Budget, trial: u64, seconds: f64| {
             time += seconds;
-            budget.resume(id(trial), 1.0, 0.0);
+            budget.resume(id(trial), 1.0, 0.0, &[]);
             budget.progress(id(trial), 1.0);
             budget.tick(start + time);
             budget.ended(id(trial), true, Some(0.5));
@@ -556,6 +576,26 @@ mod tests {
         assert_eq!(budget.too_late(95.0), Some(2));
         budget.ended(id(2), false, Some(0.2));
         assert_eq!(budget.too_late(97.0), None);
+    }
+
+    #[test]
+    fn after_a_resume_the_furthest_stop_last_and_what_had_begun_is_let_in() {
+        let halves = Terms { rungs: vec![0.25, 0.5], eta: 2.0, seeds: 2, ..terms() };
+        let mut budget = Budget::new(halves);
+        budget.resume(id(0), 50.0, 0.5, &[0.4, 0.3]);
+        budget.resume(id(1), 50.0, 0.3, &[0.1]);
+        budget.resume(id(2), 50.0, 0.2, &[]);
+        assert_eq!(budget.too_late(95.0), Some(2));
+        budget.ended(id(2), false, None);
+        assert_eq!(budget.too_late(96.0), Some(1));
+        budget.known(id(7));
+        assert!(budget.admits(TrainingId { trial: 7, seed: 1 }, 1.0, 97.0), "its other seed has a record");
+        assert!(!budget.admits(id(8), 1.0, 97.0));
+        // In the final stage, seeds are let in.
+        let mut budget = Budget::new(Terms { by_seed: true, ..terms() });
+        budget.resume(TrainingId { trial: 3, seed: 5 }, 10.0, 0.5, &[]);
+        assert!(budget.admits_final(TrainingId { trial: 4, seed: 5 }, 10.0, &[10.0, 10.0], 98.0));
+        assert!(!budget.admits_final(TrainingId { trial: 4, seed: 3 }, 10.0, &[10.0, 10.0], 98.0));
     }
 
     #[test]

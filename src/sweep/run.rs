@@ -205,12 +205,17 @@ impl<S: Store + 'static> Stages<'_, S> {
         self.restore(stage, &mut scheduler);
         let search = self.search;
         if let Some(budget) = &mut budget {
+            let records = lock(self.store).records().to_vec();
+            for record in records.iter().filter(|record| record.stage == stage) {
+                budget.known(TrainingId { trial: record.trial, seed: record.seed });
+            }
             let waiting: Vec<(TrainingId, u64)> =
                 scheduler.waiting().map(|(id, at)| (id, at.state.step)).collect();
             for (id, step) in waiting {
                 let params = scheduler.params_of(id.trial).unwrap_or_default();
                 if let Some((cost, steps)) = search.cost_and_steps(&params) {
-                    budget.resume(id, cost, step as f64 / steps.max(1) as f64);
+                    let rungs = scheduler.rung_values(id);
+                    budget.resume(id, cost, step as f64 / steps.max(1) as f64, rungs);
                 }
             }
         }

@@ -384,6 +384,11 @@ impl<P> Scheduler<P> {
         ready.chain(self.parked.iter().map(|(id, what)| (*id, what)))
     }
 
+    /// The objectives of a training at the rungs that it reached.
+    pub fn rung_values(&self, id: TrainingId) -> &[f64] {
+        self.place(id).map_or(&[], |(at, s)| &self.trials[at].trainings[s].rungs)
+    }
+
     /// Trainings that are parked.
     pub fn parked(&self) -> usize {
         self.parked.len()
