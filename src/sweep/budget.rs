@@ -90,6 +90,8 @@ pub struct Budget {
     flights: BTreeMap<TrainingId, Flight>,
     /// Trials, or seeds in the final stage, that were let in.
     admitted: BTreeSet<u64>,
+    /// No trial fits, so one was let in anyway and no time is kept for a comparison.
+    forced: bool,
     candidates: Vec<Candidate>,
     /// (seconds, planned seconds done in them), recent ones.
     window: VecDeque<(f64, f64)>,
@@ -111,6 +113,7 @@ impl Budget {
             terms,
             flights: BTreeMap::new(),
             admitted: BTreeSet::new(),
+            forced: false,
             candidates: Vec::new(),
             window: VecDeque::new(),
             measured: (0.0, 0.0),
@@ -134,9 +137,16 @@ impl Budget {
     }
 
     /// When the search should have ended, and when it ends at the latest: between them, only what has begun goes on.
+    /// Before anything has begun, no time need be kept for a comparison.
     pub fn search_ends(&self) -> (f64, f64) {
         let (most, least) = self.reserve();
+        let least = if self.has_begun() { least } else { 0.0 };
         (self.end() - most, self.end() - least)
+    }
+
+    /// Whether anything was let in, now or by an earlier process.
+    pub fn has_begun(&self) -> bool {
+        !self.admitted.is_empty()
     }
 
     /// Planned seconds per second, when the device is busy.
@@ -161,7 +171,7 @@ impl Budget {
     /// Seconds kept for the final comparison: for all of it if it takes at most a third of the limit, and for the
     /// least that can be compared, two trials with one seed.
     fn reserve(&self) -> (f64, f64) {
-        let Some((finalists, seeds)) = self.terms.finals else { return (0.0, 0.0) };
+        let Some((finalists, seeds)) = self.terms.finals.filter(|_| !self.forced) else { return (0.0, 0.0) };
         let limit = self.terms.limit.as_secs_f64();
         let known = self.candidates.len().min(finalists as usize);
         let costs = self.candidates.iter().take(known).map(|candidate| candidate.cost);
@@ -203,21 +213,37 @@ impl Budget {
         (sum, longest)
     }
 
-    /// Whether a training of the search fits into the time. All seeds of a trial are let in together, and the first
-    /// trial always is.
+    /// Whether a training of the search fits into the time. All seeds of a trial are let in together.
     pub fn admits(&mut self, id: TrainingId, cost: f64, now: f64) -> bool {
         if self.admitted.contains(&id.trial) {
             self.begin(id, cost, 0.0);
             return true;
         }
-        let (work, longest) = self.expected(&vec![cost; self.terms.seeds as usize]);
-        let left = self.search_ends().0 - now;
-        let fits = self.admitted.is_empty() || self.seconds(work, longest) <= left;
+        let fits = self.fits(cost, now);
         if fits {
             self.admitted.insert(id.trial);
             self.begin(id, cost, 0.0);
         }
         fits
+    }
+
+    fn fits(&self, cost: f64, now: f64) -> bool {
+        let (work, longest) = self.expected(&vec![cost; self.terms.seeds as usize]);
+        self.seconds(work, longest) <= self.search_ends().0 - now
+    }
+
+    /// Sees to it that one of the next trials starts, with these costs of a training, as long as there is time and
+    /// nothing has begun. If none fits, the time kept for the comparison is used; if that is not enough, the shortest
+    /// is let in.
+    pub fn force(&mut self, ahead: &[(TrainingId, f64)], now: f64) {
+        if self.has_begun() || now >= self.end() || ahead.iter().any(|(_, cost)| self.fits(*cost, now)) {
+            return;
+        }
+        let Some((id, _)) = ahead.iter().min_by(|(_, a), (_, b)| a.total_cmp(b)) else { return };
+        self.forced = true;
+        if !ahead.iter().any(|(_, cost)| self.fits(*cost, now)) {
+            self.admitted.insert(id.trial);
+        }
     }
 
     /// Whether a final training fits into the time: all trials with its seed are let in together, or none is.
@@ -470,11 +496,29 @@ mod tests {
     }
 
     #[test]
-    fn the_first_trial_always_starts_and_the_seeds_of_a_trial_start_together() {
-        let mut budget = Budget::new(Terms { seeds: 3, ..terms() });
-        assert!(budget.admits(id(0), 1e6, 0.0));
-        assert!(budget.admits(TrainingId { trial: 0, seed: 1 }, 1e6, 98.0));
-        assert!(!budget.admits(id(1), 0.1, 0.0));
+    fn one_trial_always_starts_and_the_seeds_of_a_trial_start_together() {
+        let with = || Budget::new(Terms { seeds: 3, finals: Some((2, 1)), mean_s: 50.0, ..terms() });
+        let mut budget = with();
+        assert!(!budget.admits(id(0), 1e6, 0.0), "the first has to fit, too");
+        // One that fits is not kept back by longer ones before it.
+        budget.force(&[(id(0), 1e6), (id(1), 1.0)], 0.0);
+        assert!(!budget.admits(id(0), 1e6, 0.0) && budget.admits(id(1), 1.0, 0.0));
+        assert!(budget.admits(TrainingId { trial: 1, seed: 1 }, 1.0, 98.0));
+        // None fits: the shortest starts, and no other.
+        let mut budget = with();
+        budget.force(&[(id(0), 1e6), (id(1), 1e4), (id(2), 1e5)], 0.0);
+        assert!(!budget.admits(id(0), 1e6, 0.0) && budget.admits(id(1), 1e4, 0.0));
+        budget.force(&[(id(2), 1e5)], 0.0);
+        assert!(!budget.admits(id(2), 1e5, 0.0));
+        // There is time for a trial, but not for a comparison.
+        let mut budget = with();
+        assert!(!budget.admits(id(0), 10.0, 70.0) && budget.search_ends().1 > 98.0);
+        budget.force(&[(id(0), 10.0)], 70.0);
+        assert!(budget.admits(id(0), 10.0, 70.0) && budget.search_ends().1 > 98.0);
+        // The limit is over.
+        let mut budget = with();
+        budget.force(&[(id(0), 10.0)], 99.9);
+        assert!(!budget.has_begun() && !budget.admits(id(0), 10.0, 99.9));
     }
 
     #[test]

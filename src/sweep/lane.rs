@@ -128,7 +128,8 @@ impl Desk {
         if now >= end {
             finish.get_or_insert(StopReason::MaxTime);
         }
-        if now >= starts_end {
+        // Until something has begun, it may still be tried.
+        if now >= starts_end && (budget.has_begun() || now >= end) {
             scheduler.close();
         }
         let mut waiting = Vec::new();
@@ -182,6 +183,14 @@ impl StageContext<'_> {
         let Desk { scheduler, budget, costs, .. } = &mut *desk;
         let Some(budget) = budget else { return scheduler.next_training() };
         let now = budget.now();
+        if self.stage == Stage::Search && !budget.has_begun() {
+            let ahead: Vec<(TrainingId, f64)> = scheduler
+                .ahead()
+                .into_iter()
+                .map(|(id, params)| (id, *costs.entry(id.trial).or_insert_with(|| self.cost(id, &params))))
+                .collect();
+            budget.force(&ahead, now);
+        }
         scheduler.next_admitted(&mut |id, params| {
             let cost = *costs.entry(id.trial).or_insert_with(|| self.cost(id, params));
             match self.stage {

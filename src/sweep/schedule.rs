@@ -241,6 +241,24 @@ impl<P> Scheduler<P> {
         }
     }
 
+    /// The first trainings of the trials of which [`Scheduler::next_admitted`] starts one; none if any is under way.
+    pub fn ahead(&mut self) -> Vec<(TrainingId, Params)> {
+        let mut found: Vec<(TrainingId, Params)> = Vec::new();
+        if !(self.running.is_empty() && self.ready.is_empty() && self.parked.is_empty()) {
+            return found;
+        }
+        let ahead: Vec<_> = self.fresh.iter().take(AHEAD * self.seeds.len()).copied().collect();
+        for (_, at, s) in ahead {
+            let id = TrainingId { trial: self.trials[at].number, seed: self.seeds[s] };
+            if found.iter().any(|(other, _)| other.trial == id.trial) {
+                continue;
+            }
+            let Some(params) = self.params(at) else { break };
+            found.push((id, params));
+        }
+        found
+    }
+
     /// Leaves out the trainings of the trials at these positions that have not started.
     fn leave_out(&mut self, positions: std::ops::Range<usize>) {
         let trials = &mut self.trials;
