@@ -90,6 +90,8 @@ pub struct Budget {
     flights: BTreeMap<TrainingId, Flight>,
     /// Trials, or seeds in the final stage, that were let in.
     admitted: BTreeSet<u64>,
+    /// Seeds of the final stage that were stopped.
+    closed: BTreeSet<u64>,
     /// No trial fits, so one was let in anyway and no time is kept for a comparison.
     forced: bool,
     candidates: Vec<Candidate>,
@@ -113,6 +115,7 @@ impl Budget {
             terms,
             flights: BTreeMap::new(),
             admitted: BTreeSet::new(),
+            closed: BTreeSet::new(),
             forced: false,
             candidates: Vec::new(),
             window: VecDeque::new(),
@@ -247,12 +250,12 @@ impl Budget {
     }
 
     /// Whether a final training fits into the time: all trials with its seed are let in together, or none is.
-    /// `round` has their costs. The first round always is.
+    /// `round` has their costs. The first round always is; after a seed was stopped, none begins.
     pub fn admits_final(&mut self, id: TrainingId, cost: f64, round: &[f64], now: f64) -> bool {
         let (work, longest) = self.expected(round);
-        let fits = self.admitted.contains(&id.seed)
-            || self.admitted.is_empty()
-            || BOLD * self.seconds(work, longest) <= self.end() - now;
+        let begins = self.closed.is_empty()
+            && (self.admitted.is_empty() || BOLD * self.seconds(work, longest) <= self.end() - now);
+        let fits = !self.closed.contains(&id.seed) && (self.admitted.contains(&id.seed) || begins);
         if fits {
             self.admitted.insert(id.seed);
             self.begin(id, cost, 0.0);
@@ -398,7 +401,7 @@ impl Budget {
     }
 
     /// The final trainings to stop because what is under way will not end in time: those of the last seed, if there are
-    /// several, so that the others can be compared.
+    /// several, so that the others can be compared. No more of that seed begin.
     pub fn too_late_round(&mut self, now: f64) -> Vec<TrainingId> {
         if now - self.checked < CHECK_S {
             return Vec::new();
@@ -409,6 +412,7 @@ impl Budget {
         if seeds.len() < 2 || self.seconds(work, longest) <= LATE * (self.end() - now) {
             return Vec::new();
         }
+        self.closed.extend(seeds.last());
         self.flights.keys().filter(|id| Some(&id.seed) == seeds.last()).copied().collect()
     }
 
@@ -457,14 +461,18 @@ mod tests {
     fn the_last_round_stops_if_the_final_trainings_do_not_end_in_time() {
         let of = |trial, seed| TrainingId { trial, seed };
         let mut budget = Budget::new(terms());
+        let round = [10.0, 10.0];
         for (trial, seed) in [(1, 5), (2, 5), (1, 6), (2, 6)] {
-            assert!(budget.admits_final(of(trial, seed), 10.0, &[10.0, 10.0], 0.0));
+            assert!(budget.admits_final(of(trial, seed), 10.0, &round, 0.0));
         }
         // 40 planned seconds at 2 a second.
         assert!(budget.too_late_round(70.0).is_empty());
         assert_eq!(budget.too_late_round(85.0), [of(1, 6), of(2, 6)]);
         budget.ended(of(1, 6), false, None);
         budget.ended(of(2, 6), false, None);
+        assert!(!budget.admits_final(of(3, 6), 10.0, &round, 85.0), "the seed does not start again");
+        assert!(!budget.admits_final(of(1, 7), 0.1, &[0.1], 85.0), "nor does a later one");
+        assert!(budget.admits_final(of(3, 5), 10.0, &round, 85.0));
         assert!(budget.too_late_round(95.0).is_empty(), "the first round goes on");
     }
 

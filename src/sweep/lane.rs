@@ -84,6 +84,8 @@ pub struct Desk {
     pub stops: HashSet<TrainingId>,
     /// Trainings that would not end in time.
     late: HashSet<TrainingId>,
+    /// Whether there were any.
+    pub cut: bool,
     /// Predicted costs of trials, which are asked for again and again.
     costs: HashMap<u64, f64>,
     /// Why everything ends now.
@@ -105,6 +107,7 @@ impl Desk {
             budget,
             stops: HashSet::new(),
             late: HashSet::new(),
+            cut: false,
             costs: HashMap::new(),
             planned: (0, 0.0),
             finish: None,
@@ -119,7 +122,7 @@ impl Desk {
     /// Ends what the time limit ends: the search starts no more trials, the least promising of them stop, or everything
     /// does. Returns waiting trainings that stop.
     fn heed_time(&mut self, stage: Stage) -> Vec<(TrainingId, MemberCheckpoint)> {
-        let Desk { scheduler, budget: Some(budget), late, finish, .. } = self else { return Vec::new() };
+        let Desk { scheduler, budget: Some(budget), late, cut, finish, .. } = self else { return Vec::new() };
         let now = budget.now();
         let (starts_end, end) = match stage {
             Stage::Search => budget.search_ends(),
@@ -140,6 +143,7 @@ impl Desk {
             Stage::Search => budget.too_late(now).map_or(Vec::new(), |trial| budget.of_trial(trial)),
             Stage::Final => budget.too_late_round(now),
         };
+        *cut |= !stops.is_empty();
         for id in stops {
             match scheduler.withdraw(id) {
                 Some(at) => waiting.push((id, at)),

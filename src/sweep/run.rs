@@ -250,7 +250,7 @@ impl<S: Store + 'static> Stages<'_, S> {
                 }
             }
         }
-        let cut_short = desk.finish.is_some() || desk.scheduler.begun_or_left() < trials;
+        let cut_short = desk.finish.is_some() || desk.cut || desk.scheduler.begun_or_left() < trials;
         let rate = desk.budget.as_ref().map(Budget::rate);
         Ok(End { end, cut_short, by_hand: desk.by_hand, rate })
     }
