@@ -90,7 +90,7 @@ pub struct Budget {
     flights: BTreeMap<TrainingId, Flight>,
     /// Trials, or seeds in the final stage, that were let in.
     admitted: BTreeSet<u64>,
-    /// Seeds of the final stage that were stopped.
+    /// Trials, or seeds in the final stage, that were stopped.
     closed: BTreeSet<u64>,
     /// No trial fits, so one was let in anyway and no time is kept for a comparison.
     forced: bool,
@@ -218,6 +218,9 @@ impl Budget {
 
     /// Whether a training of the search fits into the time. All seeds of a trial are let in together.
     pub fn admits(&mut self, id: TrainingId, cost: f64, now: f64) -> bool {
+        if self.closed.contains(&id.trial) {
+            return false;
+        }
         if self.admitted.contains(&id.trial) {
             self.begin(id, cost, 0.0);
             return true;
@@ -397,7 +400,9 @@ impl Budget {
             let value = y.value.total_cmp(&x.value);
             x.reached.cmp(&y.reached).then(value).then(x.done.total_cmp(&y.done)).then(b.cmp(a))
         });
-        worst.map(|(id, _)| id.trial)
+        let worst = worst.map(|(id, _)| id.trial);
+        self.closed.extend(worst);
+        worst
     }
 
     /// The final trainings to stop because what is under way will not end in time: those of the last seed, if there are
@@ -628,6 +633,7 @@ mod tests {
         assert_eq!(budget.too_late(95.0), Some(2));
         budget.ended(id(2), false, Some(0.2));
         assert_eq!(budget.too_late(97.0), None);
+        assert!(!budget.admits(TrainingId { trial: 2, seed: 1 }, 0.0, 97.0), "nor do its other seeds start");
     }
 
     #[test]

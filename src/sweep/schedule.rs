@@ -197,7 +197,8 @@ impl<P> Scheduler<P> {
 
     /// As [`Scheduler::next_training`], but starts only what `admits` allows: the next trial or, if it is refused, one
     /// of a few that follow; those before it are left out. If all are refused, the bracket starts no more trials, so
-    /// that it can be decided, and once nothing is under way, all that is left is left out.
+    /// that it can be decided, and once nothing runs, what the parked trainings wait for, and then all that is left, is
+    /// left out.
     pub fn next_admitted(&mut self, admits: &mut dyn FnMut(TrainingId, &Params) -> bool) -> Next<P> {
         loop {
             if let Some((id, from)) = self.ready.pop_first() {
@@ -205,11 +206,12 @@ impl<P> Scheduler<P> {
                 self.running.insert(id);
                 return Next::Train { id, params, from };
             }
-            let idle = self.running.is_empty() && self.parked.is_empty();
+            let idle = self.running.is_empty();
             let Some(&(_, first, _)) = self.fresh.first() else {
-                return if idle { Next::Done } else { Next::Wait };
+                return if idle && self.parked.is_empty() { Next::Done } else { Next::Wait };
             };
-            if self.parked.len() >= self.most_parked {
+            // After a resume, those that are parked may wait for trainings that have not started.
+            if self.parked.len() >= self.most_parked && !idle {
                 return Next::Wait;
             }
             let mut refused: Vec<usize> = Vec::new();
@@ -231,10 +233,15 @@ impl<P> Scheduler<P> {
                     break;
                 }
             }
+            let last_parked = self.parked.keys().filter_map(|&id| Some(self.place(id)?.0)).max();
             match () {
                 // Its values wait for results.
                 () if refused.is_empty() => return Next::Wait,
                 () if first < self.bracket => self.leave_out(0..self.bracket),
+                // Those that are parked wait for these.
+                () if idle && last_parked.is_some_and(|last| first <= last) => {
+                    self.leave_out(0..last_parked.map_or(0, |last| last + 1));
+                }
                 () if idle => self.leave_out(0..self.trials.len()),
                 () => return Next::Wait,
             }
@@ -789,6 +796,39 @@ mod tests {
         assert!(matches!(s.next_admitted(&mut |_, _| false), Next::Done));
         assert!(s.is_done());
         assert_eq!(s.begun_or_left(), 3);
+    }
+
+    #[test]
+    fn parked_trainings_of_an_earlier_process_do_not_wait_for_what_never_starts() {
+        let new = |most_parked| {
+            let mut s =
+                Scheduler::<u64>::new(Box::new(Numbers(None)), 0..40, vec![0], HALVING, 9, most_parked);
+            let id = |trial| TrainingId { trial, seed: 0 };
+            for trial in 0..27 {
+                let value = trial as f64;
+                s.restore_ended(id(trial), &Params::default(), &[Some(value)], Some(value));
+            }
+            // 27 has not begun; those after it are at the first rung.
+            for trial in 28..38 {
+                s.restore_begun(id(trial), &Params::default(), &[0.5], true, 1);
+            }
+            assert_eq!(s.parked(), 10);
+            s
+        };
+        // There is no time for it.
+        let mut s = new(100);
+        let next = s.next_admitted(&mut |_, _| false);
+        assert!(
+            matches!(next, Next::Train { id: TrainingId { trial: 28, .. }, from: Some(1), .. }),
+            "{next:?}"
+        );
+        assert_eq!(s.begun_or_left(), 39, "the last two may still start");
+        // As many are parked as may be, but they wait for it.
+        let mut s = new(1);
+        s.most_parked = 10;
+        let next = s.next_training();
+        assert!(matches!(next, Next::Train { id: TrainingId { trial: 27, .. }, .. }), "{next:?}");
+        assert!(matches!(s.next_training(), Next::Wait), "no more than needed");
     }
 
     #[test]
