@@ -89,7 +89,10 @@ fn a_time_limit_and_an_unfinished_winner_are_stated() {
     let nothing = Analysis::new(&request(64, 1), &[]);
     summary.analysis = &nothing;
     let text = summary.to_string();
-    assert!(text.contains("\n--max-time 1m 30s is too short to train anything; use a longer one\n"), "{text}");
+    assert!(
+        text.contains("\n--max-time 1m 30s is too short to train anything; use a longer one\n"),
+        "{text}"
+    );
 }
 
 #[test]
