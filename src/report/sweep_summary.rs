@@ -89,7 +89,10 @@ impl SweepSummary<'_> {
             ends.iter().filter(|(n, _)| *n > 0).map(|(n, end)| format!("{} {end}", count(*n))).collect();
         let ends = if ends.is_empty() { "none has ended".into() } else { ends.join(", ") };
         writeln!(f, "{}: {ends}", counted(counts.trials, "trial"))?;
-        if let Some((limit, of)) = self.limit {
+        if let Some((limit, _)) = self.limit.filter(|_| counts.trials == 0) {
+            let limit = humantime::format_duration(limit);
+            writeln!(f, "--max-time {limit} is too short to train anything; use a longer one")?;
+        } else if let Some((limit, of)) = self.limit {
             let trials = match of {
                 Some(of) => format!("{} of {}", count(counts.trials), counted(of, "trial")),
                 None => counted(counts.trials, "trial"),

@@ -24,6 +24,10 @@ const HOPE: f64 = 0.7;
 const BOLD: f64 = 0.85;
 /// Trainings that are under way may take this much longer than there is time before some are stopped.
 const LATE: f64 = 1.15;
+/// Least rate, as a share of the planned one: a slower measurement is a pause.
+const LEAST_RATE: f64 = 0.05;
+/// Largest share of the window that one measurement may be.
+const ENTRY: f64 = 0.25;
 /// Seconds between such checks.
 const CHECK_S: f64 = 0.1;
 
@@ -46,7 +50,9 @@ pub struct Terms {
     /// Halving lets one in this many go on.
     pub eta: f64,
     pub seeds: u64,
-    /// Trials that have ended before.
+    /// Whether trainings are let in seed by seed, as in the final stage, and not trial by trial.
+    pub by_seed: bool,
+    /// Trainings that have ended before.
     pub trials: u64,
     /// Trials to compare at the end, and their seeds; none in the final stage.
     pub finals: Option<(u64, u64)>,
@@ -84,6 +90,10 @@ pub struct Budget {
     flights: BTreeMap<TrainingId, Flight>,
     /// Trials, or seeds in the final stage, that were let in.
     admitted: BTreeSet<u64>,
+    /// Trials, or seeds in the final stage, that were stopped.
+    closed: BTreeSet<u64>,
+    /// No trial fits, so one was let in anyway and no time is kept for a comparison.
+    forced: bool,
     candidates: Vec<Candidate>,
     /// (seconds, planned seconds done in them), recent ones.
     window: VecDeque<(f64, f64)>,
@@ -96,12 +106,17 @@ pub struct Budget {
 }
 
 impl Budget {
-    pub fn new(terms: Terms) -> Budget {
+    pub fn new(mut terms: Terms) -> Budget {
+        if !(terms.rate.is_finite() && terms.rate > 0.0) {
+            terms.rate = 1.0;
+        }
         let last = terms.start.elapsed().as_secs_f64();
         Budget {
             terms,
             flights: BTreeMap::new(),
             admitted: BTreeSet::new(),
+            closed: BTreeSet::new(),
+            forced: false,
             candidates: Vec::new(),
             window: VecDeque::new(),
             measured: (0.0, 0.0),
@@ -125,16 +140,24 @@ impl Budget {
     }
 
     /// When the search should have ended, and when it ends at the latest: between them, only what has begun goes on.
+    /// Before anything has begun, no time need be kept for a comparison.
     pub fn search_ends(&self) -> (f64, f64) {
         let (most, least) = self.reserve();
+        let least = if self.has_begun() { least } else { 0.0 };
         (self.end() - most, self.end() - least)
+    }
+
+    /// Whether anything was let in, now or by an earlier process.
+    pub fn has_begun(&self) -> bool {
+        !self.admitted.is_empty()
     }
 
     /// Planned seconds per second, when the device is busy.
     pub fn rate(&self) -> f64 {
         let (seconds, work) = self.measured;
         let (length, planned) = (self.window_s(), self.terms.rate);
-        (work + planned * (length - seconds).max(0.0)) / length.max(seconds)
+        let rate = (work + planned * (length - seconds).max(0.0)) / length.max(seconds);
+        rate.max(LEAST_RATE * planned)
     }
 
     fn window_s(&self) -> f64 {
@@ -151,7 +174,7 @@ impl Budget {
     /// Seconds kept for the final comparison: for all of it if it takes at most a third of the limit, and for the
     /// least that can be compared, two trials with one seed.
     fn reserve(&self) -> (f64, f64) {
-        let Some((finalists, seeds)) = self.terms.finals else { return (0.0, 0.0) };
+        let Some((finalists, seeds)) = self.terms.finals.filter(|_| !self.forced) else { return (0.0, 0.0) };
         let limit = self.terms.limit.as_secs_f64();
         let known = self.candidates.len().min(finalists as usize);
         let costs = self.candidates.iter().take(known).map(|candidate| candidate.cost);
@@ -193,16 +216,16 @@ impl Budget {
         (sum, longest)
     }
 
-    /// Whether a training of the search fits into the time. All seeds of a trial are let in together, and the first
-    /// trial always is.
+    /// Whether a training of the search fits into the time. All seeds of a trial are let in together.
     pub fn admits(&mut self, id: TrainingId, cost: f64, now: f64) -> bool {
+        if self.closed.contains(&id.trial) {
+            return false;
+        }
         if self.admitted.contains(&id.trial) {
             self.begin(id, cost, 0.0);
             return true;
         }
-        let (work, longest) = self.expected(&vec![cost; self.terms.seeds as usize]);
-        let left = self.search_ends().0 - now;
-        let fits = self.admitted.is_empty() || self.seconds(work, longest) <= left;
+        let fits = self.fits(cost, now);
         if fits {
             self.admitted.insert(id.trial);
             self.begin(id, cost, 0.0);
@@ -210,13 +233,32 @@ impl Budget {
         fits
     }
 
+    fn fits(&self, cost: f64, now: f64) -> bool {
+        let (work, longest) = self.expected(&vec![cost; self.terms.seeds as usize]);
+        self.seconds(work, longest) <= self.search_ends().0 - now
+    }
+
+    /// Sees to it that one of the next trials starts, with these costs of a training, as long as there is time and
+    /// nothing has begun. If none fits, the time kept for the comparison is used; if that is not enough, the shortest
+    /// is let in.
+    pub fn force(&mut self, ahead: &[(TrainingId, f64)], now: f64) {
+        if self.has_begun() || now >= self.end() || ahead.iter().any(|(_, cost)| self.fits(*cost, now)) {
+            return;
+        }
+        let Some((id, _)) = ahead.iter().min_by(|(_, a), (_, b)| a.total_cmp(b)) else { return };
+        self.forced = true;
+        if !ahead.iter().any(|(_, cost)| self.fits(*cost, now)) {
+            self.admitted.insert(id.trial);
+        }
+    }
+
     /// Whether a final training fits into the time: all trials with its seed are let in together, or none is.
-    /// `round` has their costs. The first round always is.
+    /// `round` has their costs. The first round always is; after a seed was stopped, none begins.
     pub fn admits_final(&mut self, id: TrainingId, cost: f64, round: &[f64], now: f64) -> bool {
         let (work, longest) = self.expected(round);
-        let fits = self.admitted.contains(&id.seed)
-            || self.admitted.is_empty()
-            || BOLD * self.seconds(work, longest) <= self.end() - now;
+        let begins = self.closed.is_empty()
+            && (self.admitted.is_empty() || BOLD * self.seconds(work, longest) <= self.end() - now);
+        let fits = !self.closed.contains(&id.seed) && (self.admitted.contains(&id.seed) || begins);
         if fits {
             self.admitted.insert(id.seed);
             self.begin(id, cost, 0.0);
@@ -252,15 +294,32 @@ impl Budget {
         Vec::new()
     }
 
-    /// A training of the search of which an earlier process has done a part.
-    pub fn resume(&mut self, id: TrainingId, cost: f64, done: f64) {
-        self.admitted.insert(id.trial);
+    /// A training of which an earlier process has done a part, with its objectives at the rungs.
+    pub fn resume(&mut self, id: TrainingId, cost: f64, done: f64, rungs: &[f64]) {
+        self.admitted.insert(self.key(id));
         self.begin(id, cost, done);
+        if let Some(&value) = rungs.last() {
+            self.reached(id, rungs.len(), value);
+        }
+    }
+
+    /// A training that ended in an earlier process: the others of its trial, or of its seed in the final stage, are
+    /// let in.
+    pub fn known(&mut self, id: TrainingId) {
+        if self.admitted.insert(self.key(id)) {
+            // It is one of those that have ended before.
+            self.terms.trials = self.terms.trials.saturating_sub(1);
+        }
+    }
+
+    /// What is let in together: a trial, or a seed in the final stage.
+    fn key(&self, id: TrainingId) -> u64 {
+        if self.terms.by_seed { id.seed } else { id.trial }
     }
 
     fn begin(&mut self, id: TrainingId, cost: f64, done: f64) {
         self.flights.entry(id).or_insert(Flight {
-            cost,
+            cost: cost.max(0.0),
             done,
             parked: false,
             running: false,
@@ -272,10 +331,8 @@ impl Budget {
     /// Training `id` runs, and the part `done` of it is done.
     pub fn progress(&mut self, id: TrainingId, done: f64) {
         let Some(flight) = self.flights.get_mut(&id) else { return };
-        // One that was resumed begins further on.
-        if flight.running {
-            self.fresh += flight.cost * (done - flight.done).max(0.0);
-        }
+        // What was done before it began here is known from its beginning.
+        self.fresh += flight.cost * (done - flight.done).max(0.0);
         (flight.done, flight.parked, flight.running) = (done, false, true);
     }
 
@@ -287,8 +344,11 @@ impl Budget {
             return;
         }
         if busy && took > 0.0 {
-            self.window.push_back((took, self.fresh));
-            self.measured = (self.measured.0 + took, self.measured.1 + self.fresh);
+            // A pause must not fill the whole window.
+            let counted = took.min(ENTRY * self.window_s());
+            let work = self.fresh * counted / took;
+            self.window.push_back((counted, work));
+            self.measured = (self.measured.0 + counted, self.measured.1 + work);
             while self.window.len() > 1 && self.measured.0 - self.window[0].0 >= self.window_s() {
                 let (seconds, work) = self.window.pop_front().unwrap_or_default();
                 self.measured = (self.measured.0 - seconds, self.measured.1 - work);
@@ -340,11 +400,13 @@ impl Budget {
             let value = y.value.total_cmp(&x.value);
             x.reached.cmp(&y.reached).then(value).then(x.done.total_cmp(&y.done)).then(b.cmp(a))
         });
-        worst.map(|(id, _)| id.trial)
+        let worst = worst.map(|(id, _)| id.trial);
+        self.closed.extend(worst);
+        worst
     }
 
     /// The final trainings to stop because what is under way will not end in time: those of the last seed, if there are
-    /// several, so that the others can be compared.
+    /// several, so that the others can be compared. No more of that seed begin.
     pub fn too_late_round(&mut self, now: f64) -> Vec<TrainingId> {
         if now - self.checked < CHECK_S {
             return Vec::new();
@@ -355,6 +417,7 @@ impl Budget {
         if seeds.len() < 2 || self.seconds(work, longest) <= LATE * (self.end() - now) {
             return Vec::new();
         }
+        self.closed.extend(seeds.last());
         self.flights.keys().filter(|id| Some(&id.seed) == seeds.last()).copied().collect()
     }
 
@@ -393,6 +456,7 @@ mod tests {
             rungs: Vec::new(),
             eta: 1.0,
             seeds: 1,
+            by_seed: false,
             trials: 0,
             finals: None,
         }
@@ -402,14 +466,18 @@ mod tests {
     fn the_last_round_stops_if_the_final_trainings_do_not_end_in_time() {
         let of = |trial, seed| TrainingId { trial, seed };
         let mut budget = Budget::new(terms());
+        let round = [10.0, 10.0];
         for (trial, seed) in [(1, 5), (2, 5), (1, 6), (2, 6)] {
-            assert!(budget.admits_final(of(trial, seed), 10.0, &[10.0, 10.0], 0.0));
+            assert!(budget.admits_final(of(trial, seed), 10.0, &round, 0.0));
         }
         // 40 planned seconds at 2 a second.
         assert!(budget.too_late_round(70.0).is_empty());
         assert_eq!(budget.too_late_round(85.0), [of(1, 6), of(2, 6)]);
         budget.ended(of(1, 6), false, None);
         budget.ended(of(2, 6), false, None);
+        assert!(!budget.admits_final(of(3, 6), 10.0, &round, 85.0), "the seed does not start again");
+        assert!(!budget.admits_final(of(1, 7), 0.1, &[0.1], 85.0), "nor does a later one");
+        assert!(budget.admits_final(of(3, 5), 10.0, &round, 85.0));
         assert!(budget.too_late_round(95.0).is_empty(), "the first round goes on");
     }
 
@@ -441,11 +509,29 @@ mod tests {
     }
 
     #[test]
-    fn the_first_trial_always_starts_and_the_seeds_of_a_trial_start_together() {
-        let mut budget = Budget::new(Terms { seeds: 3, ..terms() });
-        assert!(budget.admits(id(0), 1e6, 0.0));
-        assert!(budget.admits(TrainingId { trial: 0, seed: 1 }, 1e6, 98.0));
-        assert!(!budget.admits(id(1), 0.1, 0.0));
+    fn one_trial_always_starts_and_the_seeds_of_a_trial_start_together() {
+        let with = || Budget::new(Terms { seeds: 3, finals: Some((2, 1)), mean_s: 50.0, ..terms() });
+        let mut budget = with();
+        assert!(!budget.admits(id(0), 1e6, 0.0), "the first has to fit, too");
+        // One that fits is not kept back by longer ones before it.
+        budget.force(&[(id(0), 1e6), (id(1), 1.0)], 0.0);
+        assert!(!budget.admits(id(0), 1e6, 0.0) && budget.admits(id(1), 1.0, 0.0));
+        assert!(budget.admits(TrainingId { trial: 1, seed: 1 }, 1.0, 98.0));
+        // None fits: the shortest starts, and no other.
+        let mut budget = with();
+        budget.force(&[(id(0), 1e6), (id(1), 1e4), (id(2), 1e5)], 0.0);
+        assert!(!budget.admits(id(0), 1e6, 0.0) && budget.admits(id(1), 1e4, 0.0));
+        budget.force(&[(id(2), 1e5)], 0.0);
+        assert!(!budget.admits(id(2), 1e5, 0.0));
+        // There is time for a trial, but not for a comparison.
+        let mut budget = with();
+        assert!(!budget.admits(id(0), 10.0, 70.0) && budget.search_ends().1 > 98.0);
+        budget.force(&[(id(0), 10.0)], 70.0);
+        assert!(budget.admits(id(0), 10.0, 70.0) && budget.search_ends().1 > 98.0);
+        // The limit is over.
+        let mut budget = with();
+        budget.force(&[(id(0), 10.0)], 99.9);
+        assert!(!budget.has_begun() && !budget.admits(id(0), 10.0, 99.9));
     }
 
     #[test]
@@ -467,7 +553,7 @@ mod tests {
     #[test]
     fn the_rate_is_measured_while_the_device_is_busy() {
         let mut budget = Budget::new(Terms { full: 2, ..terms() });
-        (0..3).for_each(|trial| budget.resume(id(trial), 100.0, 0.0));
+        (0..3).for_each(|trial| budget.resume(id(trial), 100.0, 0.0, &[]));
         let start = budget.last;
         let go = |budget: &mut Budget, from: u32, to: u32, running: u64, each: f64| {
             for tenth in from..to {
@@ -485,6 +571,28 @@ mod tests {
         budget.park(id(1));
         let rate = go(&mut budget, 100, 200, 1, 0.025);
         assert!((rate - 0.5).abs() < 0.01, "{rate}");
+    }
+
+    #[test]
+    fn trainings_of_a_single_piece_count_and_a_pause_does_not_stop_the_rate() {
+        let mut budget = Budget::new(Terms { limit: Duration::from_secs(1000), ..terms() });
+        let start = budget.last;
+        let mut time = 0.0;
+        let mut train = |budget: &mut Budget, trial: u64, seconds: f64| {
+            time += seconds;
+            budget.resume(id(trial), 1.0, 0.0, &[]);
+            budget.progress(id(trial), 1.0);
+            budget.tick(start + time);
+            budget.ended(id(trial), true, Some(0.5));
+        };
+        (0..100).for_each(|trial| train(&mut budget, trial, 0.25));
+        assert!((budget.rate() - 4.0).abs() < 0.01, "{}", budget.rate());
+        train(&mut budget, 100, 3600.0);
+        assert!(budget.rate() > 2.5, "{}", budget.rate());
+        (101..200).for_each(|trial| train(&mut budget, trial, 3600.0));
+        close(budget.rate(), 0.05 * 2.0);
+        let none = Budget::new(Terms { rate: f64::NAN, ..terms() });
+        close(none.rate(), 1.0);
     }
 
     #[test]
@@ -525,6 +633,27 @@ mod tests {
         assert_eq!(budget.too_late(95.0), Some(2));
         budget.ended(id(2), false, Some(0.2));
         assert_eq!(budget.too_late(97.0), None);
+        assert!(!budget.admits(TrainingId { trial: 2, seed: 1 }, 0.0, 97.0), "nor do its other seeds start");
+    }
+
+    #[test]
+    fn after_a_resume_the_furthest_stop_last_and_what_had_begun_is_let_in() {
+        let halves = Terms { rungs: vec![0.25, 0.5], eta: 2.0, seeds: 2, ..terms() };
+        let mut budget = Budget::new(halves);
+        budget.resume(id(0), 50.0, 0.5, &[0.4, 0.3]);
+        budget.resume(id(1), 50.0, 0.3, &[0.1]);
+        budget.resume(id(2), 50.0, 0.2, &[]);
+        assert_eq!(budget.too_late(95.0), Some(2));
+        budget.ended(id(2), false, None);
+        assert_eq!(budget.too_late(96.0), Some(1));
+        budget.known(id(7));
+        assert!(budget.admits(TrainingId { trial: 7, seed: 1 }, 1.0, 97.0), "its other seed has a record");
+        assert!(!budget.admits(id(8), 1.0, 97.0));
+        // In the final stage, seeds are let in.
+        let mut budget = Budget::new(Terms { by_seed: true, ..terms() });
+        budget.resume(TrainingId { trial: 3, seed: 5 }, 10.0, 0.5, &[]);
+        assert!(budget.admits_final(TrainingId { trial: 4, seed: 5 }, 10.0, &[10.0, 10.0], 98.0));
+        assert!(!budget.admits_final(TrainingId { trial: 4, seed: 3 }, 10.0, &[10.0, 10.0], 98.0));
     }
 
     #[test]
@@ -545,8 +674,8 @@ mod tests {
             rounds +=
                 u64::from((0..3).all(|trial| budget.admits_final(seed(trial, round), 10.0, &costs, 40.0)));
         }
-        // 15 s each in 59 s.
-        assert_eq!(rounds, 3);
+        // 15 s each in 59 s; a further round may take a little longer than there is time.
+        assert_eq!(rounds, 4);
         assert!(budget.admits_final(seed(1, 2), 10.0, &costs, 98.0), "a round is not begun by halves");
     }
 

@@ -150,7 +150,7 @@ impl SweepFiles {
         Ok(self.dir)
     }
 
-    /// Removes stale folders: states of trainings that have ended, and models of trainings that have not.
+    /// Removes stale folders: states of trainings that have ended, and models of trainings that did not finish.
     fn clear(&mut self) -> Result<(), RunError> {
         let ended: HashMap<TrainingId, &TrialRecord> =
             self.records.iter().map(|r| (TrainingId { trial: r.trial, seed: r.seed }, r)).collect();
@@ -164,11 +164,11 @@ impl SweepFiles {
         let mut kept = Vec::new();
         for name in entries(&models) {
             match parse(&name).and_then(|id| Some((id, ended.get(&id)?))) {
-                Some((id, record)) if record.stage == Stage::Search => {
+                Some((id, record)) if record.stage == Stage::Search && record.is_finished() => {
                     kept.push((record.value(self.request.objective).unwrap_or(f64::INFINITY), id));
                 }
-                Some(_) => {}
-                None => remove(&models.join(name))?,
+                Some((_, record)) if record.stage == Stage::Final => {}
+                _ => remove(&models.join(name))?,
             }
         }
         self.kept = kept;

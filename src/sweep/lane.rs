@@ -84,6 +84,8 @@ pub struct Desk {
     pub stops: HashSet<TrainingId>,
     /// Trainings that would not end in time.
     late: HashSet<TrainingId>,
+    /// Whether there were any.
+    pub cut: bool,
     /// Predicted costs of trials, which are asked for again and again.
     costs: HashMap<u64, f64>,
     /// Why everything ends now.
@@ -105,6 +107,7 @@ impl Desk {
             budget,
             stops: HashSet::new(),
             late: HashSet::new(),
+            cut: false,
             costs: HashMap::new(),
             planned: (0, 0.0),
             finish: None,
@@ -119,7 +122,7 @@ impl Desk {
     /// Ends what the time limit ends: the search starts no more trials, the least promising of them stop, or everything
     /// does. Returns waiting trainings that stop.
     fn heed_time(&mut self, stage: Stage) -> Vec<(TrainingId, MemberCheckpoint)> {
-        let Desk { scheduler, budget: Some(budget), late, finish, .. } = self else { return Vec::new() };
+        let Desk { scheduler, budget: Some(budget), late, cut, finish, .. } = self else { return Vec::new() };
         let now = budget.now();
         let (starts_end, end) = match stage {
             Stage::Search => budget.search_ends(),
@@ -128,7 +131,8 @@ impl Desk {
         if now >= end {
             finish.get_or_insert(StopReason::MaxTime);
         }
-        if now >= starts_end {
+        // Until something has begun, it may still be tried.
+        if now >= starts_end && (budget.has_begun() || now >= end) {
             scheduler.close();
         }
         let mut waiting = Vec::new();
@@ -139,6 +143,7 @@ impl Desk {
             Stage::Search => budget.too_late(now).map_or(Vec::new(), |trial| budget.of_trial(trial)),
             Stage::Final => budget.too_late_round(now),
         };
+        *cut |= !stops.is_empty();
         for id in stops {
             match scheduler.withdraw(id) {
                 Some(at) => waiting.push((id, at)),
@@ -182,6 +187,14 @@ impl StageContext<'_> {
         let Desk { scheduler, budget, costs, .. } = &mut *desk;
         let Some(budget) = budget else { return scheduler.next_training() };
         let now = budget.now();
+        if self.stage == Stage::Search && !budget.has_begun() {
+            let ahead: Vec<(TrainingId, f64)> = scheduler
+                .ahead()
+                .into_iter()
+                .map(|(id, params)| (id, *costs.entry(id.trial).or_insert_with(|| self.cost(id, &params))))
+                .collect();
+            budget.force(&ahead, now);
+        }
         scheduler.next_admitted(&mut |id, params| {
             let cost = *costs.entry(id.trial).or_insert_with(|| self.cost(id, params));
             match self.stage {

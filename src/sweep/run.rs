@@ -205,12 +205,17 @@ impl<S: Store + 'static> Stages<'_, S> {
         self.restore(stage, &mut scheduler);
         let search = self.search;
         if let Some(budget) = &mut budget {
+            let records = lock(self.store).records().to_vec();
+            for record in records.iter().filter(|record| record.stage == stage) {
+                budget.known(TrainingId { trial: record.trial, seed: record.seed });
+            }
             let waiting: Vec<(TrainingId, u64)> =
                 scheduler.waiting().map(|(id, at)| (id, at.state.step)).collect();
             for (id, step) in waiting {
                 let params = scheduler.params_of(id.trial).unwrap_or_default();
                 if let Some((cost, steps)) = search.cost_and_steps(&params) {
-                    budget.resume(id, cost, step as f64 / steps.max(1) as f64);
+                    let rungs = scheduler.rung_values(id);
+                    budget.resume(id, cost, step as f64 / steps.max(1) as f64, rungs);
                 }
             }
         }
@@ -245,7 +250,7 @@ impl<S: Store + 'static> Stages<'_, S> {
                 }
             }
         }
-        let cut_short = desk.finish.is_some() || desk.scheduler.begun_or_left() < trials;
+        let cut_short = desk.finish.is_some() || desk.cut || desk.scheduler.begun_or_left() < trials;
         let rate = desk.budget.as_ref().map(Budget::rate);
         Ok(End { end, cut_short, by_hand: desk.by_hand, rate })
     }
@@ -256,7 +261,7 @@ impl<S: Store + 'static> Stages<'_, S> {
         let objective = search.request.objective;
         for record in store.records().iter().filter(|record| record.stage == stage) {
             let id = TrainingId { trial: record.trial, seed: record.seed };
-            scheduler.restore_ended(id, &record.rungs, record.value(objective));
+            scheduler.restore_ended(id, &record.params, &record.rungs, record.value(objective));
         }
         let seeds = search.seeds(stage);
         for (id, dir, stored) in store.unfinished() {
@@ -268,7 +273,7 @@ impl<S: Store + 'static> Stages<'_, S> {
             let values = outcome::values_at(objective, &at.history, &rungs);
             let values: Vec<f64> = values.into_iter().map(|value| value.unwrap_or(f64::INFINITY)).collect();
             let at_rung = rungs.contains(&at.state.epochs) && at.state.open.steps == 0;
-            scheduler.restore_begun(id, &values, at_rung, at);
+            scheduler.restore_begun(id, &params, &values, at_rung, at);
         }
     }
 }

@@ -197,7 +197,8 @@ impl<P> Scheduler<P> {
 
     /// As [`Scheduler::next_training`], but starts only what `admits` allows: the next trial or, if it is refused, one
     /// of a few that follow; those before it are left out. If all are refused, the bracket starts no more trials, so
-    /// that it can be decided, and once nothing is under way, all that is left is left out.
+    /// that it can be decided, and once nothing runs, what the parked trainings wait for, and then all that is left, is
+    /// left out.
     pub fn next_admitted(&mut self, admits: &mut dyn FnMut(TrainingId, &Params) -> bool) -> Next<P> {
         loop {
             if let Some((id, from)) = self.ready.pop_first() {
@@ -205,11 +206,12 @@ impl<P> Scheduler<P> {
                 self.running.insert(id);
                 return Next::Train { id, params, from };
             }
-            let idle = self.running.is_empty() && self.parked.is_empty();
+            let idle = self.running.is_empty();
             let Some(&(_, first, _)) = self.fresh.first() else {
-                return if idle { Next::Done } else { Next::Wait };
+                return if idle && self.parked.is_empty() { Next::Done } else { Next::Wait };
             };
-            if self.parked.len() >= self.most_parked {
+            // After a resume, those that are parked may wait for trainings that have not started.
+            if self.parked.len() >= self.most_parked && !idle {
                 return Next::Wait;
             }
             let mut refused: Vec<usize> = Vec::new();
@@ -231,14 +233,37 @@ impl<P> Scheduler<P> {
                     break;
                 }
             }
+            let last_parked = self.parked.keys().filter_map(|&id| Some(self.place(id)?.0)).max();
             match () {
                 // Its values wait for results.
                 () if refused.is_empty() => return Next::Wait,
                 () if first < self.bracket => self.leave_out(0..self.bracket),
+                // Those that are parked wait for these.
+                () if idle && last_parked.is_some_and(|last| first <= last) => {
+                    self.leave_out(0..last_parked.map_or(0, |last| last + 1));
+                }
                 () if idle => self.leave_out(0..self.trials.len()),
                 () => return Next::Wait,
             }
         }
+    }
+
+    /// The first trainings of the trials of which [`Scheduler::next_admitted`] starts one; none if any is under way.
+    pub fn ahead(&mut self) -> Vec<(TrainingId, Params)> {
+        let mut found: Vec<(TrainingId, Params)> = Vec::new();
+        if !(self.running.is_empty() && self.ready.is_empty() && self.parked.is_empty()) {
+            return found;
+        }
+        let ahead: Vec<_> = self.fresh.iter().take(AHEAD * self.seeds.len()).copied().collect();
+        for (_, at, s) in ahead {
+            let id = TrainingId { trial: self.trials[at].number, seed: self.seeds[s] };
+            if found.iter().any(|(other, _)| other.trial == id.trial) {
+                continue;
+            }
+            let Some(params) = self.params(at) else { break };
+            found.push((id, params));
+        }
+        found
     }
 
     /// Leaves out the trainings of the trials at these positions that have not started.
@@ -311,22 +336,30 @@ impl<P> Scheduler<P> {
         }
     }
 
-    /// Restores a training that ended in an earlier process, with its objectives at the rungs.
-    pub fn restore_ended(&mut self, id: TrainingId, rungs: &[Option<f64>], value: Option<f64>) {
+    /// Restores a training that ended in an earlier process, with its settings and its objectives at the rungs.
+    pub fn restore_ended(
+        &mut self,
+        id: TrainingId,
+        params: &Params,
+        rungs: &[Option<f64>],
+        value: Option<f64>,
+    ) {
         if let Some((at, s)) = self.place(id) {
+            self.trials[at].params.get_or_insert_with(|| params.clone());
             let values = rungs.iter().map(|value| value.unwrap_or(f64::INFINITY));
             self.trials[at].trainings[s].rungs = values.take(self.rungs.len()).collect();
             self.ended(id, value);
         }
     }
 
-    /// Restores an unfinished training of an earlier process: `rungs` are its objectives at the rungs, the last of
-    /// which is where it stands if `at_rung`.
-    pub fn restore_begun(&mut self, id: TrainingId, rungs: &[f64], at_rung: bool, from: P) {
+    /// Restores an unfinished training of an earlier process: `params` are its settings, `rungs` its objectives at the
+    /// rungs, the last of which is where it stands if `at_rung`.
+    pub fn restore_begun(&mut self, id: TrainingId, params: &Params, rungs: &[f64], at_rung: bool, from: P) {
         let Some((at, s)) = self.place(id) else { return };
         if !self.fresh.remove(&self.key(at, s)) {
             return;
         }
+        self.trials[at].params.get_or_insert_with(|| params.clone());
         let rungs = &rungs[..rungs.len().min(self.rungs.len())];
         self.trials[at].trainings[s].rungs =
             rungs.iter().map(|value| if value.is_finite() { *value } else { f64::INFINITY }).collect();
@@ -374,6 +407,11 @@ impl<P> Scheduler<P> {
     pub fn waiting(&self) -> impl Iterator<Item = (TrainingId, &P)> {
         let ready = self.ready.iter().filter_map(|(id, from)| Some((*id, from.as_ref()?)));
         ready.chain(self.parked.iter().map(|(id, what)| (*id, what)))
+    }
+
+    /// The objectives of a training at the rungs that it reached.
+    pub fn rung_values(&self, id: TrainingId) -> &[f64] {
+        self.place(id).map_or(&[], |(at, s)| &self.trials[at].trainings[s].rungs)
     }
 
     /// Trainings that are parked.
@@ -608,12 +646,13 @@ mod tests {
                 order.shuffle(random);
                 for (id, (epoch, _)) in order {
                     let values: Vec<_> = at(id, epoch).into_iter().map(Some).collect();
-                    scheduler.restore_ended(id, &values, Some(objective(id, epoch)));
+                    scheduler.restore_ended(id, &Params::default(), &values, Some(objective(id, epoch)));
                 }
                 for (id, epoch) in begun {
                     let epoch = random.random_range(0..=epoch);
                     if epoch > 0 {
-                        scheduler.restore_begun(id, &at(id, epoch), rungs.contains(&epoch), epoch);
+                        let at_rung = rungs.contains(&epoch);
+                        scheduler.restore_begun(id, &Params::default(), &at(id, epoch), at_rung, epoch);
                     }
                 }
                 for (id, epoch) in scheduler.dropped() {
@@ -760,6 +799,39 @@ mod tests {
     }
 
     #[test]
+    fn parked_trainings_of_an_earlier_process_do_not_wait_for_what_never_starts() {
+        let new = |most_parked| {
+            let mut s =
+                Scheduler::<u64>::new(Box::new(Numbers(None)), 0..40, vec![0], HALVING, 9, most_parked);
+            let id = |trial| TrainingId { trial, seed: 0 };
+            for trial in 0..27 {
+                let value = trial as f64;
+                s.restore_ended(id(trial), &Params::default(), &[Some(value)], Some(value));
+            }
+            // 27 has not begun; those after it are at the first rung.
+            for trial in 28..38 {
+                s.restore_begun(id(trial), &Params::default(), &[0.5], true, 1);
+            }
+            assert_eq!(s.parked(), 10);
+            s
+        };
+        // There is no time for it.
+        let mut s = new(100);
+        let next = s.next_admitted(&mut |_, _| false);
+        assert!(
+            matches!(next, Next::Train { id: TrainingId { trial: 28, .. }, from: Some(1), .. }),
+            "{next:?}"
+        );
+        assert_eq!(s.begun_or_left(), 39, "the last two may still start");
+        // As many are parked as may be, but they wait for it.
+        let mut s = new(1);
+        s.most_parked = 10;
+        let next = s.next_training();
+        assert!(matches!(next, Next::Train { id: TrainingId { trial: 27, .. }, .. }), "{next:?}");
+        assert!(matches!(s.next_training(), Next::Wait), "no more than needed");
+    }
+
+    #[test]
     fn a_schedule_is_not_done_before_its_dropped_trainings_are_recorded() {
         let mut s = Scheduler::<u64>::new(Box::new(Numbers(None)), 0..9, vec![0], HALVING, 9, 8);
         for trial in 0..2 {
@@ -834,6 +906,30 @@ mod tests {
         s.ended(id(0), Some(1.0));
         assert_eq!(begin(&mut s), 6);
         assert_eq!(begun, [(0, 0), (1, 0), (2, 0), (3, 1), (4, 2), (5, 3)]);
+    }
+
+    #[test]
+    fn a_learning_strategy_receives_the_settings_of_restored_trials() {
+        struct First;
+        impl Proposals for First {
+            fn params(&self, _: u64, told: &[Told]) -> Params {
+                told.iter().map(|told| (told.trial.to_string(), told.params["lr"].clone())).collect()
+            }
+            fn window(&self) -> Option<u64> {
+                Some(0)
+            }
+        }
+        let mut s = Scheduler::<u8>::new(Box::new(First), 0..4, vec![0], None, 9, 8);
+        let id = |trial| TrainingId { trial, seed: 0 };
+        let lr = |lr: f64| Params::from_iter([("lr".into(), lr.into())]);
+        s.restore_ended(id(0), &lr(0.1), &[], Some(1.0));
+        s.restore_begun(id(1), &lr(0.2), &[], false, 5);
+        let Next::Train { id: first, params, from } = s.next_training() else { panic!() };
+        assert_eq!((first, params, from), (id(1), lr(0.2), Some(5)));
+        s.ended(id(1), Some(0.5));
+        let Next::Train { id: second, params, .. } = s.next_training() else { panic!() };
+        let told = Params::from_iter([("0".into(), 0.1.into()), ("1".into(), 0.2.into())]);
+        assert_eq!((second, params), (id(2), told));
     }
 
     #[test]

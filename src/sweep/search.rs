@@ -267,6 +267,7 @@ impl Search {
             rungs: self.rungs().into_iter().filter(|_| search).map(|rung| rung as f64 / epochs).collect(),
             eta: self.request.halving.map_or(1.0, |halving| halving.eta.into()),
             seeds: self.request.seeds.into(),
+            by_seed: !search,
             trials,
             finals: Some(finals).filter(|_| search && finals.0 > 0 && self.request.shard.is_none()),
         })

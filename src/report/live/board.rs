@@ -172,6 +172,7 @@ impl Board {
                 }
             }
         }
+        self.count_all();
     }
 
     /// Records a request of the user, to show it until it is done.
@@ -189,6 +190,12 @@ impl Board {
     /// [`Request::FinishEarly`] or [`Request::Interrupt`], once requested.
     pub fn asked(&self) -> Option<Request> {
         self.asked
+    }
+
+    /// If there is time, a final comparison has more trainings than were planned.
+    fn count_all(&mut self) {
+        let running: u64 = self.lanes.iter().map(|lane| lane.members.len() as u64).sum();
+        self.trainings = self.trainings.max(self.ended.ended() + running);
     }
 
     fn end(&mut self, record: &TrialRecord, now: Instant) {

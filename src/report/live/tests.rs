@@ -125,6 +125,21 @@ fn half_way() -> Sweep {
 }
 
 #[test]
+fn more_trainings_than_planned_are_never_more_than_all() {
+    let mut sweep = Sweep::new(2, 1, 2);
+    for trial in 0..3 {
+        sweep.begin(0, 0, trial);
+        sweep.end(trial, TrialStatus::Completed, Some(0.3));
+    }
+    sweep.begin(0, 1, 3);
+    assert_eq!(
+        (sweep.board.trainings, sweep.board.counts().ended(), sweep.board.counts().running),
+        (4, 3, 1)
+    );
+    assert!(sweep.board.share() < 1.0);
+}
+
+#[test]
 fn trainings_are_counted_by_state() {
     let mut sweep = half_way();
     let counts = sweep.board.counts();

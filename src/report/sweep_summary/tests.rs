@@ -86,6 +86,13 @@ fn a_time_limit_and_an_unfinished_winner_are_stated() {
     assert!(words.contains(unfinished), "{text}");
     summary.limit = Some((Duration::from_secs(90), None));
     assert!(summary.to_string().contains("\n--max-time 1m 30s left time for 1 trial\n"));
+    let nothing = Analysis::new(&request(64, 1), &[]);
+    summary.analysis = &nothing;
+    let text = summary.to_string();
+    assert!(
+        text.contains("\n--max-time 1m 30s is too short to train anything; use a longer one\n"),
+        "{text}"
+    );
 }
 
 #[test]
