@@ -20,10 +20,8 @@ use crate::spec::Precision;
 /// If another device is named, and errors of the engine.
 pub fn run(args: &BenchArgs, cases: &[Case], threads: &[u32]) -> Result<Exit, Failure> {
     if !["auto", "cpu"].contains(&args.device.to_lowercase().as_str()) {
-        let text = format!(
-            "--threads {threads:?} compares the CPU engine with itself; drop --device {}",
-            args.device
-        );
+        let text =
+            format!("--threads with several numbers measures the CPU engine; drop --device {}", args.device);
         return Err(Failure::Usage(text));
     }
     if args.baseline.is_some() || args.tune || args.precision != Precision::F32 {
