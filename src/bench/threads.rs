@@ -4,7 +4,7 @@
 //! Three things decide. *Work*: each operation takes what it takes on one thread, times the largest share that a thread
 //! of a team gets; shares are those of [`Rank`], so an operation over 16 blocks of rows gains nothing from a 17th
 //! thread. *Meetings*: a team meets after each operation, and its threads pass one cache line around, so a meeting costs
-//! a transfer for each thread; between two sockets a transfer takes [`FAR`] times as long. *Traffic*: where the members
+//! a transfer for each thread; between two sockets a transfer takes three times as long. *Traffic*: where the members
 //! do not fit into the caches, a step cannot be faster than its bytes. Members are spread over threads first, without a
 //! meeting; what threads are left work in teams, of the size that the engine would keep.
 

@@ -36,7 +36,7 @@ pub struct SweepRequest {
     /// How the trials choose their values.
     pub strategy: Strategy,
     /// Number of different settings, at most with a time limit. By default the whole grid if the strategy is `grid`,
-    /// and [`OPEN_TRIALS`] with a time limit.
+    /// and 10,000 with a time limit.
     pub trials: u64,
     /// Each trial is trained with this many seeds: `base.training.seed`, and those that follow it.
     pub seeds: u32,

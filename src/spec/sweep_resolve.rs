@@ -52,7 +52,7 @@ impl SweepRequest {
         resolve_sweep(PartialSweep::default(), Some((path.to_path_buf(), file)), None)
     }
 
-    /// Reads the `config.toml` of a sweep's folder: as [`SweepRequest::from_toml`], with [`PartialConfig::of_run`].
+    /// Reads the `config.toml` of a sweep's folder: as [`SweepRequest::from_toml`], with the settings of older versions.
     ///
     /// # Errors
     /// As [`resolve_sweep`].

@@ -14,7 +14,7 @@ const VARIABLE: &str = "RAYON_NUM_THREADS";
 pub enum Why {
     /// `--threads`
     Asked,
-    /// [`VARIABLE`]
+    /// `$RAYON_NUM_THREADS`
     Variable,
     /// The quota of a cgroup, on this many cores.
     Quota { cores: usize },
