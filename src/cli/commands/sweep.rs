@@ -312,12 +312,14 @@ fn left_out(search: &Search, status: Status, records: &[TrialRecord]) -> Option<
     (trials.len() < all as usize).then_some((limit, Some(all).filter(|_| !search.request.is_open())))
 }
 
-/// `Diverged` if all trials diverged, `SomeTrialsFailed` if some could not be trained.
+/// `Diverged` if all trials diverged, `SomeTrialsFailed` if some could not be trained, `Error` if there was no time to
+/// train anything.
 fn exit(status: Status, records: &[TrialRecord]) -> Exit {
     let count = |status| records.iter().filter(|record| record.status == status).count();
     match () {
         () if status == Status::Interrupted => Exit::Interrupted,
         () if count(TrialStatus::Failed) > 0 => Exit::SomeTrialsFailed,
+        () if records.is_empty() && status == Status::Stopped => Exit::Error,
         () if !records.is_empty() && count(TrialStatus::Diverged) == records.len() => Exit::Diverged,
         () => Exit::Done,
     }
