@@ -63,7 +63,7 @@ fn the_summary_states_what_halving_saved() {
 
 #[test]
 fn a_time_limit_and_an_unfinished_winner_are_stated() {
-    let reason = Some(crate::train::StopReason::MaxTime.to_string());
+    let reason = Some("the time of --max-time is up".into());
     let status = crate::sweep::TrialStatus::Stopped;
     let cut = TrialRecord { status, reason, epochs: 11, ..record(0, 0, 0.3) };
     let analysis = Analysis::new(&request(64, 1), &[cut]);
