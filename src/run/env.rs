@@ -32,7 +32,7 @@ impl Environment {
             started: jiff::Zoned::now().strftime("%Y-%m-%dT%H:%M:%S%:z[%Q]").to_string(),
             os: std::env::consts::OS.to_owned(),
             arch: std::env::consts::ARCH.to_owned(),
-            cores: crate::engine::cpu::threads::cores(),
+            cores: num_cpus::get(),
             engine,
             data_fingerprint: data_fingerprint.into(),
         }
