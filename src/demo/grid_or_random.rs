@@ -13,7 +13,7 @@ use crate::report::figure::{Axis, Colour, Figure, Panel, Shape};
 use crate::report::language::Text;
 use crate::spec::{Activation, Halving, Init, Network, Optimizer, Training};
 use crate::sweep::analysis::Estimate;
-use crate::sweep::schedule::rungs;
+use crate::sweep::schedule::{Rung, rungs};
 use crate::text;
 
 /// Ranges to search, on logarithmic scales: α, units of a layer, 1 - β₁.
@@ -293,18 +293,14 @@ fn one_by_one<'a>(order: &[&'a Trial]) -> Ends<'a> {
 /// it is among the best 1/η of those so far.
 fn halving<'a>(order: &[&'a Trial]) -> Ends<'a> {
     let rungs = rungs(Some(HALVING), FULL);
-    let mut reached: Vec<Vec<f64>> = vec![Vec::new(); rungs.len()];
+    let mut reached = vec![Rung::default(); rungs.len()];
     let (mut ends, mut cost) = (Vec::new(), 0);
     for &trial in order {
-        let mut stopped = None;
-        for ((&rung, &loss), values) in rungs.iter().zip(&trial.losses).zip(&mut reached) {
-            let rank = values.partition_point(|&other| other <= loss);
-            values.insert(rank, loss);
-            if rank >= (values.len() / HALVING.eta as usize).max(1) || !loss.is_finite() {
-                stopped = Some(rung);
-                break;
-            }
-        }
+        let mut at_rungs = rungs.iter().zip(&trial.losses).zip(&mut reached);
+        let stopped = at_rungs.find_map(|((&epochs, &loss), rung)| {
+            let passes = rung.passes(loss, HALVING.eta as usize);
+            (!passes).then_some(epochs)
+        });
         cost += stopped.unwrap_or(FULL);
         ends.push((cost, stopped.is_none().then_some(trial)));
     }

@@ -195,7 +195,7 @@ impl SweepSummary<'_> {
             say(f, &format!("test {}", tests.join(", ")))?;
         }
         if let Some(Unfinished { at, of, unit }) = winner.unfinished {
-            let unit = if unit == Unit::Epochs { "epoch" } else { "step" };
+            let unit = unit.singular();
             let text = format!(
                 "no training finished its schedule: this is the best of the unfinished ones, at {unit} {} of {}",
                 count(at),

@@ -307,7 +307,7 @@ impl Budget {
     /// let in.
     pub fn known(&mut self, id: TrainingId) {
         if self.admitted.insert(self.key(id)) {
-            // It is one of those that have ended before.
+            // `terms.trials` counts it already.
             self.terms.trials = self.terms.trials.saturating_sub(1);
         }
     }

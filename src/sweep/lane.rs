@@ -116,9 +116,7 @@ impl Desk {
             left: HashMap::new(),
         }
     }
-}
 
-impl Desk {
     /// Ends what the time limit ends: the search starts no more trials, the least promising of them stop, or everything
     /// does. Returns waiting trainings that stop.
     fn heed_time(&mut self, stage: Stage) -> Vec<(TrainingId, MemberCheckpoint)> {

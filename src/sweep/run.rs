@@ -1,5 +1,6 @@
 //! The stages of a sweep: the search, then the final comparison of the trials that are too close to call.
 
+use std::collections::BTreeSet;
 use std::sync::{Condvar, Mutex};
 
 use crate::population::Member;
@@ -89,13 +90,13 @@ impl Search {
         observer.event(self.planned(self.expected_trials(), 0));
         // The store is not borrowed while the observer is called, which may read it.
         let earlier = lock(store).records().to_vec();
+        let known = earlier.len() as u64;
         for record in earlier {
             observer.event(SweepEvent::Ended { lane: 0, slot: record.slot, record: Box::new(record) });
         }
         let study = Study::new(&self.request)?;
         let scheduler = self.scheduler(Stage::Search, self.trials().collect(), Box::new(study));
-        let earlier = lock(store).records().len() as u64;
-        let budget = self.terms(Stage::Search, None, earlier).map(Budget::new);
+        let budget = self.terms(Stage::Search, None, known).map(Budget::new);
         let end = stages.run(Stage::Search, scheduler, budget, Vec::new())?;
         if end.end == StageEnd::Interrupted || self.request.shard.is_some() || end.by_hand {
             return Ok(end.of_sweep(false));
@@ -126,7 +127,7 @@ impl Search {
         known.sort_unstable_by_key(|(trial, _)| *trial);
         let finals = known.len() * self.request.final_seeds as usize;
         let trials = records.iter().filter(|r| r.stage == Stage::Search).map(|r| r.trial);
-        let trials = trials.collect::<std::collections::BTreeSet<u64>>().len() as u64;
+        let trials = trials.collect::<BTreeSet<u64>>().len() as u64;
         observer.event(self.planned(trials, finals as u64));
         // Seed by seed, so that less time costs seeds, not the comparison.
         let scheduler = self.known(Stage::Final, known).by_seed();

@@ -89,11 +89,25 @@ struct Trial {
 
 /// The trials that reached a rung, in the order of their numbers.
 #[derive(Clone, Debug, Default)]
-struct Rung {
+pub struct Rung {
     /// Position of the first trial that is not decided here.
     frontier: usize,
     /// Objectives of those before it, ascending.
     values: Vec<f64>,
+}
+
+impl Rung {
+    /// Adds the objective of the next trial. Whether that trial passes: it is among the best 1/η so far.
+    pub fn passes(&mut self, value: f64, eta: usize) -> bool {
+        let place = self.values.partition_point(|&other| other <= value);
+        self.values.insert(place, value);
+        is_among_best(place, self.values.len(), eta, value)
+    }
+}
+
+/// Whether a trial at this place of `of` is among the best 1/η, and has a value.
+fn is_among_best(place: usize, of: usize, eta: usize, value: f64) -> bool {
+    place < (of / eta).max(1) && value.is_finite()
 }
 
 /// See the module. `P` is the stored state of a parked training.
@@ -215,23 +229,14 @@ impl<P> Scheduler<P> {
                 return Next::Wait;
             }
             let mut refused: Vec<usize> = Vec::new();
-            let ahead: Vec<_> = self.fresh.iter().take(AHEAD * self.seeds.len()).copied().collect();
-            for key @ (_, at, s) in ahead {
-                if refused.contains(&at) {
-                    continue;
-                }
+            for (at, id) in self.next_few() {
                 let Some(params) = self.params(at) else { break };
-                let id = TrainingId { trial: self.trials[at].number, seed: self.seeds[s] };
                 if admits(id, &params) {
                     refused.into_iter().for_each(|at| self.leave_out(at..at + 1));
-                    self.fresh.remove(&key);
-                    self.running.insert(id);
+                    self.start_fresh(id);
                     return Next::Train { id, params, from: None };
                 }
                 refused.push(at);
-                if self.by_seed {
-                    break;
-                }
             }
             let last_parked = self.parked.keys().filter_map(|&id| Some(self.place(id)?.0)).max();
             match () {
@@ -250,20 +255,32 @@ impl<P> Scheduler<P> {
 
     /// The first trainings of the trials of which [`Scheduler::next_admitted`] starts one; none if any is under way.
     pub fn ahead(&mut self) -> Vec<(TrainingId, Params)> {
-        let mut found: Vec<(TrainingId, Params)> = Vec::new();
         if !(self.running.is_empty() && self.ready.is_empty() && self.parked.is_empty()) {
-            return found;
+            return Vec::new();
         }
-        let ahead: Vec<_> = self.fresh.iter().take(AHEAD * self.seeds.len()).copied().collect();
-        for (_, at, s) in ahead {
-            let id = TrainingId { trial: self.trials[at].number, seed: self.seeds[s] };
-            if found.iter().any(|(other, _)| other.trial == id.trial) {
-                continue;
+        self.next_few().into_iter().map_while(|(at, id)| Some((id, self.params(at)?))).collect()
+    }
+
+    /// The first training of each of the next few trials, with the trial's position; of one trial where each seed is a
+    /// round of its own.
+    fn next_few(&self) -> Vec<(usize, TrainingId)> {
+        let mut few: Vec<(usize, TrainingId)> = Vec::new();
+        for &(_, at, s) in self.fresh.iter().take(AHEAD * self.seeds.len()) {
+            if few.iter().all(|(other, _)| *other != at) {
+                few.push((at, TrainingId { trial: self.trials[at].number, seed: self.seeds[s] }));
             }
-            let Some(params) = self.params(at) else { break };
-            found.push((id, params));
         }
-        found
+        if self.by_seed {
+            few.truncate(1);
+        }
+        few
+    }
+
+    fn start_fresh(&mut self, id: TrainingId) {
+        if let Some((at, s)) = self.place(id) {
+            self.fresh.remove(&self.key(at, s));
+        }
+        self.running.insert(id);
     }
 
     /// Leaves out the trainings of the trials at these positions that have not started.
@@ -462,10 +479,7 @@ impl<P> Scheduler<P> {
             while let Some(trial) = self.trials.get_mut(decided.frontier) {
                 if trial.stopped.is_none() && trial.passed >= rung && !trial.is_left_out() {
                     let Some(value) = trial.value_at(rung) else { break };
-                    let rank = decided.values.partition_point(|&other| other <= value);
-                    decided.values.insert(rank, value);
-                    let best = (decided.values.len() / self.eta).max(1);
-                    match rank < best && value.is_finite() {
+                    match decided.passes(value, self.eta) {
                         true => trial.passed = rung + 1,
                         false => trial.stopped = Some(rung),
                     }
@@ -492,9 +506,8 @@ impl<P> Scheduler<P> {
             }
         }
         reached.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-        let best = (reached.len() / self.eta).max(1);
         for (place, (value, at)) in reached.iter().enumerate() {
-            match place < best && value.is_finite() {
+            match is_among_best(place, reached.len(), self.eta, *value) {
                 true => self.trials[*at].passed = rung + 1,
                 false => self.trials[*at].stopped = Some(rung),
             }

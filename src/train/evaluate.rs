@@ -2,14 +2,16 @@
 
 use std::ops::Range;
 
+use crate::data::Part;
 use crate::engine::EngineError;
 use crate::population::tables::StepRow;
 use crate::population::{Buffer, evaluation_step};
+use crate::run::Score;
 use crate::step::StepKind;
 
-use super::Stop;
 use super::problem::Sums;
 use super::stepper::Stepper;
+use super::{Problem, Stop};
 
 impl Stepper<'_> {
     /// The number of the next evaluation step.
@@ -84,6 +86,22 @@ impl Stepper<'_> {
             at += count;
         }
         Ok(Some(sums))
+    }
+
+    /// Mean loss and score of the predictions of `members` for all rows of `part`.
+    pub fn evaluations(
+        &mut self,
+        members: &[usize],
+        part: Part,
+        problem: &Problem,
+    ) -> Result<Vec<(f64, Score)>, EngineError> {
+        let rows = problem.split.range(part);
+        if problem.is_clamped() {
+            let of = |&k: &usize| Ok(problem.evaluation_of_outputs(part, &self.outputs(k, rows.clone())?));
+            return members.iter().map(of).collect();
+        }
+        let sums = self.evaluate(members, rows, &Stop::default())?.unwrap_or_default();
+        Ok(sums.iter().map(|sums| problem.evaluation(part, sums)).collect())
     }
 
     /// Outputs `[rows, O]` of the member in slot `k` for the stored rows, before any softmax; the others stay idle.

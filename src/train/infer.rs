@@ -10,7 +10,7 @@ use crate::run::{LayerTensors, Score};
 
 use super::model::{self, Weights};
 use super::stepper::Stepper;
-use super::{Pace, Problem, Stop, TrainError};
+use super::{Pace, Problem, TrainError};
 
 /// One model on one engine, with data. Made by [`super::Stored::inference`].
 pub struct Inference<'a> {
@@ -58,13 +58,8 @@ impl<'a> Inference<'a> {
         if rows.is_empty() {
             return Ok(None);
         }
-        if self.problem.is_clamped() {
-            let outputs = self.outputs(rows)?;
-            return Ok(Some(self.problem.evaluation_of_outputs(part, &outputs)));
-        }
-        let never = Stop::default();
-        let sums = self.with_tries(|stepper| stepper.evaluate(&[0], rows.clone(), &never))?;
-        Ok(sums.map(|sums| self.problem.evaluation(part, &sums[0])))
+        let problem = self.problem;
+        Ok(self.with_tries(|stepper| stepper.evaluations(&[0], part, problem))?.pop())
     }
 
     /// Outputs `[rows, O]` before any softmax, for stored rows.

@@ -177,17 +177,7 @@ impl Trainer<'_> {
             debug_assert!(fits, "the model does not fit its member");
             self.stepper.put(k, &weights)?;
         }
-        let rows = self.problem.split.range(part);
-        let mut found = Vec::with_capacity(slots.len());
-        if self.problem.is_clamped() {
-            for &k in slots {
-                let outputs = self.stepper.outputs(k, rows.clone())?;
-                found.push(self.problem.evaluation_of_outputs(part, &outputs));
-            }
-        } else {
-            let sums = self.stepper.evaluate(slots, rows, &Stop::default())?.unwrap_or_default();
-            found.extend(sums.iter().map(|sums| self.problem.evaluation(part, sums)));
-        }
+        let found = self.stepper.evaluations(slots, part, self.problem)?;
         for &k in slots {
             if let Some(good) = &self.checkpoint[k] {
                 self.stepper.put(k, &good.weights)?;

@@ -1,7 +1,8 @@
-//! Help from the pool's threads that nobody waits for: who has not come before the work is over is turned away.
+//! Help from the pool's threads, without waiting for them: a thread that has not started by the end of the work is not
+//! used.
 //!
-//! On a busy machine a thread that is woken may come many milliseconds later. The caller works meanwhile, and waits at
-//! the end only for those who are at work.
+//! On a busy machine a thread may start many milliseconds after it is woken. Meanwhile the caller works, and at the end
+//! it waits only for threads that have started.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};

@@ -1,4 +1,4 @@
-//! The work of one call: the steps of each member, done by whoever comes.
+//! The work of one call: the steps of each member, shared by the threads that are free.
 //!
 //! A member's steps are led by one thread at a time. Threads that find no member to lead join the team of one, if it has
 //! seats: the leader works alone until all seats are taken, and alone again once it has waited too much for the others.
@@ -88,7 +88,7 @@ impl<'a, R: Real> Job<'a, R> {
         Job { member, table, slabs, steps, team, done: Mutex::default() }
     }
 
-    /// The results, once nobody works on it any more.
+    /// The results, once all threads have left it.
     pub fn into_done(self) -> Done {
         self.done.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
@@ -149,7 +149,7 @@ impl<'a, R: Real> Job<'a, R> {
         let _attendance = team.meeting.attend();
         team.here.fetch_add(1, Ordering::Release);
         team.begin.wait(GATHERING);
-        // Nobody changes it again once the team works.
+        // It does not change again while the team works.
         let begin = team.begin.value();
         if begin != CLOSED {
             for s in begin - 1..self.steps.len() {
@@ -244,7 +244,7 @@ pub struct Queue<'a, 'b, R> {
     pub piece: usize,
     pub patience: Patience,
     pub timed: bool,
-    /// Jobs that nobody leads, and their next steps.
+    /// Jobs without a leader, and their next steps.
     waiting: Mutex<Vec<(usize, usize)>>,
 }
 

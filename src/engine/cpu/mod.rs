@@ -155,7 +155,7 @@ impl<R: Real> CpuEngine<R> {
         let pieces = if jobs.len() <= threads { 1 } else { (8 * threads / jobs.len()).clamp(1, 8) };
         let queue = Queue::new(&jobs, plan, pieces, patience, timed);
         let helpers = threads.min(jobs.len() * size).saturating_sub(1);
-        // The first job is led here, where nobody has to come.
+        // This thread leads the first job, as it need not be woken.
         let first = queue.take(None);
         crew::with_help(helpers, &|| queue.work(None), || queue.work(first));
         drop(share);

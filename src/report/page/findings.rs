@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::base::text::number;
 use crate::spec::Objective;
-use crate::sweep::analysis::{self, Analysis, Estimate, Unfinished, Unit, Winner};
+use crate::sweep::analysis::{self, Analysis, Estimate, Unfinished, Winner};
 
 /// Conclusions about a sweep. Values are of the objective; the page omits empty parts.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -105,7 +105,7 @@ fn headline(analysis: &Analysis, winner: &Winner) -> Vec<(String, String)> {
         (format!("{name} ({n} {seeds})"), plus_minus(winner.value, winner.val_ci95, acc)),
     ];
     if let Some(Unfinished { at, of, unit }) = winner.unfinished {
-        let unit = if unit == Unit::Epochs { "epoch" } else { "step" };
+        let unit = unit.singular();
         lines.push(("no training finished; the best stands at".into(), format!("{unit} {at} of {of}")));
     }
     let mut put = |name: &str, found: Option<Estimate>, percent: bool| {

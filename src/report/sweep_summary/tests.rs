@@ -6,9 +6,14 @@ use crate::sweep::TrialRecord;
 use crate::sweep::analysis::tests::{diverged, halved, halving, last, params, record, request};
 
 fn text(request: &SweepRequest, records: &[TrialRecord], status: Status) -> String {
-    let analysis = Analysis::new(request, records);
-    let summary = SweepSummary {
-        analysis: &analysis,
+    let text = summary(&Analysis::new(request, records), status).to_string();
+    assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+    text
+}
+
+fn summary<'a>(analysis: &'a Analysis, status: Status) -> SweepSummary<'a> {
+    SweepSummary {
+        analysis,
         status,
         run: "runs/s",
         wall_s: 2.5,
@@ -17,10 +22,7 @@ fn text(request: &SweepRequest, records: &[TrialRecord], status: Status) -> Stri
         finalists: 3,
         shard: false,
         limit: None,
-    };
-    let text = summary.to_string();
-    assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
-    text
+    }
 }
 
 fn with_lr(lr: f64, record: TrialRecord) -> TrialRecord {
@@ -67,17 +69,8 @@ fn a_time_limit_and_an_unfinished_winner_are_stated() {
     let status = crate::sweep::TrialStatus::Stopped;
     let cut = TrialRecord { status, reason, epochs: 11, ..record(0, 0, 0.3) };
     let analysis = Analysis::new(&request(64, 1), &[cut]);
-    let mut summary = SweepSummary {
-        analysis: &analysis,
-        status: Status::Stopped,
-        run: "runs/s",
-        wall_s: 2.5,
-        earlier: 0,
-        model: None,
-        finalists: 3,
-        shard: false,
-        limit: Some((Duration::from_secs(90), Some(64))),
-    };
+    let mut summary = summary(&analysis, Status::Stopped);
+    summary.limit = Some((Duration::from_secs(90), Some(64)));
     let text = summary.to_string();
     assert!(text.contains("\n--max-time 1m 30s left time for 1 of 64 trials\n"), "{text}");
     let words = text.split_whitespace().collect::<Vec<_>>().join(" ");

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::student::{Estimate, paired};
-use super::work::Unit;
-use crate::spec::{Length, Objective, Params, SweepRequest};
+use super::work::{Unit, length};
+use crate::spec::{Objective, Params, SweepRequest};
 use crate::sweep::schedule::rungs;
 use crate::sweep::{Stage, TrialRecord, TrialStatus};
 use crate::train::StopReason;
@@ -26,15 +26,7 @@ impl Unfinished {
         if !stopped || (record.is_finished() && halved_at(record, request).is_none()) {
             return None;
         }
-        let (unit, base) = match request.base.training.length {
-            Length::Epochs(epochs) => (Unit::Epochs, epochs),
-            Length::Steps(steps) => (Unit::Steps, steps),
-        };
-        let (at, key) = match unit {
-            Unit::Epochs => (record.epochs, "epochs"),
-            Unit::Steps => (record.steps, "steps"),
-        };
-        let of = record.params.get(key).and_then(|value| value.as_u64()).unwrap_or(base);
+        let (unit, at, of) = length(record, request);
         Some(Unfinished { at, of, unit })
     }
 }
@@ -75,8 +67,8 @@ impl Ranked {
         self.value.is_some() && matches!(self.status, TrialStatus::Completed | TrialStatus::Stopped)
     }
 
-    /// How far it came, to compare it with those that came as far: the whole schedule, or the last rung before it
-    /// stopped.
+    /// The stage that it reached, so that it is compared with trials of the same stage: the whole schedule, or the
+    /// last rung before it stopped.
     pub(super) fn reach(&self, request: &SweepRequest) -> u64 {
         let Some(Unfinished { at, .. }) = self.unfinished else { return u64::MAX };
         let rungs = request.halving.map(|halving| rungs(Some(halving), u64::MAX)).unwrap_or_default();
@@ -184,10 +176,11 @@ pub(super) fn by_trial(records: &[TrialRecord], stage: Stage) -> BTreeMap<u64, V
 
 /// The trials of the search, best first.
 ///
-/// Trials that finished their schedule come first, then those that halving, a time limit or the user stopped, the
-/// latest rung first: a value after more epochs is not compared with one after fewer. Within them the mean of the objective over the seeds decides,
-/// then the validation loss, then the trial's number. Diverged trials (one seed is enough: a setting that works only with luck does not win)
-/// and then failed ones and those without a value come last; none is left out.
+/// First come trials that finished their schedule, then trials that halving, a time limit or the user stopped, the
+/// latest rung first: a value after more epochs is not compared with one after fewer. Within each group the mean of the
+/// objective over the seeds decides, then the validation loss, then the trial's number. Diverged trials (one seed is
+/// enough: a setting that works only with luck does not win), failed ones and those without a value come last; none is
+/// left out.
 pub fn ranking(records: &[TrialRecord], request: &SweepRequest) -> Vec<Ranked> {
     let trials = by_trial(records, Stage::Search);
     let mut ranked: Vec<Ranked> =

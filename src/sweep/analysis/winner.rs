@@ -103,7 +103,8 @@ pub fn finals(records: &[TrialRecord], request: &SweepRequest) -> Vec<Finalist> 
 }
 
 /// The best of the final comparison; without one, or if none of it finished with a value, the best of the search,
-/// which is then not confirmed. It has finished its schedule, unless none has. None if no trial has a value that may win. `ranked` is the ranking of the same records.
+/// which is then not confirmed. It has finished its schedule, unless none has. None if no trial has a value that may
+/// win. `ranked` is the ranking of the same records.
 pub fn winner(records: &[TrialRecord], request: &SweepRequest, ranked: &[Ranked]) -> Option<Winner> {
     let finals = finals(records, request);
     let trials = of_finals(records, request);

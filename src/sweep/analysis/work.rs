@@ -19,6 +19,16 @@ pub enum Unit {
     Steps,
 }
 
+impl Unit {
+    /// One of them.
+    pub fn singular(self) -> &'static str {
+        match self {
+            Unit::Epochs => "epoch",
+            Unit::Steps => "step",
+        }
+    }
+}
+
 /// Work of the search stage, over all its trainings.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Work {
@@ -47,19 +57,26 @@ pub struct Slots {
     pub series: Vec<f64>,
 }
 
+/// What a training did, and the length of its schedule; that may itself be searched.
+pub(super) fn length(record: &TrialRecord, request: &SweepRequest) -> (Unit, u64, u64) {
+    let (unit, key, done, usual) = match request.base.training.length {
+        Length::Epochs(epochs) => (Unit::Epochs, "epochs", record.epochs, epochs),
+        Length::Steps(steps) => (Unit::Steps, "steps", record.steps, steps),
+    };
+    (unit, done, record.params.get(key).and_then(|value| value.as_u64()).unwrap_or(usual))
+}
+
 /// The work in `records`.
 pub fn work(records: &[TrialRecord], request: &SweepRequest) -> Work {
-    let (unit, base) = match request.base.training.length {
-        Length::Epochs(epochs) => (Unit::Epochs, epochs),
-        Length::Steps(steps) => (Unit::Steps, steps),
+    let unit = match request.base.training.length {
+        Length::Epochs(_) => Unit::Epochs,
+        Length::Steps(_) => Unit::Steps,
     };
-    let key = if unit == Unit::Epochs { "epochs" } else { "steps" };
     let mut work =
         Work { unit, trained: 0, full: 0, halving_saved: 0, others_saved: 0, slots: slots(records) };
     for record in records.iter().filter(|record| record.stage == Stage::Search) {
-        let trained = if unit == Unit::Epochs { record.epochs } else { record.steps };
-        // The length itself may be searched.
-        let full = record.params.get(key).and_then(|value| value.as_u64()).unwrap_or(base).max(trained);
+        let (_, trained, full) = length(record, request);
+        let full = full.max(trained);
         work.trained += trained;
         work.full += full;
         match halved_at(record, request) {
