@@ -1,22 +1,23 @@
-// x [B, F] = rows of the data, scaled; their numbers into `index`.
+// x [B, I] = rows of the data, scaled and embedded; their numbers into `index`.
 //
 // A row stands at a position of the epoch's permutation (training), or in stored order (evaluation, windows).
-// Bytes lie four to a word: (byte - shift) * factor, both per feature.
-// Grid: one workgroup of LANES for GATHER_ROWS rows x GATHER_FEATURES features. No reductions.
+// Bytes lie four to a word: (byte - shift) * factor, both per feature. They are not embedded: input i is feature i.
+// Grid: one workgroup of LANES for GATHER_ROWS rows x GATHER_INPUTS inputs. No reductions.
 
 override BYTES: bool = true;
 
 @group(1) @binding(0) var<storage, read> layers: array<Layer>;
 @group(1) @binding(1) var<storage, read> steps: array<Step>;
-@group(1) @binding(2) var<storage, read> work: Work; // (layer, member, first row, first feature)
+@group(1) @binding(2) var<storage, read> work: Work; // (layer, member, first row, first input)
 @group(1) @binding(3) var<storage, read> data: array<u32>;
 @group(1) @binding(4) var<storage, read> scaling: array<vec2f>; // (shift, factor) of each feature
-@group(1) @binding(5) var<storage, read_write> index: array<u32>;
-@group(1) @binding(6) var<storage, read_write> acts: array<f32>;
+@group(1) @binding(5) var<storage, read> inputs: array<Input>;
+@group(1) @binding(6) var<storage, read_write> index: array<u32>;
+@group(1) @binding(7) var<storage, read_write> acts: array<f32>;
 
-// Features of an invocation: neighbours where they are bytes of one word, else LANES apart.
+// Inputs of an invocation: neighbours where they are bytes of one word, else LANES apart.
 const PER_LANE: u32 = 4u;
-const LANES: u32 = GATHER_FEATURES / PER_LANE;
+const LANES: u32 = GATHER_INPUTS / PER_LANE;
 
 @compute @workgroup_size(LANES)
 fn main(
@@ -46,7 +47,7 @@ fn main(
         if job.w + lane == 0u {
             index[layer.member.first_row + b] = row;
         }
-        let source = row * layer.inputs;
+        let source = row * layer.member.features;
         let to = layer.x + b * layer.inputs;
         let f = job.w + PER_LANE * lane;
         if words && f < layer.inputs {
@@ -56,14 +57,20 @@ fn main(
                 acts[to + f + i] = (f32((word >> (8u * i)) & 0xffu) - shift_factor.x) * shift_factor.y;
             }
         } else if !words {
-            for (var f = job.w + lane; f < min(job.w + GATHER_FEATURES, layer.inputs); f += LANES) {
-                let at_data = source + f;
+            for (var f = job.w + lane; f < min(job.w + GATHER_INPUTS, layer.inputs); f += LANES) {
                 var value = 0.0;
                 if BYTES {
+                    let at_data = source + f;
                     let byte = (data[at_data / 4u] >> (8u * (at_data % 4u))) & 0xffu;
                     value = (f32(byte) - scaling[f].x) * scaling[f].y;
+                } else if layer.member.embeds != 0u {
+                    let input = inputs[layer.member.first_input + f];
+                    value = bitcast<f32>(data[source + input.feature]);
+                    if input.kind == BIN {
+                        value = clamp((value - input.low) * input.factor, 0.0, 1.0);
+                    }
                 } else {
-                    value = bitcast<f32>(data[at_data]);
+                    value = bitcast<f32>(data[source + f]);
                 }
                 acts[to + f] = value;
             }

@@ -28,6 +28,17 @@ struct Member {
     bn_eps: f32,
     bn_momentum: f32,
     id: u32,
+    features: u32,
+    first_input: u32,
+    embeds: u32,
+}
+
+// One input of a member's network.
+struct Input {
+    feature: u32,
+    kind: u32,
+    low: f32,
+    factor: f32,
 }
 
 // One layer, with the constants of its member.

@@ -11,7 +11,7 @@ use bngpu::engine::gpu::{Device, GpuEngine, GpuOptions};
 use bngpu::engine::{Engine, self_test};
 use bngpu::population::tables::Record;
 use bngpu::population::{Buffer, Loss, Member, Population, training_step};
-use bngpu::spec::{Activation, Init, Network, Precision};
+use bngpu::spec::{Activation, Embed, Init, Network, Precision};
 use bngpu::step::{Op, StepKind, plan};
 
 use crate::common::gpu;
@@ -332,6 +332,7 @@ fn large_layers_give_the_same_bits() {
     let device = gpu::device(options);
     let loss = Loss::CrossEntropy { classes: 3 };
     let network = Network {
+        embed: Embed::None,
         hidden: vec![1025],
         activation: Activation::Relu,
         batch_norm: None,
@@ -369,6 +370,7 @@ fn too_long_loops_are_refused_on_software_adapters() {
     }
     let loss = Loss::CrossEntropy { classes: 2 };
     let network = |width| Network {
+        embed: Embed::None,
         hidden: vec![width],
         activation: Activation::Relu,
         batch_norm: None,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bngpu::engine::Engine;
 use bngpu::engine::cpu::CpuEngine;
 use bngpu::population::{Buffer, Loss, Member, Population, training_step};
-use bngpu::spec::{Activation, BatchNorm, Init, Network, Optimizer, Training};
+use bngpu::spec::{Activation, BatchNorm, Embed, Init, Network, Optimizer, Training};
 use bngpu::step::StepKind;
 use bngpu::step::memory::Table;
 
@@ -78,6 +78,7 @@ fn small_and_flat_batches_stay_finite() {
 fn threads_do_not_matter() {
     const ROWS: usize = 300;
     let network = |hidden: &[usize], activation, batch_norm| Network {
+        embed: Embed::None,
         hidden: hidden.to_vec(),
         activation,
         batch_norm,
@@ -118,6 +119,7 @@ fn threads_do_not_matter_for_random_networks() {
     for case in 0..30 {
         let layers = random.between(1, 3);
         let network = Network {
+            embed: Embed::None,
             hidden: (0..layers).map(|_| random.between(1, 90)).collect(),
             activation: Activation::Relu,
             batch_norm: (case % 2 == 0).then(BatchNorm::default),

@@ -52,10 +52,12 @@ fn work_lists_are_never_too_short() {
         let case = Case::random(seed, &Space::of_members(30));
         let mut all: Vec<Arc<Member>> = case.population.members.clone();
         let rng = &mut Rng(seed);
-        let (loss, inputs) = (all[0].loss, all[0].inputs);
+        let loss = all[0].loss;
         // The worst case is one row and one column more than whole tiles.
         let worst = Space { widths: &[65, 129, 1], batches: &[257, 321], ..Space::TILES };
-        all.extend((0..10).map(|_| Arc::new(random_member(rng, &worst, loss, inputs, case.train_rows))));
+        all.extend(
+            (0..10).map(|_| Arc::new(random_member(rng, &worst, loss, &*case.table, case.train_rows))),
+        );
         let slots = rng.between(1, 12);
         let some: Vec<&Member> = all.iter().map(|m| &**m).collect();
         let mut population = Population::with_room(slots, Room::for_members(&some, slots));
@@ -69,7 +71,7 @@ fn work_lists_are_never_too_short() {
             let ops: Vec<Op> = StepKind::ALL.iter().flat_map(|&kind| plan(&population, kind)).collect();
             for (pass, ways) in passes(&ops).into_iter().flat_map(|pass| ways.map(|ways| (pass, ways))) {
                 let jobs = work::jobs(&population, StepKind::Evaluate, pass, &ways).len();
-                let most = work::capacity(&population, pass, &ways, inputs);
+                let most = work::capacity(&population, pass, &ways);
                 assert!(jobs <= most, "case {seed}, {pass:?}: {jobs} jobs, room for {most}");
                 closest = closest.max(jobs as f64 / most.max(1) as f64);
             }

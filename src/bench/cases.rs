@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::population::random::pcg4d;
 use crate::population::tables::StepRow;
 use crate::population::{Loss, Member, Population, TooLarge, check_size};
-use crate::spec::{Activation, BatchNorm, Init, Length, Network, Optimizer, Schedule, Training};
+use crate::spec::{Activation, BatchNorm, Embed, Init, Length, Network, Optimizer, Schedule, Training};
 use crate::step::memory::{Table, Values};
 
 /// Rows of the data.
@@ -78,6 +78,7 @@ impl Case {
     fn training(&self, seed: u64, batch_norm: bool) -> Training {
         Training {
             network: Network {
+                embed: Embed::None,
                 hidden: self.hidden.to_vec(),
                 activation: self.activation,
                 batch_norm: batch_norm.then(BatchNorm::default),
@@ -119,6 +120,7 @@ pub fn table() -> Table {
     Table {
         values: Values::Bytes { values, shift: vec![127.0; FEATURES], factor: vec![1.0 / 52.0; FEATURES] },
         features: FEATURES,
+        quantiles: Vec::new(),
         targets: (0..ROWS).map(class).collect(),
     }
 }

@@ -145,7 +145,7 @@ fn every_flag_of_the_network_and_the_training_is_a_hyperparameter_or_listed_here
                 assert!(train.get_arguments().any(|arg| arg.get_long() == Some(&off)), "no --{off}");
             }
             Kind::Real(_) | Kind::Whole(_) => assert!(is_number(arg), "{}", of.key),
-            Kind::Init | Kind::Architecture => assert!(names.is_empty(), "{}", of.key),
+            Kind::Init | Kind::Embed | Kind::Architecture => assert!(names.is_empty(), "{}", of.key),
         }
     }
 }

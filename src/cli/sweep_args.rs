@@ -60,7 +60,7 @@ fn argument(arg: &Arg) -> Arg {
             "Architectures: 64x2 for two layers of 64, 256-128 for two unequal ones, none for a linear model; \
              commas separate architectures",
         ),
-        Kind::Init => text,
+        Kind::Init | Kind::Embed => text,
         Kind::Name(names) => text.help(format!("{help}: {}", names.join(", "))),
     }
 }

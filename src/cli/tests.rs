@@ -45,6 +45,7 @@ const EVERY_FLAG: &[&[&str]] = &[
     &["--bn", "--bn-eps", "1e-5"],
     &["--bn", "--bn-momentum", "1"],
     &["--bn", "--no-bn-affine"],
+    &["--embed", "ple:16"],
     &["--dropout", "0.3"],
     &["--init", "normal:0.02"],
     &["--optimizer", "sgd"],

@@ -5,25 +5,24 @@
 //! | numbers | the value, or the training median if missing; if training rows lack values, also an indicator of missing |
 //! | text | one indicator for each category (at most [`MAX_LEVELS`], the most frequent in the training rows), one for "other" and one for missing if training rows have any; a category that is not in the training rows counts as "other", or is all zeros if there is no "other" |
 //!
-//! An indicator that is rarely 1 is left out: see [`RAREST`].
-//!
-//! With `--standardize`, every input, indicators included, then gets mean 0 and variance 1 over the training rows;
-//! a constant input becomes 0. With `--clip-inputs`, the numbers (not the indicators) are then limited smoothly to
-//! ±[`CLIP`].
+//! With `--standardize`, the numbers then get mean 0 and variance 1 over the training rows; indicators stay 0 and 1
+//! (standardised, a rare category would be a huge number, and the tables of docs/quality.md lose by it). A constant
+//! input becomes 0. With `--clip-inputs`, the numbers are then limited smoothly to ±[`CLIP`].
 
 use serde::{Deserialize, Serialize};
 
 use super::DataError;
 use super::scale::{Moments, Scale, smooth_clip};
+use crate::population::inputs::QUANTILES;
+
 use super::table::{Column, MISSING, Table, first_text, number};
 
 /// Limit of standardised numbers under smooth clipping.
 pub(crate) const CLIP: f64 = 3.0;
 /// Maximum number of indicators for the categories of a text column.
 pub const MAX_LEVELS: usize = 64;
-/// An indicator that is 1 in fewer than one of this many training rows is left out (a category: in fewer than two
-/// rows). Standardised, it would exceed √2000 ≈ 45 in those rows and be near 0 in all others.
-const RAREST: usize = 2000;
+/// A category of fewer training rows has no indicator of its own.
+const FEWEST: usize = 2;
 /// A text column with at least this share of distinct values is treated as an id and left out.
 const ID_SHARE: f64 = 0.9;
 /// A column with at most this many categories is never treated as an id.
@@ -39,6 +38,9 @@ pub(crate) struct ColumnEncoding {
     pub kind: Kind,
     /// One for each input.
     pub scales: Vec<Scale>,
+    /// Of a number that varies: its [`QUANTILES`] over the training rows that have it, scaled and clipped.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub quantiles: Vec<f32>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -126,10 +128,21 @@ impl ColumnEncoding {
                 Err(why) => return Ok(Fitted::Dropped(why)),
             },
         };
-        let scale = |m: &Moments| if scaling == Scaling::None { Scale::IDENTITY } else { m.scale() };
-        let scales = moments.iter().map(scale).collect();
+        let is_number = |input: usize| input == 0 && matches!(kind, Kind::Number { .. });
+        let scale = |(input, m): (usize, &Moments)| match scaling {
+            Scaling::Standard | Scaling::Clipped if is_number(input) || m.is_constant() => m.scale(),
+            _ => Scale::IDENTITY,
+        };
+        let scales: Vec<Scale> = moments.iter().enumerate().map(scale).collect();
+        let quantiles = match (column, &kind) {
+            (Column::Number(values), Kind::Number { clip, .. }) if !moments[0].is_constant() => {
+                let known = train.iter().map(|row| values[*row]).filter(|v| !v.is_nan());
+                quantiles(known.map(|v| scaled(v, scales[0], *clip) as f32).collect())
+            }
+            _ => Vec::new(),
+        };
         let imputed = if matches!(kind, Kind::Number { .. }) { n_missing } else { 0 };
-        let encoding = ColumnEncoding { name: name.into(), position, kind, scales };
+        let encoding = ColumnEncoding { name: name.into(), position, kind, scales, quantiles };
         Ok(Fitted::Kept { encoding, imputed, folded })
     }
 
@@ -149,8 +162,8 @@ impl ColumnEncoding {
             (Kind::Number { median, missing, clip }, Column::Number(values)) => {
                 for (out, row) in rows.zip(order) {
                     let value = values[*row];
-                    let x = self.scales[0].apply(if value.is_nan() { *median } else { value });
-                    if !(x as f32).is_finite() {
+                    let value = if value.is_nan() { *median } else { value };
+                    if !(self.scales[0].apply(value) as f32).is_finite() {
                         return Err(DataError::cell(
                             &table.file,
                             table.place(*row),
@@ -159,9 +172,9 @@ impl ColumnEncoding {
                             "rescale the column",
                         ));
                     }
-                    out[0] = clip.map_or(x, |limit| smooth_clip(x, limit)) as f32;
+                    out[0] = scaled(value, self.scales[0], *clip) as f32;
                     if *missing {
-                        out[1] = self.scales[1].apply(f64::from(u8::from(value.is_nan()))) as f32;
+                        out[1] = self.scales[1].apply(f64::from(u8::from(values[*row].is_nan()))) as f32;
                     }
                 }
                 Ok(0)
@@ -221,6 +234,23 @@ impl ColumnEncoding {
     }
 }
 
+/// A number as the network's input.
+fn scaled(value: f64, scale: Scale, clip: Option<f64>) -> f64 {
+    let x = scale.apply(value);
+    clip.map_or(x, |limit| smooth_clip(x, limit))
+}
+
+/// The [`QUANTILES`] of `values`, interpolated linearly between neighbours in order, as NumPy does.
+fn quantiles(mut values: Vec<f32>) -> Vec<f32> {
+    values.sort_unstable_by(f32::total_cmp);
+    let quantile = |at: usize| {
+        let place = at as f64 / (QUANTILES - 1) as f64 * (values.len() - 1) as f64;
+        let (low, high) = (values[place.floor() as usize], values[place.ceil() as usize]);
+        (f64::from(low) + place.fract() * (f64::from(high) - f64::from(low))) as f32
+    };
+    (0..QUANTILES).map(quantile).collect()
+}
+
 /// Whether nearly all texts are numbers except for commas, and most have one: `1,024`, `-3,5`.
 fn are_numbers_with_commas(levels: &[String]) -> bool {
     let share = |is: &dyn Fn(&String) -> bool| {
@@ -253,7 +283,7 @@ fn fit_numbers(values: &[f64], train: &[usize], n_missing: usize, scaling: Scali
     };
     let filled = |row: &usize| if values[*row].is_nan() { median } else { values[*row] };
     let mut moments = vec![Moments::of(train.iter().map(filled))];
-    let missing = is_often_enough(n_missing, train.len());
+    let missing = n_missing > 0;
     if missing {
         moments.push(Moments::binary(n_missing, train.len()));
     }
@@ -276,7 +306,7 @@ fn fit_categories(
         return Err("nearly every row has a different text, like a name or an id");
     }
     seen.sort_by(|a, b| counts[*b].cmp(&counts[*a]).then(levels[*a].cmp(&levels[*b])));
-    let has_input = |l: &usize| counts[*l] >= 2 && is_often_enough(counts[*l], train.len());
+    let has_input = |l: &usize| counts[*l] >= FEWEST;
     let kept = seen.iter().filter(|l| has_input(l)).count().min(MAX_LEVELS);
     if kept == 0 {
         return Err("each of its texts is too rare to learn from");
@@ -284,17 +314,12 @@ fn fit_categories(
     let folded = seen.split_off(kept);
     seen.sort_by(|a, b| levels[*a].cmp(&levels[*b]));
     let mut ones: Vec<usize> = seen.iter().map(|l| counts[*l]).collect();
-    let n_other = folded.iter().map(|l| counts[*l]).sum();
-    let (other, missing) = (is_often_enough(n_other, train.len()), is_often_enough(n_missing, train.len()));
+    let n_other: usize = folded.iter().map(|l| counts[*l]).sum();
+    let (other, missing) = (n_other > 0, n_missing > 0);
     ones.extend(other.then_some(n_other));
     ones.extend(missing.then_some(n_missing));
     let kind = Kind::Category { levels: seen.iter().map(|l| levels[*l].clone()).collect(), other, missing };
     Ok((kind, ones.iter().map(|n| Moments::binary(*n, train.len())).collect(), folded.len()))
-}
-
-/// Whether an indicator that is 1 in `ones` of `n` rows becomes an input.
-fn is_often_enough(ones: usize, n: usize) -> bool {
-    ones > 0 && ones >= n.div_ceil(RAREST)
 }
 
 #[cfg(test)]
@@ -370,7 +395,7 @@ mod tests {
         let column = text(&names.iter().map(|n| Some(n.as_str())).collect::<Vec<_>>());
         let encoding = fit(&column, &(0..1000).collect::<Vec<_>>());
         assert_eq!(encoding.inputs(), MAX_LEVELS + 1);
-        for (rows, different, expected) in [(100, 100, "a name or an id"), (9000, 3000, "too rare")] {
+        for (rows, different, expected) in [(100, 100, "a name or an id"), (8, 8, "too rare")] {
             let names: Vec<String> = (0..rows).map(|i| format!("id{}", i % different)).collect();
             let column = text(&names.iter().map(|n| Some(n.as_str())).collect::<Vec<_>>());
             let train: Vec<usize> = (0..rows).collect();
@@ -397,11 +422,6 @@ mod tests {
                 "{value}: {x}, not {expected}"
             );
         }
-        // Indicators are not clipped: a rare one exceeds the limit.
-        let rare = text(&(0..200).map(|i| Some(if i < 2 { "a" } else { "b" })).collect::<Vec<_>>());
-        let rows: Vec<usize> = (0..200).collect();
-        let out = write(&fit_scaled(&rare, &rows, Scaling::Clipped), rare.clone());
-        assert!(out[0][0] > 9.0, "{:?}", out[0]);
         // A model of a version without clipping has no such field and clips nothing.
         let plain = fit_scaled(&column, &(0..8).collect::<Vec<_>>(), Scaling::Standard);
         let json = serde_json::to_string(&plain).unwrap();
@@ -415,15 +435,40 @@ mod tests {
     }
 
     #[test]
-    fn every_indicator_is_standardised() {
+    fn indicators_stay_0_and_1_and_constant_ones_become_0() {
         let column =
-            text(&[Some("x"), Some("y"), Some("x"), Some("y"), None, Some("x"), Some("z"), Some("z")]);
-        let rows: Vec<usize> = (0..8).collect();
+            text(&[Some("x"), Some("y"), Some("x"), Some("y"), None, Some("x"), Some("z"), None, Some("z")]);
+        let rows: Vec<usize> = (0..9).collect();
         let encoding = fit_scaled(&column, &rows, Scaling::Clipped);
         let out = write(&encoding, column);
-        for input in 0..encoding.inputs() {
-            let moments = Moments::of(out.iter().map(|row| f64::from(row[input])));
-            assert!(moments.mean.abs() < 1e-6 && (moments.std - 1.0).abs() < 1e-6, "{input}: {moments:?}");
+        assert_eq!(out[0], [1.0, 0.0, 0.0, 0.0]);
+        assert_eq!(out[4], [0.0, 0.0, 0.0, 1.0]);
+        assert_eq!(out[6], [0.0, 0.0, 1.0, 0.0]);
+        let alike = text(&[Some("x"); 9]);
+        let encoding = fit_scaled(&alike, &rows, Scaling::Clipped);
+        assert_eq!(write(&encoding, alike), vec![vec![0.0]; 9]);
+        let column = Column::Number(vec![1.0, f64::NAN, 3.0, f64::NAN, 5.0, 7.0, 7.0, 7.0, 5.0]);
+        let encoding = fit_scaled(&column, &rows, Scaling::Clipped);
+        let missing: Vec<f32> = write(&encoding, column).iter().map(|row| row[1]).collect();
+        assert_eq!(missing, [0.0, 1.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0]);
+    }
+
+    #[test]
+    fn quantiles_are_those_of_the_inputs_of_known_training_numbers() {
+        // 0, 1, ..., 128 shuffled, with gaps and rows outside of training: every 64th quantile is every second number.
+        let mut values: Vec<f64> = (0..129).map(|i| f64::from(i * 37 % 129)).collect();
+        values.extend([f64::NAN, f64::NAN, 1e9]);
+        let column = Column::Number(values);
+        let train: Vec<usize> = (0..131).collect();
+        for scaling in [Scaling::None, Scaling::Standard, Scaling::Clipped] {
+            let encoding = fit_scaled(&column, &train, scaling);
+            let wanted = Column::Number((0..QUANTILES).map(|i| 2.0 * i as f64).collect());
+            let inputs: Vec<f32> = write(&encoding, wanted).iter().map(|row| row[0]).collect();
+            assert_eq!(encoding.quantiles, inputs, "{scaling:?}");
         }
+        // Between two numbers, as numpy.quantile([1, 2, 4], [0.25, 0.5, 0.75]) = [1.5, 2, 3].
+        let three = fit(&Column::Number(vec![4.0, 1.0, 2.0]), &[0, 1, 2]).quantiles;
+        assert_eq!([three[0], three[16], three[32], three[48], three[64]], [1.0, 1.5, 2.0, 3.0, 4.0]);
+        assert!(fit(&Column::Number(vec![4.0; 9]), &[0, 1, 2]).quantiles.is_empty());
     }
 }

@@ -57,7 +57,7 @@ pub(crate) struct TrainedOn {
 }
 
 impl Preprocessing {
-    /// F, the number of network inputs.
+    /// F, the number of features; without an embedding, the network's inputs.
     pub fn n_features(&self) -> usize {
         match &self.inputs {
             Inputs::Bytes(scaling) => scaling.shift.len(),
@@ -94,7 +94,18 @@ impl Preprocessing {
         }
     }
 
-    /// A name for each input `[F]`: `age`, `age is missing`, `city=Rome`, `city is other`, `pixel 12`.
+    /// For each feature, the quantiles that embeddings start from: see [`crate::population::Features`].
+    pub fn quantiles(&self) -> Vec<Vec<f32>> {
+        let Inputs::Columns { columns, .. } = &self.inputs else { return Vec::new() };
+        let mut quantiles = Vec::with_capacity(self.n_features());
+        for column in columns {
+            quantiles.push(column.quantiles.clone());
+            quantiles.resize(quantiles.len() + column.inputs() - 1, Vec::new());
+        }
+        quantiles
+    }
+
+    /// A name for each feature `[F]`: `age`, `age is missing`, `city=Rome`, `city is other`, `pixel 12`.
     pub fn input_names(&self) -> Vec<String> {
         let columns = match &self.inputs {
             Inputs::Bytes(scaling) => {

@@ -11,7 +11,7 @@ use super::{Course, Demo, Finding, Lab, LabError, Plan, Verdict};
 use crate::base::text::count;
 use crate::report::figure::{Axis, Colour, Figure, Panel, Shape};
 use crate::report::language::Text;
-use crate::spec::{Activation, Halving, Init, Network, Optimizer, Training};
+use crate::spec::{Activation, Embed, Halving, Init, Network, Optimizer, Training};
 use crate::sweep::analysis::Estimate;
 use crate::sweep::schedule::{Rung, rungs};
 use crate::text;
@@ -240,6 +240,7 @@ fn settings(seed: u64) -> Vec<Point> {
 fn training(lab: &Lab, &[lr, units, rest]: &Point, seed: u64) -> Training {
     Training {
         network: Network {
+            embed: Embed::None,
             hidden: vec![units.round() as usize; lab.depth()],
             activation: Activation::Sigmoid,
             batch_norm: None,

@@ -2,7 +2,7 @@
 
 use crate::report::figure::{Colour, Shape};
 use crate::report::language::Text;
-use crate::spec::{Activation, BatchNorm, Init, Length, Network, Optimizer, Schedule, Training};
+use crate::spec::{Activation, BatchNorm, Embed, Init, Length, Network, Optimizer, Schedule, Training};
 use crate::text;
 
 /// Plain stochastic gradient descent.
@@ -14,6 +14,7 @@ pub const ADAM: Optimizer = Optimizer::Adam { beta1: 0.9, beta2: 0.999, eps: 1e-
 pub fn training(hidden: &[usize], batch_norm: bool, lr: f64, seed: u64) -> Training {
     Training {
         network: Network {
+            embed: Embed::None,
             hidden: hidden.to_vec(),
             activation: Activation::Sigmoid,
             batch_norm: batch_norm.then(BatchNorm::default),

@@ -58,7 +58,12 @@ fn with_changed_rows(problem: &Problem, changes: &[(f32, f32)]) -> Problem {
         targets.extend_from_slice(&table.targets[test.clone()]);
     }
     let mut changed = problem.clone();
-    changed.table = Arc::new(Table { values: Values::Floats(values), features, targets });
+    changed.table = Arc::new(Table {
+        values: Values::Floats(values),
+        targets,
+        features,
+        quantiles: table.quantiles.clone(),
+    });
     changed
 }
 

@@ -7,7 +7,7 @@ use super::compare::compare;
 use super::{Engine, EngineError};
 use crate::population::random::pcg4d;
 use crate::population::{Loss, Member, Population, evaluation_step, training_step};
-use crate::spec::{Activation, BatchNorm, Init, Length, Network, Optimizer, Schedule, Training};
+use crate::spec::{Activation, BatchNorm, Embed, Init, Length, Network, Optimizer, Schedule, Training};
 use crate::step::memory::{Table, Values};
 use crate::step::{Op, StepKind};
 
@@ -102,7 +102,7 @@ pub fn population(case: u32) -> (Arc<Population>, Arc<Table>) {
         Loss::CrossEntropy { classes } => word(i, 1) % classes as u32,
         Loss::SquaredError => (word(i, 1) as i32 as f32 / 1e9).to_bits(),
     });
-    let table = Table { values, features: FEATURES, targets: targets.collect() };
+    let table = Table { values, features: FEATURES, quantiles: Vec::new(), targets: targets.collect() };
     let widths: [&[usize]; 4] = [&[65, 16], &[33, 17, 1], &[], &[64, 63, 15, 31]];
     let optimizers = [
         Optimizer::Adam { beta1: 0.9, beta2: 0.999, eps: 1e-8 },
@@ -114,6 +114,7 @@ pub fn population(case: u32) -> (Arc<Population>, Arc<Table>) {
         let at = case as usize + k;
         let training = Training {
             network: Network {
+                embed: Embed::None,
                 hidden: widths[k].to_vec(),
                 activation: Activation::ALL[(2 * case as usize + k) % Activation::ALL.len()],
                 batch_norm: (at % 3 != 1).then(BatchNorm::default),

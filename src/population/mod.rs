@@ -1,5 +1,6 @@
 //! K members that train together, as tables and a memory layout.
 
+pub mod inputs;
 pub mod random;
 mod room;
 mod schedule;
@@ -8,12 +9,13 @@ pub mod tables;
 
 use std::sync::Arc;
 
+pub use inputs::Features;
 pub use room::Room;
 pub use schedule::{Walk, evaluation_step, learning_rate, training_step};
 pub use size::{TooLarge, check_size};
 
-use crate::spec::{Activation, Init, Length, Network, Optimizer, Schedule, Training};
-use tables::{ChunkKind, LayerRow, LossKind, MemberRow, OptimizerKind, Statistic, StepRow};
+use crate::spec::{Activation, Embed, Init, Length, Network, Optimizer, Schedule, Training};
+use tables::{ChunkKind, InputRow, LayerRow, LossKind, MemberRow, OptimizerKind, Statistic, StepRow};
 
 /// The percentiles that are watched.
 pub const PERCENTS: [usize; 5] = [5, 15, 50, 85, 95];
@@ -68,11 +70,14 @@ pub enum Buffer {
     State,
     /// Results of [`crate::step::watch`], `[layers, LOOK]`, for watched members.
     Looks,
+    /// Where its inputs come from, `[I]` of [`tables::InputRow`] (bits); empty for a member whose inputs are the
+    /// features. It is never changed by a step.
+    Inputs,
 }
 
 impl Buffer {
     /// Every role, in order.
-    pub const ALL: [Buffer; 12] = [
+    pub const ALL: [Buffer; 13] = [
         Buffer::Params,
         Buffer::Grads,
         Buffer::Moments,
@@ -85,6 +90,7 @@ impl Buffer {
         Buffer::Partials,
         Buffer::State,
         Buffer::Looks,
+        Buffer::Inputs,
     ];
     /// Number of roles.
     pub const COUNT: usize = Self::ALL.len();
@@ -176,8 +182,10 @@ pub const EVALUATION_ROWS: usize = 256;
 pub struct Member {
     pub training: Training,
     pub loss: Loss,
-    /// Features of the data.
-    pub inputs: usize,
+    /// F, features of the data.
+    pub features: usize,
+    /// Where the network's inputs come from, `[I]`; empty if they are the features.
+    pub inputs: Vec<InputRow>,
     /// Its batches of training rows.
     pub walk: Walk,
     /// Rows that its activations can hold.
@@ -193,11 +201,18 @@ pub struct Member {
 }
 
 impl Member {
-    /// Lays out a member that trains on `train_rows` rows of `inputs` features.
+    /// Lays out a member that trains on `train_rows` rows of these features.
     ///
     /// `None` where no step is possible: no training rows, or a batch of one row with batch normalisation.
-    pub fn new(training: &Training, loss: Loss, inputs: usize, train_rows: usize) -> Option<Member> {
-        let network = &training.network;
+    pub fn new<'a>(
+        training: &Training,
+        loss: Loss,
+        features: impl Into<Features<'a>>,
+        train_rows: usize,
+    ) -> Option<Member> {
+        let (network, features) = (&training.network, features.into());
+        let input_rows = inputs::rows(network.embed, features);
+        let inputs = inputs::count(network.embed, features);
         let walk = Walk::new(train_rows, training.batch_size, network.batch_norm.is_some())?;
         let capacity = walk.batch.max(EVALUATION_ROWS);
         let mut sizes: Sizes = [0; Buffer::COUNT];
@@ -264,14 +279,20 @@ impl Member {
             (Buffer::RowLoss, 2 * capacity),
             (Buffer::Partials, blocks.len()),
             (Buffer::State, STATE),
+            (Buffer::Inputs, InputRow::WORDS * input_rows.len()),
         ] {
             sizes[buffer as usize] = elements;
         }
-        let row = member_row(training, loss, train_rows, layers.len(), blocks.len(), capacity);
+        let row = MemberRow {
+            features: features.count as u32,
+            embeds: u32::from(!input_rows.is_empty()),
+            ..member_row(training, loss, train_rows, layers.len(), blocks.len(), capacity)
+        };
         Some(Member {
             training: training.clone(),
             loss,
-            inputs,
+            features: features.count,
+            inputs: input_rows,
             walk,
             capacity,
             row,
@@ -285,6 +306,7 @@ impl Member {
     /// The member of a vacant slot. It has no layers and takes no memory except its slot's state.
     fn nobody() -> Member {
         let network = Network {
+            embed: Embed::None,
             hidden: Vec::new(),
             activation: Activation::Relu,
             batch_norm: None,
@@ -311,7 +333,8 @@ impl Member {
         Member {
             training,
             loss: Loss::SquaredError,
-            inputs: 0,
+            features: 0,
+            inputs: Vec::new(),
             walk: Walk { rows: 0, batch: 0, steps_per_epoch: 1, drops_single_row: false },
             capacity: 0,
             row: MemberRow::default(),
@@ -345,6 +368,11 @@ impl Member {
     /// Approximate work of a step: weights times rows of a batch.
     pub fn work(&self) -> f64 {
         self.sizes[Buffer::Params as usize] as f64 * self.walk.batch as f64
+    }
+
+    /// I, inputs of the network.
+    pub fn inputs(&self) -> usize {
+        if self.inputs.is_empty() { self.features } else { self.inputs.len() }
     }
 
     /// Outputs of the network.
@@ -399,6 +427,9 @@ fn member_row(
         bn_eps: batch_norm.eps as f32,
         bn_momentum: batch_norm.momentum as f32,
         id: 0,
+        features: 0,
+        first_input: 0,
+        embeds: 0,
     }
 }
 
@@ -491,6 +522,7 @@ impl Population {
             first_layer: (slot * self.layers) as u32,
             first_row: at(Buffer::Index),
             first_partial: at(Buffer::Partials),
+            first_input: at(Buffer::Inputs) / InputRow::WORDS as u32,
             ..member.row
         };
         let layer = |l: &LayerRow| LayerRow {

@@ -1,6 +1,6 @@
 //! Adds and removes members while the others train: places their regions, and estimates the memory to reserve.
 //!
-//! A member needs a region in each of seven arenas. An arena has one leading role; gradients, for example, follow the
+//! A member needs a region in each of eight arenas. An arena has one leading role; gradients, for example, follow the
 //! layout of the parameters, so that a kernel reaches both by one offset. Regions never move: a member takes the first
 //! gap that is long enough.
 
@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::{Buffer, Member, Population, STATE, Sizes};
 
 /// The leading role of each arena, and its followers with their elements per element of the leading role.
-const ARENAS: [(Buffer, &[(Buffer, usize)]); 7] = [
+const ARENAS: [(Buffer, &[(Buffer, usize)]); 8] = [
     (Buffer::Params, &[(Buffer::Grads, 1), (Buffer::Moments, 2)]),
     (Buffer::Stats, &[]),
     (Buffer::Acts, &[]),
@@ -18,6 +18,7 @@ const ARENAS: [(Buffer, &[(Buffer, usize)]); 7] = [
     (Buffer::Index, &[(Buffer::RowLoss, 2)]),
     (Buffer::Partials, &[]),
     (Buffer::Looks, &[]),
+    (Buffer::Inputs, &[]),
 ];
 
 /// Memory of a population whose members come and go.

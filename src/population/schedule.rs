@@ -105,11 +105,12 @@ pub fn evaluation_step(first: usize, rows: usize) -> StepRow {
 mod tests {
     use super::*;
     use crate::population::random::{permuted, shuffle_keys};
-    use crate::spec::{Activation, Init, Length, Network};
+    use crate::spec::{Activation, Embed, Init, Length, Network};
 
     fn training(schedule: Schedule, lr: f64, warmup: u64) -> Training {
         Training {
             network: Network {
+                embed: Embed::None,
                 hidden: vec![],
                 activation: Activation::Relu,
                 batch_norm: None,

@@ -1,6 +1,6 @@
 //! Limits on the size of a member.
 
-use super::{EVALUATION_ROWS, Loss};
+use super::{EVALUATION_ROWS, Features, Loss, inputs};
 use crate::spec::Training;
 
 /// A member exceeds 32-bit offsets.
@@ -14,11 +14,17 @@ pub struct TooLarge {
     elements: u128,
 }
 
-/// Checks that the memory roles of a member that trains on `rows` rows of `inputs` features fit 32-bit offsets.
+/// Checks that the memory roles of a member that trains on `rows` rows of these features fit 32-bit offsets.
 ///
 /// # Errors
 /// [`TooLarge`] if one does not.
-pub fn check_size(training: &Training, loss: Loss, inputs: usize, rows: usize) -> Result<(), TooLarge> {
+pub fn check_size<'a>(
+    training: &Training,
+    loss: Loss,
+    features: impl Into<Features<'a>>,
+    rows: usize,
+) -> Result<(), TooLarge> {
+    let inputs = inputs::count(training.network.embed, features.into());
     let widths: Vec<u128> = ([inputs].iter().chain(&training.network.hidden).chain(&[loss.outputs()]))
         .map(|&units| units as u128)
         .collect();

@@ -48,6 +48,30 @@ pub struct MemberRow {
     pub bn_momentum: f32,
     /// Its position in the population.
     pub id: u32,
+    /// F, features of a row of the data.
+    pub features: u32,
+    /// First of its rows in `inputs`, and whether there are any: if not, its inputs are the features.
+    pub first_input: u32,
+    pub embeds: u32,
+}
+
+/// One input of a member's network.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Pod, Zeroable)]
+pub struct InputRow {
+    /// The feature that it comes from.
+    pub feature: u32,
+    /// A number of [`InputKind`].
+    pub kind: u32,
+    /// Lower edge of the bin, in the feature's unit.
+    pub low: f32,
+    /// 1 / width of the bin.
+    pub factor: f32,
+}
+
+impl InputRow {
+    /// Elements of a row in [`super::Buffer::Inputs`].
+    pub const WORDS: usize = size_of::<InputRow>() / 4;
 }
 
 /// One layer of one member. Offsets count elements of the buffer they belong to.
@@ -213,6 +237,16 @@ impl Statistic {
     pub fn start(self, outputs: usize) -> usize {
         self as usize * outputs
     }
+}
+
+/// How an input comes from its feature x, in [`InputRow::kind`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum InputKind {
+    /// x
+    Same = 0,
+    /// (x - low) · factor, limited to 0..1
+    Bin = 1,
 }
 
 /// The kind of parameters in a chunk.

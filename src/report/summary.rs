@@ -232,11 +232,12 @@ impl EndSummary<'_> {
 mod tests {
     use super::*;
     use crate::report::result::tests::result;
-    use crate::spec::{Activation, BatchNorm, Init, Length, Network, Schedule};
+    use crate::spec::{Activation, BatchNorm, Embed, Init, Length, Network, Schedule};
 
     fn training(hidden: &[usize]) -> Training {
         Training {
             network: Network {
+                embed: Embed::None,
                 hidden: hidden.to_vec(),
                 activation: Activation::Relu,
                 batch_norm: Some(BatchNorm::default()),

@@ -77,7 +77,7 @@ impl Training {
 
 impl Network {
     fn check(&self) -> Check {
-        let Network { hidden, activation: _, batch_norm, dropout, init } = self;
+        let Network { embed: _, hidden, activation: _, batch_norm, dropout, init } = self;
         let units = format!("{hidden:?}");
         let expected = format!("write at most {MAX_LAYERS} layers, for example 128,64");
         ensure(hidden.len() <= MAX_LAYERS, "hidden", &units, &expected)?;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::config_error::ConfigError;
 use super::document::{Document, read_file};
-use super::network::{Activation, BatchNorm, Init};
+use super::network::{Activation, BatchNorm, Embed, Init};
 use super::settings::settings;
 use super::training::{OptimizerKind, Schedule};
 use super::values::{Bytes, Count, Hidden, LogLevel, Precision, Real, Seed, TaskKind, Time, Watched};
@@ -131,13 +131,16 @@ settings! {
         /// Rows of a mini-batch
         #[arg(long, value_name = "ROWS", help_heading = "Training")]
         batch_size: Count = Count(64);
-        // Last of the hyperparameters: a random sweep draws by their order, so the draws of the others stay.
+        // After the other hyperparameters: a random sweep draws by their order, so the draws of the others stay.
         /// Gamma and beta of batch normalisation are trained
         #[arg(long, help_heading = "Network", num_args = 0, default_missing_value = "true", overrides_with = "no_bn_affine")]
         bn_affine: bool = BatchNorm::default().affine, or
             /// Gamma stays 1 and beta 0
             #[arg(long, help_heading = "Network", overrides_with = "bn_affine")]
             no_bn_affine;
+        /// How the numbers of a table enter: none, or ple:BINS, with a piecewise-linear encoding of each beside it
+        #[arg(long, value_name = "EMBED", help_heading = "Network")]
+        embed: Embed = Embed::None;
         /// Passes over the training rows
         #[arg(long, value_name = "N", help_heading = "Training")]
         epochs: Count = Count(20);

@@ -22,6 +22,8 @@ pub enum Kind {
     Name(&'static [&'static str]),
     /// he, xavier or normal:STD.
     Init,
+    /// none or ple:BINS.
+    Embed,
     /// Hidden units of each layer; a sweep joins the layers by `-`.
     Architecture,
 }
@@ -64,7 +66,7 @@ const BN: Option<Owner> = Some(Owner { choice: "bn", values: &["on"] });
 
 /// Every hyperparameter, in the order of the flags of `train`. A random sweep draws by their places: add at the end, so
 /// that the draws of the others stay.
-pub static HYPERPARAMETERS: [Hyperparameter; 22] = [
+pub static HYPERPARAMETERS: [Hyperparameter; 23] = [
     Hyperparameter {
         key: "hidden",
         kind: Kind::Architecture,
@@ -284,6 +286,16 @@ pub static HYPERPARAMETERS: [Hyperparameter; 22] = [
         example_set: "both",
         valid: &["on", "off"],
         invalid: &["maybe"],
+    },
+    Hyperparameter {
+        key: "embed",
+        kind: Kind::Embed,
+        owner: None,
+        scale: Scale::Linear,
+        example: "ple:16",
+        example_set: "none,ple:16",
+        valid: &["none", "ple:2", "PLE:64"],
+        invalid: &["ple", "ple:1", "ple:65", "periodic"],
     },
 ];
 

@@ -34,7 +34,7 @@ mod values;
 pub use config::PartialConfig;
 pub use config_error::{ConfigError, Place};
 pub use hyperparameter::{HYPERPARAMETERS, Hyperparameter, Kind, Owner, SEARCHABLE, hyperparameter};
-pub use network::{Activation, BatchNorm, Init, Network};
+pub use network::{Activation, BatchNorm, Embed, Init, Network};
 pub use range::{Invalid, Range};
 pub use request::{DataRequest, DeviceUse, RunRequest};
 pub use resolve::resolve;

@@ -62,6 +62,22 @@ impl Init {
     }
 }
 
+/// How the numbers of a table enter the network.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Embed {
+    /// As they are.
+    #[default]
+    None,
+    /// Each with its piecewise-linear encoding in this many bins between quantiles of the training rows beside it
+    /// (Gorishniy et al. 2022, arXiv 2203.05556, eq. 1, limited to 0..1).
+    Ple(usize),
+}
+
+impl Embed {
+    /// Most bins of a number.
+    pub const MAX_BINS: usize = 64;
+}
+
 /// Batch normalisation of every hidden Z (Ioffe & Szegedy 2015, arXiv 1502.03167).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BatchNorm {
@@ -79,9 +95,11 @@ impl Default for BatchNorm {
     }
 }
 
-/// A multi-layer perceptron; inputs and outputs come from the data.
+/// A multi-layer perceptron; features and outputs come from the data.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Network {
+    /// How the numbers of a table enter.
+    pub embed: Embed,
     /// Units of each hidden layer, first to last; empty is a linear model.
     pub hidden: Vec<usize>,
     /// Non-linearity of every hidden layer.

@@ -101,6 +101,7 @@ fn request(config: PartialConfig) -> RunRequest {
         clip_norm,
         batch_size,
         bn_affine,
+        embed,
         epochs,
         steps,
         patience,
@@ -162,6 +163,7 @@ fn request(config: PartialConfig) -> RunRequest {
         },
         training: Training {
             network: Network {
+                embed: set(embed, "embed"),
                 hidden: set(hidden, "hidden").0,
                 activation,
                 batch_norm: set(bn, "bn").then_some(batch_norm),
@@ -212,7 +214,7 @@ impl From<&RunRequest> for PartialConfig {
     /// The values that `to_toml` writes: only the settings that the choices use.
     fn from(run: &RunRequest) -> Self {
         let RunRequest { data, training, .. } = run;
-        let Network { hidden, activation, batch_norm, dropout, init } = &training.network;
+        let Network { embed, hidden, activation, batch_norm, dropout, init } = &training.network;
         let count = |n: u64| Count(u32::try_from(n).unwrap_or(u32::MAX));
         let (epochs, steps) = match training.length {
             Length::Epochs(epochs) => (Some(count(epochs)), None),
@@ -242,6 +244,7 @@ impl From<&RunRequest> for PartialConfig {
             bn_momentum: batch_norm.map(|bn| Real(bn.momentum)),
             bn_affine: batch_norm.map(|bn| bn.affine),
             no_bn_affine: false,
+            embed: Some(*embed),
             dropout: Some(Real(*dropout)),
             init: Some(*init),
             lr: Some(Real(training.lr)),

@@ -8,7 +8,7 @@ use serde_json::Value;
 use thiserror::Error;
 
 use super::hyperparameter::{Hyperparameter, Kind, hyperparameter};
-use super::network::Init;
+use super::network::{Embed, Init};
 use super::scale::Scale;
 use super::space::Domain;
 use super::text::value_text;
@@ -88,7 +88,7 @@ impl Hyperparameter {
         match self.kind {
             Kind::Real(_) => self.range(text, false),
             Kind::Whole(_) => self.range(text, true),
-            Kind::Switch | Kind::Name(_) | Kind::Init | Kind::Architecture => {
+            Kind::Switch | Kind::Name(_) | Kind::Init | Kind::Embed | Kind::Architecture => {
                 Err(SpaceProblem::NoRange { example })
             }
         }
@@ -185,6 +185,7 @@ impl Hyperparameter {
                 None => Err(wrong(format!("expected one of {}", names.join(", ")))),
             },
             Kind::Init => Ok(Init::from_str(item).map_err(wrong)?.to_string().into()),
+            Kind::Embed => Ok(Embed::from_str(item).map_err(wrong)?.to_string().into()),
             Kind::Architecture => match Hidden::from_str(&item.replace('-', ",")) {
                 Ok(Hidden(layers)) => Ok(architecture(&layers).into()),
                 Err(_) => Err(wrong(ARCHITECTURES.into())),

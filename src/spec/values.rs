@@ -12,7 +12,7 @@ use serde::de::{self, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::named::named;
-use super::network::Init;
+use super::network::{Embed, Init};
 
 /// Most hidden layers of a network.
 pub const MAX_LAYERS: usize = 64;
@@ -284,6 +284,35 @@ impl Display for Init {
     }
 }
 
+impl Typed for Embed {
+    const EXPECTED: &'static str = "none or ple:BINS with 2 to 64 bins, for example ple:16";
+    const TEXT: bool = true;
+}
+
+impl FromStr for Embed {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.trim().to_ascii_lowercase().as_str() {
+            "none" => Ok(Embed::None),
+            other => other
+                .strip_prefix("ple:")
+                .and_then(|bins| bins.trim().parse().ok())
+                .filter(|bins| (2..=Embed::MAX_BINS).contains(bins))
+                .map(Embed::Ple)
+                .ok_or_else(expected::<Self>),
+        }
+    }
+}
+
+impl Display for Embed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Embed::None => f.write_str("none"),
+            Embed::Ple(bins) => write!(f, "ple:{bins}"),
+        }
+    }
+}
+
 /// Reads any [`Typed`] value from TOML by way of its text.
 struct TypedVisitor<T>(PhantomData<T>);
 
@@ -349,6 +378,7 @@ typed_serde! {
     Time => |time| humantime::format_duration(time.0).to_string(),
     Hidden => |hidden| hidden.0,
     Init => |init| init.to_string(),
+    Embed => |embed| embed.to_string(),
     Seed => |seed| SeedText(seed.0),
 }
 

@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::population::tables::{MemberRow, Record, StepRow};
-use crate::population::{Buffer, Member};
+use crate::population::{Buffer, Features, Member};
 
 use super::real::Real;
 use super::team::{BLOCKS, Rank};
@@ -41,8 +41,16 @@ pub struct Table {
     pub values: Values,
     /// Features per row.
     pub features: usize,
+    /// As [`Features::quantiles`].
+    pub quantiles: Vec<Vec<f32>>,
     /// Class (as u32), or value (bits of f32), of each row.
     pub targets: Vec<u32>,
+}
+
+impl<'a> From<&'a Table> for Features<'a> {
+    fn from(table: &'a Table) -> Self {
+        Features { count: table.features, quantiles: &table.quantiles }
+    }
 }
 
 impl Table {
@@ -128,7 +136,8 @@ impl<R: Real> Memory<R> {
         }
     }
 
-    /// The values of a float role; `None` for `Index` and `State`, which hold integers.
+    /// The values of a float role; `None` for `Index` and `State`, which hold integers, and for `Inputs`, which the
+    /// member has.
     pub fn floats(&self, buffer: Buffer) -> Option<&Vec<R>> {
         Some(match buffer {
             Buffer::Params => &self.params,
@@ -141,7 +150,7 @@ impl<R: Real> Memory<R> {
             Buffer::RowLoss => &self.row_loss,
             Buffer::Partials => &self.partials,
             Buffer::Looks => &self.looks,
-            Buffer::Index | Buffer::State => return None,
+            Buffer::Index | Buffer::State | Buffer::Inputs => return None,
         })
     }
 
@@ -158,7 +167,7 @@ impl<R: Real> Memory<R> {
             Buffer::RowLoss => &mut self.row_loss,
             Buffer::Partials => &mut self.partials,
             Buffer::Looks => &mut self.looks,
-            Buffer::Index | Buffer::State => return None,
+            Buffer::Index | Buffer::State | Buffer::Inputs => return None,
         })
     }
 }

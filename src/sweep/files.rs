@@ -198,7 +198,7 @@ impl SweepFiles {
 
     fn origin(&self, request: &RunRequest, member: &Member) -> Origin {
         Origin {
-            architecture: Architecture::new(&request.training.network, member.inputs, member.outputs()),
+            architecture: Architecture::new(&request.training.network, member.inputs(), member.outputs()),
             config: request.to_toml(),
             preprocessing: self.preprocessing.clone(),
             fingerprint: self.fingerprint.clone(),

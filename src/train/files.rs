@@ -262,7 +262,7 @@ impl Stored {
         let training = &self.request.training;
         // Row capacity as in training, even if `--batch-size` was larger than the data.
         let rows = self.preprocessing.train_rows();
-        let member = Member::new(training, problem.loss, problem.table.features, rows);
+        let member = Member::new(training, problem.loss, &*problem.table, rows);
         Ok(Arc::new(Population::new(vec![member.ok_or_else(|| self.wrong_model())?])))
     }
 }

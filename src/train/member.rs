@@ -10,9 +10,9 @@ use super::{Problem, TrainError};
 /// # Errors
 /// [`TrainError::NoStep`], [`TrainError::TooLong`], [`TrainError::TooLarge`].
 pub fn member(training: &Training, problem: &Problem) -> Result<Member, TrainError> {
-    let (rows, inputs) = (problem.split.train, problem.table.features);
-    check_size(training, problem.loss, inputs, rows)?;
-    let member = Member::new(training, problem.loss, inputs, rows)
+    let (rows, features) = (problem.split.train, &*problem.table);
+    check_size(training, problem.loss, features, rows)?;
+    let member = Member::new(training, problem.loss, features, rows)
         .ok_or(TrainError::NoStep { rows, batch: training.batch_size.min(rows) })?;
     match member.total_steps() {
         steps if steps > u64::from(u32::MAX) => Err(TrainError::TooLong { steps }),

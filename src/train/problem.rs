@@ -67,7 +67,12 @@ impl Problem {
             ),
         };
         Problem {
-            table: Arc::new(Table { values, features: preprocessing.n_features(), targets: bits }),
+            table: Arc::new(Table {
+                values,
+                features: preprocessing.n_features(),
+                quantiles: preprocessing.quantiles(),
+                targets: bits,
+            }),
             split,
             loss: match preprocessing.task() {
                 Task::Classify { classes } => Loss::CrossEntropy { classes: classes.len() },

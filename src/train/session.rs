@@ -44,7 +44,7 @@ impl Session {
         let (preprocessing, fingerprint) = (dataset.preprocessing.clone(), dataset.fingerprint.clone());
         let problem = Problem::new(dataset);
         let member = member(&request.training, &problem)?;
-        let (inputs, outputs) = (member.inputs, member.outputs());
+        let (inputs, outputs) = (member.inputs(), member.outputs());
         let origin = Origin {
             architecture: Architecture::new(&request.training.network, inputs, outputs),
             config: request.to_toml(),

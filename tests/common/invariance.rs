@@ -8,7 +8,7 @@ use bngpu::engine::Engine;
 use bngpu::population::random::{permuted, shuffle_keys};
 use bngpu::population::tables::{ChunkKind, LayerRow, Record, StepRow};
 use bngpu::population::{Buffer, Loss, Member, Population, evaluation_step, training_step};
-use bngpu::spec::{Activation, BatchNorm, Init, Network, Optimizer, Training};
+use bngpu::spec::{Activation, BatchNorm, Embed, Init, Network, Optimizer, Training};
 use bngpu::step::memory::Values;
 use bngpu::step::{Layers, Op, Product, StepKind, plan};
 
@@ -337,7 +337,7 @@ pub fn poison_within_a_step_is_found(make: &Make, seed: u64) -> usize {
     let members = case.population.members.iter().map(|m| {
         let mut training = m.training.clone();
         training.network.dropout = 0.0;
-        Member::new(&training, m.loss, m.inputs, case.train_rows).expect("a step is possible")
+        Member::new(&training, m.loss, m.features, case.train_rows).expect("a step is possible")
     });
     case.population = Arc::new(Population::new(members.collect()));
     let population = &*case.population;
@@ -416,7 +416,8 @@ pub fn small_and_flat_batches_stay_finite(make: &Make) {
     let varied = Arc::new(random_table(&mut Rng(6), ROWS, 6, loss, false));
     let member = |batch: usize, batch_norm: Option<BatchNorm>, activation: Activation| {
         let hidden = vec![7, 5];
-        let network = Network { hidden, activation, batch_norm, dropout: 0.0, init: Init::He };
+        let network =
+            Network { embed: Embed::None, hidden, activation, batch_norm, dropout: 0.0, init: Init::He };
         let training = Training { lr: 1e-3, ..plain(network, batch) };
         Member::new(&training, loss, 6, ROWS).expect("a step is possible")
     };
@@ -483,7 +484,14 @@ pub fn fixed_gamma_and_beta_do_not_change(make: &Make) {
     ];
     let member = |activation: Activation, optimizer: Optimizer, affine: bool| {
         let batch_norm = Some(BatchNorm { affine, ..BatchNorm::default() });
-        let network = Network { hidden: vec![70, 5], activation, batch_norm, dropout: 0.2, init: Init::He };
+        let network = Network {
+            embed: Embed::None,
+            hidden: vec![70, 5],
+            activation,
+            batch_norm,
+            dropout: 0.2,
+            init: Init::He,
+        };
         let training = Training { optimizer, lr: 1e-2, l2: 1e-3, weight_decay: 0.1, ..plain(network, 8) };
         Member::new(&training, loss, 6, ROWS).expect("a step is possible")
     };

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bngpu::population::tables::StepRow;
 use bngpu::population::{Buffer, Loss, Member, Population, evaluation_step, training_step};
-use bngpu::spec::{Activation, BatchNorm, Init, Network, Optimizer, Training};
+use bngpu::spec::{Activation, BatchNorm, Embed, Init, Network, Optimizer, Training};
 use bngpu::step::memory::{Table, Values};
 use bngpu::step::{Op, StepKind};
 
@@ -26,7 +26,7 @@ fn size(values: &[f64]) -> f64 {
 }
 
 fn network(hidden: Vec<usize>, activation: Activation, batch_norm: Option<BatchNorm>) -> Network {
-    Network { hidden, activation, batch_norm, dropout: 0.0, init: Init::Xavier }
+    Network { embed: Embed::None, hidden, activation, batch_norm, dropout: 0.0, init: Init::Xavier }
 }
 
 fn one(make: &MakeProbe, training: &Training, loss: Loss, table: Table) -> Box<dyn Probe> {
@@ -47,7 +47,12 @@ pub struct Layer {
 impl Layer {
     pub fn new(make: &MakeProbe, rows: usize, columns: usize, batch_norm: BatchNorm) -> Layer {
         let training = plain(network(vec![columns], Activation::Identity, Some(batch_norm)), rows);
-        let table = Table { values: Values::Floats(vec![0.0; rows]), features: 1, targets: vec![0; rows] };
+        let table = Table {
+            values: Values::Floats(vec![0.0; rows]),
+            features: 1,
+            quantiles: Vec::new(),
+            targets: vec![0; rows],
+        };
         Layer { probe: one(make, &training, Loss::CrossEntropy { classes: 2 }, table), rows, columns }
     }
     fn at(&self) -> bngpu::population::tables::LayerRow {
@@ -181,6 +186,7 @@ pub fn networks(make: &MakeProbe, allow: &Allow) {
         let table = Table {
             values: Values::Floats(as_f32(f.array(&format!("{name}/x")))),
             features,
+            quantiles: Vec::new(),
             targets: f.array(&format!("{name}/y")).into_iter().map(|v| v as u32).collect(),
         };
         let training = plain(network(hidden, activation, normalized.then_some(BATCH_NORM)), rows);
@@ -276,6 +282,7 @@ fn optimizer(make: &MakeProbe, allow: &Allow, v: &Variant) {
     let table = Table {
         values: Values::Floats(f.array("data/x").into_iter().map(|v| v as f32).collect()),
         features: 7,
+        quantiles: Vec::new(),
         targets: f.array("data/y").into_iter().map(|v| v as u32).collect(),
     };
     let training = Training {

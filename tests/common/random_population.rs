@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use bngpu::population::inputs::QUANTILES;
 use bngpu::population::tables::StepRow;
-use bngpu::population::{Loss, Member, Population, evaluation_step, training_step};
-use bngpu::spec::{Activation, BatchNorm, Init, Length, Network, Optimizer, Schedule, Training};
+use bngpu::population::{Features, Loss, Member, Population, evaluation_step, training_step};
+use bngpu::spec::{Activation, BatchNorm, Embed, Init, Length, Network, Optimizer, Schedule, Training};
 use bngpu::step::memory::{Table, Values};
 
 /// SplitMix64 (Steele, Lea & Flood 2014): a separate generator, so that the tests share no random numbers with the
@@ -113,7 +114,7 @@ impl Case {
         let bytes = space.bytes && rng.chance(0.5);
         let table = random_table(rng, train_rows + 23, inputs, loss, bytes);
         let members = rng.between(space.members.0, space.members.1);
-        let members = (0..members).map(|_| random_member(rng, space, loss, inputs, train_rows)).collect();
+        let members = (0..members).map(|_| random_member(rng, space, loss, &table, train_rows)).collect();
         Case { seed, population: Arc::new(Population::new(members)), table: Arc::new(table), train_rows }
     }
 
@@ -156,14 +157,36 @@ pub fn random_table(rng: &mut Rng, rows: usize, features: usize, loss: Loss, byt
             Loss::SquaredError => (rng.normal() as f32).to_bits(),
         })
         .collect();
-    Table { values, features, targets }
+    let quantiles = match values {
+        Values::Bytes { .. } => Vec::new(),
+        Values::Floats(_) => (0..features).map(|_| random_quantiles(rng)).collect(),
+    };
+    Table { values, features, quantiles, targets }
+}
+
+/// Quantiles of normal numbers, of few different numbers, or none.
+fn random_quantiles(rng: &mut Rng) -> Vec<f32> {
+    let of: fn(&mut Rng) -> f32 = match rng.between(0, 3) {
+        0 => return Vec::new(),
+        1 => |rng| rng.between(0, 3) as f32 - 1.0,
+        _ => |rng| rng.normal() as f32,
+    };
+    let mut quantiles: Vec<f32> = (0..QUANTILES).map(|_| of(rng)).collect();
+    quantiles.sort_by(f32::total_cmp);
+    quantiles
 }
 
 /// A member that can take a step on `train_rows` rows.
-pub fn random_member(rng: &mut Rng, space: &Space, loss: Loss, inputs: usize, train_rows: usize) -> Member {
+pub fn random_member<'a>(
+    rng: &mut Rng,
+    space: &Space,
+    loss: Loss,
+    features: impl Into<Features<'a>> + Copy,
+    train_rows: usize,
+) -> Member {
     loop {
         let training = random_training(rng, space);
-        if let Some(member) = Member::new(&training, loss, inputs, train_rows) {
+        if let Some(member) = Member::new(&training, loss, features, train_rows) {
             return member;
         }
     }
@@ -179,6 +202,7 @@ pub fn random_training(rng: &mut Rng, space: &Space) -> Training {
     });
     let activation = rng.pick(&Activation::ALL);
     let network = Network {
+        embed: rng.pick(&[Embed::None, Embed::Ple(2), Embed::Ple(5), Embed::Ple(16), Embed::Ple(64)]),
         hidden: (0..depth).map(|_| rng.pick(space.widths)).collect(),
         activation,
         batch_norm,

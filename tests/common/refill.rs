@@ -25,8 +25,8 @@ pub fn a_refill_touches_its_slot_alone(make: &Make, seed: u64) {
     const SLOTS: usize = 4;
     let case = Case::random(seed, &Space::of_members(SLOTS));
     let rng = &mut Rng(seed);
-    let (loss, inputs) = (case.population.members[0].loss, case.population.members[0].inputs);
-    let mut newcomer = || Arc::new(random_member(rng, &Space::TILES, loss, inputs, case.train_rows));
+    let loss = case.population.members[0].loss;
+    let mut newcomer = || Arc::new(random_member(rng, &Space::TILES, loss, &*case.table, case.train_rows));
     let others: Vec<Arc<Member>> = (0..12).map(|_| newcomer()).collect();
     let all: Vec<&Member> = case.population.members.iter().chain(&others).map(|m| &**m).collect();
     let mut population = Population::with_room(SLOTS, Room::for_members(&all, SLOTS));

@@ -9,7 +9,7 @@ use bngpu::engine::gpu::adapters::{self, AdapterSummary};
 use bngpu::engine::gpu::{GpuFactory, GpuOptions};
 use bngpu::population::Population;
 use bngpu::run::RunError;
-use bngpu::spec::{Activation, BatchNorm, Init, Length, Network, Optimizer, Schedule, Training};
+use bngpu::spec::{Activation, BatchNorm, Embed, Init, Length, Network, Optimizer, Schedule, Training};
 use bngpu::train::{Checkpoint, Events, MemberCheckpoint, Pace, Problem, Stop, TrainError, Trainer, member};
 
 use super::gpu;
@@ -35,6 +35,7 @@ pub fn digits(test_split: f64) -> Problem {
 pub fn training(steps: u64) -> Training {
     Training {
         network: Network {
+            embed: Embed::None,
             hidden: vec![9, 7],
             activation: Activation::Relu,
             batch_norm: Some(BatchNorm::default()),

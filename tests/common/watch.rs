@@ -6,7 +6,7 @@ use bngpu::engine::{Engine, EngineError};
 use bngpu::population::PERCENTS;
 use bngpu::population::tables::{Record, StepRow};
 use bngpu::population::{Buffer, Loss, Member, Population, training_step};
-use bngpu::spec::{Activation, BatchNorm, Init, Network};
+use bngpu::spec::{Activation, BatchNorm, Embed, Init, Network};
 use bngpu::step::watch::{LayerWatch, MOST_VALUES, Percentiles};
 use bngpu::step::{Op, StepKind};
 
@@ -68,6 +68,7 @@ pub fn percentiles_are_those_of_sorted_values(make: &Make, sizes: &[(usize, usiz
     for &(rows, units) in sizes {
         let rng = &mut Rng(rows as u64);
         let network = Network {
+            embed: Embed::None,
             hidden: vec![units],
             activation: Activation::Sigmoid,
             batch_norm: Some(BatchNorm::default()),

@@ -36,7 +36,7 @@ pub fn introduce(session: &Session, about: &[(&'static str, String)]) {
     }
     about.iter().for_each(|(heading, text)| tell(heading, text));
     let (training, member) = (&session.request.training, session.member());
-    say(format!("model\n{}", ModelSummary::new(training, member.inputs, member.outputs())));
+    say(format!("model\n{}", ModelSummary::new(training, member.inputs(), member.outputs())));
     if member.walk.drops_single_row {
         let dropped = "dropped the last batch of each epoch: it has one row, too few for batch normalisation";
         tell("note", dropped);

@@ -21,7 +21,7 @@ use super::{Engine, EngineError, EngineInfo, Pacer};
 use crate::base::quantile;
 use crate::engine::Ceilings;
 use crate::population::tables::{Record, StepRow};
-use crate::population::{Buffer, Population};
+use crate::population::{Buffer, Member, Population};
 use crate::step::memory::{Context, Memory, Slabs, Table};
 use crate::step::real::Real;
 use crate::step::{Op, StepKind, ops, plan};
@@ -88,15 +88,15 @@ impl<R: Real> CpuEngine<R> {
     pub fn memory(&self, member: usize) -> &Memory<R> {
         &self.memory[member]
     }
-    /// Every member's part of a range of a role: its memory, the place in its region, and the place in the range.
+    /// Every member's part of a range of a role: the member, its memory, the place in its region, and the place in the range.
     fn parts(
         &self,
         buffer: Buffer,
         range: &Range<usize>,
-    ) -> impl Iterator<Item = (&Memory<R>, Range<usize>, Range<usize>)> {
+    ) -> impl Iterator<Item = (&Member, &Memory<R>, Range<usize>, Range<usize>)> {
         let of = move |(slot, memory)| {
             let (own, to) = overlap(&self.population.region(slot, buffer), range)?;
-            Some((memory, own, to))
+            Some((&*self.population.members[slot], memory, own, to))
         };
         self.memory.iter().enumerate().filter_map(of)
     }
@@ -245,7 +245,7 @@ impl<R: Real> Engine for CpuEngine<R> {
     fn read_regions(&mut self, regions: &[(Buffer, Range<usize>)]) -> Result<Vec<Vec<f32>>, EngineError> {
         let read = |(buffer, range): &(Buffer, Range<usize>)| {
             let mut all = vec![0.0; range.len()];
-            for (memory, own, to) in self.parts(*buffer, range) {
+            for (member, memory, own, to) in self.parts(*buffer, range) {
                 let to = &mut all[to];
                 match (buffer, memory.floats(*buffer)) {
                     (_, Some(values)) => {
@@ -254,6 +254,7 @@ impl<R: Real> Engine for CpuEngine<R> {
                     (Buffer::Index, _) => {
                         to.iter_mut().zip(&memory.index[own]).for_each(|(to, &v)| *to = f32::from_bits(v));
                     }
+                    (Buffer::Inputs, _) => to.copy_from_slice(&bytemuck::cast_slice(&member.inputs)[own]),
                     _ => to.copy_from_slice(&state(memory)[own]),
                 }
             }
@@ -271,7 +272,7 @@ impl<R: Real> Engine for CpuEngine<R> {
                 to[own].iter_mut().zip(from).for_each(|(to, &v)| *to = R::from_f32(v));
             } else if buffer == Buffer::Index {
                 memory.index[own].iter_mut().zip(from).for_each(|(to, v)| *to = v.to_bits());
-            } else {
+            } else if buffer == Buffer::State {
                 let mut now = state(memory);
                 now[own].copy_from_slice(from);
                 memory.scale = R::from_f32(now[0]);

@@ -4,7 +4,9 @@ use std::fmt::Write;
 
 use super::work;
 use crate::population::random::{NORMAL_CENTRE, NORMAL_SCALE, Purpose};
-use crate::population::tables::{ChunkKind, LayerRow, LossKind, OptimizerKind, Record, Statistic, StepRow};
+use crate::population::tables::{
+    ChunkKind, InputKind, LayerRow, LossKind, OptimizerKind, Record, Statistic, StepRow,
+};
 use crate::population::{Block, PERCENTS};
 use crate::spec::Activation;
 use crate::step::ops::{activation, record};
@@ -72,6 +74,8 @@ fn all() -> Vec<(String, Value)> {
     add("BIAS", Unsigned(ChunkKind::Bias as u32));
     add("GAMMA", Unsigned(ChunkKind::Gamma as u32));
     add("BETA", Unsigned(ChunkKind::Beta as u32));
+    add("SAME", Unsigned(InputKind::Same as u32));
+    add("BIN", Unsigned(InputKind::Bin as u32));
     add("NORMALIZED", Unsigned(LayerRow::NORMALIZED));
     add("HIDDEN", Unsigned(LayerRow::HIDDEN));
     add("NOT_AFFINE", Unsigned(LayerRow::NOT_AFFINE));
@@ -98,7 +102,7 @@ fn all() -> Vec<(String, Value)> {
     add("CHUNK_KIND_SHIFT", Unsigned(work::CHUNK_KIND_SHIFT));
     add("INFERENCE_ROWS", Unsigned(work::INFERENCE_ROWS as u32));
     add("GATHER_ROWS", Unsigned(work::GATHER_TILE.0 as u32));
-    add("GATHER_FEATURES", Unsigned(work::GATHER_TILE.1 as u32));
+    add("GATHER_INPUTS", Unsigned(work::GATHER_TILE.1 as u32));
     add("LOSS_ROWS", Unsigned(work::LOSS_ROWS as u32));
     add("MULTIPLY_ADD", Unsigned(ceiling::Mode::MultiplyAdd as u32));
     add("COPY", Unsigned(ceiling::Mode::Copy as u32));

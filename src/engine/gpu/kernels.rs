@@ -367,7 +367,16 @@ const GATHER: Definition = Definition {
     shape: None,
     multiplies: false,
     constants: &[],
-    bindings: &[Layers, Steps, Work, Data, Scaling, Write(Buffer::Index), Write(Buffer::Acts)],
+    bindings: &[
+        Layers,
+        Steps,
+        Work,
+        Data,
+        Scaling,
+        Read(Buffer::Inputs),
+        Write(Buffer::Index),
+        Write(Buffer::Acts),
+    ],
 };
 const MATMUL: Definition = Definition {
     name: "matmul",

@@ -41,7 +41,7 @@ pub(crate) use refused::brief;
 use super::{Engine, EngineError, EngineInfo, Pacer};
 use crate::base::quantile;
 use crate::engine::Ceilings;
-use crate::population::tables::{LayerRow, MemberRow, Record, StepRow};
+use crate::population::tables::{InputRow, LayerRow, MemberRow, Record, StepRow};
 use crate::population::{Buffer, Member, Population};
 use crate::spec::Precision;
 use crate::step::memory::Table;
@@ -124,7 +124,10 @@ impl GpuEngine {
         let longest = (STEP_TABLE_BYTES / (k * size_of::<StepRow>())).clamp(1, LONGEST_SUBMIT);
         let roles = Buffer::ALL
             .iter()
-            .map(|&role| device.storage(contents(role), 4 * population.sizes[role as usize].max(1) as u64))
+            .map(|&role| {
+                device
+                    .storage(contents(role), 4 * population.sizes[role as usize].max(InputRow::WORDS) as u64)
+            })
             .collect::<Result<Vec<_>, _>>()?;
         let data = DataWindow::new(&device, &population, table)?;
 
@@ -192,6 +195,9 @@ impl GpuEngine {
             let rows: Vec<_> = layers.into_iter().map(|layer| DeviceLayer { layer, member }).collect();
             let offset = slot * population.layers * size_of::<DeviceLayer>();
             self.device.queue.write_buffer(&self.buffers.layers, offset as u64, bytemuck::cast_slice(&rows));
+            let inputs = bytemuck::cast_slice(&population.members[slot].inputs);
+            let offset = 4 * population.region(slot, Buffer::Inputs).start as u64;
+            self.device.queue.write_buffer(&self.roles[Buffer::Inputs as usize], offset, inputs);
         }
         while let Err(error) = self.list() {
             self.go_around(error)?;
@@ -493,8 +499,7 @@ fn lists(
     let kinds = StepKind::ALL.into_iter().zip(plans);
     let all: Vec<(StepKind, Pass)> =
         kinds.flat_map(|(kind, plan)| plan.iter().map(move |&pass| (kind, pass))).collect();
-    let capacity =
-        |&(kind, pass): &(_, Pass)| work::capacity(population, pass, &ways.of(kind), data.features());
+    let capacity = |&(kind, pass): &(_, Pass)| work::capacity(population, pass, &ways.of(kind));
     // The last list is for the chunks of new members; they have no more chunks than blocks.
     let chunks = population.sizes[Buffer::Partials as usize];
     let capacities: Vec<usize> = all.iter().map(capacity).chain([chunks]).collect();
@@ -554,6 +559,7 @@ fn contents(role: Buffer) -> &'static str {
         Buffer::Partials => "the partial sums",
         Buffer::State => "the members' state",
         Buffer::Looks => "what is watched",
+        Buffer::Inputs => "the embeddings",
     }
 }
 

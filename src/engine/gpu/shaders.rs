@@ -186,7 +186,7 @@ fn expand(text: &str, bounds: &[(String, u32)], out: &mut String) -> Result<(), 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::population::tables::{LayerRow, MemberRow, Record, StepRow};
+    use crate::population::tables::{InputRow, LayerRow, MemberRow, Record, StepRow};
     use std::mem::{offset_of, size_of};
 
     use crate::engine::gpu::constants::{activation_name, optimizer_name};
@@ -369,9 +369,13 @@ mod tests {
                 drop_scale,
                 bn_eps,
                 bn_momentum,
-                id
+                id,
+                features,
+                first_input,
+                embeds
             ]
         );
+        assert_twins!(InputRow, "Input", 0, [feature, kind, low, factor]);
         assert_twins!(
             LayerRow,
             "Layer",

@@ -60,11 +60,6 @@ impl DataWindow {
         })
     }
 
-    /// Features per row.
-    pub fn features(&self) -> usize {
-        self.table.features
-    }
-
     /// Whether features are stored as bytes.
     pub fn is_bytes(&self) -> bool {
         matches!(self.table.values, Values::Bytes { .. })

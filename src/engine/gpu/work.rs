@@ -15,7 +15,7 @@ pub type Job = [u32; 4];
 
 /// Rows per workgroup of `batch_norm_inference.wgsl`.
 pub(super) const INFERENCE_ROWS: usize = 64;
-/// Rows and features per workgroup of `gather.wgsl`.
+/// Rows and inputs per workgroup of `gather.wgsl`.
 pub(super) const GATHER_TILE: (usize, usize) = (4, 256);
 /// Rows per workgroup of `loss.wgsl`.
 pub(super) const LOSS_ROWS: usize = 64;
@@ -83,7 +83,7 @@ pub fn jobs(population: &Population, kind: StepKind, pass: Pass, ways: &Ways) ->
         let fused = |layer: usize| way.fused(layer);
         match pass {
             Pass::One(op) => match op {
-                Op::Gather => tiles(0, rows, member.inputs, GATHER_TILE, false),
+                Op::Gather => tiles(0, rows, member.inputs(), GATHER_TILE, false),
                 Op::Matmul { product: which, layer } => {
                     for l in (0..layers).filter(|&l| layer.contains(l)) {
                         let (i, o) = (member.layers[l].inputs as usize, width(l));
@@ -141,7 +141,7 @@ pub fn jobs(population: &Population, kind: StepKind, pass: Pass, ways: &Ways) ->
 /// A member has at least [`EVALUATION_ROWS`] rows, so the number of units of its layers is at most the size of its Z
 /// divided by that. n elements have ⌈n / t⌉ <= n / t + 1 tiles; a product of two such sums has four terms, each bounded
 /// by a role's size.
-pub fn capacity(population: &Population, pass: Pass, ways: &Ways, features: usize) -> usize {
+pub fn capacity(population: &Population, pass: Pass, ways: &Ways) -> usize {
     if !population.refillable {
         return jobs(population, StepKind::Evaluate, pass, ways).len();
     }
@@ -159,7 +159,7 @@ pub fn capacity(population: &Population, pass: Pass, ways: &Ways, features: usiz
     let some_rows = tiles(z, rows, outputs, (INFERENCE_ROWS, ways.features.n()), 1);
     match pass {
         Pass::One(op) => match op {
-            Op::Gather => (rows / GATHER_TILE.0 + slots) * features.div_ceil(GATHER_TILE.1),
+            Op::Gather => tiles(acts, rows, inputs, GATHER_TILE, 1),
             Op::Matmul { product: Product::BackwardWeight, .. } => {
                 tiles(params, inputs, outputs, product, population.layers)
             }

@@ -46,9 +46,10 @@ pub fn edges(params: &Params, space: &Space) -> Vec<Edge> {
 fn ends_at_one(key: &str) -> bool {
     match hyperparameter(key).map(|of| of.kind) {
         Some(Kind::Real(range) | Kind::Whole(Some(range))) => range.ends_at_one(),
-        Some(Kind::Whole(None) | Kind::Switch | Kind::Name(_) | Kind::Init | Kind::Architecture) | None => {
-            false
-        }
+        Some(
+            Kind::Whole(None) | Kind::Switch | Kind::Name(_) | Kind::Init | Kind::Embed | Kind::Architecture,
+        )
+        | None => false,
     }
 }
 

@@ -15,8 +15,8 @@ use crate::engine::CpuFactory;
 use crate::population::{Member, Population};
 use crate::run::{EpochMetrics, Look, RunError, metrics_jsonl};
 use crate::spec::{
-    Activation, BatchNorm, Init, Length, Network, Optimizer, PartialConfig, RunRequest, Schedule, Training,
-    resolve,
+    Activation, BatchNorm, Embed, Init, Length, Network, Optimizer, PartialConfig, RunRequest, Schedule,
+    Training, resolve,
 };
 
 use super::model::Weights;
@@ -59,6 +59,7 @@ pub(crate) fn problem() -> Problem {
 fn training() -> Training {
     Training {
         network: Network {
+            embed: Embed::None,
             hidden: vec![9, 7],
             activation: Activation::Relu,
             batch_norm: Some(BatchNorm::default()),

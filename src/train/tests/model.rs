@@ -35,7 +35,7 @@ fn a_round_trip_keeps_every_bit() {
                 fill(&mut before.stats, 3);
 
                 let architecture =
-                    Architecture::new(&member.training.network, member.inputs, member.outputs());
+                    Architecture::new(&member.training.network, member.inputs(), member.outputs());
                 let tensors = layers(member, base, &before.params, &before.stats);
                 let mut file = ModelFile::new(&architecture, tensors);
                 file.optimizer = Some(optimizer(member, base, &before.moments));
