@@ -122,7 +122,7 @@ fn a_window_of_the_data_gives_the_bits_of_resident_data() {
         let path = dir.path().join(name).join("best.safetensors");
         // The configuration, in the metadata, includes the budget.
         let mut file = ModelFile::load(&path).unwrap();
-        let config = file.metadata.get_mut("hyperparameters").expect("the configuration");
+        let config = &mut file.members[0].settings;
         *config = config.lines().filter(|line| !line.starts_with("data-memory")).collect();
         let clean = dir.path().join(format!("{name}.safetensors"));
         file.save(&clean).unwrap();

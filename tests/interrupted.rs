@@ -7,22 +7,14 @@ use std::time::{Duration, Instant};
 use bngpu::run::{ModelFile, RunDir};
 
 /// Settings common to all trainings.
-const ARGS: &[&str] = &[
-    "--hidden",
-    "24,16",
-    "--bn",
-    "--schedule",
-    "cosine",
-    "--dropout",
-    "0.05",
-    "--quiet",
-    "--watch",
-    "activations,gradients",
-];
+const ARGS: &[&str] = &["--hidden", "24,16", "--bn", "--schedule", "cosine", "--dropout", "0.05", "--quiet"];
+const WATCH: &str = "--watch=activations,gradients";
 /// Long enough to be interrupted (a second or so), with several epochs.
-const CPU: &[&str] = &["--device", "cpu", "--batch-size", "8", "--epochs", "120"];
+const CPU: &[&str] = &["--device", "cpu", "--batch-size", "8", "--epochs", "120", WATCH];
+const ENSEMBLE: &[&str] = &["--device", "cpu", "--batch-size", "8", "--epochs", "60", "--ensemble", "3"];
 /// The same on the best GPU of the machine, software or not.
-const GPU: &[&str] = &["--device", "gpu", "--batch-size", "64", "--epochs", "24"];
+const GPU: &[&str] = &["--device", "gpu", "--batch-size", "64", "--epochs", "24", WATCH];
+const GPU_ENSEMBLE: &[&str] = &["--device", "gpu", "--batch-size", "64", "--epochs", "16", "--ensemble", "3"];
 
 /// By default a process uses all cores, and 50 processes would wait for each other.
 fn bngpu(command: &str) -> Command {
@@ -60,6 +52,7 @@ fn outcome(folder: &Path) -> (Vec<ModelFile>, Vec<Line>, Vec<String>) {
     let files = ["best.safetensors", "last.safetensors"].map(|name| {
         let mut file = ModelFile::load(&folder.join(name)).unwrap();
         file.metadata.clear(); // times of the clock
+        file.members.iter_mut().for_each(|member| member.settings.clear());
         file
     });
     let metrics = RunDir::open(folder).unwrap().read_metrics().unwrap().0;
@@ -84,6 +77,17 @@ fn signals_write_a_checkpoint_and_resume_continues_gpu() {
 #[test]
 fn fifty_runs_killed_and_resumed_equal_the_uninterrupted_run() {
     after_kills(CPU, 50);
+}
+
+#[test]
+fn ensembles_killed_and_resumed_equal_the_uninterrupted_run() {
+    after_kills(ENSEMBLE, 12);
+}
+
+#[test]
+#[ignore = "needs a GPU; scripts/test includes it"]
+fn ensembles_killed_and_resumed_equal_the_uninterrupted_run_gpu() {
+    after_kills(GPU_ENSEMBLE, 6);
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod cli;
 mod close;
 mod data;
 mod demo;
+mod ensemble;
 mod examples;
 mod gpu_invariance;
 mod gpu_kernels;

@@ -118,8 +118,16 @@ fn training_page(epochs: u64, regression: bool) -> String {
     let epochs = study::training(epochs, regression);
     let config = "data = \"digits\"\nbn = true\nschedule = \"cosine\"\n";
     let looks = study::looks(4, true);
-    TrainingPage { name: "digits", config, env: None, epochs: &epochs, looks: &looks, architecture: None }
-        .to_html()
+    TrainingPage {
+        name: "digits",
+        config,
+        env: None,
+        epochs: &epochs,
+        looks: &looks,
+        architecture: None,
+        members: 1,
+    }
+    .to_html()
 }
 
 /// Runs `bngpu report` with these arguments: its exit code and stderr.

@@ -53,7 +53,7 @@ pub fn command() -> clap::Command {
         })
     };
     let not_of_lr_find = |arg: clap::Arg| match arg.get_long() {
-        Some("lr" | "output" | "name" | "watch") => arg.hide(true),
+        Some("lr" | "output" | "name" | "watch" | "ensemble") => arg.hide(true),
         Some("epochs") => arg.help("Passes over the training rows, instead of --steps"),
         Some("steps") => arg.help("Mini-batches to train at each rate [default: 300]"),
         _ => arg,

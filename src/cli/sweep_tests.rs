@@ -336,12 +336,14 @@ const BAD_FLAGS: &[(&str, &[&str])] = &[
     ("--lr 1,2 --epochs 3,4", &["--epochs", "whole number"]),
     ("--lr 1,2 --learning-rate 3", &["--learning-rate"]),
     ("--lr 1,2 --watch gradients", &["--watch is gradients", "bngpu train --watch"]),
+    ("--lr 1,2 --ensemble 4", &["--ensemble is 4", "bngpu train --ensemble"]),
     ("--lr 1,2 --config no/such.toml", &["no/such.toml", "--config"]),
 ];
 
 /// Bad files, and words that the message must contain.
 const BAD_FILES: &[(&str, &[&str])] = &[
     ("watch = ['activations']\nspace.lr = '1,2'", &["`watch` in s.toml", "bngpu train --watch"]),
+    ("ensemble = 1\nspace.lr = '1,2'", &["`ensemble` in s.toml", "bngpu train --ensemble"]),
     ("[space]\n\nlearning-rate = '1,2'", &["s.toml, line 3", "learning-rate", "one value, at the top level"]),
     ("[space]\nbatch_size = [1, 2]", &["line 2", "`batch_size`", "did you mean `batch-size`"]),
     ("[space]\nepochs = [1, 2]", &["line 2", "`epochs`"]),

@@ -67,6 +67,7 @@ const EVERY_FLAG: &[&[&str]] = &[
     &["--patience", "4"],
     &["--max-time", "1h30m"],
     &["--seed", "18446744073709551615"],
+    &["--ensemble", "64"],
     &["--precision", "f16"],
     &["--device", "Radeon"],
     &["--output", "runs/a"],

@@ -29,6 +29,16 @@ impl From<usize> for Features<'static> {
     }
 }
 
+impl Features<'_> {
+    /// I, the inputs of a network with `embed`.
+    pub fn inputs(self, embed: Embed) -> usize {
+        match rows(embed, self).len() {
+            0 => self.count,
+            inputs => inputs,
+        }
+    }
+}
+
 /// The inputs of a network with `embed`, `[I]`, feature by feature; empty if they are the features as they are.
 pub(super) fn rows(embed: Embed, features: Features) -> Vec<InputRow> {
     let Embed::Ple(bins) = embed else { return Vec::new() };
@@ -49,14 +59,6 @@ pub(super) fn rows(embed: Embed, features: Features) -> Vec<InputRow> {
         }
     }
     if rows.len() == features.count { Vec::new() } else { rows }
-}
-
-/// I, the inputs of a network with `embed`.
-pub(super) fn count(embed: Embed, features: Features) -> usize {
-    match rows(embed, features).len() {
-        0 => features.count,
-        inputs => inputs,
-    }
 }
 
 /// The edges of at most `bins` bins between `quantiles`, ascending; equal ones become one.

@@ -212,7 +212,7 @@ impl Member {
     ) -> Option<Member> {
         let (network, features) = (&training.network, features.into());
         let input_rows = inputs::rows(network.embed, features);
-        let inputs = inputs::count(network.embed, features);
+        let inputs = features.inputs(network.embed);
         let walk = Walk::new(train_rows, training.batch_size, network.batch_norm.is_some())?;
         let capacity = walk.batch.max(EVALUATION_ROWS);
         let mut sizes: Sizes = [0; Buffer::COUNT];

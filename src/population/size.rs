@@ -1,6 +1,6 @@
 //! Limits on the size of a member.
 
-use super::{EVALUATION_ROWS, Features, Loss, inputs};
+use super::{EVALUATION_ROWS, Features, Loss};
 use crate::spec::Training;
 
 /// A member exceeds 32-bit offsets.
@@ -24,7 +24,7 @@ pub fn check_size<'a>(
     features: impl Into<Features<'a>>,
     rows: usize,
 ) -> Result<(), TooLarge> {
-    let inputs = inputs::count(training.network.embed, features.into());
+    let inputs = features.into().inputs(training.network.embed);
     let widths: Vec<u128> = ([inputs].iter().chain(&training.network.hidden).chain(&[loss.outputs()]))
         .map(|&units| units as u128)
         .collect();

@@ -36,7 +36,9 @@ pub struct TrainResult {
     /// `cpu` or `gpu`.
     pub engine: String,
     pub seed: u64,
-    /// Number of trained parameters: weights, biases, γ and β.
+    /// Models whose predictions are averaged; 1 without an ensemble.
+    pub members: u64,
+    /// Number of trained parameters of all members: weights, biases, γ and β.
     pub params: u64,
     pub epochs: u64,
     pub steps: u64,
@@ -59,6 +61,7 @@ impl Serialize for TrainResult {
         map.serialize_entry("device", &self.device)?;
         map.serialize_entry("engine", &self.engine)?;
         map.serialize_entry("seed", &self.seed)?;
+        map.serialize_entry("members", &self.members)?;
         map.serialize_entry("params", &self.params)?;
         map.serialize_entry("epochs", &self.epochs)?;
         map.serialize_entry("steps", &self.steps)?;
@@ -91,6 +94,7 @@ pub(super) mod tests {
             device: "cpu".into(),
             engine: "cpu".into(),
             seed: 0,
+            members: 1,
             params: 26_378,
             epochs: 20,
             steps: 460,
@@ -109,8 +113,8 @@ pub(super) mod tests {
         assert_eq!(
             text,
             "{\"status\":\"completed\",\"run\":\"runs/2026-11-22-153012-digits\",\"device\":\"cpu\",\
-             \"engine\":\"cpu\",\"seed\":0,\"params\":26378,\"epochs\":20,\"steps\":460,\"train_s\":1.29,\
-             \"samples_per_s\":22312.0,\"val_loss\":0.0912,\"val_acc\":0.9722,\"test_loss\":0.085,\
+             \"engine\":\"cpu\",\"seed\":0,\"members\":1,\"params\":26378,\"epochs\":20,\"steps\":460,\
+             \"train_s\":1.29,\"samples_per_s\":22312.0,\"val_loss\":0.0912,\"val_acc\":0.9722,\"test_loss\":0.085,\
              \"test_acc\":0.9778,\"baseline\":0.1011}"
         );
     }

@@ -12,7 +12,9 @@ use crate::spec::{Optimizer, Training};
 #[derive(Clone, Debug, PartialEq)]
 pub struct ModelSummary {
     layers: Vec<LayerSummary>,
-    /// Number of trained parameters: weights, biases, γ and β.
+    /// Models like this one that train together.
+    members: u64,
+    /// Number of trained parameters of all members: weights, biases, γ and β.
     pub parameters: u64,
     /// An estimate; set it to what the engine reports, if available.
     pub memory: Memory,
@@ -73,7 +75,17 @@ impl ModelSummary {
             optimizer: 4 * moments * parameters,
             activations: 4 * units * training.batch_size as u64,
         };
-        ModelSummary { layers, parameters, memory }
+        ModelSummary { layers, members: 1, parameters, memory }
+    }
+
+    /// The same for an ensemble of `members` such models.
+    pub fn in_ensemble(mut self, members: usize) -> ModelSummary {
+        let members = members as u64;
+        let Memory { parameters, optimizer, activations } = &mut self.memory;
+        for size in [&mut self.parameters, parameters, optimizer, activations] {
+            *size *= members;
+        }
+        ModelSummary { members: self.members * members, ..self }
     }
 }
 
@@ -96,6 +108,10 @@ impl fmt::Display for ModelSummary {
         }
         f.write_str(&columns(&rows, &[Align::Right, Align::Left, Align::Right]))?;
         let memory = &self.memory;
+        if self.members > 1 {
+            let each = counted(self.parameters / self.members, "parameter");
+            writeln!(f, "  ensemble of {} such networks with {each} each", self.members)?;
+        }
         writeln!(
             f,
             "  {}\n  memory: parameters {}, optimiser {}, a batch's activations {}",
@@ -278,6 +294,18 @@ mod tests {
              \x20   4  linear 128 -> 10                               1,280 +  10\n\
              \x20 43,018 parameters\n\
              \x20 memory: parameters 172 kB, optimiser 344 kB, a batch's activations 199 kB\n",
+        );
+    }
+
+    #[test]
+    fn the_summary_of_an_ensemble_counts_all_members() {
+        let text = ModelSummary::new(&training(&[]), 64, 10).in_ensemble(8).to_string();
+        let end = "  ensemble of 8 such networks with 650 parameters each\n  5,200 parameters\n  memory: parameters \
+                   20.8 kB, optimiser 41.6 kB, a batch's activations 20.5 kB\n";
+        assert!(text.ends_with(end), "{text}");
+        assert_eq!(
+            ModelSummary::new(&training(&[]), 64, 10).in_ensemble(1).to_string().matches("ensemble").count(),
+            0
         );
     }
 

@@ -58,16 +58,21 @@ impl Architecture {
 
     /// Reads and checks what [`Architecture::to_json`] wrote.
     pub(super) fn from_json(text: &str) -> Result<Architecture, ModelFault> {
-        let wrong = |what: String| ModelFault::Inconsistent(format!("its architecture is unusable: {what}"));
         let architecture: Architecture =
-            serde_json::from_str(text).map_err(|error| wrong(error.to_string()))?;
-        if architecture.layers().any(|(i, o, _)| i == 0 || o == 0) {
-            return Err(wrong("a layer without units".into()));
-        }
-        if architecture.bn_eps.is_some() != architecture.bn_momentum.is_some() {
-            return Err(wrong("batch normalisation needs both bn_eps and bn_momentum".into()));
-        }
+            serde_json::from_str(text).map_err(|error| unusable(&error.to_string()))?;
+        architecture.check()?;
         Ok(architecture)
+    }
+
+    /// Refuses an architecture that no network has.
+    pub(super) fn check(&self) -> Result<(), ModelFault> {
+        if self.layers().any(|(i, o, _)| i == 0 || o == 0) {
+            return Err(unusable("a layer without units"));
+        }
+        if self.bn_eps.is_some() != self.bn_momentum.is_some() {
+            return Err(unusable("batch normalisation needs both bn_eps and bn_momentum"));
+        }
+        Ok(())
     }
 
     /// One line of JSON.
@@ -75,4 +80,8 @@ impl Architecture {
         // Strings, numbers and lists only, so this cannot fail.
         serde_json::to_string(self).unwrap_or_default()
     }
+}
+
+fn unusable(what: &str) -> ModelFault {
+    ModelFault::Inconsistent(format!("its architecture is unusable: {what}"))
 }

@@ -19,4 +19,6 @@ pub use error::{ModelFault, RunError};
 pub use metrics::{
     EpochMetrics, LayerLook, Look, Score, metrics_csv, metrics_jsonl, read_metrics, write_metrics,
 };
-pub use model_file::{BnTensors, LayerMoments, LayerTensors, ModelFile, Moments, OptimizerState};
+pub use model_file::{
+    BnTensors, LayerMoments, LayerTensors, ModelFile, ModelMember, Moments, OptimizerState,
+};

@@ -1,10 +1,14 @@
-//! A model on disk: weights, optimiser state and metadata in one sealed safetensors file.
+//! A model on disk, or an ensemble: weights, optimiser state and metadata in one sealed safetensors file.
 //!
 //! Model keys have PyTorch's names and layout and begin with `layers.`; all else is under `optimizer.` and
-//! `state.`, so that a file without these two loads into a PyTorch module by `load_state_dict(strict=True)`.
+//! `state.`, so that a file without these two loads into a PyTorch module by `load_state_dict(strict=True)`. In an
+//! ensemble, `members.M.` stands before each `layers.`.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::Path;
+
+use serde::{Deserialize, Serialize};
 
 use super::tensors::{TensorList, Tensors};
 use super::{Architecture, ModelFault, RunError};
@@ -60,60 +64,119 @@ pub struct Moments {
     pub v: Vec<f32>,
 }
 
-/// A model as stored.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct ModelFile {
+/// One model of a file.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ModelMember {
+    /// Its share of the prediction; the shares of a file's members sum to 1.
+    pub weight: f64,
+    pub architecture: Architecture,
+    /// The settings that it was trained with, TOML; empty if they are not known.
+    pub settings: String,
     /// First to last.
     pub layers: Vec<LayerTensors>,
     pub optimizer: Option<OptimizerState>,
-    /// Architecture, hyperparameters, classes, preprocessing, training state: JSON by key. The architecture is
-    /// required ([`ModelFile::new`] adds it); `bngpu_format` and `sha256` belong to the file and are not kept.
+}
+
+impl ModelMember {
+    /// A model alone, without settings and optimiser state.
+    pub fn new(architecture: &Architecture, layers: Vec<LayerTensors>) -> ModelMember {
+        let (architecture, settings) = (architecture.clone(), String::new());
+        ModelMember { weight: 1.0, architecture, settings, layers, optimizer: None }
+    }
+}
+
+/// A model as stored, or an ensemble: several models whose predictions are averaged.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ModelFile {
+    /// At least one. With several, the names of the tensors say which: `members.0.layers.0.weight`.
+    pub members: Vec<ModelMember>,
+    /// Classes, preprocessing, training state: JSON by key. The keys of the members, `architecture`, `hyperparameters`
+    /// and `members`, and those of the file, `bngpu_format` and `sha256`, are not kept.
     pub metadata: BTreeMap<String, String>,
 }
 
-impl ModelFile {
-    /// A model without optimiser state; its metadata hold the architecture alone.
-    pub fn new(architecture: &Architecture, layers: Vec<LayerTensors>) -> ModelFile {
-        let metadata = BTreeMap::from([(Architecture::KEY.to_owned(), architecture.to_json())]);
-        ModelFile { layers, optimizer: None, metadata }
-    }
+/// Keys of the metadata: the settings of a file's only member, and the list of several members.
+const SETTINGS: &str = "hyperparameters";
+const MEMBERS: &str = "members";
+/// How far the sum of the weights may be from 1: far above the rounding of a sum, far below any weight.
+const SUM_TOLERANCE: f64 = 1e-9;
 
-    /// The architecture in the metadata; [`ModelFault::Inconsistent`] if there is none.
-    pub fn architecture(&self) -> Result<Architecture, ModelFault> {
-        architecture_of(&self.metadata)
+/// A member in the list of several.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Entry {
+    weight: f64,
+    architecture: Architecture,
+    hyperparameters: String,
+}
+
+impl ModelFile {
+    /// A model without optimiser state and metadata.
+    pub fn new(architecture: &Architecture, layers: Vec<LayerTensors>) -> ModelFile {
+        ModelFile { members: vec![ModelMember::new(architecture, layers)], metadata: BTreeMap::new() }
     }
 
     /// The model keys and metadata alone, as `best.safetensors` holds them: no optimiser state, no remainders.
     pub fn model_only(&self) -> ModelFile {
-        let mut layers = self.layers.clone();
-        layers.iter_mut().filter_map(|layer| layer.bn.as_mut()).for_each(|bn| bn.running_mean_lo = None);
-        ModelFile { layers, optimizer: None, metadata: self.metadata.clone() }
+        let mut file = self.clone();
+        for member in &mut file.members {
+            member.optimizer = None;
+            let bn = member.layers.iter_mut().filter_map(|layer| layer.bn.as_mut());
+            bn.for_each(|bn| bn.running_mean_lo = None);
+        }
+        file
     }
 
     /// The whole file. The same model always gives the same bytes.
     ///
-    /// Errors: [`ModelFault::Inconsistent`] if the tensors do not have the shapes of the architecture.
+    /// Errors: [`ModelFault::Inconsistent`] if the tensors do not have the shapes of the architecture, or the weights of
+    /// several members do not sum to 1.
     pub fn to_bytes(&self) -> Result<Vec<u8>, ModelFault> {
-        self.tensors()?.to_bytes(&self.metadata)
+        self.tensors()?.to_bytes(&self.whole_metadata())
+    }
+
+    /// The metadata with the keys of the members.
+    fn whole_metadata(&self) -> BTreeMap<String, String> {
+        let mut metadata = self.metadata.clone();
+        remove_members(&mut metadata);
+        if let [member] = &self.members[..] {
+            metadata.insert(Architecture::KEY.into(), member.architecture.to_json());
+            if !member.settings.is_empty() {
+                metadata.insert(SETTINGS.into(), member.settings.clone());
+            }
+        } else {
+            let entry = |member: &ModelMember| Entry {
+                weight: member.weight,
+                architecture: member.architecture.clone(),
+                hyperparameters: member.settings.clone(),
+            };
+            let entries: Vec<Entry> = self.members.iter().map(entry).collect();
+            // Strings, finite numbers and lists only, so this cannot fail.
+            metadata.insert(MEMBERS.into(), serde_json::to_string(&entries).unwrap_or_default());
+        }
+        metadata
     }
 
     /// Reads what [`ModelFile::to_bytes`] wrote; anything else is refused before any of it is used.
     pub fn from_bytes(bytes: &[u8]) -> Result<ModelFile, ModelFault> {
-        let (mut file, metadata) = Tensors::open(bytes)?;
-        let architecture = architecture_of(&metadata)?;
-        let layers: Vec<LayerTensors> = architecture
-            .layers()
-            .enumerate()
-            .map(|(n, (inputs, outputs, bn))| take_layer(&mut file, n, inputs, outputs, bn))
-            .collect::<Result<_, _>>()?;
-        let optimizer = if file.any_left("optimizer.") {
-            let moments = layers.iter().enumerate().map(|(n, layer)| take_moments(&mut file, n, layer));
-            Some(OptimizerState { layers: moments.collect::<Result<_, _>>()? })
-        } else {
-            None
-        };
+        let (mut file, mut metadata) = Tensors::open(bytes)?;
+        let mut members = read_members(&metadata)?;
+        remove_members(&mut metadata);
+        let of = members.len();
+        for (m, member) in members.iter_mut().enumerate() {
+            let layers = member.architecture.layers().enumerate();
+            let take = |(n, (i, o, bn))| take_layer(&mut file, &Stem(of, m, n), i, o, bn);
+            member.layers = layers.map(take).collect::<Result<_, _>>()?;
+        }
+        if file.any_left("optimizer.") {
+            for (m, member) in members.iter_mut().enumerate() {
+                let layers = member.layers.iter().enumerate();
+                let moments = layers.map(|(n, layer)| take_moments(&mut file, &Stem(of, m, n), layer));
+                member.optimizer = Some(OptimizerState { layers: moments.collect::<Result<_, _>>()? });
+            }
+        }
         file.finish()?;
-        Ok(ModelFile { layers, optimizer, metadata })
+        Ok(ModelFile { members, metadata })
     }
 
     /// Writes the file whole; the old one stays if anything fails.
@@ -134,88 +197,160 @@ impl ModelFile {
     /// The first tensor of the model (not of the optimiser's state) that holds NaN or infinity, with the place:
     /// `layers.0.weight[12] is NaN`.
     pub fn non_finite(&self) -> Option<String> {
-        let named = |n: usize, name: &str, data: &[f32]| {
+        let named = |stem: &Stem, name: &str, data: &[f32]| {
             let at = data.iter().position(|value| !value.is_finite())?;
-            Some(format!("layers.{n}.{name}[{at}] is {}", data[at]))
+            Some(format!("{stem}.{name}[{at}] is {}", data[at]))
         };
-        self.layers.iter().enumerate().find_map(|(n, layer)| {
-            let bias = || named(n, "bias", layer.bias.as_ref()?);
+        let of = self.members.len();
+        let layers = self.members.iter().enumerate().flat_map(|(m, member)| {
+            member.layers.iter().enumerate().map(move |(n, layer)| (Stem(of, m, n), layer))
+        });
+        layers.into_iter().find_map(|(stem, layer)| {
+            let bias = || named(&stem, "bias", layer.bias.as_ref()?);
             let bn = || {
                 let bn = layer.bn.as_ref()?;
-                named(n, "bn.weight", &bn.weight)
-                    .or_else(|| named(n, "bn.bias", &bn.bias))
-                    .or_else(|| named(n, "bn.running_mean", &bn.running_mean))
-                    .or_else(|| named(n, "bn.running_var", &bn.running_var))
+                named(&stem, "bn.weight", &bn.weight)
+                    .or_else(|| named(&stem, "bn.bias", &bn.bias))
+                    .or_else(|| named(&stem, "bn.running_mean", &bn.running_mean))
+                    .or_else(|| named(&stem, "bn.running_var", &bn.running_var))
             };
-            named(n, "weight", &layer.weight).or_else(bias).or_else(bn)
+            named(&stem, "weight", &layer.weight).or_else(bias).or_else(bn)
         })
     }
 
     /// Every tensor under its name, checked against the architecture.
     fn tensors(&self) -> Result<TensorList<'_>, ModelFault> {
-        let architecture = self.architecture()?;
+        check_members(&self.members)?;
         let mut list = TensorList::default();
-        let count = architecture.layers().count();
-        if self.layers.len() != count {
-            let found = self.layers.len();
-            return Err(ModelFault::Inconsistent(format!(
-                "{found} layers, but its architecture has {count}"
-            )));
-        }
-        for (n, (layer, expected)) in self.layers.iter().zip(architecture.layers()).enumerate() {
-            if (layer.inputs, layer.outputs, layer.bn.is_some()) != expected {
-                return Err(ModelFault::Inconsistent(format!("layers.{n} does not match its architecture")));
+        let of = self.members.len();
+        for (m, member) in self.members.iter().enumerate() {
+            let (architecture, layers) = (&member.architecture, &member.layers);
+            let count = architecture.layers().count();
+            if layers.len() != count {
+                let found = layers.len();
+                return Err(inconsistent(format!("{found} layers, but its architecture has {count}")));
             }
-            put_layer(&mut list, n, layer)?;
+            for (n, (layer, expected)) in layers.iter().zip(architecture.layers()).enumerate() {
+                let stem = Stem(of, m, n);
+                if (layer.inputs, layer.outputs, layer.bn.is_some()) != expected {
+                    return Err(inconsistent(format!("{stem} does not match its architecture")));
+                }
+                put_layer(&mut list, &stem, layer)?;
+            }
         }
-        let Some(state) = &self.optimizer else { return Ok(list) };
-        if state.layers.len() != count {
-            return Err(ModelFault::Inconsistent(
-                "the optimiser's state has a different number of layers".into(),
-            ));
-        }
-        for (n, (moments, layer)) in state.layers.iter().zip(&self.layers).enumerate() {
-            put_moments(&mut list, n, moments, layer)?;
+        for (m, member) in self.members.iter().enumerate() {
+            let Some(state) = &member.optimizer else { continue };
+            if state.layers.len() != member.layers.len() {
+                return Err(inconsistent("the optimiser's state has a different number of layers".into()));
+            }
+            for (n, (moments, layer)) in state.layers.iter().zip(&member.layers).enumerate() {
+                put_moments(&mut list, &Stem(of, m, n), moments, layer)?;
+            }
         }
         Ok(list)
     }
 }
 
-fn architecture_of(metadata: &BTreeMap<String, String>) -> Result<Architecture, ModelFault> {
-    let missing = || ModelFault::Inconsistent("its metadata hold no architecture".into());
-    Architecture::from_json(metadata.get(Architecture::KEY).ok_or_else(missing)?)
+/// The beginning of the names of a layer's tensors: of how many members which one, and the layer.
+struct Stem(usize, usize, usize);
+
+impl fmt::Display for Stem {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let Stem(members, m, n) = self;
+        if *members == 1 { write!(f, "layers.{n}") } else { write!(f, "members.{m}.layers.{n}") }
+    }
 }
 
-fn put_layer<'a>(list: &mut TensorList<'a>, n: usize, layer: &'a LayerTensors) -> Result<(), ModelFault> {
+/// The members that the metadata describe, without tensors.
+fn read_members(metadata: &BTreeMap<String, String>) -> Result<Vec<ModelMember>, ModelFault> {
+    let member = |weight: f64, architecture: Architecture, settings: String| ModelMember {
+        weight,
+        settings,
+        ..ModelMember::new(&architecture, Vec::new())
+    };
+    let Some(list) = metadata.get(MEMBERS) else {
+        let missing = || inconsistent("its metadata hold no architecture".into());
+        let architecture = Architecture::from_json(metadata.get(Architecture::KEY).ok_or_else(missing)?)?;
+        let settings = metadata.get(SETTINGS).cloned().unwrap_or_default();
+        return Ok(vec![member(1.0, architecture, settings)]);
+    };
+    let entries: Vec<Entry> = serde_json::from_str(list)
+        .map_err(|error| inconsistent(format!("its list of members is unusable: {error}")))?;
+    if entries.len() < 2 {
+        return Err(inconsistent("its list of members has fewer than two".into()));
+    }
+    let of = |entry: Entry| {
+        entry.architecture.check()?;
+        Ok(member(entry.weight, entry.architecture, entry.hyperparameters))
+    };
+    let members: Vec<ModelMember> = entries.into_iter().map(of).collect::<Result<_, _>>()?;
+    check_members(&members)?;
+    Ok(members)
+}
+
+/// Removes what [`ModelFile::members`] holds.
+fn remove_members(metadata: &mut BTreeMap<String, String>) {
+    [Architecture::KEY, SETTINGS, MEMBERS].iter().for_each(|key| drop(metadata.remove(*key)));
+}
+
+/// Refuses models that cannot be averaged.
+fn check_members(members: &[ModelMember]) -> Result<(), ModelFault> {
+    let Some(first) = members.first() else { return Err(inconsistent("it has no members".into())) };
+    for (m, member) in members.iter().enumerate() {
+        // NaN is not in the range.
+        if !(member.weight > 0.0 && member.weight <= 1.0) {
+            return Err(inconsistent(format!(
+                "the weight of members.{m} is {}, expected above 0, at most 1",
+                member.weight
+            )));
+        }
+        let shape = |member: &ModelMember| (member.architecture.inputs, member.architecture.outputs);
+        if shape(member) != shape(first) {
+            return Err(inconsistent(format!("members.{m} has other inputs or outputs than members.0")));
+        }
+        if member.optimizer.is_some() != first.optimizer.is_some() {
+            return Err(inconsistent("only some of its members have an optimiser's state".into()));
+        }
+    }
+    let sum: f64 = members.iter().map(|member| member.weight).sum();
+    if (sum - 1.0).abs() > SUM_TOLERANCE {
+        return Err(inconsistent(format!("the weights of its members sum to {sum}, expected 1")));
+    }
+    Ok(())
+}
+
+fn inconsistent(what: String) -> ModelFault {
+    ModelFault::Inconsistent(what)
+}
+
+fn put_layer<'a>(list: &mut TensorList<'a>, stem: &Stem, layer: &'a LayerTensors) -> Result<(), ModelFault> {
     let outputs = [layer.outputs];
-    list.put(format!("layers.{n}.weight"), &[layer.outputs, layer.inputs], &layer.weight)?;
+    list.put(format!("{stem}.weight"), &[layer.outputs, layer.inputs], &layer.weight)?;
     match (&layer.bias, &layer.bn) {
-        (Some(bias), None) => list.put(format!("layers.{n}.bias"), &outputs, bias),
+        (Some(bias), None) => list.put(format!("{stem}.bias"), &outputs, bias),
         (None, Some(bn)) => {
-            list.put(format!("layers.{n}.bn.weight"), &outputs, &bn.weight)?;
-            list.put(format!("layers.{n}.bn.bias"), &outputs, &bn.bias)?;
-            list.put(format!("layers.{n}.bn.running_mean"), &outputs, &bn.running_mean)?;
-            list.put(format!("layers.{n}.bn.running_var"), &outputs, &bn.running_var)?;
+            list.put(format!("{stem}.bn.weight"), &outputs, &bn.weight)?;
+            list.put(format!("{stem}.bn.bias"), &outputs, &bn.bias)?;
+            list.put(format!("{stem}.bn.running_mean"), &outputs, &bn.running_mean)?;
+            list.put(format!("{stem}.bn.running_var"), &outputs, &bn.running_var)?;
             match &bn.running_mean_lo {
-                Some(remainder) => list.put(remainder_name(n), &outputs, remainder),
+                Some(remainder) => list.put(remainder_name(stem), &outputs, remainder),
                 None => Ok(()),
             }
         }
-        _ => Err(ModelFault::Inconsistent(format!(
-            "layers.{n} must have either a bias or batch normalisation"
-        ))),
+        _ => Err(inconsistent(format!("{stem} must have either a bias or batch normalisation"))),
     }
 }
 
 fn take_layer(
     file: &mut Tensors,
-    n: usize,
+    stem: &Stem,
     inputs: usize,
     outputs: usize,
     bn: bool,
 ) -> Result<LayerTensors, ModelFault> {
-    let weight = file.take(format!("layers.{n}.weight"), &[outputs, inputs])?;
-    let mut vector = |name: &str| file.take(format!("layers.{n}.{name}"), &[outputs]);
+    let weight = file.take(format!("{stem}.weight"), &[outputs, inputs])?;
+    let mut vector = |name: &str| file.take(format!("{stem}.{name}"), &[outputs]);
     if !bn {
         return Ok(LayerTensors { inputs, outputs, weight, bias: Some(vector("bias")?), bn: None });
     }
@@ -224,22 +359,20 @@ fn take_layer(
         bias: vector("bn.bias")?,
         running_mean: vector("bn.running_mean")?,
         running_var: vector("bn.running_var")?,
-        running_mean_lo: file.take_optional(remainder_name(n), &[outputs])?,
+        running_mean_lo: file.take_optional(remainder_name(stem), &[outputs])?,
     };
     Ok(LayerTensors { inputs, outputs, weight, bias: None, bn: Some(bn) })
 }
 
 fn put_moments<'a>(
     list: &mut TensorList<'a>,
-    n: usize,
+    stem: &Stem,
     moments: &'a LayerMoments,
     layer: &LayerTensors,
 ) -> Result<(), ModelFault> {
     let of_parameters = [layer.bias.is_some(), layer.bn.is_some(), layer.bn.is_some()];
     if [&moments.bias, &moments.bn_weight, &moments.bn_bias].map(Option::is_some) != of_parameters {
-        return Err(ModelFault::Inconsistent(format!(
-            "the optimiser's state of layers.{n} does not fit its parameters"
-        )));
+        return Err(inconsistent(format!("the optimiser's state of {stem} does not fit its parameters")));
     }
     let (outputs, weight) = ([layer.outputs], [layer.outputs, layer.inputs]);
     let parameters = [
@@ -252,18 +385,18 @@ fn put_moments<'a>(
         let Some(Moments { m, v }) = moments else { continue };
         for (moment, data) in [("exp_avg", m), ("exp_avg_sq", v)] {
             if !data.is_empty() {
-                list.put(moment_name(moment, n, name), shape, data)?;
+                list.put(moment_name(moment, stem, name), shape, data)?;
             }
         }
     }
     Ok(())
 }
 
-fn take_moments(file: &mut Tensors, n: usize, layer: &LayerTensors) -> Result<LayerMoments, ModelFault> {
+fn take_moments(file: &mut Tensors, stem: &Stem, layer: &LayerTensors) -> Result<LayerMoments, ModelFault> {
     let outputs = [layer.outputs];
     let mut moments = |name: &str, shape: &[usize]| -> Result<Moments, ModelFault> {
         let mut moment = |moment| {
-            let data = file.take_optional(moment_name(moment, n, name), shape)?;
+            let data = file.take_optional(moment_name(moment, stem, name), shape)?;
             Ok(data.unwrap_or_default())
         };
         Ok(Moments { m: moment("exp_avg")?, v: moment("exp_avg_sq")? })
@@ -276,12 +409,12 @@ fn take_moments(file: &mut Tensors, n: usize, layer: &LayerTensors) -> Result<La
     })
 }
 
-fn remainder_name(n: usize) -> String {
-    format!("state.layers.{n}.bn.running_mean_remainder")
+fn remainder_name(stem: &Stem) -> String {
+    format!("state.{stem}.bn.running_mean_remainder")
 }
 
-fn moment_name(moment: &str, n: usize, parameter: &str) -> String {
-    format!("optimizer.{moment}.layers.{n}.{parameter}")
+fn moment_name(moment: &str, stem: &Stem, parameter: &str) -> String {
+    format!("optimizer.{moment}.{stem}.{parameter}")
 }
 
 #[cfg(test)]

@@ -112,21 +112,21 @@ impl Asked {
         }
     }
 
-    /// Refuses `watch`, which a sweep does not support.
+    /// Refuses `watch` and `ensemble`, which a sweep does not support.
     ///
     /// # Errors
     /// [`ConfigError::Invalid`].
-    pub fn check_unwatched(&self) -> Result<(), ConfigError> {
-        match self.flags.get("watch").or_else(|| self.file.get("watch")) {
-            None => Ok(()),
-            Some(value) => Err(ConfigError::Invalid {
-                place: self.place("watch"),
-                value: text(value),
-                expected:
-                    "a sweep does not record layers: drop it, or train one trial alone with `bngpu train --watch`"
-                        .into(),
-            }),
+    pub fn check_supported(&self) -> Result<(), ConfigError> {
+        let watch =
+            "a sweep does not record layers: drop it, or train one trial alone with `bngpu train --watch`";
+        let ensemble = "the trials of a sweep are single models: drop it, and train the best trial with `bngpu train --ensemble`";
+        for (key, expected) in [("watch", watch), ("ensemble", ensemble)] {
+            if let Some(value) = self.flags.get(key).or_else(|| self.file.get(key)) {
+                let (place, value) = (self.place(key), text(value));
+                return Err(ConfigError::Invalid { place, value, expected: expected.into() });
+            }
         }
+        Ok(())
     }
 
     /// Checks that each given setting belongs to a choice of at least one trial.

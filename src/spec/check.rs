@@ -3,7 +3,7 @@
 use super::hyperparameter::{Kind, hyperparameter};
 use super::network::{BatchNorm, Init, Network};
 use super::range::{Check, Invalid, Range, ensure};
-use super::request::{DataRequest, RunRequest};
+use super::request::{DataRequest, MAX_ENSEMBLE, RunRequest};
 use super::training::{Length, Optimizer, Training};
 use super::values::{MAX_LAYERS, MAX_UNITS};
 
@@ -146,6 +146,11 @@ impl RunRequest {
     pub fn check(&self) -> Result<(), Invalid> {
         self.data.check()?;
         self.training.check()?;
+        let expected = format!("write 1 to {MAX_ENSEMBLE}, for example 8");
+        ensure((1..=MAX_ENSEMBLE).contains(&self.ensemble), "ensemble", self.ensemble, &expected)?;
+        let recordable = self.ensemble == 1 || self.watch.is_empty();
+        let expected = "but --watch records the layers of one model: drop one of them";
+        ensure(recordable, "ensemble", self.ensemble, expected)?;
         let problem = |key, value: &str, expected: &str| {
             Err(Invalid { key, value: value.into(), expected: expected.into() })
         };

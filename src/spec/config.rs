@@ -156,6 +156,9 @@ settings! {
         /// Seed of everything random
         #[arg(long, value_name = "N", help_heading = "Training")]
         seed: Seed = Seed(0);
+        /// Train K models that differ by their seeds, 1 to 64, and average their predictions
+        #[arg(long, value_name = "K", help_heading = "Training")]
+        ensemble: Count = Count(1);
 
         /// auto, gpu, cpu, or an index or a part of a name as `bngpu devices` prints it
         #[arg(long, value_name = "DEVICE", help_heading = "Device")]

@@ -32,6 +32,9 @@ pub struct DataRequest {
     pub data_dir: Option<PathBuf>,
 }
 
+/// Most models of an ensemble.
+pub const MAX_ENSEMBLE: usize = 64;
+
 /// A run of `train`, complete and validated.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RunRequest {
@@ -39,6 +42,8 @@ pub struct RunRequest {
     pub data: DataRequest,
     /// The network, its optimiser and its length.
     pub training: Training,
+    /// Models that train together and whose predictions are averaged, at most [`MAX_ENSEMBLE`].
+    pub ensemble: usize,
     /// `auto`, `gpu`, `cpu`, an index or a part of a name.
     pub device: String,
     /// Precision of the operands of matrix products.
@@ -67,6 +72,17 @@ pub struct DeviceUse {
 }
 
 impl RunRequest {
+    /// The runs of one model each that train the members of the ensemble, on the same rows: the first has the run's own
+    /// seed, the others those that follow it.
+    pub fn members(&self) -> Vec<RunRequest> {
+        let member = |n: usize| {
+            let mut request = RunRequest { ensemble: 1, ..self.clone() };
+            request.training.seed = self.training.nth_seed(n as u64);
+            request
+        };
+        (0..self.ensemble).map(member).collect()
+    }
+
     /// How the run uses its device.
     pub fn device_use(&self) -> DeviceUse {
         DeviceUse { data_memory: self.data.data_memory, precision: self.precision }

@@ -33,7 +33,7 @@ pub fn resolve_sweep(
         SweepOptions::defaults().table(),
     );
     let asked = Asked::new(flags, file, path)?;
-    asked.check_unwatched()?;
+    asked.check_supported()?;
     asked.check_choices()?;
     asked.check_values()?;
     let mut base = asked.request(&Params::new())?;

@@ -100,6 +100,9 @@ const OUT_OF_RANGE: &[(&str, &str, &[&str])] = &[
     ("name = '../up'", "name", &["../up", "letters"]),
     ("name = ''", "name", &["letters"]),
     ("name = '-o'", "name", &["letter or digit first"]),
+    ("ensemble = 0", "ensemble", &["1 to 64"]),
+    ("ensemble = 65", "ensemble", &["1 to 64"]),
+    ("ensemble = 2\nwatch = ['gradients']", "ensemble", &["--watch records the layers of one model"]),
 ];
 
 #[test]
@@ -113,6 +116,23 @@ fn an_invalid_value_is_reported_with_its_place_and_remedy() {
         assert_words(&by_file, words);
         assert_words(&by_file, &[&format!("`{key}` in c.toml is ")]);
     }
+}
+
+#[test]
+fn the_members_of_an_ensemble_are_runs_on_the_same_rows_with_seeds_in_order() {
+    let run = resolve(flags("ensemble = 3\nseed = '18446744073709551614'\nlr = 0.5"), None).unwrap();
+    let members = run.members();
+    assert_eq!(members.iter().map(|run| run.training.seed).collect::<Vec<_>>(), [u64::MAX - 1, u64::MAX, 0]);
+    for member in &members {
+        assert_eq!((member.ensemble, member.data.split_seed, member.training.lr), (1, u64::MAX - 1, 0.5));
+        let toml = member.to_toml();
+        assert!(!toml.contains("ensemble"), "{toml}");
+        assert_eq!(RunRequest::from_toml(&toml, Path::new("c.toml")).unwrap(), *member);
+    }
+    assert!(run.to_toml().contains("\nensemble = 3\n"));
+    let one = resolve(flags("ensemble = 1"), None).unwrap();
+    assert_eq!(one.members(), [one.clone()]);
+    assert_eq!(one.to_toml(), resolve(flags(""), None).unwrap().to_toml());
 }
 
 #[test]

@@ -90,3 +90,11 @@ pub struct Training {
     /// Seed of everything random.
     pub seed: u64,
 }
+
+impl Training {
+    /// Seed of the `n`-th of several trainings that differ by their seeds alone: this training's own for 0, then those
+    /// that follow it.
+    pub fn nth_seed(&self, n: u64) -> u64 {
+        self.seed.wrapping_add(n)
+    }
+}

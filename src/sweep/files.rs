@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use crate::base::patiently;
 use crate::data::Preprocessing;
 use crate::population::Member;
-use crate::run::{Architecture, Environment, RunDir, RunError, RunFile};
+use crate::run::{Environment, RunDir, RunError, RunFile};
 use crate::spec::{Objective, RunRequest, SweepRequest};
 use crate::train::{MemberCheckpoint, MemberState, Origin, RunFiles, Stored};
 
@@ -197,14 +197,8 @@ impl SweepFiles {
     }
 
     fn origin(&self, request: &RunRequest, member: &Member) -> Origin {
-        Origin {
-            architecture: Architecture::new(&request.training.network, member.inputs(), member.outputs()),
-            config: request.to_toml(),
-            preprocessing: self.preprocessing.clone(),
-            fingerprint: self.fingerprint.clone(),
-            has_val: true,
-            watch: Vec::new(),
-        }
+        let shape = [member.inputs(), member.outputs()];
+        Origin::new(request, shape, self.preprocessing.clone(), self.fingerprint.clone(), true)
     }
 
     /// Writes the run of an ended training, whole or not at all.
@@ -284,7 +278,7 @@ impl Sink for SweepFiles {
             self.begun.insert(id, RunFiles::new(dir, self.origin(request, member)));
         }
         match self.begun.get_mut(&id) {
-            Some(files) => files.write(member, at),
+            Some(files) => files.write(&[(member, at)]),
             None => Ok(()),
         }
     }

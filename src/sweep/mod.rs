@@ -18,6 +18,7 @@ pub mod record;
 mod run;
 pub mod schedule;
 mod search;
+pub mod selection;
 mod stage;
 mod study;
 #[cfg(test)]

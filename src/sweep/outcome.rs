@@ -83,13 +83,13 @@ pub fn fill(record: &mut TrialRecord, member: &MemberState, objective: Objective
     (record.status, record.reason) = match &state.ended {
         Some(Ended::Completed) => (TrialStatus::Completed, None),
         Some(Ended::Stopped { reason }) => (TrialStatus::Stopped, Some(reason.to_string())),
-        Some(Ended::Diverged { step }) => {
+        Some(Ended::Diverged { step, .. }) => {
             (TrialStatus::Diverged, Some(format!("NaN or infinity at step {step}")))
         }
         None => (TrialStatus::Failed, Some("it did not end".into())),
     };
     (record.epochs, record.steps) = (state.epochs, state.step);
-    if let Some(Ended::Diverged { step }) = state.ended {
+    if let Some(Ended::Diverged { step, .. }) = state.ended {
         record.steps = step;
     }
     record.rungs = values_at(objective, &member.history, rungs);

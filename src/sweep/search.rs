@@ -155,7 +155,7 @@ impl Search {
             Stage::Final if *more_seeds => (*seeds, MORE_SEEDS * *final_seeds),
             Stage::Final => (*seeds, *final_seeds),
         };
-        (0..taken).map(|s| base.training.seed.wrapping_add((skipped + s).into())).collect()
+        (0..taken).map(|s| base.training.nth_seed((skipped + s).into())).collect()
     }
 
     /// Decides how many slots each lane's population has.
@@ -320,17 +320,20 @@ impl Search {
         let request = self.request.run_request(params, id.seed).ok()?;
         let member = member(&request.training, &self.problem).ok()?;
         let same = stored.request.training == request.training && stored.fingerprint() == self.fingerprint;
-        let mut at = stored.checkpoint(dir, &member).ok().filter(|at| same && at.state.ended.is_none())?;
+        let mut at = stored.checkpoint(dir, &[&member]).ok()?.pop()?;
+        if !same || at.state.ended.is_some() {
+            return None;
+        }
         if at.history.len() as u64 != at.state.epochs {
             return None;
         }
         if let Some(best) = at.state.best {
             // The best model may be newer than the state; then this training starts over.
-            let file = Stored::load(dir, RunFile::Best).ok()?;
-            if file.best().ok()? != (best.epoch, best.step) {
+            let mut stored = Stored::load(dir, RunFile::Best).ok()?;
+            if stored.best().ok()? != (best.epoch, best.step) {
                 return None;
             }
-            at.best = Some(Arc::new(file.file.layers));
+            at.best = Some(Arc::new(stored.file.members.pop()?.layers));
         }
         Some(at)
     }

@@ -9,9 +9,18 @@ use crate::population::{Buffer, evaluation_step};
 use crate::run::Score;
 use crate::step::StepKind;
 
+use super::mixture::mix;
 use super::problem::Sums;
 use super::stepper::Stepper;
 use super::{Problem, Stop};
+
+/// Whether all outputs of a population are finite.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Finite {
+    All,
+    /// Those of the member in this slot are not.
+    Not(usize),
+}
 
 impl Stepper<'_> {
     /// The number of the next evaluation step.
@@ -106,18 +115,84 @@ impl Stepper<'_> {
 
     /// Outputs `[rows, O]` of the member in slot `k` for the stored rows, before any softmax; the others stay idle.
     pub fn outputs(&mut self, k: usize, rows: Range<usize>) -> Result<Vec<f32>, EngineError> {
-        let population = self.population().clone();
-        let (member, base) = (&population.members[k], &population.bases[k]);
-        let mut steps = vec![StepRow::IDLE; population.len()];
-        let o = member.outputs();
-        let z = base[Buffer::Z as usize] + member.layers.last().map_or(0, |l| l.z as usize);
-        let mut all = Vec::with_capacity(rows.len() * o);
+        let member = self.population().members[k].clone();
+        let mut all = Vec::with_capacity(rows.len() * member.outputs());
         for first in rows.clone().step_by(member.capacity) {
             let len = member.capacity.min(rows.end - first);
-            steps[k] = StepRow { step: self.next_evaluation(), ..evaluation_step(first, len) };
-            self.engine()?.run_checked(StepKind::Evaluate, &steps)?;
-            all.append(&mut self.engine()?.read_region(Buffer::Z, z..z + len * o)?);
+            self.outputs_of(&[(k, first..first + len)])?.iter_mut().for_each(|of| all.append(of));
         }
         Ok(all)
+    }
+
+    /// Outputs of some members, each for stored rows of its own, at most as many as it can hold.
+    fn outputs_of(&mut self, parts: &[(usize, Range<usize>)]) -> Result<Vec<Vec<f32>>, EngineError> {
+        let population = self.population().clone();
+        let mut steps = vec![StepRow::IDLE; population.len()];
+        let mut regions = Vec::with_capacity(parts.len());
+        let step = self.next_evaluation();
+        for (k, rows) in parts {
+            let (member, base) = (&population.members[*k], &population.bases[*k]);
+            steps[*k] = StepRow { step, ..evaluation_step(rows.start, rows.len()) };
+            let z = base[Buffer::Z as usize] + member.layers.last().map_or(0, |l| l.z as usize);
+            regions.push((Buffer::Z, z..z + rows.len() * member.outputs()));
+        }
+        self.engine()?.run_checked(StepKind::Evaluate, &steps)?;
+        self.engine()?.read_regions(&regions)
+    }
+
+    /// Passes the outputs of all members together, as [`mix`] combines them, to `each`: with the stored rows they belong
+    /// to, in their order, in pieces. Each member computes as it does alone, in batches of its own. The result names the
+    /// first member with NaN or infinity, if any; it is `None` if `stop` was set on the way.
+    pub fn mixed(
+        &mut self,
+        weights: &[f64],
+        rows: Range<usize>,
+        stop: &Stop,
+        each: &mut dyn FnMut(Range<usize>, &[f32]),
+    ) -> Result<Option<Finite>, EngineError> {
+        let population = self.population().clone();
+        let Some(loss) = population.members.first().map(|member| member.loss) else { return Ok(None) };
+        let o = loss.outputs();
+        // What each member has computed beyond the rows that are done.
+        let mut ahead: Vec<Vec<f32>> = vec![Vec::new(); population.len()];
+        let mut bad = None;
+        let mut done = rows.start;
+        let mut mixture = Vec::new();
+        while done < rows.end {
+            if stop.asked() {
+                return Ok(None);
+            }
+            let behind = (0..population.len()).filter(|&k| ahead[k].is_empty());
+            let part = |k: usize| (k, done..rows.end.min(done + population.members[k].capacity));
+            let parts: Vec<_> = behind.map(part).collect();
+            for ((k, _), outputs) in parts.iter().zip(self.outputs_of(&parts)?) {
+                if outputs.iter().any(|z| !z.is_finite()) {
+                    bad = Some(bad.map_or(*k, |bad: usize| bad.min(*k)));
+                }
+                ahead[*k] = outputs;
+            }
+            let len = ahead.iter().map(Vec::len).min().unwrap_or(0);
+            let now: Vec<&[f32]> = ahead.iter().map(|of| &of[..len]).collect();
+            mixture.clear();
+            mix(loss, weights, &now, &mut mixture);
+            each(done..done + len / o, &mixture);
+            ahead.iter_mut().for_each(|of| drop(of.drain(..len)));
+            done += len / o;
+        }
+        Ok(Some(bad.map_or(Finite::All, Finite::Not)))
+    }
+
+    /// Sums of the predictions of all members together over the stored rows `rows`: see [`Stepper::mixed`].
+    pub fn joint_sums(
+        &mut self,
+        weights: &[f64],
+        problem: &Problem,
+        rows: Range<usize>,
+        stop: &Stop,
+    ) -> Result<Option<(Sums, Finite)>, EngineError> {
+        let mut sums = Sums::default();
+        let add = &mut |rows, outputs: &[f32]| problem.add_outputs(rows, outputs, &mut sums);
+        let finite = self.mixed(weights, rows, stop, add)?;
+        Ok(finite.map(|finite| (sums, finite)))
     }
 }

@@ -6,36 +6,42 @@ use std::sync::Arc;
 use crate::data::Part;
 use crate::engine::{Engine, EngineError, EngineFactory, EngineInfo};
 use crate::population::Population;
-use crate::run::{LayerTensors, Score};
+use crate::run::{ModelMember, Score};
 
 use super::model::{self, Weights};
 use super::stepper::Stepper;
-use super::{Pace, Problem, TrainError};
+use super::{Pace, Problem, Stop, TrainError};
 
-/// One model on one engine, with data. Made by [`super::Stored::inference`].
+/// One model, or the members of an ensemble together, on one engine, with data. Made by [`super::Stored::inference`].
 pub struct Inference<'a> {
     stepper: Stepper<'a>,
     problem: &'a Problem,
-    weights: Weights,
+    weights: Vec<Weights>,
+    /// The members' weights in the prediction.
+    shares: Vec<f64>,
 }
 
 impl<'a> Inference<'a> {
-    /// Loads `layers` into `engine`, or into a new one. None if the layers do not fit the population's only member.
+    /// Loads `members` into `engine`, or into a new one. None if they do not fit the population's members.
     pub(super) fn new(
         factory: &'a dyn EngineFactory,
         population: Arc<Population>,
         problem: &'a Problem,
-        layers: &[LayerTensors],
+        members: &[ModelMember],
         engine: Option<Box<dyn Engine>>,
     ) -> Option<Result<Inference<'a>, TrainError>> {
-        let member = &population.members[0];
-        let mut weights = Weights::zeros(&member.sizes);
-        if !model::put_layers(member, &model::ALONE, layers, &mut weights) {
+        if members.is_empty() || members.len() != population.len() {
             return None;
         }
+        let weights = population.members.iter().zip(members).map(|(member, stored)| {
+            let mut weights = Weights::zeros(&member.sizes);
+            model::put_layers(member, &model::ALONE, &stored.layers, &mut weights).then_some(weights)
+        });
+        let weights = weights.collect::<Option<Vec<_>>>()?;
+        let shares = members.iter().map(|member| member.weight).collect();
         let stepper = Stepper::new(factory, population, problem.table.clone(), Pace::default().backoff);
-        let mut inference = Inference { stepper, problem, weights };
-        let saved = [Some(&inference.weights)];
+        let mut inference = Inference { stepper, problem, weights, shares };
+        let saved: Vec<_> = inference.weights.iter().map(Some).collect();
         let ready = match engine {
             Some(engine) => inference.stepper.take_over(engine, &saved),
             None => inference.stepper.set_up(&saved),
@@ -58,16 +64,27 @@ impl<'a> Inference<'a> {
         if rows.is_empty() {
             return Ok(None);
         }
-        let problem = self.problem;
-        Ok(self.with_tries(|stepper| stepper.evaluations(&[0], part, problem))?.pop())
+        let (problem, shares) = (self.problem, self.shares.clone());
+        if shares.len() == 1 {
+            return Ok(self.with_tries(|stepper| stepper.evaluations(&[0], part, problem))?.pop());
+        }
+        let never = Stop::default();
+        let sums = self.with_tries(|stepper| stepper.joint_sums(&shares, problem, rows.clone(), &never))?;
+        Ok(sums.map(|(sums, _)| problem.evaluation(part, &sums)))
     }
 
-    /// Outputs `[rows, O]` before any softmax, for stored rows.
+    /// Outputs `[rows, O]` for stored rows, as [`super::Stored::outputs`].
     ///
     /// # Errors
     /// [`TrainError::Engine`] or [`TrainError::GaveUp`].
     pub fn outputs(&mut self, rows: Range<usize>) -> Result<Vec<f32>, TrainError> {
-        self.with_tries(|stepper| stepper.outputs(0, rows.clone()))
+        let shares = self.shares.clone();
+        self.with_tries(|stepper| {
+            let mut all = Vec::new();
+            let add = &mut |_, outputs: &[f32]| all.extend_from_slice(outputs);
+            stepper.mixed(&shares, rows.clone(), &Stop::default(), add)?;
+            Ok(all)
+        })
     }
 
     /// Runs `what`; after a fault, again on a new engine.
@@ -88,6 +105,7 @@ impl<'a> Inference<'a> {
 
     fn recover(&mut self, error: EngineError) -> Result<(), TrainError> {
         let announce = &mut |error: &EngineError, _| log::warn!("{error}; trying again");
-        self.stepper.recover(error, &[Some(&self.weights)], announce)
+        let saved: Vec<_> = self.weights.iter().map(Some).collect();
+        self.stepper.recover(error, &saved, announce)
     }
 }

@@ -1,15 +1,17 @@
 //! The training loop: epochs, evaluation, early stopping, checkpoints, recovery from device faults.
 //!
 //! [`Trainer`] trains the members of a population on one engine, while members come and go, and reports to [`Events`];
-//! it uses no files. [`RunFiles`] writes the files of a run of one member. [`model`] converts between both layouts of
-//! the weights.
+//! it uses no files. [`RunFiles`] writes the files of a run of one member or of an ensemble. [`model`] converts between
+//! both layouts of the weights.
 
+mod ensemble;
 mod error;
 mod evaluate;
 mod events;
 mod files;
 mod infer;
 mod member;
+mod mixture;
 pub mod model;
 mod pace;
 mod problem;

@@ -66,11 +66,12 @@ pub(super) struct Clock {
 }
 
 impl Clock {
-    /// Starts now, with `before` seconds already spent.
-    pub(super) fn after(before: f64) -> Clock {
-        Clock { before, started: Instant::now() }
+    /// Starts at `now`, with `before` seconds already spent.
+    pub(super) fn after(before: f64, now: Instant) -> Clock {
+        Clock { before, started: now }
     }
-    pub(super) fn wall_s(&self) -> f64 {
-        self.before + self.started.elapsed().as_secs_f64()
+    /// Seconds until `now`. Clocks that start together stay equal, so that the members of an ensemble end together.
+    pub(super) fn wall_s(&self, now: Instant) -> f64 {
+        self.before + now.duration_since(self.started).as_secs_f64()
     }
 }

@@ -1,11 +1,14 @@
 //! The learning problem: the data as the engines take them, the loss, and the scores.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::data::{Dataset, Features, Part, Preprocessing, Rows, Split, Targets, Task, within};
 use crate::population::Loss;
 use crate::run::Score;
 use crate::step::memory::{Table, Values};
+
+use super::mixture::largest;
 
 /// Data, loss and scores.
 #[derive(Clone, Debug)]
@@ -95,15 +98,35 @@ impl Problem {
         self.output_range.is_some()
     }
 
-    /// Mean loss and score of the predictions that the outputs `[rows]` for all rows of `part` stand for (regression).
+    /// Mean loss and score of the predictions that the outputs `[rows, O]` for all rows of `part` stand for.
     pub fn evaluation_of_outputs(&self, part: Part, outputs: &[f32]) -> (f64, Score) {
-        let square = |(&z, &y): (&f32, &u32)| {
-            let z = self.output_range.map_or(f64::from(z), |range| within(f64::from(z), range));
-            (z - f64::from(f32::from_bits(y))).powi(2)
-        };
-        let targets = &self.table.targets[self.split.range(part)];
-        let loss = outputs.iter().zip(targets).map(square).sum();
-        self.evaluation(part, &Sums { loss, hits: 0, rows: outputs.len() as u64 })
+        let mut sums = Sums::default();
+        self.add_outputs(self.split.range(part), outputs, &mut sums);
+        self.evaluation(part, &sums)
+    }
+
+    /// Adds the predictions that the outputs `[rows, O]` for the stored rows `rows` stand for, row by row: the sums do not
+    /// depend on how rows are divided into calls.
+    pub(super) fn add_outputs(&self, rows: Range<usize>, outputs: &[f32], sums: &mut Sums) {
+        let targets = &self.table.targets[rows];
+        for (z, &target) in outputs.chunks_exact(self.loss.outputs()).zip(targets) {
+            sums.rows += 1;
+            match self.loss {
+                Loss::CrossEntropy { .. } => {
+                    let (best, target) = (largest(z), target as usize);
+                    let most = f64::from(z[best]);
+                    let above = |z: f32| f64::from(z) - most;
+                    let sum: f64 = z.iter().map(|&z| libm::exp(above(z))).sum();
+                    sums.loss += libm::log(sum) - above(z[target]);
+                    sums.hits += u64::from(best == target);
+                }
+                Loss::SquaredError => {
+                    let z = f64::from(z[0]);
+                    let z = self.output_range.map_or(z, |range| within(z, range));
+                    sums.loss += (z - f64::from(f32::from_bits(target))).powi(2);
+                }
+            }
+        }
     }
 
     /// Mean loss and score of sums over rows of `part`: accuracy, or rmse in the target's unit and

@@ -1,4 +1,4 @@
-//! One training, from data and settings to an evaluated model.
+//! One training, of a model or of an ensemble, from data and settings to an evaluated model.
 //!
 //! [`Session::new`] checks the request against the data, [`Session::start`] prepares the device, and [`Started::run`] trains
 //! and evaluates. In between, [`Started::keep_in`] gives the training a folder; without one, the model stays in memory.
@@ -9,19 +9,19 @@ use std::sync::Arc;
 use crate::data::{Dataset, Part};
 use crate::engine::{EngineFactory, EngineInfo};
 use crate::population::{Member, Population};
-use crate::run::{Architecture, Environment, EpochMetrics, Look, RunDir, RunError, RunFile, Score};
+use crate::run::{Environment, EpochMetrics, Look, RunDir, RunError, RunFile, Score};
 use crate::spec::RunRequest;
 
 use super::{
-    Best, Ended, Events, MemberCheckpoint, Origin, Pace, Problem, RunFiles, Stop, Stored, TrainError,
-    Trainer, TrainingState, member, model,
+    Best, Checkpoint, Ended, Events, MemberCheckpoint, Origin, Pace, Problem, RunFiles, Stop, Stored,
+    TrainError, Trainer, TrainingState, member, model,
 };
 
 /// A training whose settings and data have been checked.
 pub struct Session {
     pub request: RunRequest,
     pub problem: Problem,
-    /// One member.
+    /// One member, or those of the ensemble.
     population: Arc<Population>,
     factory: Box<dyn EngineFactory>,
     origin: Origin,
@@ -43,26 +43,31 @@ impl Session {
         let baselines = [Part::Val, Part::Test].map(|part| dataset.baseline(part));
         let (preprocessing, fingerprint) = (dataset.preprocessing.clone(), dataset.fingerprint.clone());
         let problem = Problem::new(dataset);
-        let member = member(&request.training, &problem)?;
-        let (inputs, outputs) = (member.inputs(), member.outputs());
-        let origin = Origin {
-            architecture: Architecture::new(&request.training.network, inputs, outputs),
-            config: request.to_toml(),
-            preprocessing,
-            fingerprint,
-            has_val: problem.split.val > 0,
-            watch: request.watch.clone(),
-        };
-        let mut population = Population::new(vec![member]);
+        let members = request.members();
+        let members: Vec<Member> =
+            members.iter().map(|request| member(&request.training, &problem)).collect::<Result<_, _>>()?;
+        let shape = [members[0].inputs(), problem.loss.outputs()];
+        let origin = Origin::new(&request, shape, preprocessing, fingerprint, problem.split.val > 0);
+        let mut population = Population::new(members);
         if !request.watch.is_empty() {
             population = population.watched();
         }
         Ok(Session { request, problem, population: Arc::new(population), factory, origin, baselines })
     }
 
-    /// The model as the population's only member: its layers, steps and sizes.
+    /// The model as a member of the population: its layers, steps and sizes. Those of an ensemble's members are the same.
     pub fn member(&self) -> &Member {
         &self.population.members[0]
+    }
+
+    /// The model, or the members of the ensemble.
+    pub fn members(&self) -> Vec<&Member> {
+        self.population.members.iter().map(Arc::as_ref).collect()
+    }
+
+    /// Number of trained parameters of all members.
+    pub fn parameters(&self) -> usize {
+        self.population.members.iter().map(|member| member.parameters()).sum()
     }
 
     /// Whether there are validation rows.
@@ -80,18 +85,20 @@ impl Session {
         self.origin.preprocessing.target_name()
     }
 
-    /// Prepares the device and sets the model to `from`, or to its initial weights.
+    /// Prepares the device and sets the members to `from` (`[K]`), or to their initial weights.
     ///
     /// # Errors
     /// [`TrainError::Engine`] or [`TrainError::GaveUp`].
     pub fn start(
         &self,
-        from: Option<MemberCheckpoint>,
+        from: Option<Vec<MemberCheckpoint>>,
         events: &mut dyn Events,
     ) -> Result<Started<'_>, TrainError> {
-        let was_over = from.as_ref().is_some_and(|from| from.state.ended.is_some());
+        let from: Checkpoint = from.unwrap_or_default().into_iter().map(Some).collect();
+        let was_over = from.iter().flatten().any(|from| from.state.ended.is_some());
         let (factory, population) = (self.factory.as_ref(), self.population.clone());
-        let trainer = Trainer::new(factory, population, &self.problem, vec![from], Pace::default(), events)?;
+        let trainer = Trainer::new(factory, population, &self.problem, from, Pace::default(), events)?;
+        let trainer = trainer.as_ensemble();
         Ok(Started { session: self, trainer, files: None, was_over })
     }
 
@@ -176,7 +183,7 @@ impl Started<'_> {
         }
         let model = match files {
             Some(files) => Some(Stored::load(files.dir(), RunFile::Best)?),
-            None => session.model_in_memory(end.best, trainer.checkpoint(0), &outcome.state),
+            None => session.model_in_memory(&trainer, &outcome.state),
         };
         let Some(model) = model else { return Ok(outcome) };
         outcome.best_epoch = Some(model.best()?.0);
@@ -191,22 +198,23 @@ impl Started<'_> {
 }
 
 impl Session {
-    /// The best model of a training without a folder: `best`, or else the weights of the latest checkpoint.
-    fn model_in_memory(
-        &self,
-        best: Option<Arc<Vec<crate::run::LayerTensors>>>,
-        latest: Option<&MemberCheckpoint>,
-        state: &TrainingState,
-    ) -> Option<Stored> {
+    /// The best model of a training without a folder, or else the weights of the latest checkpoint.
+    fn model_in_memory(&self, trainer: &Trainer, state: &TrainingState) -> Option<Stored> {
+        let best = || trainer.members().iter().map(|member| member.best.as_deref().cloned()).collect();
+        let best: Option<Vec<_>> = state.best.and_then(|_| best());
         let (layers, of) = match (best, state.best) {
-            (Some(layers), Some(of)) => (layers.to_vec(), of),
+            (Some(layers), Some(of)) => (layers, of),
             _ => {
-                let weights = &latest?.weights;
-                let layers = model::layers(self.member(), &model::ALONE, &weights.params, &weights.stats);
-                (layers, Best { epoch: state.epochs, step: state.step, val_loss: f64::NAN })
+                let latest = |(slot, member): (usize, &Arc<Member>)| {
+                    let weights = &trainer.checkpoint(slot)?.weights;
+                    Some(model::layers(member, &model::ALONE, &weights.params, &weights.stats))
+                };
+                let layers = self.population.members.iter().enumerate().map(latest);
+                let of = Best { epoch: state.epochs, step: state.step, val_loss: f64::NAN };
+                (layers.collect::<Option<Vec<_>>>()?, of)
             }
         };
-        let file = self.origin.best_model(&layers, of);
+        let file = self.origin.best_model(layers, of);
         Some(Stored::in_memory(file, self.request.clone(), self.origin.preprocessing.clone()))
     }
 }
@@ -214,7 +222,8 @@ impl Session {
 /// Outcome of a training.
 #[derive(Clone, Debug)]
 pub struct Outcome {
-    /// The final training state; `state.ended` says how the training ended, none if it was interrupted.
+    /// The final training state, of the first member of an ensemble; `state.ended` says how the training ended, none if it
+    /// was interrupted.
     pub state: TrainingState,
     /// Metrics of every epoch.
     pub history: Vec<EpochMetrics>,
@@ -260,8 +269,11 @@ impl Events for Recorder<'_> {
         population: &Population,
         checkpoint: &[Option<MemberCheckpoint>],
     ) -> Result<(), RunError> {
-        if let (Some(files), [Some(checkpoint)]) = (&mut self.files, checkpoint) {
-            files.write(&population.members[0], checkpoint)?;
+        let members = population.members.iter().zip(checkpoint);
+        let members: Option<Vec<_>> =
+            members.map(|(member, at)| Some((member.as_ref(), at.as_ref()?))).collect();
+        if let (Some(files), Some(members)) = (&mut self.files, members) {
+            files.write(&members)?;
         }
         self.events.checkpoint(population, checkpoint)
     }

@@ -1,6 +1,7 @@
 //! Adds and removes members while the others train.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use crate::data::Part;
 use crate::engine::EngineError;
@@ -73,7 +74,7 @@ impl Trainer<'_> {
             }
             let Arrival { slot, from, .. } = arrival;
             self.members[slot] = from.as_ref().map(MemberCheckpoint::member).unwrap_or_default();
-            self.clocks[slot] = Clock::after(self.members[slot].state.wall_s);
+            self.clocks[slot] = Clock::after(self.members[slot].state.wall_s, Instant::now());
             self.checkpoint[slot] = from;
             slots.push(slot);
         }

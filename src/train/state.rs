@@ -66,7 +66,12 @@ pub enum Ended {
     /// Ended early.
     Stopped { reason: StopReason },
     /// NaN or infinity in this step, from 1. The weights are those of the last good checkpoint.
-    Diverged { step: u64 },
+    Diverged {
+        step: u64,
+        /// The member of an ensemble in which they are; all of them end with it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        member: Option<usize>,
+    },
 }
 
 /// One member on the host: its state, its record, its best model.

@@ -4,13 +4,15 @@
 //! evaluated together and reported in slot order, whatever the number of steps per submit.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use crate::data::Part;
 use crate::engine::{Engine, EngineFactory, EngineInfo};
 use crate::population::{Member, Population, learning_rate};
-use crate::run::{EpochMetrics, Look};
+use crate::run::{EpochMetrics, Look, Score};
 use crate::step::watch::next_look;
 
+use super::ensemble::Means;
 use super::pace::{Clock, Cost};
 use super::state::saved;
 use super::stepper::Stepper;
@@ -26,6 +28,8 @@ pub struct Trainer<'a> {
     pub(super) pace: Pace,
     pub(super) members: Vec<MemberState>,
     pub(super) clocks: Vec<Clock>,
+    /// Whether the members are one ensemble: see [`Trainer::as_ensemble`].
+    pub(super) is_ensemble: bool,
     /// The latest checkpoints.
     pub(super) checkpoint: Checkpoint,
     pub(super) read: Cost,
@@ -51,12 +55,14 @@ impl<'a> Trainer<'a> {
         let member = |from: &Option<MemberCheckpoint>| from.as_ref().map(MemberCheckpoint::member);
         let members: Vec<MemberState> =
             checkpoint.iter().map(|from| member(from).unwrap_or_default()).collect();
+        let now = Instant::now();
         let mut trainer = Trainer {
             stepper: Stepper::new(factory, population, problem.table.clone(), pace.backoff),
             problem,
             pace,
-            clocks: members.iter().map(|member| Clock::after(member.state.wall_s)).collect(),
+            clocks: members.iter().map(|member| Clock::after(member.state.wall_s, now)).collect(),
             members,
+            is_ensemble: false,
             checkpoint,
             read: Cost::now(),
             stored: Cost::now(),
@@ -213,10 +219,18 @@ impl<'a> Trainer<'a> {
         let count = self.stepper.pace(nearest)?;
         let starts: Vec<_> = active.iter().map(|&at| (at, self.members[at].state.step)).collect();
         let submit = self.stepper.train(&starts, count)?;
-        let seconds = submit.took.as_secs_f64();
+        let (seconds, now) = (submit.took.as_secs_f64(), Instant::now());
+        if self.is_ensemble {
+            let diverged = active.iter().filter_map(|&at| Some((submit.diverged(at)?, at)));
+            if let Some((step, at)) = diverged.min() {
+                self.diverge_together(at, step);
+                return Ok(());
+            }
+        }
+        let mut means = Means::default();
         for &at in active {
             if let Some(step) = submit.diverged(at) {
-                self.diverge(at, step);
+                self.diverge(at, step, None);
                 continue;
             }
             let (mut loss, mut rows) = (0.0, 0);
@@ -235,8 +249,15 @@ impl<'a> Trainer<'a> {
             state.rows += rows;
             state.step += count as u64;
             state.train_s += seconds;
-            state.wall_s = self.clocks[at].wall_s();
-            events.step(at, state.step, loss / rows as f64, rows as f64 / seconds.max(1e-9));
+            state.wall_s = self.clocks[at].wall_s(now);
+            let (loss, samples_per_s) = (loss / rows as f64, rows as f64 / seconds.max(1e-9));
+            means.add(loss, samples_per_s);
+            if !self.is_ensemble {
+                events.step(at, state.step, loss, samples_per_s);
+            }
+        }
+        if let (true, Some(&first)) = (self.is_ensemble, active.first()) {
+            events.step(first, self.members[first].state.step, means.loss(), means.samples_per_s);
         }
         Ok(())
     }
@@ -269,25 +290,27 @@ impl<'a> Trainer<'a> {
         events: &mut dyn Events,
         stop: &Stop,
     ) -> Result<bool, TrainError> {
+        if self.is_ensemble {
+            return self.close_epoch_together(events, stop);
+        }
         let rows = self.problem.split.range(Part::Val);
         let has_val = !rows.is_empty();
         let Some(sums) = self.stepper.evaluate(closing, rows, stop)? else { return Ok(false) };
-        let improves = |at: usize, sums: &Sums| {
-            let best = self.members[at].state.best;
-            let loss = sums.loss / sums.rows as f64;
-            has_val && loss.is_finite() && best.is_none_or(|best| loss < best.val_loss)
-        };
+        let improves = |at: usize, sums: &Sums| has_val && self.improves(at, sums.loss / sums.rows as f64);
         let improved: Vec<bool> = closing.iter().zip(&sums).map(|(&at, sums)| improves(at, sums)).collect();
         let better = closing.iter().zip(&improved).filter(|(_, improved)| **improved).map(|(&at, _)| at);
         let mut models = self.stepper.read_models(&better.collect::<Vec<_>>())?.into_iter();
+        let now = Instant::now();
         for ((&at, sums), improved) in closing.iter().zip(&sums).zip(improved) {
             let model = if improved { models.next() } else { None };
             if self.members[at].state.open.steps > 0 {
                 if !sums.loss.is_finite() {
-                    self.diverge(at, self.members[at].state.step);
+                    self.diverge(at, self.members[at].state.step, None);
                     continue;
                 }
-                let metrics = self.close_epoch(at, has_val.then_some(sums));
+                let val = has_val.then(|| self.problem.evaluation(Part::Val, sums));
+                let metrics = self.close_epoch(at, val, now);
+                self.members[at].history.push(metrics);
                 events.epoch(at, &metrics);
                 if let Some(model) = model {
                     self.members[at].best = Some(Arc::new(model));
@@ -298,14 +321,19 @@ impl<'a> Trainer<'a> {
         Ok(true)
     }
 
-    /// Adds a member's current epoch to its record.
-    fn close_epoch(&mut self, at: usize, val: Option<&Sums>) -> EpochMetrics {
+    /// Whether a validation loss is the lowest so far.
+    pub(super) fn improves(&self, at: usize, val_loss: f64) -> bool {
+        let best = self.members[at].state.best;
+        val_loss.is_finite() && best.is_none_or(|best| val_loss < best.val_loss)
+    }
+
+    /// Ends a member's current epoch, with these loss and score on the validation rows, if there are any.
+    pub(super) fn close_epoch(&mut self, at: usize, val: Option<(f64, Score)>, now: Instant) -> EpochMetrics {
         let member = &self.stepper.population().members[at];
-        let MemberState { state, history, .. } = &mut self.members[at];
+        let state = &mut self.members[at].state;
         let open = std::mem::take(&mut state.open);
         let train = Sums { loss: open.loss, hits: open.hits, rows: open.rows };
         let (train_loss, train_score) = self.problem.evaluation(Part::Train, &train);
-        let val = val.map(|sums| self.problem.evaluation(Part::Val, sums));
         state.epochs += 1;
         state.epochs_since_best += 1;
         if let Some((val_loss, _)) = val
@@ -314,8 +342,8 @@ impl<'a> Trainer<'a> {
             state.best = Some(Best { epoch: state.epochs, step: state.step, val_loss });
             state.epochs_since_best = 0;
         }
-        state.wall_s = self.clocks[at].wall_s();
-        let metrics = EpochMetrics {
+        state.wall_s = self.clocks[at].wall_s(now);
+        EpochMetrics {
             epoch: state.epochs,
             step: state.step,
             lr: learning_rate(&member.training, state.step - 1, member.total_steps()),
@@ -326,13 +354,11 @@ impl<'a> Trainer<'a> {
             grad_norm: open.grad_norm / open.steps as f64,
             samples_per_s: open.rows as f64 / open.train_s.max(1e-9),
             wall_s: state.wall_s,
-        };
-        history.push(metrics);
-        metrics
+        }
     }
 
     /// Whether a member's training is over, and why.
-    fn end(&self, at: usize, has_val: bool) -> Option<Ended> {
+    pub(super) fn end(&self, at: usize, has_val: bool) -> Option<Ended> {
         let (member, state) = (self.member(at), &self.members[at].state);
         let stopped = |reason| Some(Ended::Stopped { reason });
         if state.step >= member.total_steps() {
@@ -347,11 +373,12 @@ impl<'a> Trainer<'a> {
         if self.time_is_up(at) { stopped(StopReason::MaxTime) } else { None }
     }
 
-    /// Ends a member at step `step` (from 1). Its weights return to the last checkpoint; its record stays.
-    fn diverge(&mut self, at: usize, step: u64) {
+    /// Ends a member at step `step` (from 1). Its weights return to the last checkpoint; its record stays. `member` is
+    /// that of an ensemble which diverged.
+    pub(super) fn diverge(&mut self, at: usize, step: u64, member: Option<usize>) {
         let good = self.checkpoint[at].as_ref().map_or(0, |good| good.state.step);
         let state = &mut self.members[at].state;
-        state.ended = Some(Ended::Diverged { step });
+        state.ended = Some(Ended::Diverged { step, member });
         state.step = good;
         state.open = EpochSums::default();
     }

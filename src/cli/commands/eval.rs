@@ -42,6 +42,9 @@ pub fn run(args: EvalArgs) -> Result<Exit, Failure> {
     let (loss, score) = model.evaluate(Part::Test)?.unwrap_or(nothing);
 
     tell("device", factory.why());
+    if stored.members() > 1 {
+        tell("model", &format!("ensemble of {}", stored.members()));
+    }
     let good = match score {
         Score::Accuracy(accuracy) => format!("accuracy {}", percent(accuracy)),
         Score::Regression { rmse, r2 } => {
@@ -60,6 +63,7 @@ pub fn run(args: EvalArgs) -> Result<Exit, Failure> {
         put("run", args.run.display().to_string().into());
         put("device", model.info().device.clone().into());
         put("engine", model.info().engine.into());
+        put("members", stored.members().into());
         put("data", source.into());
         put("split", name(part).into());
         put("rows", n.into());

@@ -39,6 +39,10 @@ pub fn run(args: LrFindArgs) -> Result<Exit, Failure> {
     if flags.watch.is_some() {
         return Err(Failure::Usage("lr-find watches no layers: use --watch with `bngpu train`".into()));
     }
+    if flags.ensemble.is_some() {
+        let text = "lr-find trains one model at each rate: use --ensemble with `bngpu train`";
+        return Err(Failure::Usage(text.into()));
+    }
     // The default length of the training at each rate.
     if flags.epochs.is_none() && flags.steps.is_none() {
         flags.steps = Some(Count(STEPS));

@@ -63,14 +63,15 @@ fn training(dir: &RunDir) -> Result<String, Failure> {
             None
         }
     });
-    let architecture = model.and_then(|model| model.architecture().ok());
+    let members = model.map(|model| model.members).unwrap_or_default();
     let page = TrainingPage {
         name: &name(dir.path()),
         config: &config,
         env: env.as_ref(),
         epochs: &epochs,
         looks: &looks,
-        architecture: architecture.as_ref(),
+        architecture: members.first().map(|member| &member.architecture),
+        members: members.len().max(1),
     };
     Ok(page.to_html())
 }

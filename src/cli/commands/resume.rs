@@ -37,7 +37,7 @@ pub fn run(args: ResumeArgs) -> Result<Exit, Failure> {
         session::introduce(&session, &about);
         return session::train(&session, || Ok(Folder::New(dir)), None);
     };
-    let settings = |request: &RunRequest| (request.training.clone(), request.precision);
+    let settings = |request: &RunRequest| (request.training.clone(), request.precision, request.ensemble);
     if settings(&stored.request) != settings(&request) {
         return Err(foreign(
             &dir,
@@ -61,14 +61,16 @@ pub fn run(args: ResumeArgs) -> Result<Exit, Failure> {
     let factory = device_of_run(&dir, given.as_deref(), &request, request.device_use())?;
     let about = about(&dataset);
     let session = Session::new(request, dataset, factory)?;
-    let checkpoint = stored.checkpoint(&dir, session.member())?;
-    if checkpoint.state.best.is_some() || !session.has_val() {
+    let checkpoint = stored.checkpoint(&dir, &session.members())?;
+    let first = &checkpoint[0];
+    if first.state.best.is_some() || !session.has_val() {
         let best = Stored::load(&dir, RunFile::Best)?;
-        if best.request.training != stored.request.training || best.fingerprint() != stored.fingerprint() {
+        if settings(&best.request) != settings(&stored.request) || best.fingerprint() != stored.fingerprint()
+        {
             return Err(foreign(&dir, RunFile::Best, "is a model of another run"));
         }
     }
-    let (recorded, epochs) = (checkpoint.history.len() as u64, checkpoint.state.epochs);
+    let (recorded, epochs) = (first.history.len() as u64, first.state.epochs);
     if recorded != epochs {
         let name = RunFile::MetricsJsonl.name();
         tell("note", &format!("{name} holds {} of the {} epochs done", count(recorded), count(epochs)));

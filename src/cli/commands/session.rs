@@ -36,7 +36,8 @@ pub fn introduce(session: &Session, about: &[(&'static str, String)]) {
     }
     about.iter().for_each(|(heading, text)| tell(heading, text));
     let (training, member) = (&session.request.training, session.member());
-    say(format!("model\n{}", ModelSummary::new(training, member.inputs(), member.outputs())));
+    let summary = ModelSummary::new(training, member.inputs(), member.outputs());
+    say(format!("model\n{}", summary.in_ensemble(session.request.ensemble)));
     if member.walk.drops_single_row {
         let dropped = "dropped the last batch of each epoch: it has one row, too few for batch normalisation";
         tell("note", dropped);
@@ -53,7 +54,7 @@ pub fn introduce(session: &Session, about: &[(&'static str, String)]) {
 pub fn train(
     session: &Session,
     folder: impl FnOnce() -> Result<Folder, RunError>,
-    from: Option<MemberCheckpoint>,
+    from: Option<Vec<MemberCheckpoint>>,
 ) -> Result<Exit, Failure> {
     let member = session.member();
     let epochs = member.total_steps().div_ceil(member.walk.steps_per_epoch);
@@ -61,7 +62,7 @@ pub fn train(
     let bar = stderr_is_terminal() && log::max_level() <= log::LevelFilter::Warn;
     let mut console =
         Console(Progress::new(member.total_steps(), epochs, bar, session.request.quiet, terminal_width));
-    if let Some(from) = &from {
+    if let Some([from, ..]) = from.as_deref() {
         console.0.resume_at(from.state.step, from.history.last());
     }
     let stop = Stop::on_signals(Exit::Interrupted.code());
@@ -98,9 +99,13 @@ fn sum_up(session: &Session, outcome: &Outcome, run: String) -> Result<Exit, Fai
         say(format!("stopped: {reason}"));
     }
     let mut result = result(session, outcome, run);
-    if let Some(Ended::Diverged { step }) = state.ended {
+    if let Some(Ended::Diverged { step, member }) = state.ended {
         result.steps = step;
-        warn(format!("diverged: NaN or infinity at step {}", count(step)));
+        let member = member.map(|member| {
+            let seed = session.request.training.nth_seed(member as u64);
+            format!(" in member {member} of the ensemble, which has seed {seed}")
+        });
+        warn(format!("diverged: NaN or infinity at step {}{}", count(step), member.unwrap_or_default()));
         if let Some(last) = &outcome.last {
             warn(format!("the last good checkpoint is {} (step {})", last.display(), count(state.step)));
         }
@@ -149,11 +154,12 @@ fn result(session: &Session, outcome: &Outcome, run: String) -> TrainResult {
         device: info.device.clone(),
         engine: info.engine.into(),
         seed: session.request.training.seed,
-        params: session.member().parameters() as u64,
+        members: session.request.ensemble as u64,
+        params: session.parameters() as u64,
         epochs: state.epochs,
         steps: state.step,
         train_s: state.train_s,
-        samples_per_s: state.rows as f64 / state.train_s.max(1e-9),
+        samples_per_s: (state.rows * session.request.ensemble as u64) as f64 / state.train_s.max(1e-9),
         regression: session.problem.is_regression(),
         val,
         test,

@@ -28,6 +28,8 @@ pub struct TrainingPage<'a> {
     pub looks: &'a [Look],
     /// Architecture of the stored weights, if any.
     pub architecture: Option<&'a Architecture>,
+    /// Models whose predictions are averaged; 1 without an ensemble.
+    pub members: usize,
 }
 
 impl TrainingPage<'_> {
@@ -144,6 +146,9 @@ impl TrainingPage<'_> {
             put("Duration", duration(last.wall_s));
             put("Samples per second", rate(last.samples_per_s));
         }
+        if self.members > 1 {
+            put("Ensemble", format!("of {} models", self.members));
+        }
         if let Some(env) = self.env {
             if let Some(device) = env.engine.get("device").and_then(Value::as_str) {
                 put("Device", device.to_owned());
@@ -166,7 +171,8 @@ impl TrainingPage<'_> {
     /// Layers, parameters and memory.
     fn model(&self) -> Option<String> {
         let (request, shape) = (self.request()?, self.architecture?);
-        Some(ModelSummary::new(&request.training, shape.inputs, shape.outputs).to_string())
+        let summary = ModelSummary::new(&request.training, shape.inputs, shape.outputs);
+        Some(summary.in_ensemble(self.members).to_string())
     }
 
     /// The last epochs, latest first.

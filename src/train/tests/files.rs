@@ -3,20 +3,26 @@
 use std::path::Path;
 
 use super::*;
-use crate::run::{Architecture, RunDir, RunFile};
+use crate::run::{RunDir, RunFile};
 use crate::spec::Watched;
 use crate::train::{Origin, RunFiles, Stored};
 
-fn origin(has_val: bool) -> Origin {
-    let (request, dataset) = (request(), dataset());
-    Origin {
-        architecture: Architecture::new(&request.training.network, 64, 10),
-        config: request.to_toml(),
-        preprocessing: dataset.preprocessing,
-        fingerprint: dataset.fingerprint,
-        has_val,
-        watch: vec![Watched::Activations, Watched::Gradients],
-    }
+/// A run of one watched member, or an ensemble.
+fn request_of(members: usize) -> RunRequest {
+    let watch = if members == 1 { vec![Watched::Activations, Watched::Gradients] } else { Vec::new() };
+    RunRequest { ensemble: members, watch, ..request() }
+}
+
+fn origin(members: usize, has_val: bool) -> Origin {
+    let dataset = dataset();
+    Origin::new(&request_of(members), [64, 10], dataset.preprocessing, dataset.fingerprint, has_val)
+}
+
+fn population_of_run(members: usize, problem: &Problem) -> Arc<Population> {
+    let runs = request_of(members).members();
+    let population =
+        Population::new(runs.iter().map(|run| member(&run.training, problem).unwrap()).collect());
+    Arc::new(if members == 1 { population.watched() } else { population })
 }
 
 /// Stores as [`RunFiles`] does, and stops after a given number of checkpoints.
@@ -31,30 +37,34 @@ impl Events for Stored_ {
         population: &Population,
         checkpoint: &[Option<MemberCheckpoint>],
     ) -> Result<(), RunError> {
-        self.files.write(&population.members[0], one(checkpoint))?;
+        let members = population.members.iter().zip(checkpoint);
+        let members: Vec<_> = members.map(|(member, at)| (member.as_ref(), at.as_ref().unwrap())).collect();
+        self.files.write(&members)?;
         self.told.checkpoint(population, checkpoint)
     }
 }
 
 /// Resumes in `folder`, or starts there, until `stop_at` checkpoints are stored; returns whether the training ended.
-fn go(folder: &Path, problem: &Problem, stop_at: Option<usize>) -> bool {
-    let population = population_of(&[training()], problem);
+fn go(folder: &Path, members: usize, problem: &Problem, stop_at: Option<usize>) -> bool {
+    let population = population_of_run(members, problem);
     let (dir, from) = if folder.join("config.toml").exists() {
         let dir = RunDir::open_to_write(folder).unwrap();
         let stored = Stored::load(&dir, RunFile::Last).unwrap();
-        let from = stored.checkpoint(&dir, &population.members[0]).unwrap();
-        (dir, Some(from))
+        let of: Vec<&Member> = population.members.iter().map(Arc::as_ref).collect();
+        let from = stored.checkpoint(&dir, &of).unwrap();
+        (dir, from.into_iter().map(Some).collect())
     } else {
         let dir = RunDir::create(Some(folder), "x").unwrap();
-        dir.write_config(&request().to_toml()).unwrap();
-        (dir, None)
+        dir.write_config(&request_of(members).to_toml()).unwrap();
+        (dir, Vec::new())
     };
     let stop = Stop::default();
     let told = Told { stop_at: stop_at.map(|at| (at, stop.clone())), ..Told::default() };
-    let files = RunFiles::new(dir, origin(problem.split.val > 0));
+    let files = RunFiles::new(dir, origin(members, problem.split.val > 0));
     let mut events = Stored_ { files, told };
     let factory = CpuFactory::default();
-    let mut trainer = Trainer::new(&factory, population, problem, vec![from], EAGER, &mut events).unwrap();
+    let trainer = Trainer::new(&factory, population, problem, from, EAGER, &mut events).unwrap();
+    let mut trainer = trainer.as_ensemble();
     trainer.store(&mut events).unwrap();
     trainer.run(&mut events, &stop).unwrap()
 }
@@ -66,13 +76,13 @@ fn read(folder: &Path, file: RunFile) -> Stored {
 fn assert_same_run(found: &Path, expected: &Path, what: &str) {
     let (last, best) = (read(found, RunFile::Last), read(found, RunFile::Best));
     let (expected_last, expected_best) = (read(expected, RunFile::Last), read(expected, RunFile::Best));
-    assert_eq!(last.file.layers, expected_last.file.layers, "{what}");
-    assert_eq!(last.file.optimizer, expected_last.file.optimizer, "{what}");
-    assert_eq!(best.file.layers, expected_best.file.layers, "{what}");
+    // Layers, moments and weights of every member.
+    assert_eq!(last.file.members, expected_last.file.members, "{what}");
+    assert_eq!(best.file.members, expected_best.file.members, "{what}");
     assert_eq!(best.best().unwrap(), expected_best.best().unwrap(), "{what}");
     let metrics = |folder| {
         let (metrics, looks) = RunDir::open(folder).unwrap().read_metrics().unwrap();
-        assert_eq!(looks.len(), 17, "{what}");
+        assert_eq!(looks.len(), if last.members() == 1 { 17 } else { 0 }, "{what}");
         (timeless(&TrainingState::default(), &metrics).1, looks)
     };
     assert_eq!(metrics(found), metrics(expected), "{what}");
@@ -86,7 +96,8 @@ fn without_val() -> Problem {
 
 #[test]
 fn resuming_from_every_checkpoint_equals_the_uninterrupted_run() {
-    for problem in [problem(), without_val()] {
+    for (members, problem) in [(1, problem()), (1, without_val()), (3, problem()), (3, without_val())] {
+        let go = |folder: &Path, problem: &Problem, stop_at| go(folder, members, problem, stop_at);
         let dir = tempfile::tempdir().unwrap();
         let whole = dir.path().join("whole");
         assert!(go(&whole, &problem, None));
@@ -115,6 +126,16 @@ fn resuming_from_every_checkpoint_equals_the_uninterrupted_run() {
 /// Killed between two of the three writes of a checkpoint: each mixture of older and newer files.
 #[test]
 fn resuming_after_a_kill_between_two_files_equals_the_uninterrupted_run() {
+    after_kills_between_files(1);
+}
+
+#[test]
+fn an_ensemble_resumes_after_a_kill_between_two_files_as_if_uninterrupted() {
+    after_kills_between_files(2);
+}
+
+fn after_kills_between_files(members: usize) {
+    let go = |folder: &Path, problem: &Problem, stop_at| go(folder, members, problem, stop_at);
     let problem = problem();
     let dir = tempfile::tempdir().unwrap();
     let whole = dir.path().join("whole");
@@ -141,9 +162,9 @@ fn the_best_model_has_no_state_and_evaluates_as_in_training() {
     use crate::data::Part;
     let problem = problem();
     let dir = tempfile::tempdir().unwrap();
-    assert!(go(dir.path().join("run").as_path(), &problem, None));
+    assert!(go(dir.path().join("run").as_path(), 1, &problem, None));
     let best = read(&dir.path().join("run"), RunFile::Best);
-    assert!(best.file.optimizer.is_none() && !best.file.metadata.contains_key("state"));
+    assert!(best.file.members[0].optimizer.is_none() && !best.file.metadata.contains_key("state"));
     let metrics = RunDir::open(&dir.path().join("run")).unwrap().read_metrics().unwrap().0;
     let of_best = metrics[best.best().unwrap().0 as usize - 1];
     let factory = CpuFactory::default();
@@ -153,4 +174,48 @@ fn the_best_model_has_no_state_and_evaluates_as_in_training() {
     // The file stores the running mean in f32, without its remainder.
     assert!((loss - of_best.val_loss.unwrap()).abs() <= 1e-6 * loss, "{loss} {of_best:?}");
     assert_eq!(Some(score), of_best.val_score);
+}
+
+#[test]
+fn a_state_whose_members_disagree_is_refused() {
+    let problem = problem();
+    let dir = tempfile::tempdir().unwrap();
+    let run = dir.path().join("run");
+    assert!(!go(&run, 2, &problem, Some(3)));
+    let population = population_of_run(2, &problem);
+    let of: Vec<&Member> = population.members.iter().map(Arc::as_ref).collect();
+    let open = RunDir::open(&run).unwrap();
+    let good = read(&run, RunFile::Last);
+    let error = |stored: &Stored, of: &[&Member]| stored.checkpoint(&open, of).unwrap_err().to_string();
+    // Negative control.
+    assert_eq!(good.checkpoint(&open, &of).unwrap().len(), 2);
+    assert!(error(&good, &of[..1]).contains("do not match its hyperparameters"));
+    let spoilt = |change: &dyn Fn(&mut Vec<serde_json::Value>)| {
+        let mut stored = good.clone();
+        let mut states = serde_json::from_str(&stored.file.metadata["state"]).unwrap();
+        change(&mut states);
+        stored.file.metadata.insert("state".into(), serde_json::to_string(&states).unwrap());
+        error(&stored, &of)
+    };
+    assert!(spoilt(&|states| drop(states.pop())).contains("not one for each member"));
+    assert!(spoilt(&|states| states[1]["step"] = 3.into()).contains("different steps"));
+    assert!(spoilt(&|states| states[1]["epochs"] = 900.into()).contains("different steps"));
+    assert!(spoilt(&|states| states[0] = 1.into()).contains("its state is invalid"));
+}
+
+/// A file claims a network larger than its tensors: it is refused before memory is reserved for it.
+#[test]
+fn settings_larger_than_the_tensors_are_refused() {
+    let problem = problem();
+    let dir = tempfile::tempdir().unwrap();
+    let run = dir.path().join("run");
+    assert!(!go(&run, 2, &problem, Some(3)));
+    let mut stored = read(&run, RunFile::Last);
+    assert_eq!(stored.population(&problem).unwrap().len(), 2);
+    let settings = &mut stored.file.members[1].settings;
+    assert!(settings.contains("hidden = [9, 7]"), "{settings}");
+    *settings = settings.replace("hidden = [9, 7]", "hidden = [65536, 65536]");
+    stored.save(&run.join("last.safetensors")).unwrap();
+    let error = read(&run, RunFile::Last).population(&problem).unwrap_err().to_string();
+    assert!(error.contains("its tensors do not match its hyperparameters"), "{error}");
 }

@@ -1,5 +1,6 @@
 //! The loop on the CPU engine, with a tiny network on the digits.
 
+mod ensemble;
 mod faults;
 pub(crate) mod faulty;
 mod files;

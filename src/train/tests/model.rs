@@ -38,8 +38,9 @@ fn a_round_trip_keeps_every_bit() {
                     Architecture::new(&member.training.network, member.inputs(), member.outputs());
                 let tensors = layers(member, base, &before.params, &before.stats);
                 let mut file = ModelFile::new(&architecture, tensors);
-                file.optimizer = Some(optimizer(member, base, &before.moments));
-                let file = ModelFile::from_bytes(&file.to_bytes().unwrap()).unwrap();
+                file.members[0].optimizer = Some(optimizer(member, base, &before.moments));
+                let mut file = ModelFile::from_bytes(&file.to_bytes().unwrap()).unwrap();
+                let file = file.members.pop().unwrap();
 
                 let mut after = Weights::zeros(&population.sizes);
                 assert!(put_layers(member, base, &file.layers, &mut after));

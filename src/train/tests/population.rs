@@ -64,7 +64,7 @@ fn a_member_that_diverges_keeps_its_last_good_weights_and_affects_no_other() {
     assert_alone(&all, &trainings[0], 0, &problem);
     assert_alone(&all, &trainings[2], 2, &problem);
     let MemberCheckpoint { state, weights, .. } = all[1].as_ref().unwrap();
-    let Some(Ended::Diverged { step }) = state.ended else { panic!("{state:?}") };
+    let Some(Ended::Diverged { step, member: None }) = state.ended else { panic!("{state:?}") };
     assert!(step > state.step && step <= 4, "{state:?}");
     assert!(weights.params.iter().chain(&weights.moments).all(|v| v.is_finite()));
 }
