@@ -30,6 +30,12 @@ pub struct Cli {
     pub threads: Vec<u32>,
 }
 
+/// What `auto` does, below its help.
+const AUTO: &str = "\
+`auto` is a sweep whose trials suit the table: sizes, embeddings, rates and regularisation around what works on most
+tables, halving, and at the end the ensemble of the best models. It takes every flag of `bngpu sweep`, and each wins
+over what `auto` would choose; config.toml of the run lists all of them.";
+
 /// What to do.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
@@ -38,6 +44,9 @@ pub enum Command {
     /// Train many models at once and find the best settings
     #[command(after_help = SPACE_SYNTAX)]
     Sweep(Box<SweepArgs>),
+    /// Find the best model for a table within --max-time, in one command
+    #[command(after_help = AUTO)]
+    Auto(Box<SweepArgs>),
     /// Measure the loss and accuracy of a trained model
     Eval(EvalArgs),
     /// Predict the class and its probabilities, or the value, of every row

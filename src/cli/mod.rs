@@ -37,7 +37,7 @@ pub fn command() -> clap::Command {
     defaults.extend(SweepOptions::defaults().table());
     let command = Cli::command().mut_subcommands(|command| command.mut_args(any_case));
     let with_defaults = |command: clap::Command| {
-        let sweeps = command.get_name() == "sweep";
+        let sweeps = matches!(command.get_name(), "sweep" | "auto");
         command.args_override_self(true).mut_args(|arg| {
             let default = arg.get_long().and_then(|long| defaults.get(long)).map(text);
             // In a sweep, commas separate architectures.
@@ -58,7 +58,18 @@ pub fn command() -> clap::Command {
         Some("steps") => arg.help("Mini-batches to train at each rate [default: 300]"),
         _ => arg,
     };
+    // The rest is accepted, too, but chosen by the data.
+    let of_auto = |arg: clap::Arg| {
+        let of_data = matches!(arg.get_help_heading(), Some("Data" | "Device" | "Output"));
+        match arg.get_long() {
+            Some("max-time") => arg.help("Time for everything, as 30s, 2m or 1h [default: 2m]"),
+            Some("seed" | "help" | "threads") => arg,
+            Some("watch") => arg.hide(true),
+            _ => arg.hide(!of_data),
+        }
+    };
     let command = command.mut_subcommand("train", with_defaults).mut_subcommand("sweep", with_defaults);
+    let command = command.mut_subcommand("auto", |auto| with_defaults(auto).mut_args(of_auto));
     command.mut_subcommand("lr-find", |lr_find| with_defaults(lr_find).mut_args(not_of_lr_find))
 }
 
@@ -112,12 +123,29 @@ impl SweepArgs {
     /// # Errors
     /// If the file or a value cannot be used; the program then ends with [`Exit::Usage`].
     pub fn request(self) -> Result<SweepRequest, ConfigError> {
+        self.request_over(None)
+    }
+
+    /// As [`SweepArgs::request`], over the values of `preset`, the text of a file.
+    ///
+    /// # Errors
+    /// As [`SweepArgs::request`].
+    pub fn request_over(self, preset: Option<&str>) -> Result<SweepRequest, ConfigError> {
         let file = match self.config {
             Some(path) => {
                 let config = PartialSweep::from_file(&path)?;
                 Some((path, config))
             }
             None => None,
+        };
+        let file = match preset {
+            Some(preset) => {
+                let preset = PartialSweep::from_toml(preset, "the preset of auto".as_ref())?;
+                let (path, file) =
+                    file.unwrap_or_else(|| ("the preset of auto".into(), PartialSweep::default()));
+                Some((path, file.over(preset)))
+            }
+            None => file,
         };
         // An explicit shard wins over the environment.
         let is_given = |config: &PartialSweep| config.has_shard();

@@ -3,6 +3,7 @@
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::Status;
+use crate::sweep::Ensemble;
 use crate::sweep::analysis::{Analysis, Counts, Winner};
 
 /// A sweep and its best trial. In JSON, unknown values and NaN are null.
@@ -22,6 +23,8 @@ pub struct SweepResult {
     pub regression: bool,
     /// None if no trial has a value.
     pub best: Option<Winner>,
+    /// The ensemble of the kept models, if there is one.
+    pub ensemble: Option<Ensemble>,
 }
 
 impl SweepResult {
@@ -37,6 +40,7 @@ impl SweepResult {
             wall_s,
             regression: analysis.regression,
             best: analysis.winner.clone(),
+            ensemble: None,
         }
     }
 }
@@ -56,6 +60,28 @@ impl Serialize for SweepResult {
         map.serialize_entry("wall_s", &self.wall_s)?;
         let best = self.best.as_ref().map(|winner| Best { winner, regression: self.regression });
         map.serialize_entry("best", &best)?;
+        if let Some(ensemble) = &self.ensemble {
+            map.serialize_entry("ensemble", &Together(ensemble))?;
+        }
+        map.end()
+    }
+}
+
+struct Together<'a>(&'a Ensemble);
+
+impl Serialize for Together<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Ensemble { run, shares, of, val_loss, val_loss_alone, test } = self.0;
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("run", &run.display().to_string())?;
+        map.serialize_entry("models", shares)?;
+        map.serialize_entry("of", of)?;
+        map.serialize_entry("val_loss", val_loss)?;
+        map.serialize_entry("val_loss_alone", val_loss_alone)?;
+        map.serialize_entry("test_loss", &test.map(|(loss, _)| loss))?;
+        for (name, value) in test.iter().flat_map(|(_, score)| score.fields()) {
+            map.serialize_entry(&format!("test_{name}"), &value)?;
+        }
         map.end()
     }
 }

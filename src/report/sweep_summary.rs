@@ -8,7 +8,9 @@ use std::time::Duration;
 use super::Status;
 use crate::base::shell_word;
 use crate::base::text::{Align, columns, count, counted, duration, number, percent, rate, wrapped};
+use crate::run::Score;
 use crate::spec::{Objective, Params};
+use crate::sweep::Ensemble;
 use crate::sweep::analysis::{Analysis, BudgetKind, Estimate, Unfinished, Unit, Winner, short};
 
 /// Columns of a line.
@@ -31,6 +33,8 @@ pub struct SweepSummary<'a> {
     pub earlier: u64,
     /// Folder of the winner's best model, if it was kept.
     pub model: Option<&'a Path>,
+    /// The ensemble of the kept models, if there is one that is better than the best of them.
+    pub ensemble: Option<&'a Ensemble>,
     /// Maximum number of trials in the final comparison.
     pub finalists: u32,
     /// Whether this is one shard of a sweep.
@@ -59,6 +63,7 @@ impl fmt::Display for SweepSummary<'_> {
             }
             None => writeln!(f, "\nno trial has a value, so there is no best trial")?,
         }
+        self.ensemble(f)?;
         self.importance(f)?;
         let mut heading = "note    ";
         for edge in &self.analysis.edges {
@@ -254,6 +259,26 @@ impl SweepSummary<'_> {
         write!(f, "\n{}", columns(&rows, &[Align::Right; 5]))
     }
 
+    fn ensemble(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let Some(ensemble) = self.ensemble else { return Ok(()) };
+        let models = counted(ensemble.shares.len() as u64, "model");
+        let head = format!("{models} of {} kept, weighted on the validation rows", count(ensemble.of as u64));
+        writeln!(f, "\n{}", wrapped("ensemble", &format!("  {head}"), WIDTH))?;
+        let mut lines = vec![format!(
+            "val loss {}; the best alone {}",
+            number(ensemble.val_loss),
+            number(ensemble.val_loss_alone)
+        )];
+        if let Some((loss, score)) = ensemble.test {
+            let score = match score {
+                Score::Accuracy(accuracy) => format!("accuracy {}", percent(accuracy)),
+                Score::Regression { rmse, r2 } => format!("rmse {}, R² {}", number(rmse), number(r2)),
+            };
+            lines.push(format!("test loss {}, {score}", number(loss)));
+        }
+        lines.iter().try_for_each(|line| writeln!(f, "{}", wrapped("        ", line, WIDTH)))
+    }
+
     fn importance(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let found = &self.analysis.importance;
         if found.shares.iter().all(|share| share.share.is_none()) {
@@ -310,6 +335,10 @@ impl SweepSummary<'_> {
         if self.status == Status::Interrupted {
             lines.push(format!("bngpu resume {run}"));
         } else {
+            if let Some(ensemble) = self.ensemble {
+                let run = shell_word(&ensemble.run.display().to_string());
+                lines.push(format!("bngpu predict {run} --data FILE (the ensemble)"));
+            }
             if let Some(model) = self.model {
                 lines.push(format!("bngpu predict {} --data FILE", shell_word(&model.display().to_string())));
             }

@@ -12,6 +12,7 @@ mod given;
 mod hyperparameter;
 mod named;
 mod network;
+pub mod preset;
 mod range;
 mod request;
 mod resolve;

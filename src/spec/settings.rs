@@ -44,6 +44,22 @@ macro_rules! settings {
                 $type { $( $field: settings!(@default $($default)?), $($off: false,)? )+ }
             }
 
+            /// These values, and those of `other` that are not among them.
+            pub fn over(self, other: Self) -> Self {
+                let (own, other) = (self.negated(), other.negated());
+                $type { $( $field: own.$field.or(other.$field), $($off: false,)? )+ }
+            }
+
+            /// All but the value of `key`.
+            pub fn without(mut self, key: &str) -> Self {
+                $(
+                    if stringify!($field).replace('_', "-") == key {
+                        self.$field = None;
+                    }
+                )+
+                self
+            }
+
             /// Every key of a configuration file: the long flags without the negations `--no-…`.
             pub fn keys() -> Vec<String> {
                 [$(stringify!($field)),+].map(|field| field.replace('_', "-")).into()

@@ -27,6 +27,8 @@ use super::trials::{TRIALS, read_trials};
 
 /// A run for each training whose weights are kept.
 pub const MODELS: &str = "models";
+/// The run of the ensemble of the kept models.
+pub const ENSEMBLE: &str = "ensemble";
 /// A run for each unfinished training.
 const UNFINISHED: &str = "unfinished";
 
@@ -218,6 +220,32 @@ impl SweepFiles {
         RunFiles::new(dir, self.origin(request, member)).write_model(state)?;
         remove(&path)?;
         patiently(|| fs::rename(&half, &path)).map_err(|error| RunError::io("write", &path, error))
+    }
+
+    /// The models that are kept, of the search and of the final comparison.
+    ///
+    /// # Errors
+    /// [`RunError`] if one is damaged.
+    pub fn models(&self) -> Result<Vec<(TrainingId, Stored)>, RunError> {
+        let models = self.dir.path().join(MODELS);
+        let mut ids: Vec<TrainingId> = entries(&models).iter().filter_map(|name| parse(name)).collect();
+        ids.sort_unstable();
+        let load = |id| Ok((id, Stored::load(&RunDir::open(&model(self.dir.path(), id))?, RunFile::Best)?));
+        ids.into_iter().map(load).collect()
+    }
+
+    /// Writes the run of an ensemble, whole or not at all, in place of an earlier one. Returns its folder.
+    ///
+    /// # Errors
+    /// [`RunError`] if it cannot be written.
+    pub fn write_ensemble(&self, ensemble: &Stored) -> Result<PathBuf, RunError> {
+        let path = self.dir.path().join(ENSEMBLE);
+        let half = self.dir.path().join(format!(".{ENSEMBLE}"));
+        remove(&half)?;
+        ensemble.write_run(&RunDir::create(Some(&half), "")?, &self.env)?;
+        remove(&path)?;
+        patiently(|| fs::rename(&half, &path)).map_err(|error| RunError::io("write", &path, error))?;
+        Ok(path)
     }
 
     /// Calls `write` for each exporter.

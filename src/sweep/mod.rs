@@ -4,6 +4,7 @@ mod again;
 pub mod analysis;
 mod budget;
 mod draw;
+mod ensemble;
 mod event;
 pub mod export;
 pub mod files;
@@ -32,6 +33,7 @@ mod tpe;
 pub mod trials;
 
 pub use again::{Again, train_again};
+pub use ensemble::{Ensemble, Share};
 pub use event::{LaneInfo, Observer, Request, SweepEvent};
 pub use record::{CurvePoint, Stage, TrialRecord, TrialStatus};
 pub use run::{Memory, Store, SweepEnd};

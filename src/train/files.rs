@@ -10,7 +10,9 @@ use serde::de::DeserializeOwned;
 use crate::data::{Preprocessing, Rows, Task};
 use crate::engine::{Engine, EngineFactory};
 use crate::population::{Features, Member, Population, check_size};
-use crate::run::{Architecture, LayerTensors, Look, ModelFile, ModelMember, RunDir, RunError, RunFile};
+use crate::run::{
+    Architecture, Environment, LayerTensors, Look, ModelFile, ModelMember, RunDir, RunError, RunFile,
+};
 use crate::spec::{PartialConfig, RunRequest, Training, Watched, resolve};
 
 use super::mixture::equal;
@@ -207,7 +209,7 @@ impl Stored {
         let mut together = Stored { path: path.into(), trainings: Vec::new(), ..(*first).clone() };
         together.file = first.file.model_only();
         together.file.members.clear();
-        [STATE, BEST].iter().for_each(|key| drop(together.file.metadata.remove(*key)));
+        together.file.metadata.remove(STATE);
         for (stored, weight) in models {
             if stored.fingerprint() != first.fingerprint() || encoding(stored) != encoding(first) {
                 let what = format!("{} was trained on other data than the first", stored.path.display());
@@ -224,6 +226,17 @@ impl Stored {
         let fault = |fault| RunError::Model { path: path.into(), fault };
         together.file.to_bytes().map(drop).map_err(fault)?;
         Ok(together)
+    }
+
+    /// Writes a run of this model alone, without a state to resume from, into a new folder. An ensemble of
+    /// [`Stored::together`] has no best epoch of its own; that of its first model stands for it.
+    ///
+    /// # Errors
+    /// [`RunError`] if a file cannot be written.
+    pub fn write_run(&self, dir: &RunDir, env: &Environment) -> Result<(), RunError> {
+        dir.write_config(&self.request.to_toml())?;
+        dir.write_env(env)?;
+        self.file.save(&dir.file(RunFile::Best))
     }
 
     /// Writes the model to `path` as a whole.

@@ -98,6 +98,25 @@ impl Problem {
         self.output_range.is_some()
     }
 
+    /// The predictions that outputs `[rows, O]` stand for: the probability of each class `[rows, O]`, or scaled values
+    /// `[rows]`, limited where predictions are.
+    pub fn predictions(&self, outputs: &[f32]) -> Vec<f64> {
+        let value = |&z: &f32| self.output_range.map_or(f64::from(z), |range| within(f64::from(z), range));
+        match self.loss {
+            Loss::SquaredError => outputs.iter().map(value).collect(),
+            Loss::CrossEntropy { classes } => outputs.chunks_exact(classes).flat_map(softmax).collect(),
+        }
+    }
+
+    /// The targets of the rows of `part`.
+    pub fn targets(&self, part: Part) -> Targets {
+        let targets = &self.table.targets[self.split.range(part)];
+        match self.loss {
+            Loss::CrossEntropy { .. } => Targets::Classes(targets.to_vec()),
+            Loss::SquaredError => Targets::Values(targets.iter().map(|&bits| f32::from_bits(bits)).collect()),
+        }
+    }
+
     /// Mean loss and score of the predictions that the outputs `[rows, O]` for all rows of `part` stand for.
     pub fn evaluation_of_outputs(&self, part: Part, outputs: &[f32]) -> (f64, Score) {
         let mut sums = Sums::default();
@@ -147,6 +166,14 @@ impl Problem {
         };
         (loss, score)
     }
+}
+
+/// Probabilities of the classes with outputs `z`, in 64 bits.
+fn softmax(z: &[f32]) -> Vec<f64> {
+    let most = z.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let powers: Vec<f64> = z.iter().map(|&z| libm::exp(f64::from(z) - f64::from(most))).collect();
+    let sum: f64 = powers.iter().sum();
+    powers.into_iter().map(|power| power / sum).collect()
 }
 
 fn variance(values: &[f32]) -> f64 {

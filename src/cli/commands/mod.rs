@@ -57,6 +57,7 @@ pub fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Sweep(args) => sweep::run(*args),
         Command::Resume(args) => resume::run(args),
         Command::Eval(args) => eval::run(args),
+        Command::Auto(args) => sweep::auto(*args),
         Command::Predict(args) => predict::run(args),
         Command::Repro(args) => repro::run(args),
         Command::LrFind(args) => lr_find::run(*args),

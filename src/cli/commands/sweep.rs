@@ -11,7 +11,7 @@ use crate::engine::{DeviceRequest, DeviceSource, lanes};
 use crate::report::live::{self, Aim, Live, LiveOptions, give_back};
 use crate::report::{Status, SweepResult, SweepSummary, stdout};
 use crate::run::{Environment, RunDir, RunError, RunFile};
-use crate::spec::SweepRequest;
+use crate::spec::{SweepRequest, preset};
 use crate::sweep::analysis::Analysis;
 use crate::sweep::files::{SweepFiles, best_model};
 use crate::sweep::{
@@ -35,6 +35,36 @@ pub fn run(args: SweepArgs) -> Result<Exit, Failure> {
     }
     let sources = devices(&request)?;
     let dataset = load_and_anchor(&mut request.base)?;
+    begin(request, dataset, sources, started)
+}
+
+/// `bngpu auto`.
+///
+/// # Errors
+/// As [`run`].
+pub fn auto(args: SweepArgs) -> Result<Exit, Failure> {
+    let started = Instant::now();
+    // The data decide the rest of the request.
+    let mut early = args.clone().request_over(Some(&preset::auto(0)))?;
+    let base = &early.base;
+    start_log(base.log, base.quiet, base.json);
+    if let Some(output) = &base.output {
+        RunDir::check_free(output)?;
+    }
+    let sources = devices(&early)?;
+    let dataset = load_and_anchor(&mut early.base)?;
+    let mut request = args.request_over(Some(&preset::auto(dataset.split.train)))?;
+    request.base.data = early.base.data;
+    begin(request, dataset, sources, started)
+}
+
+/// Plans the sweep and trains it in a new folder.
+fn begin(
+    request: SweepRequest,
+    dataset: Dataset,
+    sources: Vec<Arc<dyn DeviceSource>>,
+    started: Instant,
+) -> Result<Exit, Failure> {
     let about = about(&dataset);
     let mut search = plan(request, dataset, sources)?;
     search.started = started;
@@ -276,8 +306,13 @@ pub fn finish(search: Search, files: SweepFiles) -> Result<Exit, Failure> {
     let analysis = Analysis::new(&search.request, &records);
     let objective = search.request.objective;
     let best = best_model(files.dir().path(), &records, objective, analysis.winner.as_ref());
+    let mut ensemble = None;
     if status != Status::Interrupted {
         files.export_end()?;
+        match search.ensemble(&files) {
+            Ok(found) => ensemble = found,
+            Err(error) => warn(format!("note    the kept models could not be combined: {error}")),
+        }
     }
     let dir = if status == Status::Interrupted { files.into_dir() } else { files.close()? };
     report::write(&dir)?;
@@ -289,6 +324,7 @@ pub fn finish(search: Search, files: SweepFiles) -> Result<Exit, Failure> {
         wall_s,
         earlier,
         model: best.as_deref(),
+        ensemble: ensemble.as_ref(),
         finalists: search.request.finalists,
         shard: search.request.shard.is_some(),
         limit: left_out(&search, status, &records),
@@ -296,7 +332,7 @@ pub fn finish(search: Search, files: SweepFiles) -> Result<Exit, Failure> {
     say(summary.to_string());
     if search.request.base.json {
         let device = search.lanes.first().map_or("none", |lane| lane.source.name());
-        let result = SweepResult::new(&analysis, status, &run, device, wall_s);
+        let result = SweepResult { ensemble, ..SweepResult::new(&analysis, status, &run, device, wall_s) };
         let json = serde_json::to_string(&result).unwrap_or_default();
         stdout::print(&(json + "\n")).map_err(Failure::Stdout)?;
     }

@@ -19,6 +19,7 @@ fn summary<'a>(analysis: &'a Analysis, status: Status) -> SweepSummary<'a> {
         wall_s: 2.5,
         earlier: 0,
         model: None,
+        ensemble: None,
         finalists: 3,
         shard: false,
         limit: None,
