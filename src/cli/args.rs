@@ -8,6 +8,7 @@ use clap_complete::Shell;
 
 use super::sweep_args::SPACE_SYNTAX;
 use crate::report::language::Lang;
+use crate::spec::preset::Preset;
 use crate::spec::{Activation, Count, Hidden, LogLevel, PartialConfig, PartialSweep, Precision, Real};
 
 /// Trains batch-normalised neural networks on any GPU, or on the CPU.
@@ -76,6 +77,9 @@ pub enum Command {
 pub struct TrainArgs {
     #[command(flatten)]
     pub flags: PartialConfig,
+    /// Settings to start from; flags and files win over them [default: default for a table, plain for images]
+    #[arg(long, value_name = "NAME", help_heading = "Training")]
+    pub preset: Option<Preset>,
     /// TOML file with these flags as keys; flags win over it
     #[arg(long, value_name = "FILE", help_heading = "Output", value_hint = ValueHint::FilePath)]
     pub config: Option<PathBuf>,

@@ -105,14 +105,23 @@ impl TrainArgs {
     /// # Errors
     /// If the file or a value cannot be used; the program then ends with [`Exit::Usage`].
     pub fn request(self) -> Result<RunRequest, ConfigError> {
+        self.request_over("")
+    }
+
+    /// As [`TrainArgs::request`], over the values of `preset`, the text of a file.
+    ///
+    /// # Errors
+    /// As [`TrainArgs::request`].
+    pub fn request_over(self, preset: &str) -> Result<RunRequest, ConfigError> {
+        let preset = PartialConfig::from_toml(preset, "the preset".as_ref())?;
         let file = match self.config {
             Some(path) => {
                 let config = PartialConfig::from_file(&path)?;
-                Some((path, config))
+                (path, config.over(preset))
             }
-            None => None,
+            None => ("the preset".into(), preset),
         };
-        resolve(self.flags, file)
+        resolve(self.flags, Some(file))
     }
 }
 

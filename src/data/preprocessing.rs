@@ -65,6 +65,11 @@ impl Preprocessing {
         }
     }
 
+    /// Whether its features are columns, not the bytes of images.
+    pub fn is_table(&self) -> bool {
+        matches!(self.inputs, Inputs::Columns { .. })
+    }
+
     /// Classification or regression.
     pub fn task(&self) -> &Task {
         &self.task

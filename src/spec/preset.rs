@@ -3,6 +3,49 @@
 //! They are texts of configuration files, so a flag or a file wins over each of their values, and `config.toml` of the
 //! run lists what was taken. `docs/quality.md` has the measurements that they come from.
 
+use super::named::named;
+
+named! {
+    /// What `bngpu train` starts from.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+    pub enum Preset {
+        /// one small network without embeddings, 20 epochs at a constant rate
+        Plain = "plain",
+        /// an ensemble of 8 networks of 256x3 with batch normalisation, embeddings, dropout and a falling rate
+        Default = "default",
+        /// the same with 24 networks, twice as long
+        Best = "best",
+    }
+}
+
+impl Preset {
+    /// Its settings for a table of `rows` training rows: a file of `bngpu train`.
+    pub fn train(self, rows: usize) -> String {
+        let (batch, epochs) = batch_and_epochs(rows);
+        let (ensemble, epochs) = match self {
+            Preset::Plain => return String::new(),
+            Preset::Default => (8, epochs),
+            Preset::Best => (24, 2 * epochs),
+        };
+        format!(
+            r#"
+            hidden = "256x3"
+            activation = "silu"
+            bn = true
+            bn-eps = 1e-5
+            embed = "ple:16"
+            dropout = 0.2
+            lr = 2e-3
+            schedule = "cosine"
+            batch-size = {batch}
+            epochs = {epochs}
+            ensemble = {ensemble}
+            "#
+        )
+    }
+}
+
 /// What `bngpu auto` tries on a table of `rows` training rows: a file of `bngpu sweep`.
 pub fn auto(rows: usize) -> String {
     let (batch, epochs) = batch_and_epochs(rows);
