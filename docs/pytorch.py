@@ -66,6 +66,8 @@ def read_images(path):
 def main(run, predictions, images):
     with safe_open(f"{run}/best.safetensors", "pt") as file:
         metadata, weights = file.metadata(), {key: file.get_tensor(key) for key in file.keys()}
+    if "members" in metadata:
+        sys.exit(f"{run} is an ensemble; load each member by its entry in `members` and its names without members.N.")
     network = Network(**json.loads(metadata["architecture"]))
     print(network.load_state_dict(weights, strict=True))
     network.eval()

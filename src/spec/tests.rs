@@ -131,7 +131,7 @@ fn the_members_of_an_ensemble_are_runs_on_the_same_rows_with_seeds_in_order() {
     }
     assert!(run.to_toml().contains("\nensemble = 3\n"));
     let one = resolve(flags("ensemble = 1"), None).unwrap();
-    assert_eq!(one.members(), [one.clone()]);
+    assert_eq!(one.members(), std::slice::from_ref(&one));
     assert_eq!(one.to_toml(), resolve(flags(""), None).unwrap().to_toml());
 }
 

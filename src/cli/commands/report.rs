@@ -64,13 +64,16 @@ fn training(dir: &RunDir) -> Result<String, Failure> {
         }
     });
     let members = model.map(|model| model.members).unwrap_or_default();
+    // The table shows one network: none if those of the members differ.
+    let alike = members.windows(2).all(|pair| pair[0].architecture == pair[1].architecture);
+    let architecture = members.first().map(|member| &member.architecture).filter(|_| alike);
     let page = TrainingPage {
         name: &name(dir.path()),
         config: &config,
         env: env.as_ref(),
         epochs: &epochs,
         looks: &looks,
-        architecture: members.first().map(|member| &member.architecture),
+        architecture,
         members: members.len().max(1),
     };
     Ok(page.to_html())

@@ -1,5 +1,6 @@
 //! Members that are one ensemble.
 
+use super::faulty::{Fault, FaultyFactory};
 use super::*;
 use crate::data::Part;
 use crate::run::Score;
@@ -161,6 +162,30 @@ fn a_member_that_diverges_ends_the_ensemble_and_is_named() {
     assert_eq!(told.epochs, []);
     let (state, _) = go_on(&|weights| weights.stats.fill(-1e6));
     assert!(matches!(state.ended, Some(Ended::Diverged { step: 11, member: Some(1) })), "{state:?}");
+}
+
+#[test]
+fn an_ensemble_that_meets_faults_ends_in_identical_weights() {
+    let problem = problem();
+    let trainings = seeds(&Training { length: Length::Epochs(2), ..training() }, 2);
+    let (expected, _) = train_together(&trainings, &problem, Vec::new());
+    let run = |faults: &[(usize, Fault)]| {
+        let factory = FaultyFactory::default();
+        factory.script.faults.borrow_mut().extend(faults.iter().copied());
+        let members: Vec<Member> = trainings.iter().map(|t| member(t, &problem).unwrap()).collect();
+        let mut told = Told::default();
+        let population = Population::new(members);
+        let trainer = Trainer::new(&factory, population, &problem, Vec::new(), EAGER, &mut told).unwrap();
+        trainer.as_ensemble().run(&mut told, &Stop::default()).unwrap();
+        assert_eq!(factory.script.met.get(), faults.len());
+        assert_same(told.checkpoints.last().unwrap(), &expected, &format!("{faults:?}"));
+        factory.script.calls.get()
+    };
+    let calls = run(&[]);
+    // A call at the end of an epoch among them: every seventh, and the last ten.
+    for at in (0..calls).step_by(7).chain(calls - 10..calls) {
+        run(&[(at, [Fault::Lost, Fault::Timeout][at % 2])]);
+    }
 }
 
 /// A model in memory, trained for a few steps.
