@@ -304,9 +304,9 @@ fn check_members(members: &[ModelMember]) -> Result<(), ModelFault> {
                 member.weight
             )));
         }
-        let shape = |member: &ModelMember| (member.architecture.inputs, member.architecture.outputs);
-        if shape(member) != shape(first) {
-            return Err(inconsistent(format!("members.{m} has other inputs or outputs than members.0")));
+        // Embeddings of the same features have different numbers of inputs.
+        if member.architecture.outputs != first.architecture.outputs {
+            return Err(inconsistent(format!("members.{m} has other outputs than members.0")));
         }
         if member.optimizer.is_some() != first.optimizer.is_some() {
             return Err(inconsistent("only some of its members have an optimiser's state".into()));

@@ -345,7 +345,7 @@ fn impossible_ensembles_are_neither_written_nor_read() {
         ("weight of members.0 is 0,", |m| m.members[0].weight = 0.0),
         ("weight of members.1 is inf", |m| m.members[1].weight = f64::INFINITY),
         ("sum to 0.8", |m| m.members[1].weight = 0.5),
-        ("members.1 has other inputs or outputs", |m| m.members[1].architecture.inputs = 4),
+        ("members.1 has other outputs", |m| m.members[1].architecture.outputs = 4),
         ("only some of its members", |m| m.members[1].optimizer = None),
         ("members.1.layers.0.weight has 5 elements", |m| m.members[1].layers[0].weight.truncate(5)),
     ];
@@ -393,7 +393,10 @@ fn hostile_lists_of_members_are_refused() {
             "members.0.layers.0.weight is F32 [4, 3], expected",
         ),
         (replaced("\"hidden\":[]", "\"hidden\":[4]"), "members.1.layers.0.weight is F32 [2, 3], expected"),
-        (replaced("\"inputs\":3", "\"inputs\":18446744073709551615"), "other inputs or outputs"),
+        (
+            replaced("\"inputs\":3", "\"inputs\":18446744073709551615"),
+            "members.0.layers.0.weight is F32 [4, 3], expected",
+        ),
     ] {
         let metadata = BTreeMap::from([(MEMBERS.to_owned(), text.clone())]);
         let fault = ModelFile::from_bytes(&list.to_bytes(&metadata).unwrap()).unwrap_err();

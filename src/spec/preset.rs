@@ -52,15 +52,11 @@ pub fn auto(rows: usize) -> String {
     let batches = [batch / 2, batch, 2 * batch].map(|rows| rows.to_string()).join(", ");
     format!(
         r#"
-        bn = true
-        bn-eps = 1e-5
         schedule = "cosine"
         epochs = {epochs}
         strategy = "random"
         halving = true
         min-epochs = {}
-        finalists = 0
-        keep = 24
         max-time = "2m"
 
         [space]
@@ -69,7 +65,9 @@ pub fn auto(rows: usize) -> String {
         embed = "none,ple:8,ple:16,ple:32"
         dropout = "0,0.1,0.2,0.3"
         lr = "5e-4..1e-2:log"
-        weight-decay = "1e-3..1:log"
+        l2 = "0,1e-3,1e-2,1e-1"
+        bn = "both"
+        bn-eps = "1e-5"
         batch-size = [{batches}]
         "#,
         (epochs / 9).max(1)
