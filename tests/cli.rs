@@ -436,7 +436,8 @@ fn predictions_add_up_to_the_evaluation() {
     let (data, out) = (dir.path().join("t.csv"), dir.path().join("x"));
     table(&data, "label");
     let data = data.to_str().unwrap();
-    train(&out, &["--data", data, "--device", "cpu", "--bn", "--epochs", "30", "--batch-size", "16"]);
+    let args = ["--data", data, "--preset", "plain", "--device", "cpu", "--bn", "--epochs", "30"];
+    train(&out, &[&args[..], &["--batch-size", "16"]].concat());
     let run_ = out.to_str().unwrap();
     let eval = json(&run(["eval", run_, "--data", data, "--json"]));
     assert_eq!((&eval["rows"], &eval["split"]), (&400.into(), &"all".into()));
@@ -493,8 +494,8 @@ fn a_regression_is_reported_in_its_own_units() {
     let (data, out) = (dir.path().join("t.csv"), dir.path().join("x"));
     table(&data, "value");
     let data = data.to_str().unwrap();
-    let args = ["--data", data, "--device", "cpu", "--bn", "--epochs", "40", "--batch-size", "16", "--json"];
-    let result = json(&train(&out, &args));
+    let args = ["--data", data, "--preset", "plain", "--device", "cpu", "--bn", "--epochs", "40", "--json"];
+    let result = json(&train(&out, &[&args[..], &["--batch-size", "16"]].concat()));
     let number = |key: &str| result[key].as_f64().unwrap();
     assert!(number("test_rmse") < 0.5 * number("baseline"), "{result}");
     assert!(number("test_r2") > 0.8 && number("val_r2") > 0.8, "{result}");

@@ -142,7 +142,8 @@ fn an_ensemble_of_a_regression_averages_values_and_limits_their_mean() {
     for (name, clamp) in [("free", "--no-clamp"), ("limited", "--clamp")] {
         let folder = dir.path().join(name);
         fs::create_dir(&folder).unwrap();
-        let settings = ["--data", data, clamp, "--hidden", "8", "--epochs", "4", "--device", "cpu"];
+        let settings = ["--data", data, "--preset", "plain", clamp, "--hidden", "8", "--epochs", "4"];
+        let settings = [&settings[..], &["--device", "cpu"]].concat();
         let (together, alone, result) = train(&folder, &settings);
         let found = predictions(&together, data);
         if clamp == "--no-clamp" {

@@ -24,6 +24,11 @@ fn a_member_has_the_same_bits_alone_and_in_any_slot() {
 }
 
 #[test]
+fn members_with_other_embeddings_have_the_same_bits_as_alone() {
+    (0..4).for_each(|seed| invariance::embeddings_do_not_mix(&make, seed));
+}
+
+#[test]
 fn a_hundred_repeats_are_identical() {
     invariance::repeats_are_identical(&make, 3, 100);
 }

@@ -188,6 +188,75 @@ fn a_limit_that_is_too_short_is_an_error_that_says_so() {
     assert!(said.contains("--max-time 1ms is too short to train anything"), "{said}");
 }
 
+/// A sweep with an ensemble, and with models that are damaged before it is summed up again.
+#[test]
+fn a_sweep_ends_with_the_ensemble_of_its_models_that_can_be_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("sweep");
+    let path = folder.display().to_string();
+    let args = "sweep --device cpu --hidden 16,24,32 --lr 1e-2,2e-2 --epochs 6 --finalists 2 --final-seeds 3 --keep 4 --json -o";
+    let said = ends_with(0, [words(args), vec![&path]].concat());
+    let text = String::from_utf8_lossy(&said.stderr);
+    assert!(text.contains("ensemble") && text.contains("(the ensemble)"), "{text}");
+    let json = |output: std::process::Output| -> Value { serde_json::from_slice(&output.stdout).unwrap() };
+    let first = json(said)["ensemble"].clone();
+    let number = |of: &Value, key: &str| of[key].as_f64().unwrap_or_else(|| panic!("{key}: {of}"));
+    let check = |of: &Value| {
+        let weights = of["models"].as_array().unwrap().iter().map(|model| number(model, "weight"));
+        let weights: Vec<f64> = weights.collect();
+        assert!(weights.len() > 1 && (weights.iter().sum::<f64>() - 1.0).abs() < 1e-9, "{of}");
+        assert!(number(of, "val_loss") < number(of, "val_loss_alone"), "{of}");
+        let eval = json(ends_with(0, ["eval", of["run"].as_str().unwrap(), "--json"]));
+        assert_eq!(
+            (number(&eval, "loss"), number(&eval, "acc")),
+            (number(of, "test_loss"), number(of, "test_acc"))
+        );
+    };
+    check(&first);
+    assert_eq!(first["of"], 4 + 6);
+    // None of its models has a higher loss than the ensemble.
+    for model in first["models"].as_array().unwrap() {
+        let name = format!("{path}/models/trial-{}-seed-{}", model["trial"], model["seed"]);
+        let alone = json(ends_with(0, ["eval", &name, "--split", "val", "--json"]));
+        assert!(number(&alone, "loss") > number(&first, "val_loss"), "{alone} {first}");
+    }
+    let names = || {
+        let mut names: Vec<_> =
+            std::fs::read_dir(folder.join("models")).unwrap().map(|entry| entry.unwrap().path()).collect();
+        names.sort();
+        names
+    };
+    let largest = &first["models"][0];
+    let damaged = format!("models/trial-{}-seed-{}", largest["trial"], largest["seed"]);
+    let file = folder.join(damaged).join("best.safetensors");
+    let bytes = std::fs::read(&file).unwrap();
+    std::fs::write(&file, &bytes[..bytes.len() / 2]).unwrap();
+    let said = ends_with(0, ["resume", &path, "--json"]);
+    let text = String::from_utf8_lossy(&said.stderr);
+    assert!(text.contains("best.safetensors") && text.contains("goes without it"), "{text}");
+    let second = json(said)["ensemble"].clone();
+    check(&second);
+    assert_eq!(second["of"], 9);
+    assert!(
+        second["models"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|model| model["trial"] != largest["trial"] || model["seed"] != largest["seed"])
+    );
+    // A single model is none, and the earlier ensemble does not stay.
+    for model in &names()[1..] {
+        std::fs::remove_file(model.join("best.safetensors")).unwrap();
+    }
+    let said = ends_with(0, ["resume", &path, "--json"]);
+    assert_eq!(json(said)["ensemble"], Value::Null);
+    assert!(!folder.join("ensemble").exists());
+    // Nor has one shard of a sweep an ensemble.
+    let shard = dir.path().join("shard").display().to_string();
+    let said = ends_with(0, [words(args), vec![&shard, "--shard", "0/2"]].concat());
+    assert_eq!(json(said)["ensemble"], Value::Null);
+}
+
 #[test]
 fn diverged_trials_are_counted_and_the_others_go_on() {
     let dir = tempfile::tempdir().unwrap();

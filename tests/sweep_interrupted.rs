@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::common::files::Random;
 use crate::common::sweep::{bngpu, difference, lines};
 
 /// A mixed space with halving, trainings that wait, two seeds of each trial, and a final comparison.
@@ -39,8 +40,41 @@ const ARGS: &[&str] = &[
     "--quiet",
 ];
 
+/// Members that embed the same table differently.
+const EMBEDDED: &[&str] = &[
+    "sweep",
+    "--data",
+    "table.csv",
+    "--embed",
+    "none,ple:4,ple:16",
+    "--hidden",
+    "16,24x2",
+    "--lr",
+    "1e-3..1e-1:log",
+    "--strategy",
+    "random",
+    "--trials",
+    "14",
+    "--epochs",
+    "9",
+    "--halving",
+    "--finalists",
+    "2",
+    "--final-seeds",
+    "2",
+    "--population",
+    "4",
+    "--device",
+    "cpu",
+    "--quiet",
+];
+
 fn start(folder: &Path, more: &[&str]) -> Command {
-    let mut process = bngpu(ARGS.iter().copied());
+    start_of(ARGS, folder, more)
+}
+
+fn start_of(args: &[&str], folder: &Path, more: &[&str]) -> Command {
+    let mut process = bngpu(args.iter().copied());
     process.args(more).arg("-o").arg(folder).env("BNGPU_CHECKPOINT_EVERY", "20ms");
     process
 }
@@ -54,7 +88,45 @@ fn resume(folder: &Path) -> Command {
 #[test]
 fn sweeps_killed_at_random_and_resumed_equal_the_undisturbed_one() {
     let dir = tempfile::tempdir().unwrap();
+    let (kills, between) = after_kills(dir.path(), ARGS, 10);
+    assert!(kills >= 10 && between >= 3, "{kills} kills, {between} between two ends");
+}
+
+#[test]
+fn sweeps_of_embeddings_killed_and_resumed_equal_the_undisturbed_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut random = Random(5);
+    let mut text = String::from("a,b,color,y\n");
+    for _ in 0..400 {
+        let (a, b, color) = (random.unit(), random.unit(), random.below(3));
+        text += &format!("{a:.4},{b:.4},c{color},{:.4}\n", (9.0 * a).sin() + b * color as f64);
+    }
+    std::fs::write(dir.path().join("table.csv"), text).unwrap();
+    let (kills, between) = after_kills(dir.path(), EMBEDDED, 5);
+    assert!(kills >= 5 && between >= 1, "{kills} kills, {between} between two ends");
+    // Each embedding was trained to the end or stopped at a rung, and each trial is the same alone.
     let whole = dir.path().join("whole");
+    let records = lines(&whole);
+    let mut seen = std::collections::BTreeMap::new();
+    for record in records.iter().filter(|record| record["stage"] == "search") {
+        seen.insert(record["params"]["embed"].as_str().unwrap(), record["trial"].to_string());
+    }
+    assert_eq!(seen.keys().collect::<Vec<_>>(), [&"none", &"ple:16", &"ple:4"]);
+    for trial in seen.values() {
+        let mut repro = bngpu(["repro", whole.to_str().unwrap(), "--trial", trial]);
+        assert_eq!(repro.status().unwrap().code(), Some(0), "trial {trial}");
+    }
+}
+
+/// Kills `sweeps` sweeps at random moments, some several times, resumes them and compares them with the undisturbed one
+/// in `dir`/whole. The number of kills, and of those between two ends of trainings.
+fn after_kills(dir: &Path, args: &[&str], sweeps: u64) -> (u64, u64) {
+    let start = |folder: &Path, more: &[&str]| {
+        let mut process = start_of(args, folder, more);
+        process.current_dir(dir);
+        process
+    };
+    let whole = dir.join("whole");
     let begin = Instant::now();
     assert!(start(&whole, &[]).status().unwrap().success());
     let length = begin.elapsed();
@@ -66,8 +138,8 @@ fn sweeps_killed_at_random_and_resumed_equal_the_undisturbed_one() {
         (random >> 11) as f64 / (1u64 << 53) as f64
     };
     let (mut kills, mut between) = (0, 0);
-    for nth in 0..10 {
-        let part = dir.path().join(nth.to_string());
+    for nth in 0..sweeps {
+        let part = dir.join(nth.to_string());
         // Some resume with other lanes.
         let mut process = start(&part, if nth % 2 == 0 { &[] } else { &["--queues", "2"] });
         loop {
@@ -93,10 +165,10 @@ fn sweeps_killed_at_random_and_resumed_equal_the_undisturbed_one() {
         assert!(!part.join("unfinished").exists(), "sweep {nth}");
     }
     println!(
-        "10 sweeps of {} trainings killed {kills} times, {between} between two ends",
+        "{sweeps} sweeps of {} trainings killed {kills} times, {between} between two ends",
         lines(&whole).len()
     );
-    assert!(kills >= 10 && between >= 3, "{kills} kills, {between} between two ends");
+    (kills, between)
 }
 
 fn whole_lines(sweep: &Path) -> usize {

@@ -33,14 +33,19 @@ pub struct Cli {
 
 /// What `auto` does, below its help.
 const AUTO: &str = "\
-`auto` is a sweep whose trials suit the table: sizes, embeddings, rates and regularisation around what works on most
-tables, halving, and at the end the ensemble of the best models. It takes every flag of `bngpu sweep`, and each wins
-over what `auto` would choose; config.toml of the run lists all of them.";
+`auto` is a sweep with a search space for tables, halving, and the ensemble of the best models at the end. It takes
+every flag of `bngpu sweep`, with the same syntax, in place of its own settings; config.toml of the run lists them all.";
+
+/// About the defaults of `train`, below its help.
+const TRAIN: &str = "\
+The defaults are those of --preset plain. For a table, `train` takes --preset default, which sets some of them
+otherwise; config.toml of the run lists every setting.";
 
 /// What to do.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
-    /// Train one model and evaluate it
+    /// Train a model, or an ensemble, and evaluate it
+    #[command(after_help = TRAIN)]
     Train(Box<TrainArgs>),
     /// Train many models at once and find the best settings
     #[command(after_help = SPACE_SYNTAX)]
@@ -77,7 +82,7 @@ pub enum Command {
 pub struct TrainArgs {
     #[command(flatten)]
     pub flags: PartialConfig,
-    /// Settings to start from; flags and files win over them [default: default for a table, plain for images]
+    /// Settings to start from; flags and --config win over them [default: default for a table; plain for images and with --config]
     #[arg(long, value_name = "NAME", help_heading = "Training")]
     pub preset: Option<Preset>,
     /// TOML file with these flags as keys; flags win over it

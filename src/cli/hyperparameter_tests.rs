@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::*;
-use crate::spec::{HYPERPARAMETERS, Hyperparameter, Kind, Params, hyperparameter};
+use crate::spec::{HYPERPARAMETERS, Hyperparameter, Kind, Params, hyperparameter, resolve};
 
 /// The request of `train` with these flags, or the message.
 fn train(flags: &[String]) -> Result<RunRequest, String> {
@@ -124,7 +124,7 @@ fn every_invalid_sample_is_refused_by_flag_file_and_sweep_with_the_key_named() {
 
 #[test]
 fn every_flag_of_the_network_and_the_training_is_a_hyperparameter_or_listed_here() {
-    const NOT_SEARCHED: [&str; 6] = ["epochs", "steps", "patience", "max-time", "seed", "ensemble"];
+    const NOT_SEARCHED: [&str; 7] = ["epochs", "steps", "patience", "max-time", "seed", "ensemble", "preset"];
     let command = command();
     let train = command.find_subcommand("train").unwrap();
     let under = |arg: &&clap::Arg| matches!(arg.get_help_heading(), Some("Network" | "Training"));

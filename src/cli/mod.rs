@@ -5,6 +5,8 @@ pub mod commands;
 mod exit;
 #[cfg(test)]
 mod hyperparameter_tests;
+#[cfg(test)]
+mod preset_tests;
 mod sweep_args;
 #[cfg(test)]
 mod sweep_tests;
@@ -28,7 +30,7 @@ use sweep_args::any_case;
 
 use crate::spec::{
     Bytes, ConfigError, Count, PartialConfig, PartialSweep, Real, RunRequest, Seed, SweepOptions,
-    SweepRequest, resolve, resolve_sweep, shard_of, text,
+    SweepRequest, resolve_over, resolve_sweep_over, shard_of, text,
 };
 
 /// The whole command line, with each default of `train` in its help. If a flag is given twice, the last one counts.
@@ -108,20 +110,24 @@ impl TrainArgs {
         self.request_over("")
     }
 
-    /// As [`TrainArgs::request`], over the values of `preset`, the text of a file.
+    /// As [`TrainArgs::request`], with the defaults of `preset`, the text of a file.
     ///
     /// # Errors
     /// As [`TrainArgs::request`].
     pub fn request_over(self, preset: &str) -> Result<RunRequest, ConfigError> {
-        let preset = PartialConfig::from_toml(preset, "the preset".as_ref())?;
+        let mut preset = PartialConfig::from_toml(preset, "preset".as_ref())?;
         let file = match self.config {
             Some(path) => {
                 let config = PartialConfig::from_file(&path)?;
-                (path, config.over(preset))
+                Some((path, config))
             }
-            None => ("the preset".into(), preset),
+            None => None,
         };
-        resolve(self.flags, Some(file))
+        // It records one model.
+        if self.flags.watch.is_some() || file.as_ref().is_some_and(|(_, file)| file.watch.is_some()) {
+            preset.ensemble = None;
+        }
+        resolve_over(self.flags, file, preset)
     }
 }
 
@@ -132,14 +138,15 @@ impl SweepArgs {
     /// # Errors
     /// If the file or a value cannot be used; the program then ends with [`Exit::Usage`].
     pub fn request(self) -> Result<SweepRequest, ConfigError> {
-        self.request_over(None)
+        self.request_over("")
     }
 
-    /// As [`SweepArgs::request`], over the values of `preset`, the text of a file.
+    /// As [`SweepArgs::request`], with the defaults of `preset`, the text of a file.
     ///
     /// # Errors
     /// As [`SweepArgs::request`].
-    pub fn request_over(self, preset: Option<&str>) -> Result<SweepRequest, ConfigError> {
+    pub fn request_over(self, preset: &str) -> Result<SweepRequest, ConfigError> {
+        let preset = PartialSweep::from_toml(preset, "preset".as_ref())?;
         let file = match self.config {
             Some(path) => {
                 let config = PartialSweep::from_file(&path)?;
@@ -147,20 +154,11 @@ impl SweepArgs {
             }
             None => None,
         };
-        let file = match preset {
-            Some(preset) => {
-                let preset = PartialSweep::from_toml(preset, "the preset of auto".as_ref())?;
-                let (path, file) =
-                    file.unwrap_or_else(|| ("the preset of auto".into(), PartialSweep::default()));
-                Some((path, file.over(preset)))
-            }
-            None => file,
-        };
         // An explicit shard wins over the environment.
         let is_given = |config: &PartialSweep| config.has_shard();
         let given = is_given(&self.flags) || file.as_ref().is_some_and(|(_, file)| is_given(file));
         let shard = if given { None } else { shard_of(|name| std::env::var(name).ok())? };
-        resolve_sweep(self.flags, file, shard)
+        resolve_sweep_over(self.flags, file, preset, shard)
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::spec::{
-    Domain, Halving, Length, Optimizer, Params, SEARCHABLE, Scale, Shard, Strategy, SweepOptions,
+    Domain, Halving, Length, Optimizer, Params, SEARCHABLE, Scale, Shard, Strategy, SweepOptions, resolve,
 };
 use crate::sweep::Study;
 
@@ -457,7 +457,9 @@ fn the_flags_are_those_of_train_and_the_sweeps_own_with_every_default_in_the_hel
     let longs = |command: &clap::Command| -> BTreeSet<String> {
         command.get_arguments().filter_map(|arg| arg.get_long().map(String::from)).collect()
     };
-    let (train, sweep) = (longs(&of("train")), longs(&of("sweep")));
+    let (mut train, sweep, auto) = (longs(&of("train")), longs(&of("sweep")), longs(&of("auto")));
+    assert!(train.remove("preset"));
+    assert_eq!(auto, sweep);
     let own: BTreeSet<String> = SweepOptions::keys().into_iter().collect();
     assert_eq!(sweep, train.union(&own).cloned().collect());
     assert!(SEARCHABLE.iter().all(|key| train.contains(*key)));

@@ -7,7 +7,7 @@ use clap::ValueEnum;
 use clap_complete::Shell;
 
 use super::*;
-use crate::spec::{Init, Length, Optimizer};
+use crate::spec::{Init, Length, Optimizer, resolve};
 
 fn train_args(args: &[&str]) -> Result<TrainArgs, clap::Error> {
     let cli = try_parse_from(["bngpu", "train"].iter().chain(args))?;
@@ -267,6 +267,7 @@ fn flags_are_the_keys_and_config() {
         "no-clamp",
         "no-nesterov",
         "config",
+        "preset",
     ]);
     assert_eq!(flags, expected);
 }

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::DataError;
 use super::scale::{Moments, Scale, smooth_clip};
-use crate::population::inputs::QUANTILES;
+use crate::spec::Embed;
 
 use super::table::{Column, MISSING, Table, first_text, number};
 
@@ -38,7 +38,7 @@ pub(crate) struct ColumnEncoding {
     pub kind: Kind,
     /// One for each input.
     pub scales: Vec<Scale>,
-    /// Of a number that varies: its [`QUANTILES`] over the training rows that have it, scaled and clipped.
+    /// Of a number that varies: its [`Embed::QUANTILES`] over the training rows that have it, scaled and clipped.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub quantiles: Vec<f32>,
 }
@@ -240,15 +240,15 @@ fn scaled(value: f64, scale: Scale, clip: Option<f64>) -> f64 {
     clip.map_or(x, |limit| smooth_clip(x, limit))
 }
 
-/// The [`QUANTILES`] of `values`, interpolated linearly between neighbours in order, as NumPy does.
+/// The [`Embed::QUANTILES`] of `values`, interpolated linearly between neighbours in order, as NumPy does.
 fn quantiles(mut values: Vec<f32>) -> Vec<f32> {
     values.sort_unstable_by(f32::total_cmp);
     let quantile = |at: usize| {
-        let place = at as f64 / (QUANTILES - 1) as f64 * (values.len() - 1) as f64;
+        let place = at as f64 / (Embed::QUANTILES - 1) as f64 * (values.len() - 1) as f64;
         let (low, high) = (values[place.floor() as usize], values[place.ceil() as usize]);
         (f64::from(low) + place.fract() * (f64::from(high) - f64::from(low))) as f32
     };
-    (0..QUANTILES).map(quantile).collect()
+    (0..Embed::QUANTILES).map(quantile).collect()
 }
 
 /// Whether nearly all texts are numbers except for commas, and most have one: `1,024`, `-3,5`.
@@ -462,7 +462,7 @@ mod tests {
         let train: Vec<usize> = (0..131).collect();
         for scaling in [Scaling::None, Scaling::Standard, Scaling::Clipped] {
             let encoding = fit_scaled(&column, &train, scaling);
-            let wanted = Column::Number((0..QUANTILES).map(|i| 2.0 * i as f64).collect());
+            let wanted = Column::Number((0..Embed::QUANTILES).map(|i| 2.0 * i as f64).collect());
             let inputs: Vec<f32> = write(&encoding, wanted).iter().map(|row| row[0]).collect();
             assert_eq!(encoding.quantiles, inputs, "{scaling:?}");
         }

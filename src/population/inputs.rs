@@ -9,15 +9,12 @@
 use super::tables::{InputKind, InputRow};
 use crate::spec::Embed;
 
-/// Quantiles that are kept of a number: of the shares 0, 1/64, ..., 1.
-pub const QUANTILES: usize = Embed::MAX_BINS + 1;
-
 /// What a member knows of the data's features.
 #[derive(Clone, Copy, Debug)]
 pub struct Features<'a> {
     /// F
     pub count: usize,
-    /// For each feature, its [`QUANTILES`] over the training rows; empty for one that is not encoded. May be shorter
+    /// For each feature, its [`Embed::QUANTILES`] over the training rows; empty for one that is not encoded. May be shorter
     /// than [`Features::count`].
     pub quantiles: &'a [Vec<f32>],
 }
@@ -89,6 +86,8 @@ pub fn input(row: &InputRow, value: f32) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const QUANTILES: usize = Embed::QUANTILES;
 
     fn of(quantiles: &[Vec<f32>], bins: usize) -> Vec<InputRow> {
         rows(Embed::Ple(bins), Features { count: quantiles.len(), quantiles })

@@ -22,12 +22,26 @@ pub(super) struct Asked {
     file: Table,
     path: PathBuf,
     defaults: Table,
-    /// What is searched, in the order of [`SEARCHABLE`], and whether a flag says so.
-    pub dimensions: Vec<(Dimension, bool)>,
+    /// What is searched, in the order of [`SEARCHABLE`], and what says so.
+    pub dimensions: Vec<(Dimension, Source)>,
+}
+
+/// What sets a value; a later one wins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    Default,
+    File,
+    Flag,
 }
 
 impl Asked {
-    pub fn new(flags: PartialSweep, file: PartialSweep, path: PathBuf) -> Result<Self, ConfigError> {
+    /// `preset` has the defaults that differ from the usual ones.
+    pub fn new(
+        flags: PartialSweep,
+        file: PartialSweep,
+        preset: PartialSweep,
+        path: PathBuf,
+    ) -> Result<Self, ConfigError> {
         let read = |space: Table, place: &dyn Fn(String) -> Place| {
             let domain = |(key, given): (String, toml::Value)| match domain_of(&key, &given) {
                 Ok(domain) => Ok((key, domain)),
@@ -41,28 +55,36 @@ impl Asked {
             flags: flags.fixed.table()?,
             file: file.fixed.table()?,
             path: path.clone(),
-            defaults: PartialConfig::defaults().table()?,
+            defaults: preset.fixed.over(PartialConfig::defaults()).table()?,
             dimensions: Vec::new(),
         };
         if let Some(key) = file.space.keys().find(|key| asked.file.contains_key(*key)) {
             return Err(ConfigError::Twice { path, key: key.clone() });
         }
+        let by_default = read(preset.space, &|key| Place::Default { key })?;
         let by_file = read(file.space, &|key| Place::File { key, path: path.clone() })?;
         let by_flags = read(flags.space, &|key| Place::Flag { key })?;
-        for (domains, by_flag) in [(by_file, false), (by_flags, true)] {
+        let by_default = by_default.into_iter().filter(|(key, _)| !asked.file.contains_key(key)).collect();
+        let all = [(by_default, Source::Default), (by_file, Source::File), (by_flags, Source::Flag)];
+        for (domains, source) in all {
             for (key, domain) in domains {
-                asked.insert(key, domain, by_flag);
+                asked.insert(key, domain, source);
             }
         }
-        // A choice among the flags drops the settings in the file that it does not use.
+        // A choice among the flags drops the settings in the file that it does not use, and any choice drops defaults.
         for (setting, choice, owners) in owned() {
-            let chosen_by_flag = asked.flags.contains_key(choice)
-                || asked.dimensions.iter().any(|(dimension, by_flag)| *by_flag && dimension.key == choice);
-            if chosen_by_flag
-                && !asked.possible(choice).iter().any(|chosen| owners.contains(&chosen.as_str()))
-            {
+            if asked.possible(choice).iter().any(|chosen| owners.contains(&chosen.as_str())) {
+                continue;
+            }
+            let stays = match asked.source(choice) {
+                Source::Flag => Source::Flag,
+                Source::File | Source::Default => Source::File,
+            };
+            asked.dimensions.retain(|(dimension, source)| {
+                dimension.key != setting || *source == Source::Flag || *source == stays
+            });
+            if stays == Source::Flag {
                 asked.file.remove(setting);
-                asked.dimensions.retain(|(dimension, by_flag)| *by_flag || dimension.key != setting);
             }
         }
         let order = |key: &str| SEARCHABLE.iter().position(|other| *other == key);
@@ -70,7 +92,7 @@ impl Asked {
         Ok(asked)
     }
 
-    fn insert(&mut self, key: String, domain: Domain, by_flag: bool) {
+    fn insert(&mut self, key: String, domain: Domain, source: Source) {
         self.file.remove(&key);
         self.dimensions.retain(|(dimension, _)| dimension.key != key);
         let single = match &domain {
@@ -78,9 +100,28 @@ impl Asked {
             _ => None,
         };
         match single {
-            Some(value) if by_flag => drop(self.flags.insert(key, value)),
-            Some(value) => drop(self.file.insert(key, value)),
-            None => self.dimensions.push((Dimension { key, domain }, by_flag)),
+            Some(value) => drop(self.table(source).insert(key, value)),
+            None => self.dimensions.push((Dimension { key, domain }, source)),
+        }
+    }
+
+    /// The single values of a source.
+    fn table(&mut self, source: Source) -> &mut Table {
+        match source {
+            Source::Default => &mut self.defaults,
+            Source::File => &mut self.file,
+            Source::Flag => &mut self.flags,
+        }
+    }
+
+    /// What sets the value of `key`, or searches it.
+    fn source(&self, key: &str) -> Source {
+        let searched = self.dimensions.iter().find(|(dimension, _)| dimension.key == key);
+        match searched {
+            Some((_, source)) => *source,
+            None if self.flags.contains_key(key) => Source::Flag,
+            None if self.file.contains_key(key) => Source::File,
+            None => Source::Default,
         }
     }
 
@@ -101,14 +142,12 @@ impl Asked {
     }
 
     pub fn place(&self, key: &str) -> Place {
-        let (name, key) = (key, key.to_string());
-        let searched = self.dimensions.iter().find(|(dimension, _)| dimension.key == name);
-        if self.flags.contains_key(name) || searched.is_some_and(|(_, by_flag)| *by_flag) {
-            Place::Flag { key }
-        } else if self.file.contains_key(name) || searched.is_some() {
-            Place::File { key, path: self.path.clone() }
-        } else {
-            Place::Default { key }
+        let source = self.source(key);
+        let key = key.to_string();
+        match source {
+            Source::Flag => Place::Flag { key },
+            Source::File => Place::File { key, path: self.path.clone() },
+            Source::Default => Place::Default { key },
         }
     }
 
@@ -183,15 +222,20 @@ impl Asked {
     /// # Errors
     /// The first invalid value.
     pub fn request(&self, picks: &Params) -> Result<RunRequest, ConfigError> {
-        let (mut flags, mut file) = (self.flags.clone(), self.file.clone());
-        for (dimension, by_flag) in &self.dimensions {
+        let (mut flags, mut file, mut defaults) =
+            (self.flags.clone(), self.file.clone(), self.defaults.clone());
+        for (dimension, source) in &self.dimensions {
             let key = &dimension.key;
             let value = picks.get(key).cloned().unwrap_or_else(|| dimension.domain.first());
-            let table = if *by_flag { &mut flags } else { &mut file };
+            let table = match source {
+                Source::Default => &mut defaults,
+                Source::File => &mut file,
+                Source::Flag => &mut flags,
+            };
             table.extend(to_toml(key, &value).map(|value| (key.clone(), value)));
         }
-        drop_unowned(&mut [&mut flags, &mut file], &self.defaults);
-        Given::new(flags, file, self.path.clone(), self.defaults.clone()).run_request()
+        drop_unowned(&mut [&mut flags, &mut file], &defaults);
+        Given::new(flags, file, self.path.clone(), defaults).run_request()
     }
 
     /// See [`SweepRequest::settings`].

@@ -38,7 +38,7 @@ pub use hyperparameter::{HYPERPARAMETERS, Hyperparameter, Kind, Owner, SEARCHABL
 pub use network::{Activation, BatchNorm, Embed, Init, Network};
 pub use range::{Invalid, Range};
 pub use request::{DataRequest, DeviceUse, MAX_ENSEMBLE, RunRequest};
-pub use resolve::resolve;
+pub use resolve::{resolve, resolve_over};
 pub use scale::Scale;
 pub use shard::{Shard, shard_of};
 pub use space::{Dimension, Domain, MAX_TRIALS, Params, Space};
@@ -47,7 +47,7 @@ pub(crate) use space_text::to_toml;
 pub use strategy::{Halving, Objective, Strategy};
 pub use sweep::SweepRequest;
 pub use sweep_config::{Devices, PartialSweep, SweepOptions};
-pub use sweep_resolve::resolve_sweep;
+pub use sweep_resolve::{resolve_sweep, resolve_sweep_over};
 pub(crate) use text::{text, value_text};
 pub use training::{Length, Optimizer, OptimizerKind, Schedule, Training};
 pub use values::{

@@ -76,6 +76,9 @@ pub enum Embed {
 impl Embed {
     /// Most bins of a number.
     pub const MAX_BINS: usize = 64;
+
+    /// Quantiles that are kept of a number: of the shares 0, 1/64, ..., 1.
+    pub const QUANTILES: usize = Embed::MAX_BINS + 1;
 }
 
 /// Batch normalisation of every hidden Z (Ioffe & Szegedy 2015, arXiv 1502.03167).

@@ -46,9 +46,11 @@ impl Preset {
     }
 }
 
-/// What `bngpu auto` tries on a table of `rows` training rows: a file of `bngpu sweep`.
-pub fn auto(rows: usize) -> String {
+/// What `bngpu auto` tries on a table of `rows` training rows, or on images: a file of `bngpu sweep`.
+pub fn auto(rows: usize, is_table: bool) -> String {
     let (batch, epochs) = batch_and_epochs(rows);
+    // Images are not embedded.
+    let embed = if is_table { r#"embed = "none,ple:8,ple:16,ple:32""# } else { "" };
     let batches = [batch / 2, batch, 2 * batch].map(|rows| rows.to_string()).join(", ");
     format!(
         r#"
@@ -62,7 +64,7 @@ pub fn auto(rows: usize) -> String {
         [space]
         hidden = "128x2,256x2,256x3,384x3"
         activation = "relu,silu"
-        embed = "none,ple:8,ple:16,ple:32"
+        {embed}
         dropout = "0,0.1,0.2,0.3"
         lr = "5e-4..1e-2:log"
         l2 = "0,1e-3,1e-2,1e-1"

@@ -26,9 +26,21 @@ pub fn resolve(
     flags: PartialConfig,
     file: Option<(PathBuf, PartialConfig)>,
 ) -> Result<RunRequest, ConfigError> {
+    resolve_over(flags, file, PartialConfig::default())
+}
+
+/// As [`resolve`], with the defaults of `preset` in place of the usual ones.
+///
+/// # Errors
+/// As [`resolve`].
+pub fn resolve_over(
+    flags: PartialConfig,
+    file: Option<(PathBuf, PartialConfig)>,
+    preset: PartialConfig,
+) -> Result<RunRequest, ConfigError> {
     let (path, file) = file.unwrap_or_default();
-    let given = Given::new(flags.table()?, file.table()?, path, PartialConfig::defaults().table()?);
-    given.run_request()
+    let defaults = preset.over(PartialConfig::defaults()).table()?;
+    Given::new(flags.table()?, file.table()?, path, defaults).run_request()
 }
 
 impl RunRequest {

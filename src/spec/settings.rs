@@ -50,16 +50,6 @@ macro_rules! settings {
                 $type { $( $field: own.$field.or(other.$field), $($off: false,)? )+ }
             }
 
-            /// All but the value of `key`.
-            pub fn without(mut self, key: &str) -> Self {
-                $(
-                    if stringify!($field).replace('_', "-") == key {
-                        self.$field = None;
-                    }
-                )+
-                self
-            }
-
             /// Every key of a configuration file: the long flags without the negations `--no-…`.
             pub fn keys() -> Vec<String> {
                 [$(stringify!($field)),+].map(|field| field.replace('_', "-")).into()

@@ -100,20 +100,6 @@ impl PartialSweep {
         PartialSweep { fixed, space, options }
     }
 
-    /// These values, and those of `other` that are not among them.
-    pub fn over(self, other: PartialSweep) -> PartialSweep {
-        let PartialSweep { fixed, mut space, options } = other;
-        let own = self.fixed.table().unwrap_or_default();
-        // A single value wins over a set or a range, too.
-        space.retain(|key, _| !own.contains_key(key));
-        let mut single = fixed;
-        for key in self.space.keys() {
-            single = single.without(key);
-        }
-        space.extend(self.space);
-        PartialSweep { fixed: self.fixed.over(single), space, options: self.options.over(options) }
-    }
-
     /// Whether a shard is given.
     pub fn has_shard(&self) -> bool {
         self.options.shard.is_some()

@@ -165,8 +165,16 @@ impl Own<'_> {
 
     fn halving(&self) -> Result<Option<Halving>, ConfigError> {
         let options = &self.options;
-        let (eta, min_epochs) = (options.eta.map_or(0, |n| n.0), options.min_epochs.map_or(0, |n| n.0));
-        if options.halving != Some(true) {
+        let (eta, mut min_epochs) = (options.eta.map_or(0, |n| n.0), options.min_epochs.map_or(0, |n| n.0));
+        let length = self.base.training.length;
+        // Halving by default gives way to steps, and its first rung to shorter trainings.
+        let counts_steps = matches!(length, Length::Steps(_)) && !self.given.is_given("halving");
+        if let Length::Epochs(epochs) = length
+            && !self.given.is_given("min-epochs")
+        {
+            min_epochs = min_epochs.min(u32::try_from(epochs).unwrap_or(u32::MAX));
+        }
+        if options.halving != Some(true) || counts_steps {
             for key in ["eta", "min-epochs"] {
                 if self.given.is_given(key) {
                     let (place, chosen) = (self.given.place(key), "off".into());
@@ -179,7 +187,7 @@ impl Own<'_> {
             let expected = "one trial in this many is promoted: write 2 or more, for example 3";
             return Err(self.given.invalid("eta", eta, expected));
         }
-        match self.base.training.length {
+        match length {
             Length::Steps(steps) => {
                 let expected = "but --halving counts epochs: write --epochs instead, or drop --halving";
                 Err(self.asked_invalid("steps", steps, expected))

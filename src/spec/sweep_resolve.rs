@@ -25,14 +25,27 @@ pub fn resolve_sweep(
     file: Option<(PathBuf, PartialSweep)>,
     shard: Option<Shard>,
 ) -> Result<SweepRequest, ConfigError> {
+    resolve_sweep_over(flags, file, PartialSweep::default(), shard)
+}
+
+/// As [`resolve_sweep`], with the defaults of `preset` in place of the usual ones.
+///
+/// # Errors
+/// As [`resolve_sweep`].
+pub fn resolve_sweep_over(
+    flags: PartialSweep,
+    file: Option<(PathBuf, PartialSweep)>,
+    preset: PartialSweep,
+    shard: Option<Shard>,
+) -> Result<SweepRequest, ConfigError> {
     let (path, file) = file.unwrap_or_default();
     let own = Given::new(
         flags.options.table(),
         file.options.table(),
         path.clone(),
-        SweepOptions::defaults().table(),
+        preset.options.clone().over(SweepOptions::defaults()).table(),
     );
-    let asked = Asked::new(flags, file, path)?;
+    let asked = Asked::new(flags, file, preset, path)?;
     asked.check_supported()?;
     asked.check_choices()?;
     asked.check_values()?;

@@ -40,14 +40,19 @@ pub struct Ensemble {
 }
 
 impl Search {
-    /// Selects the ensemble of the models in `files`, and writes its run. None if there are fewer than two models, or if
-    /// no ensemble of them has a lower validation loss than the best one alone.
+    /// Selects the ensemble of the models in `files`, and writes its run in place of an earlier one. None if there are
+    /// fewer than two models, no ensemble of them has a lower validation loss than the best one alone, or this is one
+    /// shard of a sweep.
     ///
     /// # Errors
     /// [`SweepError`] of the files and of the first device.
     pub fn ensemble(&self, files: &SweepFiles) -> Result<Option<Ensemble>, SweepError> {
-        let models: Vec<(TrainingId, Stored)> = files.models()?;
-        let Some(lane) = self.lanes.first().filter(|_| models.len() > 1) else { return Ok(None) };
+        files.remove_ensemble()?;
+        let Some(lane) = self.lanes.first().filter(|_| self.request.shard.is_none()) else { return Ok(None) };
+        let models: Vec<(TrainingId, Stored)> = files.models();
+        if models.len() < 2 {
+            return Ok(None);
+        }
         let factory = lane.source.factory_of_it_alone();
         let problem = &self.problem;
         let rows = problem.split.range(Part::Val);

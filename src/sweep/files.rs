@@ -222,16 +222,22 @@ impl SweepFiles {
         patiently(|| fs::rename(&half, &path)).map_err(|error| RunError::io("write", &path, error))
     }
 
-    /// The models that are kept, of the search and of the final comparison.
-    ///
-    /// # Errors
-    /// [`RunError`] if one is damaged.
-    pub fn models(&self) -> Result<Vec<(TrainingId, Stored)>, RunError> {
+    /// The models that are kept, of the search and of the final comparison. One that is damaged is left out.
+    pub fn models(&self) -> Vec<(TrainingId, Stored)> {
         let models = self.dir.path().join(MODELS);
         let mut ids: Vec<TrainingId> = entries(&models).iter().filter_map(|name| parse(name)).collect();
         ids.sort_unstable();
-        let load = |id| Ok((id, Stored::load(&RunDir::open(&model(self.dir.path(), id))?, RunFile::Best)?));
-        ids.into_iter().map(load).collect()
+        let load = |id| {
+            let dir = RunDir::open(&model(self.dir.path(), id));
+            match dir.and_then(|dir| Stored::load(&dir, RunFile::Best)) {
+                Ok(stored) => Some((id, stored)),
+                Err(error) => {
+                    log::warn!("{error}; the ensemble goes without it");
+                    None
+                }
+            }
+        };
+        ids.into_iter().filter_map(load).collect()
     }
 
     /// Writes the run of an ensemble, whole or not at all, in place of an earlier one. Returns its folder.
@@ -246,6 +252,15 @@ impl SweepFiles {
         remove(&path)?;
         patiently(|| fs::rename(&half, &path)).map_err(|error| RunError::io("write", &path, error))?;
         Ok(path)
+    }
+
+    /// Removes the run of an earlier ensemble.
+    ///
+    /// # Errors
+    /// [`RunError`] if that is not possible.
+    pub fn remove_ensemble(&self) -> Result<(), RunError> {
+        remove(&self.dir.path().join(format!(".{ENSEMBLE}")))?;
+        remove(&self.dir.path().join(ENSEMBLE))
     }
 
     /// Calls `write` for each exporter.

@@ -234,7 +234,9 @@ impl Stored {
     /// # Errors
     /// [`RunError`] if a file cannot be written.
     pub fn write_run(&self, dir: &RunDir, env: &Environment) -> Result<(), RunError> {
-        dir.write_config(&self.request.to_toml())?;
+        let config = self.request.to_toml();
+        let settings = config.split_once('\n').map_or("", |(_, settings)| settings);
+        dir.write_config(&format!("# Several models as one: the settings of the first.\n{settings}"))?;
         dir.write_env(env)?;
         self.file.save(&dir.file(RunFile::Best))
     }

@@ -71,21 +71,37 @@ fn assert_same_records(got: &[Record], expected: &[Record], what: &str) {
 /// A member alone gets the same bits as in each of `slots` of a ragged population of 64, after 20 steps and an
 /// evaluation.
 pub fn alone_is_any_slot(make: &Make, seed: u64, slots: &[usize]) {
+    alone_is_together(make, &Case::random(seed, &Space::of_members(64)), slots);
+}
+
+/// The same for members that embed the same features differently, or not at all.
+pub fn embeddings_do_not_mix(make: &Make, seed: u64) {
+    let many = Case::of_embeddings(seed);
+    let count = many.population.len();
+    let mut inputs: Vec<usize> = many.population.members.iter().map(|member| member.inputs()).collect();
+    inputs.sort_unstable();
+    inputs.dedup();
+    assert!(inputs.len() > 3 && many.embedding() == count * 4 / 5, "{inputs:?}");
+    alone_is_together(make, &many, &(0..count).collect::<Vec<_>>());
+}
+
+fn alone_is_together(make: &Make, many: &Case, slots: &[usize]) {
     const STEPS: u64 = 20;
-    let many = Case::random(seed, &Space::of_members(64));
+    let (seed, count) = (many.seed, many.population.len());
     let go = |case: &Case| {
         let mut engine = engine(make, case);
         let train = run(&mut *engine, StepKind::Train, &case.training_steps(0, STEPS));
         let evaluate = run(&mut *engine, StepKind::Evaluate, &case.evaluation_steps());
         ([train, evaluate], snapshot(&mut *engine))
     };
-    let (records, memory) = go(&many);
+    let (records, memory) = go(many);
     for &slot in slots {
         let alone = many.alone(slot);
         let (alone_records, alone_memory) = go(&alone);
-        let what = format!("case {seed}, slot {slot} of 64 ({:?})", many.population.members[slot].training);
+        let what =
+            format!("case {seed}, slot {slot} of {count} ({:?})", many.population.members[slot].training);
         for (records, alone) in records.iter().zip(&alone_records) {
-            let of_slot: Vec<Record> = records.iter().copied().skip(slot).step_by(64).collect();
+            let of_slot: Vec<Record> = records.iter().copied().skip(slot).step_by(count).collect();
             assert_same_records(&of_slot, alone, &what);
         }
         for buffer in Buffer::ALL {

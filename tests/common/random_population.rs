@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use bngpu::population::inputs::QUANTILES;
 use bngpu::population::tables::StepRow;
 use bngpu::population::{Features, Loss, Member, Population, evaluation_step, training_step};
 use bngpu::spec::{Activation, BatchNorm, Embed, Init, Length, Network, Optimizer, Schedule, Training};
@@ -118,6 +117,33 @@ impl Case {
         Case { seed, population: Arc::new(Population::new(members)), table: Arc::new(table), train_rows }
     }
 
+    /// Members that differ in everything, with each embedding equally often, on a table whose features are encoded or
+    /// not.
+    pub fn of_embeddings(seed: u64) -> Case {
+        let (rng, space) = (&mut Rng(seed), &Space::TILES);
+        let (train_rows, loss) = (rng.between(60, 120), Loss::CrossEntropy { classes: 3 });
+        let table = loop {
+            let table = random_table(rng, train_rows + 23, 13, loss, false);
+            if table.quantiles.iter().any(Vec::is_empty) && !table.quantiles.iter().all(Vec::is_empty) {
+                break table;
+            }
+        };
+        let member = |at: usize| loop {
+            let mut training = random_training(rng, space);
+            training.network.embed = EMBEDS[at % EMBEDS.len()];
+            if let Some(member) = Member::new(&training, loss, &table, train_rows) {
+                return member;
+            }
+        };
+        let members: Vec<Member> = (0..3 * EMBEDS.len()).map(member).collect();
+        Case { seed, population: Arc::new(Population::new(members)), table: Arc::new(table), train_rows }
+    }
+
+    /// Members whose inputs are more than the features.
+    pub fn embedding(&self) -> usize {
+        self.population.members.iter().filter(|member| member.inputs() > self.table.features).count()
+    }
+
     /// The same data, with one of its members alone.
     pub fn alone(&self, member: usize) -> Case {
         let members = vec![self.population.members[member].clone()];
@@ -139,6 +165,9 @@ impl Case {
             .collect()
     }
 }
+
+/// Embeddings of random members.
+const EMBEDS: [Embed; 5] = [Embed::None, Embed::Ple(2), Embed::Ple(5), Embed::Ple(16), Embed::Ple(64)];
 
 /// Rows of bytes with a scaling, or of normal numbers; with classes that depend on the values, or real targets.
 pub fn random_table(rng: &mut Rng, rows: usize, features: usize, loss: Loss, bytes: bool) -> Table {
@@ -171,7 +200,7 @@ fn random_quantiles(rng: &mut Rng) -> Vec<f32> {
         1 => |rng| rng.between(0, 3) as f32 - 1.0,
         _ => |rng| rng.normal() as f32,
     };
-    let mut quantiles: Vec<f32> = (0..QUANTILES).map(|_| of(rng)).collect();
+    let mut quantiles: Vec<f32> = (0..Embed::QUANTILES).map(|_| of(rng)).collect();
     quantiles.sort_by(f32::total_cmp);
     quantiles
 }
@@ -202,7 +231,7 @@ pub fn random_training(rng: &mut Rng, space: &Space) -> Training {
     });
     let activation = rng.pick(&Activation::ALL);
     let network = Network {
-        embed: rng.pick(&[Embed::None, Embed::Ple(2), Embed::Ple(5), Embed::Ple(16), Embed::Ple(64)]),
+        embed: rng.pick(&EMBEDS),
         hidden: (0..depth).map(|_| rng.pick(space.widths)).collect(),
         activation,
         batch_norm,

@@ -45,7 +45,7 @@ pub fn run(args: SweepArgs) -> Result<Exit, Failure> {
 pub fn auto(args: SweepArgs) -> Result<Exit, Failure> {
     let started = Instant::now();
     // The data decide the rest of the request.
-    let mut early = args.clone().request_over(Some(&preset::auto(0)))?;
+    let mut early = args.clone().request_over(&preset::auto(0, true))?;
     let base = &early.base;
     start_log(base.log, base.quiet, base.json);
     if let Some(output) = &base.output {
@@ -53,7 +53,8 @@ pub fn auto(args: SweepArgs) -> Result<Exit, Failure> {
     }
     let sources = devices(&early)?;
     let dataset = load_and_anchor(&mut early.base)?;
-    let mut request = args.request_over(Some(&preset::auto(dataset.split.train)))?;
+    let preset = preset::auto(dataset.split.train, dataset.preprocessing.is_table());
+    let mut request = args.request_over(&preset)?;
     request.base.data = early.base.data;
     begin(request, dataset, sources, started)
 }
