@@ -85,8 +85,8 @@ def epochs(options):
             y = (x[:, 0] * x[:, 1] > 0).astype(np.int32)
             data, out = os.path.join(folder, "table.npz"), os.path.join(folder, "run")
             np.savez(data, x=x, y=y)
-            command = [options.bngpu, "train", "--data", data, "--bn", "--hidden", "100x3", "--batch-size", "256",
-                       "--epochs", "3", "--device", options.device, "--quiet", "-o", out]
+            command = [options.bngpu, "train", "--preset", "plain", "--data", data, "--bn", "--hidden", "100x3",
+                       "--batch-size", "256", "--epochs", "3", "--device", options.device, "--quiet", "-o", out]
             start = time.time()
             done = subprocess.run(command, capture_output=True, text=True)
             whole = time.time() - start

@@ -220,6 +220,11 @@ fn a_sweep_ends_with_the_ensemble_of_its_models_that_can_be_read() {
         let alone = json(ends_with(0, ["eval", &name, "--split", "val", "--json"]));
         assert!(number(&alone, "loss") > number(&first, "val_loss"), "{alone} {first}");
     }
+    for command in ["report", "resume"] {
+        let said = ends_with(2, [command, first["run"].as_str().unwrap()]);
+        let said = String::from_utf8_lossy(&said.stderr);
+        assert!(said.contains("is the ensemble at the end of a sweep"), "{said}");
+    }
     let names = || {
         let mut names: Vec<_> =
             std::fs::read_dir(folder.join("models")).unwrap().map(|entry| entry.unwrap().path()).collect();

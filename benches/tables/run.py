@@ -40,7 +40,7 @@ from results import PEERS
 
 # The command lines of bngpu by name. What data, target, seed and folder need is added.
 CONFIGS = {
-    "plain": "train --bn --lr 1e-3",
+    "plain": "train --preset plain --bn --lr 1e-3",
     "train": "train",
     "auto": "auto --max-time 2m",
 }
@@ -156,7 +156,9 @@ def one(table, name, flags, seed, args, limit):
             command += ["--task", table.task, "--test-split", "0", "--seed", str(seed), "--device", args.device]
             cpu, wall, _ = timed([*command, "--quiet", "-o", run], env, limit)
             left = max(1, deadline - time.monotonic()) if limit else None
-            command = [args.bngpu, "predict", run, "--data", table.folder / "test.csv", "--quiet", "-o", out]
+            # A sweep's best model is its ensemble.
+            model = run / "ensemble" if (run / "ensemble").is_dir() else run
+            command = [args.bngpu, "predict", model, "--data", table.folder / "test.csv", "--quiet", "-o", out]
             after = timed(command, env, left)
             found = {"cpu_seconds": cpu + after[0], "wall_seconds": wall + after[1], "predict_cpu_seconds": after[0]}
         scores = metrics(table, out)

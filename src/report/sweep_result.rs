@@ -124,8 +124,9 @@ impl Serialize for Best<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sweep::TrialRecord;
+    use crate::run::Score;
     use crate::sweep::analysis::tests::{diverged, last, record, request};
+    use crate::sweep::{Share, TrialRecord};
 
     fn text(records: &[TrialRecord]) -> String {
         let analysis = Analysis::new(&request(2, 1), records);
@@ -143,6 +144,29 @@ mod tests {
              \"best\":{\"trial\":0,\"params\":{\"lr\":0.001},\"seeds\":2,\"val_loss\":0.5,\"val_acc\":0.75,\
              \"val_ci95\":0.0,\"test_acc\":0.9}}"
         );
+    }
+
+    #[test]
+    fn the_ensemble_follows_the_best_trial() {
+        let share = |trial, weight| Share { trial, seed: 7, weight };
+        let ensemble = Ensemble {
+            run: "runs/s/ensemble".into(),
+            shares: vec![share(3, 0.75), share(1, 0.25)],
+            of: 5,
+            val_loss: 0.5,
+            val_loss_alone: 0.625,
+            test: Some((0.75, Score::Accuracy(0.875))),
+        };
+        let analysis = Analysis::new(&request(2, 1), &[record(0, 0, 0.25)]);
+        let result = SweepResult::new(&analysis, Status::Completed, "runs/s", "cpu", 2.0);
+        let text = |ensemble| serde_json::to_string(&SweepResult { ensemble, ..result.clone() }).unwrap();
+        let end = "\"ensemble\":{\"run\":\"runs/s/ensemble\",\"models\":[{\"trial\":3,\"seed\":7,\"weight\":0.75},\
+                   {\"trial\":1,\"seed\":7,\"weight\":0.25}],\"of\":5,\"val_loss\":0.5,\"val_loss_alone\":0.625,";
+        let with = text(Some(ensemble.clone()));
+        assert!(with.ends_with(&format!("{end}\"test_loss\":0.75,\"test_acc\":0.875}}}}")), "{with}");
+        // A table without test rows.
+        let without = text(Some(Ensemble { test: None, ..ensemble }));
+        assert!(without.ends_with(&format!("{end}\"test_loss\":null}}}}")), "{without}");
     }
 
     #[test]

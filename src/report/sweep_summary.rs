@@ -261,9 +261,8 @@ impl SweepSummary<'_> {
 
     fn ensemble(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let Some(ensemble) = self.ensemble else { return Ok(()) };
-        let models = counted(ensemble.shares.len() as u64, "model");
-        let head = format!("{models} of {} kept, weighted on the validation rows", count(ensemble.of as u64));
-        writeln!(f, "\n{}", wrapped("ensemble", &format!("  {head}"), WIDTH))?;
+        let (models, of) = (ensemble.shares.len(), ensemble.of);
+        writeln!(f, "\nensemble of {models} of the {of} kept models, weighted on the validation rows")?;
         let mut lines = vec![format!(
             "val loss {}; the best alone {}",
             number(ensemble.val_loss),

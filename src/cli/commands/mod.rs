@@ -34,7 +34,7 @@ use crate::report::live::{LogOnScreen, say_on_screen};
 use crate::run::{RunDir, RunError, RunFile};
 use crate::spec::{DeviceUse, LogLevel, Precision, RunRequest};
 use crate::sweep::analysis::Analysis;
-use crate::sweep::files::best_model;
+use crate::sweep::files::{ENSEMBLE, best_model};
 use crate::sweep::{TRIALS, read_trials};
 use crate::train::Stored;
 
@@ -184,6 +184,18 @@ fn open_model(path: &Path) -> Result<RunDir, Failure> {
     };
     tell("note", &format!("{} is a sweep: using the winning model, {}", path.display(), best.display()));
     Ok(RunDir::open(&best)?)
+}
+
+/// Refuses the ensemble of a sweep, which was not trained by itself.
+fn refuse_ensemble_of_sweep(path: &Path) -> Result<(), Failure> {
+    let sweep = path.parent().filter(|sweep| path.ends_with(ENSEMBLE) && sweep.join(TRIALS).is_file());
+    let Some(sweep) = sweep else { return Ok(()) };
+    let text = format!(
+        "{} is the ensemble at the end of a sweep, which has no epochs of its own; give the folder of the sweep, {}",
+        path.display(),
+        Path::new(".").join(sweep).display()
+    );
+    Err(Failure::Usage(text))
 }
 
 /// The requested weights of a run; the latest, with a note, if there are no best ones.

@@ -7,12 +7,13 @@ use crate::spec::{PartialConfig, RunRequest, resolve};
 use crate::train::{Session, Stored};
 
 use super::session::{self, Folder, about};
-use super::{Failure, device_of_run, load_data, say, start_log, sweep, tell};
+use super::{Failure, device_of_run, load_data, refuse_ensemble_of_sweep, say, start_log, sweep, tell};
 
 pub fn run(args: ResumeArgs) -> Result<Exit, Failure> {
     let reporting = &args.common.reporting;
     start_log(reporting.log, reporting.quiet, reporting.json);
     let given = args.common.device.clone();
+    refuse_ensemble_of_sweep(&args.run)?;
     let dir = RunDir::open_to_write(&args.run)?;
     if sweep::is_sweep(&dir)? {
         return sweep::resume(dir, args);

@@ -54,6 +54,33 @@ fn a_small_sweep_has_the_expected_summary() {
 }
 
 #[test]
+fn the_summary_shows_the_ensemble_and_how_to_use_it() {
+    let share = |trial| crate::sweep::Share { trial, seed: 0, weight: 0.5 };
+    let of = |test| Ensemble {
+        run: "runs/s/ensemble".into(),
+        shares: vec![share(0), share(1)],
+        of: 12,
+        val_loss: 0.25,
+        val_loss_alone: 0.3,
+        test,
+    };
+    let analysis = Analysis::new(&request(2, 1), &[record(0, 0, 0.3), record(1, 0, 0.4)]);
+    let text = |ensemble: &Ensemble, status| {
+        SweepSummary { ensemble: Some(ensemble), ..summary(&analysis, status) }.to_string()
+    };
+    let found = text(&of(Some((0.5, Score::Accuracy(0.875)))), Status::Completed);
+    let head = "\nensemble of 2 of the 12 kept models, weighted on the validation rows\n        \
+                val loss 0.2500; the best alone 0.3000\n";
+    assert!(found.contains(&format!("{head}        test loss 0.5000, accuracy 87.50 %\n")), "{found}");
+    assert!(found.contains("next    bngpu predict runs/s/ensemble --data FILE (the ensemble)\n"), "{found}");
+    let found = text(&of(Some((0.5, Score::Regression { rmse: 12.0, r2: 0.75 }))), Status::Stopped);
+    assert!(found.contains("test loss 0.5000, rmse 12.00, R² 0.7500\n"), "{found}");
+    let found = text(&of(None), Status::Completed);
+    assert!(found.contains(head) && !found.contains("test loss"), "{found}");
+    assert!(!text(&of(None), Status::Interrupted).contains("ensemble"));
+}
+
+#[test]
 fn the_summary_states_what_halving_saved() {
     let mut request = request(3, 1);
     request.halving = halving();
