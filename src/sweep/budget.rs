@@ -56,6 +56,8 @@ pub struct Terms {
     pub trials: u64,
     /// Trials to compare at the end, and their seeds; none in the final stage.
     pub finals: Option<(u64, u64)>,
+    /// Planned seconds of the work after the last training: the predictions of the ensemble.
+    pub after_s: f64,
 }
 
 /// A training that has begun, or will without a further question.
@@ -131,12 +133,12 @@ impl Budget {
         self.terms.start.elapsed().as_secs_f64()
     }
 
-    /// When the last training has to end: the report is written after it.
+    /// When the last training has to end: ensemble and report follow.
     pub fn end(&self) -> f64 {
         let limit = self.terms.limit.as_secs_f64();
         let trials = self.terms.trials + self.admitted.len() as u64;
         let report = (REPORT.0 * limit).max(REPORT.1) + REPORT_TRIAL_S * trials as f64;
-        limit - report.min(limit / 4.0)
+        limit - (report + self.terms.after_s / self.rate()).min(limit / 4.0)
     }
 
     /// When the search should have ended, and when it ends at the latest: between them, only what has begun goes on.
@@ -459,7 +461,16 @@ mod tests {
             by_seed: false,
             trials: 0,
             finals: None,
+            after_s: 0.0,
         }
+    }
+
+    #[test]
+    fn time_is_kept_for_what_follows_the_trainings() {
+        let end = |after_s| Budget::new(Terms { after_s, ..terms() }).end();
+        // At 2 planned seconds a second, and at most a quarter of the limit.
+        close(end(0.0) - end(10.0), 5.0);
+        close(end(1e6), 75.0);
     }
 
     #[test]

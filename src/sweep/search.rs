@@ -33,6 +33,8 @@ const SLOTS_PER_THREAD: usize = 2;
 const LEAST_SLOTS: usize = 4;
 /// Finalists may have this many times their seeds while a time limit leaves time.
 const MORE_SEEDS: u32 = 4;
+/// A prediction's share of the time of a training step with the same rows.
+const FORWARD: f64 = 1.0 / 3.0;
 /// How often running trainings are stored, by default.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(30);
 /// With this many waiting trainings per slot, no new ones start.
@@ -98,6 +100,8 @@ pub struct Search {
     parallel: usize,
     /// Predicted seconds of a training, on average.
     mean_s: f64,
+    /// The same of the ensemble's predictions for the validation and test rows.
+    ensemble_s: f64,
 }
 
 impl Search {
@@ -130,6 +134,7 @@ impl Search {
             rate: 1.0,
             parallel: 1,
             mean_s: 0.0,
+            ensemble_s: 0.0,
         };
         search.plan(sources)?;
         Ok(search)
@@ -215,6 +220,11 @@ impl Search {
             }
             self.lanes.extend((0..queues).map(|_| LanePlan { source: source.clone(), slots }));
         }
+        let trained: f64 = members.iter().map(|m| m.total_steps() as f64 * m.walk.batch as f64).sum();
+        let predicted = (self.problem.split.val + self.problem.split.test) as f64;
+        let share = FORWARD * predicted * members.len() as f64 / trained;
+        let models = u64::from(self.request.keep).min(trainings as u64) + self.finals();
+        self.ensemble_s = models as f64 * self.mean_s * share;
         let epochs = members.first().map_or(0, |m| m.total_steps().div_ceil(m.walk.steps_per_epoch));
         let share = plan::halving_share(self.request.halving, self.request.trials, epochs);
         self.seconds = (trainings as f64 * share + self.finals() as f64) / rate;
@@ -270,6 +280,7 @@ impl Search {
             by_seed: !search,
             trials,
             finals: Some(finals).filter(|_| search && finals.0 > 0 && self.request.shard.is_none()),
+            after_s: if self.request.shard.is_none() { self.ensemble_s } else { 0.0 },
         })
     }
 
