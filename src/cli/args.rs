@@ -33,12 +33,13 @@ pub struct Cli {
 
 /// What `auto` does, below its help.
 const AUTO: &str = "\
-`auto` is a sweep with a search space for tables, halving, and the ensemble of the best models at the end. It takes
-every flag of `bngpu sweep`, with the same syntax, in place of its own settings; config.toml of the run lists them all.";
+`auto` is a sweep with a search space for tables, halving, and the ensemble of the best models at the end. \
+It takes every flag of `bngpu sweep`, with the same syntax, in place of its own settings; config.toml of the run \
+lists them all.";
 
 /// About the defaults of `train`, below its help.
 const TRAIN: &str = "\
-The defaults are those of --preset plain. For a table, `train` takes --preset default, which sets some of them
+The defaults are those of --preset plain. For a table, `train` takes --preset default, which sets some of them \
 otherwise; config.toml of the run lists every setting.";
 
 /// What to do.
