@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::subnormal::Flush;
 use super::team_size::Stretch;
 use crate::population::Member;
 use crate::population::tables::{Record, StepRow};
@@ -264,6 +265,7 @@ impl<'a, 'b, R: Real> Queue<'a, 'b, R> {
 
     /// Works as long as there is something to do: leads jobs, beginning with `first`, then helps with those of others.
     pub fn work(&self, first: Option<(usize, usize)>) {
+        let _flush = Flush::begin();
         let mut now = first.or_else(|| self.take(None));
         while let Some((at, next)) = now {
             let job = &self.jobs[at];

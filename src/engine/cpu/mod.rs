@@ -7,6 +7,7 @@ mod ceilings;
 mod crew;
 mod job;
 mod room;
+mod subnormal;
 pub mod team_size;
 pub mod threads;
 
@@ -27,6 +28,7 @@ use crate::step::real::Real;
 use crate::step::{Op, StepKind, ops, plan};
 
 use job::{Job, Patience, Queue};
+use subnormal::Flush;
 use team_size::{Stretch, TeamSize};
 
 pub(super) use room::{available, check_room};
@@ -224,6 +226,7 @@ impl<R: Real> Engine for CpuEngine<R> {
     }
 
     fn run_op(&mut self, op: Op, steps: &[StepRow]) -> Result<(), EngineError> {
+        let _flush = Flush::begin();
         for ((member, memory), &step) in self.population.members.iter().zip(&mut self.memory).zip(steps) {
             ops::run(op, &mut Context { member, step, table: &self.table, memory });
         }
