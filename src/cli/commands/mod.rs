@@ -27,12 +27,12 @@ pub use failure::Failure;
 use super::args::WeightsArg;
 use super::{Cli, Command, Exit};
 use crate::base::text::{count, wrapped};
-use crate::data::{Dataset, LoadRequest, load};
+use crate::data::{Dataset, LoadRequest, Task, load};
 use crate::engine::cpu::threads::{self, Threads};
 use crate::engine::{DeviceRequest, EngineFactory, choose, choose_again};
 use crate::report::live::{LogOnScreen, say_on_screen};
 use crate::run::{RunDir, RunError, RunFile};
-use crate::spec::{DeviceUse, LogLevel, Precision, RunRequest};
+use crate::spec::{DeviceUse, LogLevel, Precision, RunRequest, preset};
 use crate::sweep::analysis::Analysis;
 use crate::sweep::files::{ENSEMBLE, best_model};
 use crate::sweep::{TRIALS, read_trials};
@@ -131,6 +131,16 @@ fn load_data(request: &RunRequest, source: &str) -> Result<Dataset, Failure> {
     log::info!("{} loaded in {ms:.0} ms: {} rows", dataset.source, split.train + split.val + split.test);
     log::debug!("train {}, val {}, test {} rows; {features} features", split.train, split.val, split.test);
     Ok(dataset)
+}
+
+/// What the data ask of a network, for presets.
+fn problem_of(dataset: &Dataset) -> preset::Problem {
+    let target = match dataset.task {
+        Task::Regress => preset::Target::Value,
+        Task::Classify { .. } if dataset.task.n_outputs() == 2 => preset::Target::TwoClasses,
+        Task::Classify { .. } => preset::Target::Classes,
+    };
+    preset::Problem { rows: dataset.split.train, target, is_table: dataset.preprocessing.is_table() }
 }
 
 /// The device that `--device` names, else the one that the run `dir` was trained on, else, with a note, that of
