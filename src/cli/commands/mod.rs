@@ -186,6 +186,11 @@ fn open_model(path: &Path) -> Result<RunDir, Failure> {
         return Ok(dir);
     }
     let (request, records) = (sweep::request_of(&dir)?, read_trials(&trials)?);
+    let ensemble = path.join(ENSEMBLE);
+    if ensemble.is_dir() {
+        tell("note", &format!("{} is a sweep: using its ensemble, {}", path.display(), ensemble.display()));
+        return Ok(RunDir::open(&ensemble)?);
+    }
     let analysis = Analysis::new(&request, &records);
     let best = best_model(path, &records, request.objective, analysis.winner.as_ref());
     let Some(best) = best else {
