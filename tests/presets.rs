@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use bngpu::run::ModelFile;
-use bngpu::spec::preset::Preset;
+use bngpu::spec::preset::{Preset, Problem, Target};
 use serde_json::Value;
 
 use crate::common::files::Random;
@@ -144,7 +144,8 @@ fn a_table_trains_the_default_preset_and_digits_the_plain_one() {
     let (table, said) = train("table", &["--data", data]);
     assert!(said.contains("preset  default") && said.contains("--preset plain"), "{said}");
     let (found, rows) = (config(&table), ROWS - 30 - 27);
-    let preset: toml::Table = Preset::Default.train(rows).parse().unwrap();
+    let problem = Problem { rows, target: Target::Value, is_table: true };
+    let preset: toml::Table = Preset::Default.train(problem).parse().unwrap();
     assert!(found["ensemble"].as_integer() == Some(8) && found["embed"].as_str() == Some("ple:16"));
     for (key, value) in &preset {
         // The file has the layers as a list, the preset as text.

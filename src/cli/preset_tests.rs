@@ -3,12 +3,17 @@
 use std::time::Duration;
 
 use super::*;
-use crate::spec::preset::{self, Preset};
+use crate::spec::preset::{self, Preset, Problem, Target};
 use crate::spec::{Domain, Length, Optimizer, Strategy};
 use crate::sweep::Study;
 
 /// Training rows of small and large tables.
 const ROWS: [usize; 6] = [0, 20, 1_000, 5_000, 20_000, 1_000_000];
+
+/// A regression on this many training rows.
+fn table(rows: usize) -> Problem {
+    Problem { rows, ..Problem::default() }
+}
 
 fn train(preset: &str, args: &str) -> Result<RunRequest, String> {
     let args = ["bngpu", "train"].into_iter().chain(args.split_whitespace());
@@ -23,11 +28,11 @@ fn sweep(preset: &str, args: &str) -> Result<SweepRequest, String> {
 }
 
 fn auto(args: &str) -> SweepRequest {
-    sweep(&preset::auto(1_000, true), args).unwrap_or_else(|error| panic!("{args}: {error}"))
+    sweep(&preset::auto(table(1_000)), args).unwrap_or_else(|error| panic!("{args}: {error}"))
 }
 
 fn best(args: &str) -> RunRequest {
-    train(&Preset::Best.train(1_000), args).unwrap_or_else(|error| panic!("{args}: {error}"))
+    train(&Preset::Best.train(table(1_000)), args).unwrap_or_else(|error| panic!("{args}: {error}"))
 }
 
 /// A file with this text, and the flag that names it.
@@ -40,14 +45,16 @@ fn file(text: &str) -> (tempfile::TempDir, String) {
 
 #[test]
 fn presets_are_valid_for_tables_of_any_size() {
-    for rows in ROWS {
+    let targets = [Target::Value, Target::TwoClasses, Target::Classes];
+    for (rows, target) in ROWS.into_iter().flat_map(|rows| targets.map(|target| (rows, target))) {
+        let problem = Problem { rows, target, is_table: true };
         for preset in Preset::ALL {
-            let run = train(&preset.train(rows), "").unwrap();
+            let run = train(&preset.train(problem), "").unwrap();
             assert_eq!(run.ensemble > 1, preset != Preset::Plain, "{rows} {}", preset.name());
             assert_eq!(run == train("", "").unwrap(), preset == Preset::Plain);
         }
         for is_table in [true, false] {
-            let request = sweep(&preset::auto(rows, is_table), "").unwrap();
+            let request = sweep(&preset::auto(Problem { is_table, ..problem }), "").unwrap();
             assert_eq!(request.space.get("embed").is_some(), is_table);
             assert!(request.is_open() && request.halving.is_some() && request.max_time.is_some());
             // Its folder repeats it without the preset.
@@ -80,9 +87,9 @@ fn flags_of_train_win_over_a_preset() {
     assert_eq!((more.training.lr, &more.training.network), (0.5, &usual.training.network));
     // Layers are recorded of one model.
     assert_eq!(best("--watch gradients").ensemble, 1);
-    let error = train(&Preset::Best.train(9), "--watch gradients --ensemble 3").unwrap_err();
+    let error = train(&Preset::Best.train(table(9)), "--watch gradients --ensemble 3").unwrap_err();
     assert!(error.contains("--ensemble is 3") && error.contains("--watch"), "{error}");
-    let error = train(&Preset::Best.train(9), "--beta1 0.8 --optimizer sgd").unwrap_err();
+    let error = train(&Preset::Best.train(table(9)), "--beta1 0.8 --optimizer sgd").unwrap_err();
     assert!(error.contains("--beta1 is a setting of --optimizer adam"), "{error}");
 }
 
@@ -113,14 +120,14 @@ fn flags_of_sweep_win_over_the_preset_of_auto() {
 
     let steps = auto("--steps 500");
     assert_eq!((steps.halving, steps.base.training.length), (None, Length::Steps(500)));
-    let error = sweep(&preset::auto(9, true), "--steps 500 --halving").unwrap_err();
+    let error = sweep(&preset::auto(table(9)), "--steps 500 --halving").unwrap_err();
     assert!(error.contains("--steps is 500") && error.contains("--halving"), "{error}");
     for epochs in [1, 2, 300] {
         let request = auto(&format!("--epochs {epochs}"));
         assert_eq!(request.base.training.length, Length::Epochs(epochs));
         assert_eq!(request.halving.unwrap().min_epochs, halving.min_epochs.min(epochs));
     }
-    let error = sweep(&preset::auto(9, true), "--epochs 5 --min-epochs 6").unwrap_err();
+    let error = sweep(&preset::auto(table(9)), "--epochs 5 --min-epochs 6").unwrap_err();
     assert!(error.contains("--min-epochs is 6; write 1 to 5"), "{error}");
 
     let plain = auto("--no-bn");
@@ -138,10 +145,10 @@ fn flags_of_sweep_win_over_the_preset_of_auto() {
     for strategy in ["sobol", "tpe"] {
         assert!(auto(&format!("--strategy {strategy}")).is_open());
     }
-    let error = sweep(&preset::auto(9, true), "--strategy grid").unwrap_err();
+    let error = sweep(&preset::auto(table(9)), "--strategy grid").unwrap_err();
     assert!(error.starts_with("the default of --lr is a range; a grid takes sets only"), "{error}");
     assert_eq!(auto("--strategy grid --lr 1e-3,1e-2").strategy, Strategy::Grid);
-    let error = sweep(&preset::auto(9, true), "--ensemble 8").unwrap_err();
+    let error = sweep(&preset::auto(table(9)), "--ensemble 8").unwrap_err();
     assert!(error.contains("--ensemble is 8"), "{error}");
 }
 

@@ -19,24 +19,56 @@ named! {
     }
 }
 
+/// What a table asks of a network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Training rows.
+    pub rows: usize,
+    pub target: Target,
+    /// Whether the features are columns, not the bytes of images.
+    pub is_table: bool,
+}
+
+/// What is predicted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    Value,
+    /// One of two classes. Such targets are often noisy, so that networks need strong regularisation.
+    TwoClasses,
+    /// One of more classes.
+    Classes,
+}
+
+impl Default for Problem {
+    fn default() -> Self {
+        Problem { rows: 0, target: Target::Value, is_table: true }
+    }
+}
+
 impl Preset {
-    /// Its settings for a table of `rows` training rows: a file of `bngpu train`.
-    pub fn train(self, rows: usize) -> String {
-        let (batch, epochs) = batch_and_epochs(rows);
+    /// Its settings for a table: a file of `bngpu train`.
+    pub fn train(self, problem: Problem) -> String {
+        let (batch, epochs) = batch_and_epochs(problem.rows);
         let (ensemble, epochs) = match self {
             Preset::Plain => return String::new(),
             Preset::Default => (8, epochs),
             Preset::Best => (24, 2 * epochs),
         };
+        let (activation, dropout, lr, l2) = match problem.target {
+            Target::Value => ("silu", 0.2, 2e-3, 1e-3),
+            Target::TwoClasses => ("relu", 0.3, 6e-3, 5e-2),
+            Target::Classes => ("relu", 0.2, 2e-3, 1e-3),
+        };
         format!(
             r#"
             hidden = "256x3"
-            activation = "silu"
+            activation = "{activation}"
             bn = true
             bn-eps = 1e-5
             embed = "ple:16"
-            dropout = 0.2
-            lr = 2e-3
+            dropout = {dropout}
+            lr = {lr}
+            l2 = {l2}
             schedule = "cosine"
             batch-size = {batch}
             epochs = {epochs}
@@ -46,12 +78,19 @@ impl Preset {
     }
 }
 
-/// What `bngpu auto` tries on a table of `rows` training rows, or on images: a file of `bngpu sweep`.
-pub fn auto(rows: usize, is_table: bool) -> String {
-    let (batch, epochs) = batch_and_epochs(rows);
-    // Images are not embedded.
-    let embed = if is_table { r#"embed = "none,ple:8,ple:16,ple:32""# } else { "" };
+/// What `bngpu auto` tries: a file of `bngpu sweep`.
+pub fn auto(problem: Problem) -> String {
+    let (batch, epochs) = batch_and_epochs(problem.rows);
     let batches = [batch / 2, batch, 2 * batch].map(|rows| rows.to_string()).join(", ");
+    let (rates, dropout, l2, bn, embed) = match problem.target {
+        Target::Value => ("1e-3..6e-3:log", "0,0.1,0.2,0.3", "1e-4..1e-2:log", "on", "ple:8,ple:16,ple:32"),
+        Target::TwoClasses => {
+            ("1e-3..1e-2:log", "0.1,0.2,0.3,0.4", "2e-3..2e-1:log", "both", "ple:4,ple:8,ple:16")
+        }
+        Target::Classes => ("1e-3..6e-3:log", "0,0.1,0.2,0.3", "1e-4..1e-2:log", "on", "none,ple:4,ple:16"),
+    };
+    // Images are not embedded.
+    let embed = if problem.is_table { format!("embed = \"{embed}\"") } else { String::new() };
     format!(
         r#"
         schedule = "cosine"
@@ -65,10 +104,10 @@ pub fn auto(rows: usize, is_table: bool) -> String {
         hidden = "128x2,256x2,256x3,384x3"
         activation = "relu,silu"
         {embed}
-        dropout = "0,0.1,0.2,0.3"
-        lr = "5e-4..1e-2:log"
-        l2 = "0,1e-3,1e-2,1e-1"
-        bn = "both"
+        dropout = "{dropout}"
+        lr = "{rates}"
+        l2 = "{l2}"
+        bn = "{bn}"
         bn-eps = "1e-5"
         batch-size = [{batches}]
         "#,

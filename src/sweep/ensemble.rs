@@ -41,8 +41,7 @@ pub struct Ensemble {
 
 impl Search {
     /// Selects the ensemble of the models in `files`, and writes its run in place of an earlier one. None if there are
-    /// fewer than two models, no ensemble of them has a lower validation loss than the best one alone, or this is one
-    /// shard of a sweep.
+    /// fewer than two models, one of them is clearly better than any ensemble, or this is one shard of a sweep.
     ///
     /// # Errors
     /// [`SweepError`] of the files and of the first device.

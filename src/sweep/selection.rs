@@ -1,13 +1,15 @@
-//! Weights of an ensemble, by greedy selection with replacement (Caruana et al. 2004, "Ensemble selection from libraries
-//! of models").
+//! Weights of an ensemble by greedy selection with replacement, from the mean of the best models on (Caruana et al. 2004,
+//! "Ensemble selection from libraries of models", sections 2.1 and 2.2).
+//!
+//! Validation rows are few, and a selection that takes every gain on them fits their noise: on tables of 1,000 to 5,000
+//! rows, the equal mean of all kept models was better on new rows than the selection of the paper
+//! (docs/quality.md). So only what is worth more than its standard error counts: a model is left out, or taken again, if
+//! the rows show that clearly.
 
 use crate::data::Targets;
 
 /// Rounds after which a longer path seldom finds a better ensemble.
 pub const ROUNDS: usize = 50;
-
-/// Losses that differ by this share are equal: the same mean of more models differs by the rounding of its sum.
-const ROUNDING: f64 = 1e-12;
 
 /// Models and their weights in an ensemble.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,43 +22,61 @@ pub struct Selection {
     pub best_alone: f64,
 }
 
-/// The ensemble of the lowest loss on the path that begins with the best model and adds, in each of at most `rounds`
-/// rounds, the model that gives the lowest loss together with those before it; a model may be added again. Of equal
-/// losses, the first model and the shorter path count.
+/// Selects from models with these `predictions`, `[M][N, O]` on rows that were not trained on: probabilities of the
+/// classes, or values. None if no model has a finite loss.
 ///
-/// `predictions` are `[M][N, O]` on rows that were not trained on: probabilities of the classes, or values. None if no
-/// model has a finite loss.
+/// It begins with the mean of the best n models by their own loss, with the largest n that is not clearly worse than the
+/// best n. Then it adds, in each of at most `rounds` rounds, the model that gives the lowest loss together with those before
+/// it, again and again, while that is clearly better. Clear is a mean difference, row by row, above its standard error.
 ///
 /// # Panics
 /// If the predictions of a model are not of the targets' rows.
 pub fn select(predictions: &[Vec<f64>], targets: &Targets, rounds: usize) -> Option<Selection> {
     let relevant: Vec<Vec<f64>> = predictions.iter().map(|of| relevant(of, targets)).collect();
-    let (n, models) = (targets.len(), relevant.len());
-    // The sums of what the chosen models predict, row by row.
-    let mut sums = vec![0.0; n];
-    let mut counts = vec![0u32; models];
-    let mut best: Option<(f64, Vec<u32>)> = None;
-    let mut best_alone = f64::NAN;
-    for round in 1..=rounds {
-        let of =
-            |model: usize| loss(sums.iter().zip(&relevant[model]).map(|(sum, p)| sum + p), round, targets);
-        let losses = (0..models).map(|model| (of(model), model)).filter(|(loss, _)| loss.is_finite());
-        let Some((loss, chosen)) = losses.min_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1))) else {
-            break;
-        };
-        sums.iter_mut().zip(&relevant[chosen]).for_each(|(sum, p)| *sum += p);
-        counts[chosen] += 1;
-        if round == 1 {
-            best_alone = loss;
-        }
-        if best.as_ref().is_none_or(|(lowest, _)| loss < *lowest * (1.0 - ROUNDING)) {
-            best = Some((loss, counts.clone()));
-        }
+    let alone: Vec<f64> = relevant.iter().map(|of| mean(&losses(of, 1, targets))).collect();
+    let mut order: Vec<usize> = (0..relevant.len()).filter(|&model| alone[model].is_finite()).collect();
+    order.sort_by(|&a, &b| alone[a].total_cmp(&alone[b]));
+    let best_alone = alone[*order.first()?];
+    let plus = |sums: &[f64], model: usize| -> Vec<f64> {
+        sums.iter().zip(&relevant[model]).map(|(sum, p)| sum + p).collect()
+    };
+    // The mean of the best 1, 2, ... models.
+    let mut sums = vec![vec![0.0; targets.len()]];
+    for &model in &order {
+        sums.push(plus(&sums[sums.len() - 1], model));
     }
-    let (loss, counts) = best?;
+    let prefixes: Vec<Vec<f64>> = (1..sums.len()).map(|n| losses(&sums[n], n, targets)).collect();
+    let best = (0..prefixes.len()).min_by(|&a, &b| mean(&prefixes[a]).total_cmp(&mean(&prefixes[b])))?;
+    let first = (0..prefixes.len()).rev().find(|&n| !is_clear(&prefixes[n], &prefixes[best])).unwrap_or(best);
+    let mut counts = vec![0u32; relevant.len()];
+    order[..=first].iter().for_each(|&model| counts[model] = 1);
+    let (mut sums, mut now) = (sums.swap_remove(first + 1), prefixes[first].clone());
+    for _ in 0..rounds {
+        let chosen = counts.iter().sum::<u32>() as usize;
+        let of = |&model: &usize| (losses(&plus(&sums, model), chosen + 1, targets), model);
+        let next = order.iter().map(of).min_by(|a, b| mean(&a.0).total_cmp(&mean(&b.0)));
+        let Some((losses, model)) = next.filter(|(losses, _)| is_clear(&now, losses)) else { break };
+        sums = plus(&sums, model);
+        counts[model] += 1;
+        now = losses;
+    }
     let chosen = f64::from(counts.iter().sum::<u32>());
     let weights = counts.into_iter().map(|count| f64::from(count) / chosen).collect();
-    Some(Selection { weights, loss, best_alone })
+    Some(Selection { weights, loss: mean(&now), best_alone })
+}
+
+/// Whether losses `worse` exceed `better`, row by row, by more than the standard error of the mean difference.
+fn is_clear(worse: &[f64], better: &[f64]) -> bool {
+    let n = worse.len() as f64;
+    let differences: Vec<f64> = worse.iter().zip(better).map(|(worse, better)| worse - better).collect();
+    let by = mean(&differences);
+    let variance =
+        differences.iter().map(|difference| (difference - by).powi(2)).sum::<f64>() / (n - 1.0).max(1.0);
+    by > (variance / n).sqrt()
+}
+
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
 }
 
 /// The part of the predictions that the loss depends on, `[N]`: the probability of the true class, or the value.
@@ -77,16 +97,15 @@ fn relevant(predictions: &[f64], targets: &Targets) -> Vec<f64> {
     }
 }
 
-/// Mean loss where the `models` chosen so far sum to `sums`.
-fn loss(sums: impl Iterator<Item = f64>, models: usize, targets: &Targets) -> f64 {
+/// Loss of each row where the `models` chosen so far sum to `sums`.
+fn losses(sums: &[f64], models: usize, targets: &Targets) -> Vec<f64> {
     let models = models as f64;
-    let total: f64 = match targets {
-        Targets::Classes(_) => sums.map(|sum| -libm::log(sum / models)).sum(),
+    match targets {
+        Targets::Classes(_) => sums.iter().map(|sum| -libm::log(sum / models)).collect(),
         Targets::Values(values) => {
-            sums.zip(values).map(|(sum, &value)| (sum / models - f64::from(value)).powi(2)).sum()
+            sums.iter().zip(values).map(|(sum, &value)| (sum / models - f64::from(value)).powi(2)).collect()
         }
-    };
-    total / targets.len() as f64
+    }
 }
 
 #[cfg(test)]
@@ -107,24 +126,6 @@ mod tests {
         (0..targets.len()).map(of_row).sum::<f64>() / targets.len() as f64
     }
 
-    /// The selection by its description: the whole path first, each step by trying all models.
-    fn by_brute_force(predictions: &[Vec<f64>], targets: &Targets, rounds: usize) -> (Vec<f64>, f64) {
-        let shares = |path: &[usize]| -> Vec<f64> {
-            let count = |model| path.iter().filter(|&&chosen| chosen == model).count();
-            (0..predictions.len()).map(|model| count(model) as f64 / path.len() as f64).collect()
-        };
-        let of = |path: &[usize]| loss_of(&shares(path), predictions, targets);
-        let mut path: Vec<usize> = Vec::new();
-        for _ in 0..rounds {
-            let longer = |model: usize| [&path[..], &[model]].concat();
-            let next = (0..predictions.len()).min_by(|&a, &b| of(&longer(a)).total_cmp(&of(&longer(b))));
-            path.push(next.unwrap());
-        }
-        let ends = (1..=path.len()).min_by(|&a, &b| of(&path[..a]).total_cmp(&of(&path[..b])));
-        let best = &path[..ends.unwrap()];
-        (shares(best), of(best))
-    }
-
     /// `[M][N, O]` at random, normalised to probabilities for several outputs.
     fn at_random(seed: u64, models: usize, n: usize, outputs: usize) -> Vec<Vec<f64>> {
         let mut random = generator(seed, Purpose::Random, 0, 0);
@@ -136,9 +137,15 @@ mod tests {
         (0..models).map(|_| (0..n).flat_map(|_| row()).collect()).collect()
     }
 
+    /// Values that a model predicts for targets 0: `bias` plus noise of standard deviation `noise`.
+    fn noisy(seed: u64, rows: usize, bias: f64, noise: f64) -> Vec<f64> {
+        let mut random = generator(seed, Purpose::Random, 0, 0);
+        let mut normal = || (0..12).map(|_| uniform(&mut random)).sum::<f64>() - 6.0;
+        (0..rows).map(|_| bias + noise * normal()).collect()
+    }
+
     #[test]
-    fn the_selection_is_that_of_brute_force() {
-        let mut mixed = 0;
+    fn the_reported_losses_are_those_of_the_weights() {
         for seed in 0..40 {
             let classes = Targets::Classes((0..7).map(|row| (row + seed as u32) % 3).collect());
             let values =
@@ -146,21 +153,45 @@ mod tests {
             for (targets, outputs) in [(classes, 3), (values, 1)] {
                 let predictions = at_random(seed, 4, 7, outputs);
                 let found = select(&predictions, &targets, 9).unwrap();
-                let (weights, loss) = by_brute_force(&predictions, &targets, 9);
-                assert_eq!(found.weights, weights, "seed {seed}, {outputs} outputs");
-                assert!((found.loss - loss).abs() < 1e-12, "{found:?} {loss}");
                 assert!((found.weights.iter().sum::<f64>() - 1.0).abs() < 1e-12);
+                let loss = loss_of(&found.weights, &predictions, &targets);
+                assert!((found.loss - loss).abs() < 1e-12, "{found:?} {loss}");
                 let alone = (0..4).map(|model| {
                     let mut one = [0.0; 4];
                     one[model] = 1.0;
                     loss_of(&one, &predictions, &targets)
                 });
                 let alone = alone.fold(f64::INFINITY, f64::min);
-                assert!((found.best_alone - alone).abs() < 1e-12 && found.loss <= found.best_alone);
-                mixed += usize::from(weights.iter().filter(|w| **w > 0.0).count() > 1);
+                assert!((found.best_alone - alone).abs() < 1e-12, "{found:?} {alone}");
             }
         }
-        assert!(mixed > 40, "only {mixed} of 80 selections have several models");
+    }
+
+    #[test]
+    fn models_that_are_alike_have_equal_weights_however_few_the_rows() {
+        for (seed, rows) in [(1, 20), (2, 60), (3, 500)] {
+            let models: Vec<Vec<f64>> =
+                (0..9).map(|model| noisy(100 * seed + model, rows, 0.0, 1.0)).collect();
+            let targets = Targets::Values(vec![0.0; rows]);
+            let found = select(&models, &targets, ROUNDS).unwrap();
+            let used = found.weights.iter().filter(|weight| **weight > 0.0).count();
+            assert!(used >= 8, "{rows} rows: {:?}", found.weights);
+            assert!(found.loss < 0.3 * found.best_alone, "{found:?}");
+        }
+    }
+
+    #[test]
+    fn clearly_worse_models_are_left_out_and_clearly_better_ones_count_more() {
+        // Two good models, three whose errors are ten times as large and all to one side.
+        let rows = 400;
+        let mut models: Vec<Vec<f64>> = (0..2).map(|model| noisy(model, rows, 0.0, 0.3)).collect();
+        models.extend((2..5).map(|model| noisy(model, rows, 3.0, 0.3)));
+        let targets = Targets::Values(vec![0.0; rows]);
+        assert_eq!(select(&models, &targets, ROUNDS).unwrap().weights, [0.5, 0.5, 0.0, 0.0, 0.0]);
+        // A model with a bias to the other side is worth having, again and again.
+        let models = [noisy(1, rows, 1.0, 0.1), noisy(2, rows, -2.0, 0.1)];
+        let found = select(&models, &targets, ROUNDS).unwrap();
+        assert!((found.weights[0] - 2.0 / 3.0).abs() < 0.02, "{found:?}");
     }
 
     #[test]
@@ -171,24 +202,13 @@ mod tests {
     }
 
     #[test]
-    fn a_model_that_nothing_improves_stays_alone_and_the_first_of_equals_is_chosen() {
-        let targets = Targets::Classes(vec![0, 1]);
-        let right = vec![0.9, 0.1, 0.2, 0.8];
-        let wrong = vec![0.1, 0.9, 0.8, 0.2];
-        let found = select(&[wrong.clone(), right.clone(), right.clone()], &targets, ROUNDS).unwrap();
-        assert_eq!(found.weights, [0.0, 1.0, 0.0]);
-        assert_eq!(found.loss, found.best_alone);
-        assert_eq!(select(&[right], &targets, ROUNDS).unwrap().weights, [1.0]);
-    }
-
-    #[test]
     fn models_without_a_finite_loss_are_not_chosen() {
         let targets = Targets::Values(vec![1.0]);
         let found = select(&[vec![f64::NAN], vec![f64::INFINITY], vec![3.0]], &targets, ROUNDS).unwrap();
         assert_eq!(found.weights, [0.0, 0.0, 1.0]);
         assert_eq!(select(&[vec![f64::NAN]], &targets, ROUNDS), None);
         assert_eq!(select(&[], &targets, ROUNDS), None);
-        // The true class has probability 0 in one model, but not in both together.
+        // The true class has probability 0 in one model: alone its loss is infinite.
         let classes = Targets::Classes(vec![0, 1]);
         let found = select(&[vec![1.0, 0.0, 1.0, 0.0], vec![0.4, 0.6, 0.6, 0.4]], &classes, 2).unwrap();
         assert_eq!(found.best_alone, -(0.4f64.ln()));

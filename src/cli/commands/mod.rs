@@ -27,12 +27,12 @@ pub use failure::Failure;
 use super::args::WeightsArg;
 use super::{Cli, Command, Exit};
 use crate::base::text::{count, wrapped};
-use crate::data::{Dataset, LoadRequest, load};
+use crate::data::{Dataset, LoadRequest, Task, load};
 use crate::engine::cpu::threads::{self, Threads};
 use crate::engine::{DeviceRequest, EngineFactory, choose, choose_again};
 use crate::report::live::{LogOnScreen, say_on_screen};
 use crate::run::{RunDir, RunError, RunFile};
-use crate::spec::{DeviceUse, LogLevel, Precision, RunRequest};
+use crate::spec::{DeviceUse, LogLevel, Precision, RunRequest, preset};
 use crate::sweep::analysis::Analysis;
 use crate::sweep::files::{ENSEMBLE, best_model};
 use crate::sweep::{TRIALS, read_trials};
@@ -133,6 +133,16 @@ fn load_data(request: &RunRequest, source: &str) -> Result<Dataset, Failure> {
     Ok(dataset)
 }
 
+/// What the data ask of a network, for presets.
+fn problem_of(dataset: &Dataset) -> preset::Problem {
+    let target = match dataset.task {
+        Task::Regress => preset::Target::Value,
+        Task::Classify { .. } if dataset.task.n_outputs() == 2 => preset::Target::TwoClasses,
+        Task::Classify { .. } => preset::Target::Classes,
+    };
+    preset::Problem { rows: dataset.split.train, target, is_table: dataset.preprocessing.is_table() }
+}
+
 /// The device that `--device` names, else the one that the run `dir` was trained on, else, with a note, that of
 /// `auto`.
 fn device_of_run(
@@ -176,6 +186,11 @@ fn open_model(path: &Path) -> Result<RunDir, Failure> {
         return Ok(dir);
     }
     let (request, records) = (sweep::request_of(&dir)?, read_trials(&trials)?);
+    let ensemble = path.join(ENSEMBLE);
+    if ensemble.is_dir() {
+        tell("note", &format!("{} is a sweep: using its ensemble, {}", path.display(), ensemble.display()));
+        return Ok(RunDir::open(&ensemble)?);
+    }
     let analysis = Analysis::new(&request, &records);
     let best = best_model(path, &records, request.objective, analysis.winner.as_ref());
     let Some(best) = best else {

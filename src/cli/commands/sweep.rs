@@ -20,7 +20,9 @@ use crate::sweep::{
 use crate::train::{Stop, StopReason};
 
 use super::session::about;
-use super::{Failure, load_and_anchor, load_data, report, say, start_log, stderr_is_terminal, tell, warn};
+use super::{
+    Failure, load_and_anchor, load_data, problem_of, report, say, start_log, stderr_is_terminal, tell, warn,
+};
 
 /// Interval between checkpoints, for preemptible machines.
 const CHECKPOINT_EVERY: &str = "BNGPU_CHECKPOINT_EVERY";
@@ -45,7 +47,7 @@ pub fn run(args: SweepArgs) -> Result<Exit, Failure> {
 pub fn auto(args: SweepArgs) -> Result<Exit, Failure> {
     let started = Instant::now();
     // The data decide the rest of the request.
-    let mut early = args.clone().request_over(&preset::auto(0, true))?;
+    let mut early = args.clone().request_over(&preset::auto(preset::Problem::default()))?;
     let base = &early.base;
     start_log(base.log, base.quiet, base.json);
     if let Some(output) = &base.output {
@@ -53,7 +55,7 @@ pub fn auto(args: SweepArgs) -> Result<Exit, Failure> {
     }
     let sources = devices(&early)?;
     let dataset = load_and_anchor(&mut early.base)?;
-    let preset = preset::auto(dataset.split.train, dataset.preprocessing.is_table());
+    let preset = preset::auto(problem_of(&dataset));
     let mut request = args.request_over(&preset)?;
     request.base.data = early.base.data;
     begin(request, dataset, sources, started)
