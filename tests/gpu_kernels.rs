@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bngpu::engine::compare::{Deviation, compare};
+use bngpu::engine::cpu::CpuEngine;
 use bngpu::engine::gpu::passes::passes;
 use bngpu::engine::gpu::tiles::{Shape, Tile, Ways};
 use bngpu::engine::gpu::work::jobs;
@@ -26,8 +27,12 @@ fn every_kernel_follows_its_twin() {
     let strict = gpu::device(gpu::strict());
     let full = gpu::device(GpuOptions { checked: true, ..GpuOptions::default() });
     let mut worst: BTreeMap<String, Deviation> = BTreeMap::new();
-    let (mut members, mut embedding) = (0, 0);
+    let (mut members, mut embedding, mut left_out) = (0, 0, 0);
     for seed in 0..CASES {
+        if !stays_finite(&Case::random(seed, &Space::TILES), 5) {
+            left_out += 1;
+            continue;
+        }
         let mut case = Case::random(seed, &Space::TILES);
         case.population = Arc::new(case.population.watched());
         members += case.population.len();
@@ -62,13 +67,22 @@ fn every_kernel_follows_its_twin() {
             }
         }
     }
-    eprintln!("{CASES} populations, {members} members; largest error over its bound:");
+    eprintln!("{CASES} populations, {left_out} left out, {members} members; largest error over its bound:");
+    assert!(left_out < CASES / 50, "{left_out} populations diverge in their first steps");
     // Gathering has no error bound: the bins of both engines have the same bits.
     assert!(embedding > CASES as usize, "only {embedding} of {members} members embed their features");
     for (name, deviation) in &worst {
         eprintln!("  {name:24} {:.3}", deviation.worst);
     }
     assert_eq!(worst.len(), 12, "operations compared: {:?}", worst.keys());
+}
+
+/// Whether the values of all members stay in the range of f32 for so many steps: there is nothing to compare after that.
+fn stays_finite(case: &Case, steps: u64) -> bool {
+    let mut engine = CpuEngine::<f32>::new(case.population.clone(), case.table.clone());
+    engine.initialize().expect("initialises");
+    let records = engine.run(StepKind::Train, &case.training_steps(0, steps)).expect("runs");
+    records.iter().all(|record| record.first_bad == Record::FINITE)
 }
 
 /// The negative control: one corrupted element of any role is found.
@@ -142,7 +156,9 @@ fn a_corrupted_element_is_found() {
         engine.initialize().expect("initialises");
         let deviations =
             compare(&mut engine, &case.population, &case.table, StepKind::Train, &steps).expect("runs");
-        assert!(deviations.iter().all(|d| d.worst > 1.0), "{buffer:?} corrupted without being found");
+        for found in deviations {
+            assert!(found.worst > 1.0, "{buffer:?} corrupted without being found: {found:?}");
+        }
     }
 }
 
