@@ -156,9 +156,7 @@ def one(table, name, flags, seed, args, limit):
             command += ["--task", table.task, "--test-split", "0", "--seed", str(seed), "--device", args.device]
             cpu, wall, _ = timed([*command, "--quiet", "-o", run], env, limit)
             left = max(1, deadline - time.monotonic()) if limit else None
-            # A sweep's best model is its ensemble.
-            model = run / "ensemble" if (run / "ensemble").is_dir() else run
-            command = [args.bngpu, "predict", model, "--data", table.folder / "test.csv", "--quiet", "-o", out]
+            command = [args.bngpu, "predict", run, "--data", table.folder / "test.csv", "--quiet", "-o", out]
             after = timed(command, env, left)
             found = {"cpu_seconds": cpu + after[0], "wall_seconds": wall + after[1], "predict_cpu_seconds": after[0]}
         scores = metrics(table, out)

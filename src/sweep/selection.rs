@@ -7,6 +7,7 @@
 //! the rows show that clearly.
 
 use crate::data::Targets;
+use crate::spec::MAX_ENSEMBLE;
 
 /// Rounds after which a longer path seldom finds a better ensemble.
 pub const ROUNDS: usize = 50;
@@ -23,7 +24,7 @@ pub struct Selection {
 }
 
 /// Selects from models with these `predictions`, `[M][N, O]` on rows that were not trained on: probabilities of the
-/// classes, or values. None if no model has a finite loss.
+/// classes, or values. None if no model has a finite loss. Of more than [`MAX_ENSEMBLE`] models, the best are taken.
 ///
 /// It begins with the mean of the best n models by their own loss, with the largest n that is not clearly worse than the
 /// best n. Then it adds, in each of at most `rounds` rounds, the model that gives the lowest loss together with those before
@@ -36,6 +37,7 @@ pub fn select(predictions: &[Vec<f64>], targets: &Targets, rounds: usize) -> Opt
     let alone: Vec<f64> = relevant.iter().map(|of| mean(&losses(of, 1, targets))).collect();
     let mut order: Vec<usize> = (0..relevant.len()).filter(|&model| alone[model].is_finite()).collect();
     order.sort_by(|&a, &b| alone[a].total_cmp(&alone[b]));
+    order.truncate(MAX_ENSEMBLE);
     let best_alone = alone[*order.first()?];
     let plus = |sums: &[f64], model: usize| -> Vec<f64> {
         sums.iter().zip(&relevant[model]).map(|(sum, p)| sum + p).collect()
@@ -199,6 +201,22 @@ mod tests {
         let targets = Targets::Values(vec![1.0, 2.0]);
         let found = select(&[vec![9.0, 9.0], vec![0.5, 1.0], vec![1.5, 3.0]], &targets, ROUNDS).unwrap();
         assert_eq!(found, Selection { weights: vec![0.0, 0.5, 0.5], loss: 0.0, best_alone: 0.625 });
+    }
+
+    #[test]
+    fn an_ensemble_has_no_more_models_than_a_run_can_have() {
+        let targets = Targets::Values(vec![0.0; 4]);
+        // The best is the last, and the first ones are left out.
+        let models: Vec<Vec<f64>> = (0..MAX_ENSEMBLE + 9)
+            .map(|model| {
+                (0..4).map(|row| if (row + model) % 2 == 0 { 1.0 } else { -1.0 } - 1e-6 * model as f64)
+            })
+            .map(Iterator::collect)
+            .collect();
+        let found = select(&models, &targets, ROUNDS).unwrap();
+        let chosen = found.weights.iter().filter(|weight| **weight > 0.0).count();
+        assert!((MAX_ENSEMBLE - 1..=MAX_ENSEMBLE).contains(&chosen), "{chosen}");
+        assert!((found.weights.iter().sum::<f64>() - 1.0).abs() < 1e-9);
     }
 
     #[test]
