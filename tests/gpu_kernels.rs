@@ -120,7 +120,7 @@ fn a_corrupted_element_is_found() {
         ) -> Result<(), bngpu::engine::EngineError> {
             self.inner.run_op(op, steps)?;
             let mut values = self.inner.read(self.buffer)?;
-            values[0] = values[0] * 1.001 + 0.001;
+            values[0] += 0.001 * (1.0 + values[0].abs());
             self.inner.write(self.buffer, &values)
         }
         fn refill(

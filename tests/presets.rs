@@ -63,7 +63,8 @@ fn auto_gives_an_ensemble_within_its_time_that_eval_and_predict_take() {
         let (data, out) = (data.to_str().unwrap(), run.to_str().unwrap());
         let limit = 10.0;
         let begin = Instant::now();
-        let args = ["--max-time", "10s", "--device", "cpu", "--quiet", "--json", "-o", out];
+        // Short trainings, so that several end on a busy machine, too.
+        let args = ["--max-time", "10s", "--epochs", "9", "--device", "cpu", "--quiet", "--json", "-o", out];
         let result = json(&[&["auto", "--data", data, "--target", target], &args[..]].concat());
         let took = begin.elapsed().as_secs_f64();
         // Other tests run beside this one, so its end is not exact here.

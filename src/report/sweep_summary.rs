@@ -33,7 +33,7 @@ pub struct SweepSummary<'a> {
     pub earlier: u64,
     /// Folder of the winner's best model, if it was kept.
     pub model: Option<&'a Path>,
-    /// The ensemble of the kept models, if there is one that is better than the best of them.
+    /// The ensemble of the kept models, if there is one.
     pub ensemble: Option<&'a Ensemble>,
     /// Maximum number of trials in the final comparison.
     pub finalists: u32,
