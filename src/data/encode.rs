@@ -21,6 +21,8 @@ use super::table::{Column, MISSING, Table, first_text, number};
 pub(crate) const CLIP: f64 = 3.0;
 /// Maximum number of indicators for the categories of a text column.
 pub const MAX_LEVELS: usize = 64;
+/// Most training rows that quantiles are taken of.
+const QUANTILE_ROWS: usize = 1 << 16;
 /// A category of fewer training rows has no indicator of its own.
 const FEWEST: usize = 2;
 /// A text column with at least this share of distinct values is treated as an id and left out.
@@ -136,7 +138,9 @@ impl ColumnEncoding {
         let scales: Vec<Scale> = moments.iter().enumerate().map(scale).collect();
         let quantiles = match (column, &kind) {
             (Column::Number(values), Kind::Number { clip, .. }) if !moments[0].is_constant() => {
-                let known = train.iter().map(|row| values[*row]).filter(|v| !v.is_nan());
+                // Enough rows for quantiles, evenly spaced.
+                let some = train.iter().step_by(train.len().div_ceil(QUANTILE_ROWS));
+                let known = some.map(|row| values[*row]).filter(|v| !v.is_nan());
                 quantiles(known.map(|v| scaled(v, scales[0], *clip) as f32).collect())
             }
             _ => Vec::new(),
@@ -242,6 +246,9 @@ fn scaled(value: f64, scale: Scale, clip: Option<f64>) -> f64 {
 
 /// The [`Embed::QUANTILES`] of `values`, interpolated linearly between neighbours in order, as NumPy does.
 fn quantiles(mut values: Vec<f32>) -> Vec<f32> {
+    if values.is_empty() {
+        return Vec::new();
+    }
     values.sort_unstable_by(f32::total_cmp);
     let quantile = |at: usize| {
         let place = at as f64 / (Embed::QUANTILES - 1) as f64 * (values.len() - 1) as f64;

@@ -209,7 +209,7 @@ mod tests {
         // The best is the last, and the first ones are left out.
         let models: Vec<Vec<f64>> = (0..MAX_ENSEMBLE + 9)
             .map(|model| {
-                (0..4).map(|row| if (row + model) % 2 == 0 { 1.0 } else { -1.0 } - 1e-6 * model as f64)
+                (0..4).map(move |row| if (row + model) % 2 == 0 { 1.0 } else { -1.0 } - 1e-6 * model as f64)
             })
             .map(Iterator::collect)
             .collect();
