@@ -147,7 +147,7 @@ fn flags_of_sweep_win_over_the_preset_of_auto() {
     }
     let error = sweep(&preset::auto(table(9)), "--strategy grid").unwrap_err();
     assert!(error.starts_with("the default of --lr is a range; a grid takes sets only"), "{error}");
-    assert_eq!(auto("--strategy grid --lr 1e-3,1e-2").strategy, Strategy::Grid);
+    assert_eq!(auto("--strategy grid --lr 1e-3,1e-2 --l2 0,1e-3").strategy, Strategy::Grid);
     let error = sweep(&preset::auto(table(9)), "--ensemble 8").unwrap_err();
     assert!(error.contains("--ensemble is 8"), "{error}");
 }
