@@ -195,3 +195,22 @@ fn a_table_trains_the_default_preset_and_digits_the_plain_one() {
         train("best", &["--config", file.to_str().unwrap(), "--preset", "best", "--ensemble", "2"]);
     assert_eq!((config(&best)["bn"].as_bool(), config(&best)["steps"].as_integer()), (Some(true), Some(20)));
 }
+
+/// The data decide the defaults, so a request is made twice; a pipe can be read only once.
+#[cfg(unix)]
+#[test]
+fn a_configuration_may_come_through_a_pipe() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("f.toml");
+    fs::write(&file, "hidden = [16]\nbn = true\nepochs = 1\n").unwrap();
+    let out = dir.path().join("run");
+    let args = ["train", "--config", "/dev/stdin", "--device", "cpu", "--quiet", "-o", out.to_str().unwrap()];
+    let mut pipe =
+        std::process::Command::new("cat").arg(&file).stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let ended = bngpu(args).stdin(pipe.stdout.take().unwrap()).output().unwrap();
+    pipe.wait().unwrap();
+    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    let found = config(&out);
+    assert_eq!(found["hidden"].as_array().unwrap().len(), 1);
+    assert_eq!((found["epochs"].as_integer(), found["bn"].as_bool()), (Some(1), Some(true)));
+}

@@ -16,6 +16,7 @@ mod tests;
 use std::any::TypeId;
 use std::ffi::OsString;
 use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 
 use clap::{CommandFactory, FromArgMatches};
 use clap_complete::Shell;
@@ -101,64 +102,93 @@ where
     Cli::from_arg_matches(&command().try_get_matches_from(args)?)
 }
 
+/// What was typed: flags, and the file of `--config`. The file is read once, as it may be a pipe.
+#[derive(Clone, Debug)]
+pub struct Typed<T> {
+    pub flags: T,
+    /// With its path.
+    pub file: Option<(PathBuf, T)>,
+}
+
+impl<T> Typed<T> {
+    fn read(
+        flags: T,
+        config: Option<PathBuf>,
+        read: impl FnOnce(&Path) -> Result<T, ConfigError>,
+    ) -> Result<Typed<T>, ConfigError> {
+        let file = config.map(|path| read(&path).map(|config| (path, config))).transpose()?;
+        Ok(Typed { flags, file })
+    }
+
+    /// Whether something holds for the flags or for the file.
+    fn any(&self, is: impl Fn(&T) -> bool) -> bool {
+        is(&self.flags) || self.file.as_ref().is_some_and(|(_, file)| is(file))
+    }
+}
+
 impl TrainArgs {
+    /// Reads the file of `--config`.
+    ///
+    /// # Errors
+    /// If it cannot be used.
+    pub fn typed(self) -> Result<Typed<PartialConfig>, ConfigError> {
+        Typed::read(self.flags, self.config, PartialConfig::from_file)
+    }
+
     /// The requested run: flags over `--config` over defaults.
     ///
     /// # Errors
     /// If the file or a value cannot be used; the program then ends with [`Exit::Usage`].
     pub fn request(self) -> Result<RunRequest, ConfigError> {
-        self.request_over("")
+        self.typed()?.request_over("")
     }
+}
 
-    /// As [`TrainArgs::request`], with the defaults of `preset`, the text of a file.
+impl Typed<PartialConfig> {
+    /// The requested run, with the defaults of `preset`, the text of a file.
     ///
     /// # Errors
     /// As [`TrainArgs::request`].
-    pub fn request_over(self, preset: &str) -> Result<RunRequest, ConfigError> {
+    pub fn request_over(&self, preset: &str) -> Result<RunRequest, ConfigError> {
         let mut preset = PartialConfig::from_toml(preset, "preset".as_ref())?;
-        let file = match self.config {
-            Some(path) => {
-                let config = PartialConfig::from_file(&path)?;
-                Some((path, config))
-            }
-            None => None,
-        };
         // It records one model.
-        if self.flags.watch.is_some() || file.as_ref().is_some_and(|(_, file)| file.watch.is_some()) {
+        if self.any(|config| config.watch.is_some()) {
             preset.ensemble = None;
         }
-        resolve_over(self.flags, file, preset)
+        resolve_over(self.flags.clone(), self.file.clone(), preset)
     }
 }
 
 impl SweepArgs {
+    /// Reads the file of `--config`.
+    ///
+    /// # Errors
+    /// If it cannot be used.
+    pub fn typed(self) -> Result<Typed<PartialSweep>, ConfigError> {
+        Typed::read(self.flags, self.config, PartialSweep::from_file)
+    }
+
     /// The requested sweep: flags over `--config` over defaults, with the shard from the environment if neither sets
     /// one.
     ///
     /// # Errors
     /// If the file or a value cannot be used; the program then ends with [`Exit::Usage`].
     pub fn request(self) -> Result<SweepRequest, ConfigError> {
-        self.request_over("")
+        self.typed()?.request_over("")
     }
+}
 
-    /// As [`SweepArgs::request`], with the defaults of `preset`, the text of a file.
+impl Typed<PartialSweep> {
+    /// The requested sweep, with the defaults of `preset`, the text of a file.
     ///
     /// # Errors
     /// As [`SweepArgs::request`].
-    pub fn request_over(self, preset: &str) -> Result<SweepRequest, ConfigError> {
+    pub fn request_over(&self, preset: &str) -> Result<SweepRequest, ConfigError> {
         let preset = PartialSweep::from_toml(preset, "preset".as_ref())?;
-        let file = match self.config {
-            Some(path) => {
-                let config = PartialSweep::from_file(&path)?;
-                Some((path, config))
-            }
-            None => None,
-        };
         // An explicit shard wins over the environment.
-        let is_given = |config: &PartialSweep| config.has_shard();
-        let given = is_given(&self.flags) || file.as_ref().is_some_and(|(_, file)| is_given(file));
+        let given = self.any(PartialSweep::has_shard);
         let shard = if given { None } else { shard_of(|name| std::env::var(name).ok())? };
-        resolve_sweep_over(self.flags, file, preset, shard)
+        resolve_sweep_over(self.flags.clone(), self.file.clone(), preset, shard)
     }
 }
 

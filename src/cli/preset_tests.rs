@@ -18,13 +18,13 @@ fn table(rows: usize) -> Problem {
 fn train(preset: &str, args: &str) -> Result<RunRequest, String> {
     let args = ["bngpu", "train"].into_iter().chain(args.split_whitespace());
     let Command::Train(train) = try_parse_from(args).unwrap().command else { panic!("not train") };
-    train.request_over(preset).map_err(|error| error.to_string())
+    train.typed().and_then(|typed| typed.request_over(preset)).map_err(|error| error.to_string())
 }
 
 fn sweep(preset: &str, args: &str) -> Result<SweepRequest, String> {
     let args = ["bngpu", "auto"].into_iter().chain(args.split_whitespace());
     let Command::Auto(auto) = try_parse_from(args).unwrap().command else { panic!("not auto") };
-    auto.request_over(preset).map_err(|error| error.to_string())
+    auto.typed().and_then(|typed| typed.request_over(preset)).map_err(|error| error.to_string())
 }
 
 fn auto(args: &str) -> SweepRequest {

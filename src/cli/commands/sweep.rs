@@ -28,16 +28,7 @@ use super::{
 const CHECKPOINT_EVERY: &str = "BNGPU_CHECKPOINT_EVERY";
 
 pub fn run(args: SweepArgs) -> Result<Exit, Failure> {
-    let started = Instant::now();
-    let mut request = args.request()?;
-    let base = &request.base;
-    start_log(base.log, base.quiet, base.json);
-    if let Some(output) = &base.output {
-        RunDir::check_free(output)?;
-    }
-    let sources = devices(&request)?;
-    let dataset = load_and_anchor(&mut request.base)?;
-    begin(request, dataset, sources, started)
+    start(args, |_| String::new())
 }
 
 /// `bngpu auto`.
@@ -45,9 +36,15 @@ pub fn run(args: SweepArgs) -> Result<Exit, Failure> {
 /// # Errors
 /// As [`run`].
 pub fn auto(args: SweepArgs) -> Result<Exit, Failure> {
+    start(args, preset::auto)
+}
+
+/// Plans a sweep with the defaults of `preset`, and trains it in a new folder.
+fn start(args: SweepArgs, preset: impl Fn(preset::Problem) -> String) -> Result<Exit, Failure> {
     let started = Instant::now();
+    let typed = args.typed()?;
     // The data decide the rest of the request.
-    let mut early = args.clone().request_over(&preset::auto(preset::Problem::default()))?;
+    let mut early = typed.request_over(&preset(preset::Problem::default()))?;
     let base = &early.base;
     start_log(base.log, base.quiet, base.json);
     if let Some(output) = &base.output {
@@ -55,19 +52,8 @@ pub fn auto(args: SweepArgs) -> Result<Exit, Failure> {
     }
     let sources = devices(&early)?;
     let dataset = load_and_anchor(&mut early.base)?;
-    let preset = preset::auto(problem_of(&dataset));
-    let mut request = args.request_over(&preset)?;
+    let mut request = typed.request_over(&preset(problem_of(&dataset)))?;
     request.base.data = early.base.data;
-    begin(request, dataset, sources, started)
-}
-
-/// Plans the sweep and trains it in a new folder.
-fn begin(
-    request: SweepRequest,
-    dataset: Dataset,
-    sources: Vec<Arc<dyn DeviceSource>>,
-    started: Instant,
-) -> Result<Exit, Failure> {
     let about = about(&dataset);
     let mut search = plan(request, dataset, sources)?;
     search.started = started;

@@ -13,7 +13,8 @@ use super::{Failure, load_and_anchor, problem_of, start_log};
 pub fn run(args: TrainArgs) -> Result<Exit, Failure> {
     // A file describes the whole training.
     let given = args.preset.or(args.config.is_some().then_some(Preset::Plain));
-    let over = |preset: Preset, problem| args.clone().request_over(&preset.train(problem));
+    let typed = args.typed()?;
+    let over = |preset: Preset, problem| typed.request_over(&preset.train(problem));
     // The data decide the preset and its values.
     let mut request = match given {
         Some(preset) => over(preset, Problem::default())?,
