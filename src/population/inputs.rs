@@ -29,11 +29,13 @@ impl From<usize> for Features<'static> {
 impl Features<'_> {
     /// I, the inputs of a network with `embed`.
     pub fn inputs(self, embed: Embed) -> usize {
-        match rows(embed, self).len() {
-            0 => self.count,
-            inputs => inputs,
-        }
+        count(&rows(embed, self), self)
     }
+}
+
+/// I, where these are the [`rows`] of the inputs.
+pub(super) fn count(rows: &[InputRow], features: Features) -> usize {
+    if rows.is_empty() { features.count } else { rows.len() }
 }
 
 /// The inputs of a network with `embed`, `[I]`, feature by feature; empty if they are the features as they are.

@@ -212,7 +212,7 @@ impl Member {
     ) -> Option<Member> {
         let (network, features) = (&training.network, features.into());
         let input_rows = inputs::rows(network.embed, features);
-        let inputs = features.inputs(network.embed);
+        let inputs = inputs::count(&input_rows, features);
         let walk = Walk::new(train_rows, training.batch_size, network.batch_norm.is_some())?;
         let capacity = walk.batch.max(EVALUATION_ROWS);
         let mut sizes: Sizes = [0; Buffer::COUNT];
@@ -372,7 +372,7 @@ impl Member {
 
     /// I, inputs of the network.
     pub fn inputs(&self) -> usize {
-        if self.inputs.is_empty() { self.features } else { self.inputs.len() }
+        inputs::count(&self.inputs, self.features.into())
     }
 
     /// Outputs of the network.

@@ -211,15 +211,12 @@ impl SweepFiles {
         member: &Member,
         state: &MemberState,
     ) -> Result<(), RunError> {
-        let path = model(self.dir.path(), id);
-        let half = path.with_file_name(format!(".{}", folder(id)));
-        remove(&half)?;
-        let dir = RunDir::create(Some(&half), "")?;
-        dir.write_config(&request.to_toml())?;
-        dir.write_env(&self.env)?;
-        RunFiles::new(dir, self.origin(request, member)).write_model(state)?;
-        remove(&path)?;
-        patiently(|| fs::rename(&half, &path)).map_err(|error| RunError::io("write", &path, error))
+        write_run(&self.dir.path().join(MODELS), &folder(id), |dir| {
+            dir.write_config(&request.to_toml())?;
+            dir.write_env(&self.env)?;
+            RunFiles::new(dir, self.origin(request, member)).write_model(state)
+        })?;
+        Ok(())
     }
 
     /// The models that are kept, of the search and of the final comparison. One that is damaged is left out.
@@ -245,13 +242,7 @@ impl SweepFiles {
     /// # Errors
     /// [`RunError`] if it cannot be written.
     pub fn write_ensemble(&self, ensemble: &Stored) -> Result<PathBuf, RunError> {
-        let path = self.dir.path().join(ENSEMBLE);
-        let half = self.dir.path().join(format!(".{ENSEMBLE}"));
-        remove(&half)?;
-        ensemble.write_run(&RunDir::create(Some(&half), "")?, &self.env)?;
-        remove(&path)?;
-        patiently(|| fs::rename(&half, &path)).map_err(|error| RunError::io("write", &path, error))?;
-        Ok(path)
+        write_run(self.dir.path(), ENSEMBLE, |dir| ensemble.write_run(&dir, &self.env))
     }
 
     /// Removes the run of an earlier ensemble.
@@ -298,6 +289,20 @@ impl SweepFiles {
         let kept = self.kept_records();
         self.export(|exporter, sweep| exporter.end(sweep, &self.records, &kept))
     }
+}
+
+/// Writes the run `parent/name` by `write`, whole or not at all, in place of an earlier one. Returns its folder.
+fn write_run(
+    parent: &Path,
+    name: &str,
+    write: impl FnOnce(RunDir) -> Result<(), RunError>,
+) -> Result<PathBuf, RunError> {
+    let (path, half) = (parent.join(name), parent.join(format!(".{name}")));
+    remove(&half)?;
+    write(RunDir::create(Some(&half), "")?)?;
+    remove(&path)?;
+    patiently(|| fs::rename(&half, &path)).map_err(|error| RunError::io("write", &path, error))?;
+    Ok(path)
 }
 
 impl Sink for SweepFiles {

@@ -56,8 +56,16 @@ fn log_mean(weights: &[f64], log: impl Fn(usize) -> f64) -> f64 {
     most + libm::log(sum)
 }
 
+/// e^z / Σ e^z in f64, shifted by the largest z.
+pub(crate) fn softmax(z: &[f32]) -> Vec<f64> {
+    let shift = f64::from(z[largest(z)]);
+    let e: Vec<f64> = z.iter().map(|&z| libm::exp(f64::from(z) - shift)).collect();
+    let sum: f64 = e.iter().sum();
+    e.into_iter().map(|e| e / sum).collect()
+}
+
 /// Index of the largest output, the first of equals.
-pub(super) fn largest(z: &[f32]) -> usize {
+pub(crate) fn largest(z: &[f32]) -> usize {
     (0..z.len()).fold(0, |best, i| if z[i] > z[best] { i } else { best })
 }
 
@@ -76,10 +84,19 @@ mod tests {
         into
     }
 
-    fn softmax(z: &[f32]) -> Vec<f64> {
+    fn by_definition(z: &[f32]) -> Vec<f64> {
         let e: Vec<f64> = z.iter().map(|&z| f64::from(z).exp()).collect();
         let sum: f64 = e.iter().sum();
         e.into_iter().map(|e| e / sum).collect()
+    }
+
+    #[test]
+    fn softmax_takes_any_finite_outputs() {
+        let p = softmax(&[3.0e38, -3.0e38, 3.0e38]);
+        assert_eq!(p, [0.5, 0.0, 0.5]);
+        let p = softmax(&[0.0, 1.0]);
+        assert!((p[1] - 1.0 / (1.0 + (-1f64).exp())).abs() < 1e-15);
+        assert_eq!(largest(&[1.0, 2.0, 2.0]), 1);
     }
 
     #[test]
@@ -87,7 +104,7 @@ mod tests {
         let (a, b) = ([0.5f32, -1.0, 2.0, 3.0, 3.0, -7.0], [4.0f32, 0.0, 0.25, -2.0, 1.0, 1.5]);
         let found = mixed(Loss::CrossEntropy { classes: 3 }, &[0.25, 0.75], &[&a, &b]);
         for row in 0..2 {
-            let of = |z: &[f32]| softmax(&z[3 * row..][..3]);
+            let of = |z: &[f32]| by_definition(&z[3 * row..][..3]);
             let (a, b, found) = (of(&a), of(&b), &found[3 * row..][..3]);
             for class in 0..3 {
                 let expected = 0.25 * a[class] + 0.75 * b[class];
@@ -96,7 +113,7 @@ mod tests {
                     (f64::from(found[class]).exp() / expected - 1.0).abs() < 1e-6,
                     "{found:?} {expected}"
                 );
-                assert!((softmax(found)[class] - expected).abs() < 1e-6);
+                assert!((by_definition(found)[class] - expected).abs() < 1e-6);
             }
         }
     }

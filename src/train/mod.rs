@@ -31,6 +31,7 @@ pub use events::{Advance, Events};
 pub use files::{Origin, RunFiles, Stored};
 pub use infer::Inference;
 pub use member::member;
+pub(crate) use mixture::{largest, softmax};
 pub(crate) use pace::Cost;
 pub use pace::Pace;
 pub use problem::{Problem, Sums};

@@ -8,7 +8,7 @@ use crate::population::Loss;
 use crate::run::Score;
 use crate::step::memory::{Table, Values};
 
-use super::mixture::largest;
+use super::mixture::{largest, softmax};
 
 /// Data, loss and scores.
 #[derive(Clone, Debug)]
@@ -166,14 +166,6 @@ impl Problem {
         };
         (loss, score)
     }
-}
-
-/// Probabilities of the classes with outputs `z`, in 64 bits.
-fn softmax(z: &[f32]) -> Vec<f64> {
-    let most = z.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let powers: Vec<f64> = z.iter().map(|&z| libm::exp(f64::from(z) - f64::from(most))).collect();
-    let sum: f64 = powers.iter().sum();
-    powers.into_iter().map(|power| power / sum).collect()
 }
 
 fn variance(values: &[f32]) -> f64 {

@@ -178,19 +178,19 @@ fn in_single(request: &RunRequest) -> DeviceUse {
     DeviceUse { precision: Precision::F32, ..request.device_use() }
 }
 
-/// Opens a run to use its model; for a sweep, that of the winner, with a note.
+/// Opens a run to use its model; for a sweep, its ensemble, or else the model of the winner, with a note.
 fn open_model(path: &Path) -> Result<RunDir, Failure> {
     let dir = RunDir::open(path)?;
     let trials = path.join(TRIALS);
     if !trials.is_file() {
         return Ok(dir);
     }
-    let (request, records) = (sweep::request_of(&dir)?, read_trials(&trials)?);
     let ensemble = path.join(ENSEMBLE);
     if ensemble.is_dir() {
         tell("note", &format!("{} is a sweep: using its ensemble, {}", path.display(), ensemble.display()));
         return Ok(RunDir::open(&ensemble)?);
     }
+    let (request, records) = (sweep::request_of(&dir)?, read_trials(&trials)?);
     let analysis = Analysis::new(&request, &records);
     let best = best_model(path, &records, request.objective, analysis.winner.as_ref());
     let Some(best) = best else {

@@ -7,6 +7,7 @@ use crate::base::write_whole;
 use crate::cli::{Exit, PredictArgs};
 use crate::data::{Part, Preprocessing, Task};
 use crate::report::stdout;
+use crate::train::{largest, softmax};
 
 use super::{Failure, device_of_run, in_single, open_model, say, start_log, tell, weights};
 
@@ -86,19 +87,6 @@ fn json_lines(preprocessing: &Preprocessing, outputs: &[f32]) -> String {
     }
 }
 
-/// e^z / Σ e^z in f64, shifted by the largest z.
-fn softmax(z: &[f32]) -> Vec<f64> {
-    let shift = f64::from(z[largest(z)]);
-    let e: Vec<f64> = z.iter().map(|&z| libm::exp(f64::from(z) - shift)).collect();
-    let sum: f64 = e.iter().sum();
-    e.into_iter().map(|e| e / sum).collect()
-}
-
-/// Index of the largest output, the first of equals.
-fn largest(z: &[f32]) -> usize {
-    (0..z.len()).fold(0, |best, i| if z[i] > z[best] { i } else { best })
-}
-
 /// A CSV field, quoted if necessary.
 fn quoted(field: &str) -> String {
     if field.contains(['"', ',', '\n', '\r']) || field.trim() != field {
@@ -111,15 +99,6 @@ fn quoted(field: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn softmax_takes_any_finite_outputs() {
-        let p = softmax(&[3.0e38, -3.0e38, 3.0e38]);
-        assert_eq!(p, [0.5, 0.0, 0.5]);
-        let p = softmax(&[0.0, 1.0]);
-        assert!((p[1] - 1.0 / (1.0 + (-1f64).exp())).abs() < 1e-15);
-        assert_eq!(largest(&[1.0, 2.0, 2.0]), 1);
-    }
 
     #[test]
     fn class_names_are_quoted_where_csv_needs_it() {
