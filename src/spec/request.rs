@@ -72,8 +72,8 @@ pub struct DeviceUse {
 }
 
 impl RunRequest {
-    /// The runs of one model each that train the members of the ensemble, on the same rows: the first has the run's own
-    /// seed, the others those that follow it.
+    /// The runs of one model each that train the members of the ensemble, on the same rows. The first has the run's
+    /// seed; each further one has the next seed.
     pub fn members(&self) -> Vec<RunRequest> {
         let member = |n: usize| {
             let mut request = RunRequest { ensemble: 1, ..self.clone() };
