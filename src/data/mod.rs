@@ -32,6 +32,7 @@ mod scale;
 mod split;
 mod table;
 mod target;
+mod times;
 
 use crate::spec::DataRequest;
 pub use crate::spec::TaskKind;

@@ -7,51 +7,164 @@ use super::DataError;
 /// The code of a missing cell in a text column.
 pub(crate) const MISSING: u32 = u32::MAX;
 
-/// One column, `[rows]`.
+/// One column as read, `[rows]`.
 #[derive(Clone, Debug)]
 pub(crate) enum Column {
-    /// NaN is missing; there is no infinity.
+    /// NaN is missing; infinite numbers stay, and are refused where they are used.
     Number(Vec<f64>),
-    /// `levels[codes[row]]`, or [`MISSING`].
+    /// `levels[codes[row]]`, or [`MISSING`]. Levels are exact texts, trimmed, each of them once.
     Text { levels: Vec<String>, codes: Vec<u32> },
+    /// Seconds since 1970-01-01 00:00 UTC, or of a day or a duration; NaN is missing.
+    Time(Vec<f64>),
+    /// Values that cannot be inputs, such as lists, and what they are. A row is missing where `missing` has it.
+    Other { what: &'static str, missing: Vec<bool> },
 }
 
 impl Column {
+    /// Rows.
+    pub fn len(&self) -> usize {
+        match self {
+            Column::Number(values) | Column::Time(values) => values.len(),
+            Column::Text { codes, .. } => codes.len(),
+            Column::Other { missing, .. } => missing.len(),
+        }
+    }
+
     pub fn is_missing(&self, row: usize) -> bool {
         match self {
-            Column::Number(values) => values[row].is_nan(),
+            Column::Number(values) | Column::Time(values) => values[row].is_nan(),
             Column::Text { codes, .. } => codes[row] == MISSING,
+            Column::Other { missing, .. } => missing[row],
         }
     }
 }
 
-/// Builds a text column, each different text stored once.
-#[derive(Default)]
-pub(crate) struct TextBuilder {
-    levels: Vec<String>,
-    codes: Vec<u32>,
+/// A cell of a format whose cells have types.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Cell<'a> {
+    Missing,
+    Number(f64),
+    /// Whole numbers beyond 2^53 are not rounded: their column becomes text.
+    Integer(i128),
+    Boolean(bool),
+    Text(&'a str),
+    /// Seconds since 1970-01-01 00:00 UTC, or of a day or a duration.
+    Time(f64),
+    /// What cannot be an input, such as a list.
+    Other(&'static str),
+}
+
+/// Builds a column of typed cells. Where types are mixed, it becomes text: numbers as they are written shortest.
+#[derive(Debug, Default)]
+pub(crate) struct ColumnBuilder {
+    column: Option<Column>,
+    /// Rows so far.
+    rows: usize,
     seen: HashMap<String, u32>,
 }
 
-impl TextBuilder {
-    pub fn push(&mut self, cell: Option<&str>) {
-        let code = match cell {
-            None => MISSING,
-            Some(text) => match self.seen.get(text) {
-                Some(code) => *code,
-                None => {
-                    let code = self.levels.len() as u32;
-                    self.seen.insert(text.to_owned(), code);
-                    self.levels.push(text.to_owned());
-                    code
-                }
-            },
+impl ColumnBuilder {
+    /// A column that holds text whatever its cells are.
+    pub fn text() -> ColumnBuilder {
+        let column = Some(Column::Text { levels: Vec::new(), codes: Vec::new() });
+        ColumnBuilder { column, ..ColumnBuilder::default() }
+    }
+
+    /// Adds a cell. Texts are trimmed, and missing if they say so: see [`is_missing`].
+    pub fn push(&mut self, cell: Cell) {
+        let cell = match cell {
+            Cell::Text(text) if is_missing(text.trim()) => Cell::Missing,
+            Cell::Text(text) => Cell::Text(text.trim()),
+            Cell::Number(v) | Cell::Time(v) if v.is_nan() => Cell::Missing,
+            Cell::Integer(i) if i.unsigned_abs() <= MAX_EXACT => Cell::Number(i as f64),
+            cell => cell,
         };
-        self.codes.push(code);
+        let fits = match (&self.column, cell) {
+            (_, Cell::Missing) | (None, _) => true,
+            (Some(Column::Number(_)), Cell::Number(_)) => true,
+            (Some(Column::Time(_)), Cell::Time(_)) => true,
+            (Some(Column::Text { .. }), Cell::Other(_)) => false,
+            (Some(Column::Text { .. } | Column::Other { .. }), _) => true,
+            _ => false,
+        };
+        if !fits {
+            self.mix(cell);
+        }
+        if self.column.is_none() {
+            self.column = match cell {
+                Cell::Missing => None,
+                Cell::Number(_) => Some(Column::Number(vec![f64::NAN; self.rows])),
+                Cell::Time(_) => Some(Column::Time(vec![f64::NAN; self.rows])),
+                Cell::Other(what) => Some(Column::Other { what, missing: vec![true; self.rows] }),
+                _ => Some(Column::Text { levels: Vec::new(), codes: vec![MISSING; self.rows] }),
+            };
+        }
+        self.rows += 1;
+        match &mut self.column {
+            None => {}
+            Some(Column::Number(values) | Column::Time(values)) => values.push(match cell {
+                Cell::Number(v) | Cell::Time(v) => v,
+                _ => f64::NAN,
+            }),
+            Some(Column::Other { missing, .. }) => missing.push(cell == Cell::Missing),
+            Some(Column::Text { levels, codes }) => codes.push(match cell {
+                Cell::Missing => MISSING,
+                Cell::Text(text) => level(levels, &mut self.seen, text),
+                cell => level(levels, &mut self.seen, &text_of(cell)),
+            }),
+        }
+    }
+
+    /// Turns the column so far into one that can hold `cell`.
+    fn mix(&mut self, cell: Cell) {
+        let rows = self.rows;
+        let Some(column) = self.column.take() else { return };
+        if let Cell::Other(what) = cell {
+            let missing = (0..rows).map(|row| column.is_missing(row)).collect();
+            self.column = Some(Column::Other { what, missing });
+            return;
+        }
+        let (mut levels, mut codes) = (Vec::new(), Vec::with_capacity(rows));
+        let (values, time) = match &column {
+            Column::Number(values) => (values.as_slice(), false),
+            Column::Time(values) => (values.as_slice(), true),
+            _ => (&[][..], false),
+        };
+        for value in values {
+            let cell = if time { Cell::Time(*value) } else { Cell::Number(*value) };
+            codes.push(match value.is_nan() {
+                true => MISSING,
+                false => level(&mut levels, &mut self.seen, &text_of(cell)),
+            });
+        }
+        self.column = Some(Column::Text { levels, codes });
     }
 
     pub fn finish(self) -> Column {
-        Column::Text { levels: self.levels, codes: self.codes }
+        self.column.unwrap_or_else(|| Column::Number(vec![f64::NAN; self.rows]))
+    }
+}
+
+/// The code of a text, added to `levels` if it is new.
+fn level(levels: &mut Vec<String>, seen: &mut HashMap<String, u32>, text: &str) -> u32 {
+    if let Some(code) = seen.get(text) {
+        return *code;
+    }
+    let code = levels.len() as u32;
+    seen.insert(text.to_owned(), code);
+    levels.push(text.to_owned());
+    code
+}
+
+/// A typed cell as the text that a CSV file would hold.
+fn text_of(cell: Cell) -> String {
+    match cell {
+        Cell::Missing | Cell::Other(_) => String::new(),
+        Cell::Number(v) => v.to_string(),
+        Cell::Integer(i) => i.to_string(),
+        Cell::Boolean(v) => v.to_string(),
+        Cell::Text(text) => text.to_owned(),
+        Cell::Time(seconds) => super::times::written(seconds),
     }
 }
 
@@ -126,40 +239,44 @@ pub(crate) fn positions(n: usize) -> Vec<String> {
     (0..n).map(|i| i.to_string()).collect()
 }
 
-/// Whether a cell of a text file means "no value", in any column.
+/// Largest whole number up to which all are different as f64.
+const MAX_EXACT: u128 = 1 << 53;
+
+/// Whether a text means "no value", in any column.
 pub(crate) fn is_missing(cell: &str) -> bool {
-    let markers = ["?", "na", "n/a", "n.a.", "#n/a", "<na>", "nan", "-nan", "null"];
-    cell.is_empty() || markers.iter().any(|marker| cell.eq_ignore_ascii_case(marker))
+    let markers = ["?", "na", "n/a", "n.a.", "#n/a", "<na>", "nan", "-nan", "null", "nat"];
+    cell.is_empty() || cell.len() <= 4 && markers.iter().any(|marker| cell.eq_ignore_ascii_case(marker))
 }
 
-/// Whether a cell means "no value" in a numeric column; in a text column these may be classes.
-pub(crate) fn is_missing_number(cell: &str) -> bool {
-    ["-", ".", "none", "missing"].iter().any(|marker| cell.eq_ignore_ascii_case(marker))
+/// The number in a cell that is plainly a number: `-1`, `2.5e3`, `inf`. Not so `007` (a code), nor whole numbers that
+/// f64 would round (identifiers).
+pub(crate) fn plain_number(cell: &str) -> Option<f64> {
+    let value = cell.parse::<f64>().ok().filter(|v| !v.is_nan())?;
+    let digits = cell.strip_prefix(['-', '+']).unwrap_or(cell).as_bytes();
+    let is_whole = digits.iter().all(u8::is_ascii_digit);
+    let is_code = matches!(digits, [b'0', next, ..] if next.is_ascii_digit());
+    let is_rounded = is_whole && digits.len() > 15 && value.abs() > MAX_EXACT as f64;
+    (!is_code && !is_rounded).then_some(value)
 }
 
-/// The number in a cell; infinite if written so or too large for f64.
-pub(crate) fn number(cell: &str) -> Option<f64> {
-    cell.parse::<f64>().ok().filter(|v| !v.is_nan())
+/// How a reader is to read a source.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct ReadOptions<'a> {
+    /// Whether the first line of a text file names the columns; decided by its content if none.
+    pub header: Option<bool>,
+    /// The first line of a text file names the columns if it holds one of these.
+    pub names: &'a [&'a str],
+    /// Selects columns to read as text even if all cells are plain numbers, given (names, whether the file has them).
+    pub text: Option<&'a WhichText<'a>>,
+    /// Further markers of missing cells, in any column; case does not matter.
+    pub missing: &'a [String],
 }
 
-/// The number in a cell with a decimal comma, as `-1,5` or `2,5e3`.
-pub(crate) fn decimal_comma(cell: &str) -> Option<f64> {
-    let (whole, fraction) = cell.split_once(',')?;
-    if whole.contains('.') || fraction.contains([',', '.']) {
-        return None;
+pub(crate) type WhichText<'a> = dyn Fn(&[String], bool) -> Vec<bool> + 'a;
+
+impl ReadOptions<'_> {
+    /// Whether a text means "no value".
+    pub fn is_missing(&self, cell: &str) -> bool {
+        is_missing(cell) || self.missing.iter().any(|marker| cell.eq_ignore_ascii_case(marker))
     }
-    number(&format!("{whole}.{fraction}"))
-}
-
-/// The first row with a text that makes the column non-numeric, and that text.
-pub(crate) fn first_text<'a>(levels: &'a [String], codes: &[u32]) -> Option<(usize, &'a str)> {
-    let at = |is_text: &dyn Fn(&String) -> bool| {
-        let texts: Vec<bool> = levels.iter().map(is_text).collect();
-        let row = codes.iter().position(|c| texts.get(*c as usize) == Some(&true))?;
-        Some((row, levels[codes[row] as usize].as_str()))
-    };
-    // Prefer a text that can be read neither as a number nor as missing.
-    at(&|l| number(l).is_none() && decimal_comma(l).is_none() && !is_missing_number(l))
-        .or_else(|| at(&|l| number(l).is_none()))
-        .or_else(|| at(&|_| true))
 }
