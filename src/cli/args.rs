@@ -9,7 +9,10 @@ use clap_complete::Shell;
 use super::sweep_args::SPACE_SYNTAX;
 use crate::report::language::Lang;
 use crate::spec::preset::Preset;
-use crate::spec::{Activation, Count, Hidden, LogLevel, PartialConfig, PartialSweep, Precision, Real};
+use crate::spec::{
+    Activation, AskedColumn, Count, Hidden, LogLevel, PartialConfig, PartialSweep, Precision, Real,
+    TableRequest,
+};
 
 /// Trains batch-normalised neural networks on any GPU, or on the CPU.
 #[derive(Clone, Debug, Parser)]
@@ -58,6 +61,8 @@ pub enum Command {
     Eval(EvalArgs),
     /// Predict the class and its probabilities, or the value, of every row
     Predict(PredictArgs),
+    /// Show what each column of a table is taken for, and what it holds
+    Describe(DescribeArgs),
     /// Continue an interrupted run
     Resume(ResumeArgs),
     /// Retrain one trial of a sweep alone and compare its weights bit for bit
@@ -172,6 +177,60 @@ pub enum SplitArg {
 pub enum WeightsArg {
     Best,
     Last,
+}
+
+/// `bngpu describe`.
+#[derive(Args, Clone, Debug)]
+pub struct DescribeArgs {
+    /// The data, as for --data of `train`
+    #[arg(value_name = "DATA", value_hint = ValueHint::AnyPath)]
+    pub source: String,
+    #[command(flatten)]
+    pub flags: TableArgs,
+    /// Folder to search for data sets by name [default: $BNGPU_DATA, else the platform's data folder]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub data_dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub reporting: ReportingArgs,
+}
+
+/// The flags of `train` about the columns of a table.
+#[derive(Args, Clone, Debug)]
+pub struct TableArgs {
+    /// Label column, by name or index [default: the last column]
+    #[arg(long, value_name = "COL")]
+    pub target: Option<String>,
+    /// Type of a column: number, boolean, category or date; with number:comma, number:point, date:dmy, date:mdy where there are two readings
+    #[arg(long, value_name = "NAME=TYPE")]
+    pub column: Vec<AskedColumn>,
+    /// Columns to leave out, by name or index
+    #[arg(long, value_name = "COL,...", value_delimiter = ',')]
+    pub drop: Vec<String>,
+    /// Columns to leave out of the inputs and to carry into the predictions
+    #[arg(long, value_name = "COL,...", value_delimiter = ',')]
+    pub keep: Vec<String>,
+    /// Further texts that stand for a missing value
+    #[arg(long, value_name = "TEXT,...", value_delimiter = ',', allow_hyphen_values = true)]
+    pub missing: Vec<String>,
+    /// The first line of a text file names the columns
+    #[arg(long, overrides_with = "no_header")]
+    pub header: bool,
+    /// The first line of a text file is data
+    #[arg(long)]
+    pub no_header: bool,
+}
+
+impl From<TableArgs> for TableRequest {
+    fn from(args: TableArgs) -> TableRequest {
+        TableRequest {
+            columns: args.column,
+            drop: args.drop,
+            keep: args.keep,
+            missing: args.missing,
+            header: (args.header || args.no_header).then_some(args.header),
+            missing_indicator: None,
+        }
+    }
 }
 
 /// `bngpu predict`.

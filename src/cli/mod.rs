@@ -22,9 +22,9 @@ use clap::{CommandFactory, FromArgMatches};
 use clap_complete::Shell;
 
 pub use args::{
-    BenchArgs, Cli, Command, CommonArgs, CompletionsArgs, DemoArgs, DevicesArgs, EvalArgs, LrFindArgs,
-    MergeArgs, PredictArgs, ReportArgs, ReportingArgs, ReproArgs, ResumeArgs, SplitArg, SweepArgs, TrainArgs,
-    WeightsArg,
+    BenchArgs, Cli, Command, CommonArgs, CompletionsArgs, DemoArgs, DescribeArgs, DevicesArgs, EvalArgs,
+    LrFindArgs, MergeArgs, PredictArgs, ReportArgs, ReportingArgs, ReproArgs, ResumeArgs, SplitArg,
+    SweepArgs, TrainArgs, WeightsArg,
 };
 pub use exit::Exit;
 use sweep_args::any_case;

@@ -5,7 +5,7 @@
 //! <https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html>
 
 use super::DataError;
-use super::table::{Column, TextBuilder};
+use super::table::{Cell, Column, ColumnBuilder};
 
 /// Values `[shape…]`, row-major.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,8 +36,8 @@ impl Values {
     pub fn into_column(self) -> Column {
         match self {
             Values::Texts(texts) => {
-                let mut builder = TextBuilder::default();
-                texts.iter().for_each(|t| builder.push((!t.is_empty()).then_some(t.as_str())));
+                let mut builder = ColumnBuilder::text();
+                texts.iter().for_each(|text| builder.push(Cell::Text(text)));
                 builder.finish()
             }
             numbers => Column::Number(numbers.into_numbers().unwrap_or_default()),

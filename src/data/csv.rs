@@ -12,42 +12,22 @@ use std::path::Path;
 
 use ::csv::{ByteRecord, ReaderBuilder, StringRecord};
 
-use super::error::shorten;
 use super::raw::{Raw, digest};
-use super::table::{
-    Column, Table, TextBuilder, decimal_comma, is_missing, is_missing_number, number, positions,
-};
+use super::table::{Cell, Column, ColumnBuilder, ReadOptions, Table, is_missing, plain_number, positions};
 use super::{DataError, file};
 use crate::base::text::{count, counted};
 
 /// Maximum number of columns; a file with more is not a table.
 const MAX_COLUMNS: usize = 1 << 20;
-/// A column with at least this many numbers, and this many for each text, is numeric with typos.
-const MIN_NUMBERS: u64 = 10;
-const NUMBERS_A_TEXT: u64 = 9;
-/// Maximum number of typos shown.
-const SHOWN_SLIPS: usize = 3;
-
-/// Expectations about a file, set before it is read.
-#[derive(Default)]
-pub(crate) struct Expect<'a> {
-    /// The first line is a header if it contains one of these.
-    pub names: Vec<&'a str>,
-    /// Selects columns to read as text even if all cells are numbers, given (names, whether the file has them).
-    pub text: Option<&'a WhichText<'a>>,
-}
-
-type WhichText<'a> = dyn Fn(&[String], bool) -> Vec<bool> + 'a;
-
 /// Reads a file, gzipped or not.
-pub(crate) fn read_file(path: &Path, expect: &Expect) -> Result<Raw, DataError> {
+pub(crate) fn read_file(path: &Path, options: &ReadOptions) -> Result<Raw, DataError> {
     let bytes = file::read(path)?;
-    let table = read(&path.display().to_string(), &bytes, expect)?;
+    let table = read(&path.display().to_string(), &bytes, options)?;
     Ok(Raw::from_table(table, digest(&[&bytes])))
 }
 
 /// Reads the table in `bytes`; `file` is for messages.
-pub(crate) fn read(file: &str, bytes: &[u8], expect: &Expect) -> Result<Table, DataError> {
+pub(crate) fn read(file: &str, bytes: &[u8], options: &ReadOptions) -> Result<Table, DataError> {
     let bytes = text_of(file, bytes)?;
     let separator = separator(bytes);
     check_quotes(file, bytes, separator)?;
@@ -63,8 +43,7 @@ pub(crate) fn read(file: &str, bytes: &[u8], expect: &Expect) -> Result<Table, D
             "check the separator",
         ));
     }
-    let mut columns: Vec<Scan> =
-        (0..width).map(|_| Scan { comma: separator == b';', ..Scan::default() }).collect();
+    let mut columns: Vec<Scan> = vec![Scan::default(); width];
     let mut lines = Vec::new();
     while let Some((record, line)) = records.next()? {
         if record.len() != width {
@@ -74,181 +53,99 @@ pub(crate) fn read(file: &str, bytes: &[u8], expect: &Expect) -> Result<Table, D
             return Err(DataError::row(file, format!("line {line}"), what, remedy));
         }
         for ((column, cell), first) in columns.iter_mut().zip(record.iter()).zip(first.iter()) {
-            column.push(cell.trim(), line, first);
+            column.push(cell.trim(), first, options);
         }
         lines.push(line);
     }
     let first = first.clone();
-    let header = is_header(&first, &columns, expect) || lines.is_empty() && is_lone_header(&first, expect);
-    let names = if header { header_names(file, &first)? } else { positions(width) };
+    let header = options.header.unwrap_or_else(|| {
+        is_header(&first, &columns, options) || lines.is_empty() && is_lone_header(&first)
+    });
+    let names = if header { header_names(&first) } else { positions(width) };
     if !header {
         for (column, cell) in columns.iter_mut().zip(first.iter()) {
-            column.push_first(cell.trim(), first_line);
+            column.push_first(cell.trim(), options);
         }
         lines.insert(0, first_line);
     }
     if lines.is_empty() {
         return Err(DataError::file(file, "holds a header but no rows", "expected a table with rows"));
     }
-    let force = expect.text.map_or_else(|| vec![false; width], |text| text(&names, header));
-    // A trained model fixes the types of its columns and reports bad cells itself.
-    let training = expect.text.is_none();
-    let is_text: Vec<bool> =
-        columns.iter().zip(&force).map(|(c, force)| c.reads_as_text(*force, training)).collect();
-    if training {
-        columns.iter().zip(&names).try_for_each(|(column, name)| column.check_slips(file, name))?;
-    }
-    check_decimals(file, &names, &columns, &is_text)?;
-    for (c, column) in columns.iter().enumerate() {
-        if let (false, Some(line)) = (is_text[c], column.infinite) {
-            return Err(DataError::cell(
-                file,
-                format!("line {line}"),
-                &names[c],
-                "an infinite number, or one too large",
-                "expected a finite number; leave the cell empty if the value is missing",
-            ));
-        }
-    }
-    let mut texts = read_texts(file, bytes, separator, header, &is_text)?.into_iter();
+    let force = options.text.map_or_else(|| vec![false; width], |text| text(&names, header));
+    let is_text: Vec<bool> = columns.iter().zip(&force).map(|(c, force)| c.n_texts > 0 || *force).collect();
+    let mut texts = read_texts(file, bytes, separator, header, &is_text, options)?.into_iter();
     let columns = columns
         .into_iter()
         .zip(is_text)
         .map(|(c, text)| text.then(|| texts.next()).flatten().unwrap_or(Column::Number(c.numbers)))
         .collect();
-    Ok(Table { file: file.into(), rows: lines.len(), names, named: header, columns, lines: Some(lines) })
+    let how = format!(
+        "{} separated, {}",
+        match separator {
+            b';' => "semicolon",
+            b'\t' => "tab",
+            _ => "comma",
+        },
+        if header { "the first line names the columns" } else { "no line of names" }
+    );
+    Ok(Table {
+        file: file.into(),
+        rows: lines.len(),
+        names,
+        named: header,
+        columns,
+        lines: Some(lines),
+        semicolons: separator == b';',
+        how,
+    })
 }
 
 /// Results of the first pass over a column.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Scan {
-    /// Whether decimal commas are allowed.
-    comma: bool,
+    /// Up to the first text.
     numbers: Vec<f64>,
-    /// Number of cells that are numbers, and of those that are neither numbers nor missing.
     n_numbers: u64,
     n_texts: u64,
-    /// The first texts, with their lines.
-    slips: Vec<(u64, String)>,
-    /// Whether some cells are missing if the others are numbers.
-    perhaps_missing: bool,
-    /// Lines of the first number with a decimal comma and of the first with a point.
-    comma_at: Option<u64>,
-    point_at: Option<u64>,
     first_recurs: bool,
-    infinite: Option<u64>,
 }
 
 impl Scan {
-    fn push(&mut self, cell: &str, line: u64, first: &str) {
+    fn push(&mut self, cell: &str, first: &str, options: &ReadOptions) {
         self.first_recurs |= cell == first;
-        if is_missing(cell) {
-            return self.push_number(f64::NAN);
-        }
-        if let Some(value) = number(cell) {
-            if cell.contains('.') {
-                self.point_at.get_or_insert(line);
+        let number = if options.is_missing(cell) { Some(f64::NAN) } else { plain_number(cell) };
+        match number {
+            None => {
+                self.n_texts += 1;
+                self.numbers = Vec::new();
             }
-            return self.count_number(value, line);
-        }
-        if let (true, Some(value)) = (self.comma, decimal_comma(cell)) {
-            self.comma_at.get_or_insert(line);
-            return self.count_number(value, line);
-        }
-        if is_missing_number(cell) {
-            self.perhaps_missing = true;
-            return self.push_number(f64::NAN);
-        }
-        self.n_texts += 1;
-        self.numbers = Vec::new();
-        if self.slips.len() < SHOWN_SLIPS {
-            self.slips.push((line, shorten(cell)));
-        }
-    }
-
-    fn count_number(&mut self, value: f64, line: u64) {
-        self.n_numbers += 1;
-        if value.is_infinite() {
-            self.infinite.get_or_insert(line);
-        }
-        self.push_number(value);
-    }
-
-    fn push_number(&mut self, value: f64) {
-        if self.n_texts == 0 {
-            self.numbers.push(value);
+            Some(value) => {
+                self.n_numbers += u64::from(!value.is_nan());
+                if self.n_texts == 0 {
+                    self.numbers.push(value);
+                }
+            }
         }
     }
 
     /// Adds the first line, after all others: only then is it clear that it is not a header.
-    fn push_first(&mut self, cell: &str, line: u64) {
-        let slips = self.slips.len();
-        self.push(cell, line, "");
+    fn push_first(&mut self, cell: &str, options: &ReadOptions) {
+        self.push(cell, "", options);
         if self.n_texts == 0 {
             self.numbers.rotate_right(1);
         }
-        if self.slips.len() > slips {
-            self.slips.rotate_right(1);
-        }
     }
 
-    fn reads_as_text(&self, force: bool, training: bool) -> bool {
-        let no_number = self.n_numbers == 0 && self.perhaps_missing;
-        self.n_texts > 0 || (force && (self.n_numbers > 0 || self.perhaps_missing)) || (training && no_number)
-    }
-
-    /// Whether the column is numeric, perhaps with a few typos.
     fn is_numeric(&self) -> bool {
-        self.n_numbers > 0 && (self.n_texts == 0 || self.has_slips())
-    }
-
-    fn has_slips(&self) -> bool {
-        self.n_texts > 0 && self.n_numbers >= MIN_NUMBERS && self.n_numbers >= NUMBERS_A_TEXT * self.n_texts
-    }
-
-    fn check_slips(&self, file: &str, name: &str) -> Result<(), DataError> {
-        if !self.has_slips() {
-            return Ok(());
-        }
-        let shown: Vec<String> =
-            self.slips.iter().map(|(line, cell)| format!("line {line} {cell:?}")).collect();
-        let more = match self.n_texts - self.slips.len() as u64 {
-            0 => String::new(),
-            more => format!(" and {} more", count(more)),
-        };
-        let what = format!(
-            "{} of {} cells are numbers, {}{more} {} not",
-            count(self.n_numbers),
-            count(self.n_numbers + self.n_texts),
-            shown.join(", "),
-            if self.n_texts == 1 { "is" } else { "are" },
-        );
-        let remedy = "correct it or leave it empty; in a column of codes, add a letter to every cell";
-        Err(DataError::column(file, name, what, remedy))
+        self.n_numbers > 0 && self.n_numbers >= self.n_texts
     }
 }
 
-/// Refuses a file with both 1,5 and 1.5: one of the two is not a decimal sign.
-fn check_decimals(file: &str, names: &[String], columns: &[Scan], is_text: &[bool]) -> Result<(), DataError> {
-    let numeric =
-        || columns.iter().zip(names).zip(is_text).filter(|(_, text)| !**text).map(|(column, _)| column);
-    let comma = numeric().find_map(|(c, name)| Some((c.comma_at?, name)));
-    let point = numeric().find_map(|(c, name)| Some((c.point_at?, name)));
-    let (Some((line, name)), Some((other, other_name))) = (comma, point) else { return Ok(()) };
-    Err(DataError::column(
-        file,
-        name,
-        format!("line {line} has a decimal comma, line {other} a point in column {other_name:?}"),
-        "use one decimal sign in the whole file, and no thousands separator",
-    ))
-}
-
-fn is_header(first: &StringRecord, columns: &[Scan], expect: &Expect) -> bool {
+fn is_header(first: &StringRecord, columns: &[Scan], options: &ReadOptions) -> bool {
     let cells: Vec<&str> = first.iter().map(str::trim).collect();
-    let comma = columns.iter().any(|c| c.comma);
-    let is_number = |cell: &str| number(cell).is_some() || (comma && decimal_comma(cell).is_some());
+    let is_number = |cell: &str| plain_number(cell).is_some();
     let is_text = |cell: &str| !is_missing(cell) && !is_number(cell);
-    let wanted: HashSet<&str> = expect.names.iter().copied().collect();
+    let wanted: HashSet<&str> = options.names.iter().copied().collect();
     if cells.iter().any(|cell| is_text(cell) && wanted.contains(cell)) {
         return true;
     }
@@ -259,7 +156,7 @@ fn is_header(first: &StringRecord, columns: &[Scan], expect: &Expect) -> bool {
     let over_numbers = cells.iter().zip(columns).any(|(cell, c)| is_text(cell) && c.is_numeric());
     let all_text = columns.iter().all(|c| !c.is_numeric());
     let unlike_its_rows = all_text
-        && columns.iter().any(|c| c.n_texts > 0 || c.perhaps_missing)
+        && columns.iter().any(|c| c.n_texts > 0)
         && cells.iter().all(|cell| is_text(cell))
         && distinct(&cells)
         && !columns.iter().any(|c| c.first_recurs);
@@ -267,21 +164,19 @@ fn is_header(first: &StringRecord, columns: &[Scan], expect: &Expect) -> bool {
 }
 
 /// Whether a file's only line is a header: its texts are all different.
-fn is_lone_header(first: &StringRecord, expect: &Expect) -> bool {
-    let is_name = |cell: &str| !is_missing(cell) && number(cell).is_none();
+fn is_lone_header(first: &StringRecord) -> bool {
+    let is_name = |cell: &str| !is_missing(cell) && plain_number(cell).is_none();
     let cells: HashSet<&str> = first.iter().map(str::trim).collect();
-    expect.text.is_none() && cells.len() == first.len() && cells.into_iter().all(is_name)
+    cells.len() == first.len() && cells.into_iter().all(is_name)
 }
 
 /// Names of the columns; an unnamed one becomes `Unnamed: 3`, as in pandas.
-fn header_names(file: &str, first: &StringRecord) -> Result<Vec<String>, DataError> {
+fn header_names(first: &StringRecord) -> Vec<String> {
     let name = |(i, cell): (usize, &str)| match cell.trim() {
         "" => format!("Unnamed: {i}"),
         name => name.to_owned(),
     };
-    let names: Vec<String> = first.iter().enumerate().map(name).collect();
-    Table::check_names(file, &names)?;
-    Ok(names)
+    first.iter().enumerate().map(name).collect()
 }
 
 /// Reads the text columns in a second pass, because column types are known only after the last line.
@@ -291,12 +186,13 @@ fn read_texts(
     separator: u8,
     header: bool,
     is_text: &[bool],
+    options: &ReadOptions,
 ) -> Result<Vec<Column>, DataError> {
     let wanted: Vec<usize> = (0..is_text.len()).filter(|c| is_text[*c]).collect();
     if wanted.is_empty() {
         return Ok(Vec::new());
     }
-    let mut builders: Vec<TextBuilder> = wanted.iter().map(|_| TextBuilder::default()).collect();
+    let mut builders: Vec<ColumnBuilder> = wanted.iter().map(|_| ColumnBuilder::text()).collect();
     let mut records = Records::new(file, bytes, separator);
     if header {
         records.next()?;
@@ -304,10 +200,10 @@ fn read_texts(
     while let Some((record, _)) = records.next()? {
         for (builder, c) in builders.iter_mut().zip(&wanted) {
             let cell = record.get(*c).unwrap_or_default().trim();
-            builder.push((!is_missing(cell)).then_some(cell));
+            builder.push(if options.is_missing(cell) { Cell::Missing } else { Cell::Text(cell) });
         }
     }
-    Ok(builders.into_iter().map(TextBuilder::finish).collect())
+    Ok(builders.into_iter().map(ColumnBuilder::finish).collect())
 }
 
 /// Reads records one by one and checks that each is UTF-8.
@@ -429,13 +325,13 @@ mod tests {
     use super::*;
 
     fn table(text: &str) -> Table {
-        read("t.csv", text.as_bytes(), &Expect::default()).unwrap()
+        read("t.csv", text.as_bytes(), &ReadOptions::default()).unwrap()
     }
 
     fn numbers(table: &Table, c: usize) -> &[f64] {
         match &table.columns[c] {
             Column::Number(values) => values,
-            Column::Text { .. } => panic!("column {c} is text"),
+            _ => panic!("column {c} is text"),
         }
     }
 
@@ -468,7 +364,7 @@ mod tests {
         ] {
             assert_eq!(table(text).named, header, "{text:?}");
         }
-        let named = Expect { names: vec!["colour"], text: None };
+        let named = ReadOptions { names: &["colour"], ..ReadOptions::default() };
         assert!(read("t.csv", b"colour,size\nred,size\nblue,big\n", &named).unwrap().named);
         assert_eq!(table("red,1\nblue,2\n").rows, 2);
         assert_eq!(numbers(&table("red,1\nblue,2\n"), 1), &[1.0, 2.0]);
@@ -477,8 +373,8 @@ mod tests {
     #[test]
     fn a_column_can_be_forced_to_text() {
         let force = |names: &[String], _| names.iter().map(|n| n == "zip").collect();
-        let expect = Expect { names: vec![], text: Some(&force) };
-        let t = read("t.csv", b"zip,x\n007,1\n010,2\n", &expect).unwrap();
+        let options = ReadOptions { text: Some(&force), ..ReadOptions::default() };
+        let t = read("t.csv", b"zip,x\n007,1\n010,2\n", &options).unwrap();
         assert!(matches!(&t.columns[0], Column::Text { levels, .. } if levels == &["007", "010"]));
         assert!(matches!(t.columns[1], Column::Number(_)));
     }

@@ -2,20 +2,24 @@
 //!
 //! | column | inputs |
 //! |---|---|
-//! | numbers | the value, or the training median if missing; if training rows lack values, also an indicator of missing |
+//! | numbers | the value, or the training median if missing; if more than 1 % of the training rows lack it, also an indicator of missing |
+//! | dates | the seconds since 1970; sine and cosine of the place in the year, the week and the day, each where it varies; the indicator as for numbers |
 //! | text | one indicator for each category (at most [`MAX_LEVELS`], the most frequent in the training rows), one for "other" and one for missing if training rows have any; a category that is not in the training rows counts as "other", or is all zeros if there is no "other" |
 //!
 //! With `--standardize`, the numbers then get mean 0 and variance 1 over the training rows; indicators stay 0 and 1
-//! (standardised, a rare category would be a huge number, and the tables of docs/quality.md lose by it). A constant
-//! input becomes 0. With `--clip-inputs`, the numbers are then limited smoothly to ±[`CLIP`].
+//! (standardised, a rare category would be a huge number, and the tables of docs/quality.md lose by it), as do numbers
+//! that are all 0 or 1. A constant input becomes 0. With `--clip-inputs`, the numbers are then limited smoothly to ±[`CLIP`].
 
 use serde::{Deserialize, Serialize};
 
 use super::DataError;
+use super::error::shorten;
 use super::scale::{Moments, Scale, smooth_clip};
 use crate::spec::Embed;
 
-use super::table::{Column, MISSING, Table, first_text, number};
+use super::table::{Column, MISSING, Table};
+use super::times::Cycle;
+use super::types::Reading;
 
 /// Limit of standardised numbers under smooth clipping.
 pub(crate) const CLIP: f64 = 3.0;
@@ -25,10 +29,8 @@ pub const MAX_LEVELS: usize = 64;
 const QUANTILE_ROWS: usize = 1 << 16;
 /// A category of fewer training rows has no indicator of its own.
 const FEWEST: usize = 2;
-/// A text column with at least this share of distinct values is treated as an id and left out.
-const ID_SHARE: f64 = 0.9;
-/// A column with at most this many categories is never treated as an id.
-const MIN_ID_LEVELS: usize = 8;
+/// Share of training rows without a number from which an indicator tells them apart.
+const MISSING_SHARE: f64 = 0.01;
 
 /// A column and its encoding.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -36,6 +38,9 @@ pub(crate) struct ColumnEncoding {
     pub name: String,
     /// Position among the source's columns, not counting the target.
     pub position: usize,
+    /// How its cells are read; none in models of versions without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reading: Option<Reading>,
     #[serde(flatten)]
     pub kind: Kind,
     /// One for each input.
@@ -55,6 +60,19 @@ pub(crate) enum Kind {
         /// Limit of smooth clipping; none leaves the value as it is, as do models of versions without this field.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         clip: Option<f64>,
+        /// The least and the largest value of the training rows.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        range: Option<[f64; 2]>,
+    },
+    /// The time elapsed, as a number; sine and cosine of its place in each cycle; then whether it is missing, if
+    /// `missing`.
+    Date {
+        median: f64,
+        missing: bool,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        clip: Option<f64>,
+        range: Option<[f64; 2]>,
+        cycles: Vec<Cycle>,
     },
     /// One indicator for each level; then "other", if `other`; then missing, if `missing`.
     Category { levels: Vec<String>, other: bool, missing: bool },
@@ -70,6 +88,26 @@ pub(crate) enum Scaling {
     Clipped,
 }
 
+/// A column to be encoded, as its reading gives it.
+#[derive(Clone, Copy)]
+pub(crate) struct Source<'a> {
+    /// For messages.
+    pub file: &'a str,
+    pub name: &'a str,
+    /// Position among the source's columns, not counting the target.
+    pub position: usize,
+    pub reading: &'a Reading,
+    pub column: &'a Column,
+}
+
+/// Settings of the encoding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Settings {
+    pub scaling: Scaling,
+    /// Whether missing numbers have an indicator; by their share if none.
+    pub missing_indicator: Option<bool>,
+}
+
 /// Result of fitting a column.
 pub(crate) enum Fitted {
     Kept {
@@ -83,75 +121,111 @@ pub(crate) enum Fitted {
     Dropped(&'static str),
 }
 
+/// What an encoding met in the rows that it wrote.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Met {
+    /// Cells without a value.
+    pub missing: usize,
+    /// Categories without an indicator.
+    pub unknown: usize,
+    /// Numbers that lie further outside of the training's range than this is wide.
+    pub far: usize,
+}
+
 impl ColumnEncoding {
     pub fn inputs(&self) -> usize {
         self.scales.len()
     }
 
-    /// Fits column `position` on the rows `train` alone.
-    pub fn fit(
-        file: &str,
-        name: &str,
-        position: usize,
-        column: &Column,
-        train: &[usize],
-        scaling: Scaling,
-    ) -> Result<Fitted, DataError> {
+    /// How its cells are read.
+    pub fn reading(&self) -> Reading {
+        match (&self.reading, &self.kind) {
+            (Some(reading), _) => reading.clone(),
+            (None, Kind::Category { .. }) => Reading::Text,
+            (None, _) => Reading::default(),
+        }
+    }
+
+    /// In words, for the table of columns.
+    pub fn describe(&self) -> String {
+        let (what, missing) = match &self.kind {
+            Kind::Number { missing, .. } if self.quantiles.is_empty() => ("0 or 1".to_owned(), *missing),
+            Kind::Number { missing, .. } => ("number".to_owned(), *missing),
+            Kind::Date { cycles, missing, .. } => {
+                let cycles: Vec<&str> = cycles.iter().map(|cycle| cycle.name()).collect();
+                (["time elapsed"].into_iter().chain(cycles).collect::<Vec<_>>().join(", "), *missing)
+            }
+            Kind::Category { levels, other, missing } => {
+                let other = if *other { " and \"other\"" } else { "" };
+                (format!("{} indicators{other}", levels.len()), *missing)
+            }
+        };
+        if missing { format!("{what}, is missing") } else { what }
+    }
+
+    /// Fits a column on the rows `train` alone.
+    pub fn fit(source: Source, train: &[usize], settings: Settings) -> Result<Fitted, DataError> {
+        let Source { file, name, position, column, reading } = source;
         let n_missing = train.iter().filter(|row| column.is_missing(**row)).count();
         if n_missing == train.len() {
             return Ok(Fitted::Dropped("it is empty in the training rows"));
         }
-        if is_counter(name, column) {
-            return Ok(Fitted::Dropped("it numbers the rows"));
-        }
         let (kind, moments, folded) = match column {
-            Column::Number(values) => {
-                let (kind, moments) = fit_numbers(values, train, n_missing, scaling);
+            Column::Other { what, .. } => return Ok(Fitted::Dropped(what)),
+            Column::Number(values) | Column::Time(values) => {
+                let is_date = matches!(column, Column::Time(_));
+                let (kind, moments) = fit_numbers(values, is_date, train, n_missing, settings);
                 if !moments[0].std.is_finite() || !moments[0].mean.is_finite() {
-                    return Err(DataError::column(
-                        file,
-                        name,
-                        "its numbers are too large to be standardised",
-                        "rescale or leave out the column",
-                    ));
+                    let row = train.iter().find(|row| values[**row].is_infinite());
+                    return Err(match row {
+                        Some(_) => DataError::column(
+                            file,
+                            name,
+                            "holds an infinite number, or one too large",
+                            "expected finite numbers; leave the cell empty if the value is missing",
+                        ),
+                        None => DataError::column(
+                            file,
+                            name,
+                            "its numbers are too large to be standardised",
+                            "rescale or leave out the column",
+                        ),
+                    });
                 }
                 (kind, moments, 0)
             }
             Column::Text { levels, codes } => match fit_categories(levels, codes, train, n_missing) {
                 Ok(fitted) => fitted,
-                Err(_) if are_numbers_with_commas(levels) => {
-                    return Err(DataError::column(
-                        file,
-                        name,
-                        format!("{:?} and similar cells are numbers except for their commas", levels[0]),
-                        "write 1,000.5 as 1000.5; a decimal comma needs semicolons between the cells",
-                    ));
-                }
                 Err(why) => return Ok(Fitted::Dropped(why)),
             },
         };
-        let is_number = |input: usize| input == 0 && matches!(kind, Kind::Number { .. });
-        let scale = |(input, m): (usize, &Moments)| match scaling {
+        // Truth values stay 0 and 1, as all indicators do.
+        let is_truth = matches!(&kind, Kind::Number { range: Some([low, high]), .. } if *low == 0.0 && *high == 1.0)
+            && matches!(column, Column::Number(values) if train.iter().all(|row| !(0.0 < values[*row] && values[*row] < 1.0)));
+        let is_number = |input: usize| input == 0 && !is_truth && !matches!(kind, Kind::Category { .. });
+        let scale = |(input, m): (usize, &Moments)| match settings.scaling {
             Scaling::Standard | Scaling::Clipped if is_number(input) || m.is_constant() => m.scale(),
             _ => Scale::IDENTITY,
         };
         let scales: Vec<Scale> = moments.iter().enumerate().map(scale).collect();
         let quantiles = match (column, &kind) {
-            (Column::Number(values), Kind::Number { clip, .. }) if !moments[0].is_constant() => {
-                // Enough rows for quantiles, evenly spaced.
-                let some = train.iter().step_by(train.len().div_ceil(QUANTILE_ROWS));
-                let known = some.map(|row| values[*row]).filter(|v| !v.is_nan());
+            (
+                Column::Number(values) | Column::Time(values),
+                Kind::Number { clip, .. } | Kind::Date { clip, .. },
+            ) if !moments[0].is_constant() && !is_truth => {
+                let known = sample(train).map(|row| values[*row]).filter(|v| !v.is_nan());
                 quantiles(known.map(|v| scaled(v, scales[0], *clip) as f32).collect())
             }
             _ => Vec::new(),
         };
-        let imputed = if matches!(kind, Kind::Number { .. }) { n_missing } else { 0 };
-        let encoding = ColumnEncoding { name: name.into(), position, kind, scales, quantiles };
+        let imputed = if matches!(kind, Kind::Category { .. }) { 0 } else { n_missing };
+        let reading = Some(reading.clone());
+        let encoding = ColumnEncoding { name: name.into(), position, reading, kind, scales, quantiles };
         Ok(Fitted::Kept { encoding, imputed, folded })
     }
 
     /// Writes the inputs of this column for the rows `order` into `out` `[order.len(), width]`, from input
-    /// `offset` on. Returns the number of cells with a new category.
+    /// `offset` on.
     pub fn write(
         &self,
         table: &Table,
@@ -160,28 +234,35 @@ impl ColumnEncoding {
         out: &mut [f32],
         width: usize,
         offset: usize,
-    ) -> Result<usize, DataError> {
+    ) -> Result<Met, DataError> {
+        let mut met = Met::default();
         let rows = out.chunks_exact_mut(width).map(|row| &mut row[offset..offset + self.scales.len()]);
         match (&self.kind, &table.columns[column]) {
-            (Kind::Number { median, missing, clip }, Column::Number(values)) => {
-                for (out, row) in rows.zip(order) {
-                    let value = values[*row];
-                    let value = if value.is_nan() { *median } else { value };
-                    if !(self.scales[0].apply(value) as f32).is_finite() {
-                        return Err(DataError::cell(
-                            &table.file,
-                            table.place(*row),
-                            &self.name,
-                            format!("{value:e} is out of range for the network's 32-bit numbers"),
-                            "rescale the column",
-                        ));
-                    }
-                    out[0] = scaled(value, self.scales[0], *clip) as f32;
-                    if *missing {
-                        out[1] = self.scales[1].apply(f64::from(u8::from(values[*row].is_nan()))) as f32;
-                    }
-                }
-                Ok(0)
+            (Kind::Number { median, missing, clip, range }, Column::Number(values)) => {
+                self.write_numbers(
+                    table,
+                    values,
+                    [*median, clip.unwrap_or(f64::INFINITY)],
+                    *range,
+                    *missing,
+                    &[],
+                    rows.zip(order),
+                    &mut met,
+                )?;
+                Ok(met)
+            }
+            (Kind::Date { median, missing, clip, range, cycles }, Column::Time(values)) => {
+                self.write_numbers(
+                    table,
+                    values,
+                    [*median, clip.unwrap_or(f64::INFINITY)],
+                    *range,
+                    *missing,
+                    cycles,
+                    rows.zip(order),
+                    &mut met,
+                )?;
+                Ok(met)
             }
             (Kind::Category { levels, other, missing }, Column::Text { levels: found, codes }) => {
                 let hot: Vec<Option<usize>> = {
@@ -192,13 +273,15 @@ impl ColumnEncoding {
                 };
                 let missing_input = missing.then_some(levels.len() + usize::from(*other));
                 let zeros: Vec<f32> = self.scales.iter().map(|s| s.apply(0.0) as f32).collect();
-                let mut unknown = 0;
                 for (out, row) in rows.zip(order) {
                     out.copy_from_slice(&zeros);
                     let input = match codes[*row] {
-                        MISSING => missing_input,
+                        MISSING => {
+                            met.missing += 1;
+                            missing_input
+                        }
                         code => {
-                            unknown += usize::from(hot[code as usize].is_none());
+                            met.unknown += usize::from(hot[code as usize].is_none());
                             hot[code as usize]
                         }
                     };
@@ -206,36 +289,84 @@ impl ColumnEncoding {
                         out[input] = self.scales[input].apply(1.0) as f32;
                     }
                 }
-                Ok(unknown)
+                Ok(met)
             }
-            (Kind::Number { .. }, Column::Text { levels, codes }) => {
-                let (row, text) = first_text(levels, codes).unwrap_or_default();
-                Err(DataError::cell(
-                    &table.file,
-                    table.place(row),
-                    &self.name,
-                    format!(
-                        "{:?} is not a number, but the column was numeric in training",
-                        super::error::shorten(text)
-                    ),
-                    "correct the cell, or leave it empty",
-                ))
+            // A column that is empty in a file has no type there.
+            (_, column) if (0..column.len()).all(|row| column.is_missing(row)) => {
+                let rows = column.len();
+                let empty = match self.kind {
+                    Kind::Number { .. } => Column::Number(vec![f64::NAN; rows]),
+                    Kind::Date { .. } => Column::Time(vec![f64::NAN; rows]),
+                    Kind::Category { .. } => Column::Text { levels: Vec::new(), codes: vec![MISSING; rows] },
+                };
+                let table = Table { columns: vec![empty], ..table.clone_without_columns() };
+                self.write(&table, 0, order, out, width, offset)
             }
-            (Kind::Category { .. }, Column::Number(values)) => {
-                if values.iter().all(|v| v.is_nan()) {
-                    let empty = Column::Text { levels: Vec::new(), codes: vec![MISSING; values.len()] };
-                    let table = Table { columns: vec![empty], ..table.clone_without_columns() };
-                    return self.write(&table, 0, order, out, width, offset);
-                }
-                Err(DataError::column(
-                    &table.file,
-                    &self.name,
-                    "holds numbers, but held text in training",
-                    "give the column as text (CSV or Parquet)",
-                ))
+            (_, column) => {
+                let holds = match column {
+                    Column::Number(_) => "numbers",
+                    Column::Text { .. } => "texts",
+                    Column::Time(_) => "dates",
+                    Column::Other { what, .. } => what,
+                };
+                let what = format!("holds {holds}, but was of another type in training");
+                Err(DataError::column(&table.file, &self.name, what, "give the column as in training"))
             }
         }
     }
+
+    /// Numbers or seconds: the value; sine and cosine of the cycles; whether it is missing.
+    #[expect(clippy::too_many_arguments, reason = "the parts of two kinds")]
+    fn write_numbers<'a>(
+        &self,
+        table: &Table,
+        values: &[f64],
+        [median, limit]: [f64; 2],
+        range: Option<[f64; 2]>,
+        missing: bool,
+        cycles: &[Cycle],
+        rows: impl Iterator<Item = (&'a mut [f32], &'a usize)>,
+        met: &mut Met,
+    ) -> Result<(), DataError> {
+        let clip = limit.is_finite().then_some(limit);
+        let [low, high] = range.map_or([f64::NEG_INFINITY, f64::INFINITY], |[low, high]| {
+            [low - (high - low), high + (high - low)]
+        });
+        for (out, row) in rows {
+            let known = Some(values[*row]).filter(|v| !v.is_nan());
+            let value = known.unwrap_or(median);
+            if !(self.scales[0].apply(value) as f32).is_finite() {
+                return Err(DataError::cell(
+                    &table.file,
+                    table.place(*row),
+                    &self.name,
+                    format!(
+                        "{} is out of range for the network's 32-bit numbers",
+                        shorten(&format!("{value:e}"))
+                    ),
+                    "rescale the column, or leave the cell empty if the value is missing",
+                ));
+            }
+            met.missing += usize::from(known.is_none());
+            met.far += usize::from(value < low || value > high);
+            out[0] = scaled(value, self.scales[0], clip) as f32;
+            for (pair, cycle) in out[1..].chunks_exact_mut(2).zip(cycles) {
+                let (sin, cos) = libm::sincos(std::f64::consts::TAU * cycle.phase(value));
+                // A missing date is nowhere in a cycle.
+                pair.copy_from_slice(&[sin, cos].map(|x| if known.is_some() { x as f32 } else { 0.0 }));
+            }
+            if missing {
+                let at = 1 + 2 * cycles.len();
+                out[at] = self.scales[at].apply(f64::from(u8::from(known.is_none()))) as f32;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Enough rows for a median and for quantiles, evenly spaced.
+fn sample(train: &[usize]) -> impl Iterator<Item = &usize> {
+    train.iter().step_by(train.len().div_ceil(QUANTILE_ROWS).max(1))
 }
 
 /// A number as the network's input.
@@ -258,44 +389,51 @@ fn quantiles(mut values: Vec<f32>) -> Vec<f32> {
     (0..Embed::QUANTILES).map(quantile).collect()
 }
 
-/// Whether nearly all texts are numbers except for commas, and most have one: `1,024`, `-3,5`.
-fn are_numbers_with_commas(levels: &[String]) -> bool {
-    let share = |is: &dyn Fn(&String) -> bool| {
-        levels.iter().filter(|l| is(l)).count() as f64 / levels.len().max(1) as f64
+fn fit_numbers(
+    values: &[f64],
+    is_date: bool,
+    train: &[usize],
+    n_missing: usize,
+    settings: Settings,
+) -> (Kind, Vec<Moments>) {
+    // A column without gaps needs its median at predict, where a sample is good enough.
+    let known = |rows: &mut dyn Iterator<Item = &usize>| -> Vec<f64> {
+        rows.map(|row| values[*row]).filter(|v| !v.is_nan()).collect()
     };
-    share(&|l| number(&l.replace(',', "")).is_some()) >= 0.9 && share(&|l| l.contains(',')) >= 0.5
-}
-
-/// An unnamed column that holds 0, 1, 2, … or 1, 2, 3, …: the row numbers that pandas and R write.
-fn is_counter(name: &str, column: &Column) -> bool {
-    let Column::Number(values) = column else { return false };
-    let first = values.first().copied().unwrap_or(f64::NAN);
-    name.starts_with("Unnamed: ")
-        && (first == 0.0 || first == 1.0)
-        && values.iter().zip(0u32..).all(|(v, i)| *v == first + f64::from(i))
-}
-
-fn fit_numbers(values: &[f64], train: &[usize], n_missing: usize, scaling: Scaling) -> (Kind, Vec<Moments>) {
-    let mut known: Vec<f64> = train.iter().map(|row| values[*row]).filter(|v| !v.is_nan()).collect();
+    let mut known = if n_missing > 0 { known(&mut train.iter()) } else { known(&mut sample(train)) };
     let middle = known.len() / 2;
-    let median = if n_missing == 0 {
-        0.0
-    } else {
-        let (below, upper, _) = known.select_nth_unstable_by(middle, f64::total_cmp);
-        let upper = *upper;
-        match below.iter().copied().max_by(f64::total_cmp) {
-            Some(lower) if (train.len() - n_missing).is_multiple_of(2) => lower / 2.0 + upper / 2.0,
-            _ => upper,
-        }
+    let is_even = known.len().is_multiple_of(2);
+    let (below, upper, _) = known.select_nth_unstable_by(middle, f64::total_cmp);
+    let upper = *upper;
+    let median = match below.iter().copied().max_by(f64::total_cmp) {
+        Some(lower) if is_even => lower / 2.0 + upper / 2.0,
+        _ => upper,
     };
     let filled = |row: &usize| if values[*row].is_nan() { median } else { values[*row] };
     let mut moments = vec![Moments::of(train.iter().map(filled))];
-    let missing = n_missing > 0;
+    let seen = || train.iter().map(|row| values[*row]).filter(|v| !v.is_nan());
+    let range = Some([seen().fold(f64::INFINITY, f64::min), seen().fold(f64::NEG_INFINITY, f64::max)]);
+    let cycles: Vec<Cycle> =
+        Cycle::ALL.into_iter().filter(|cycle| is_date && varies(*cycle, seen())).collect();
+    // Sine and cosine are of the size of standardised numbers as they are.
+    moments.extend(std::iter::repeat_n(Moments { mean: 0.0, std: 1.0 }, 2 * cycles.len()));
+    let by_share = n_missing as f64 > MISSING_SHARE * train.len() as f64;
+    let missing = settings.missing_indicator.map_or(by_share, |asked| asked && n_missing > 0);
     if missing {
         moments.push(Moments::binary(n_missing, train.len()));
     }
-    let clip = (scaling == Scaling::Clipped).then_some(CLIP);
-    (Kind::Number { median, missing, clip }, moments)
+    let clip = (settings.scaling == Scaling::Clipped).then_some(CLIP);
+    let kind = match is_date {
+        true => Kind::Date { median, missing, clip, range, cycles },
+        false => Kind::Number { median, missing, clip, range },
+    };
+    (kind, moments)
+}
+
+/// Whether the places in a cycle differ.
+fn varies(cycle: Cycle, mut seconds: impl Iterator<Item = f64>) -> bool {
+    let first = seconds.next().map(|s| cycle.phase(s));
+    seconds.any(|s| Some(cycle.phase(s)) != first)
 }
 
 /// Also returns the number of levels in "other", or the reason for leaving the column out.
@@ -308,10 +446,6 @@ fn fit_categories(
     let mut counts = vec![0usize; levels.len()];
     train.iter().map(|row| codes[*row]).filter(|c| *c != MISSING).for_each(|c| counts[c as usize] += 1);
     let mut seen: Vec<usize> = (0..levels.len()).filter(|l| counts[*l] > 0).collect();
-    let known = train.len() - n_missing;
-    if seen.len() > MIN_ID_LEVELS && seen.len() as f64 >= ID_SHARE * known as f64 {
-        return Err("nearly every row has a different text, like a name or an id");
-    }
     seen.sort_by(|a, b| counts[*b].cmp(&counts[*a]).then(levels[*a].cmp(&levels[*b])));
     let has_input = |l: &usize| counts[*l] >= FEWEST;
     let kept = seen.iter().filter(|l| has_input(l)).count().min(MAX_LEVELS);
@@ -331,6 +465,7 @@ fn fit_categories(
 
 #[cfg(test)]
 mod tests {
+    use super::super::table::Cell;
     use super::*;
 
     fn fit(column: &Column, train: &[usize]) -> ColumnEncoding {
@@ -338,23 +473,29 @@ mod tests {
     }
 
     fn fit_scaled(column: &Column, train: &[usize], scaling: Scaling) -> ColumnEncoding {
-        match ColumnEncoding::fit("t.csv", "c", 0, column, train, scaling).unwrap() {
+        match fitted(column, train, scaling) {
             Fitted::Kept { encoding, .. } => encoding,
             Fitted::Dropped(why) => panic!("{why}"),
         }
     }
 
+    fn fitted(column: &Column, train: &[usize], scaling: Scaling) -> Fitted {
+        let reading = match column {
+            Column::Text { .. } => Reading::Text,
+            _ => Reading::default(),
+        };
+        let source = Source { file: "t.csv", name: "c", position: 0, reading: &reading, column };
+        ColumnEncoding::fit(source, train, Settings { scaling, missing_indicator: None }).unwrap()
+    }
+
     fn text(cells: &[Option<&str>]) -> Column {
-        let mut builder = super::super::table::TextBuilder::default();
-        cells.iter().for_each(|c| builder.push(*c));
+        let mut builder = super::super::table::ColumnBuilder::text();
+        cells.iter().for_each(|c| builder.push(c.map_or(Cell::Missing, Cell::Text)));
         builder.finish()
     }
 
     fn write(encoding: &ColumnEncoding, column: Column) -> Vec<Vec<f32>> {
-        let rows = match &column {
-            Column::Number(values) => values.len(),
-            Column::Text { codes, .. } => codes.len(),
-        };
+        let rows = column.len();
         let table = Table {
             file: "t.csv".into(),
             names: vec!["c".into()],
@@ -362,6 +503,8 @@ mod tests {
             columns: vec![column],
             rows,
             lines: None,
+            semicolons: false,
+            how: String::new(),
         };
         let (width, order) = (encoding.inputs(), (0..rows).collect::<Vec<_>>());
         let mut out = vec![9.0; rows * width];
@@ -374,13 +517,19 @@ mod tests {
         let nan = f64::NAN;
         let column = Column::Number(vec![1.0, 5.0, nan, 2.0, 4.0, 1e9]);
         let encoding = fit(&column, &[0, 1, 2, 3, 4]);
-        assert_eq!(encoding.kind, Kind::Number { median: 3.0, missing: true, clip: None });
+        assert_eq!(
+            encoding.kind,
+            Kind::Number { median: 3.0, missing: true, clip: None, range: Some([1.0, 5.0]) }
+        );
         assert_eq!(write(&encoding, column)[2], [3.0, 1.0]);
         let odd = fit(&Column::Number(vec![nan, 7.0, 1.0, 3.0]), &[0, 1, 2, 3]);
-        assert_eq!(odd.kind, Kind::Number { median: 3.0, missing: true, clip: None });
+        assert_eq!(
+            odd.kind,
+            Kind::Number { median: 3.0, missing: true, clip: None, range: Some([1.0, 7.0]) }
+        );
         // No value is missing in training: there is no indicator, but later missing values are still imputed.
-        let complete = fit(&Column::Number(vec![1.0, 2.0]), &[0, 1]);
-        assert_eq!(complete.inputs(), 1);
+        let complete = fit(&Column::Number(vec![1.0, 2.0, 9.0]), &[0, 1, 2]);
+        assert_eq!(write(&complete, Column::Number(vec![nan])), [[2.0]]);
     }
 
     #[test]
@@ -402,13 +551,10 @@ mod tests {
         let column = text(&names.iter().map(|n| Some(n.as_str())).collect::<Vec<_>>());
         let encoding = fit(&column, &(0..1000).collect::<Vec<_>>());
         assert_eq!(encoding.inputs(), MAX_LEVELS + 1);
-        for (rows, different, expected) in [(100, 100, "a name or an id"), (8, 8, "too rare")] {
-            let names: Vec<String> = (0..rows).map(|i| format!("id{}", i % different)).collect();
-            let column = text(&names.iter().map(|n| Some(n.as_str())).collect::<Vec<_>>());
-            let train: Vec<usize> = (0..rows).collect();
-            let fitted = ColumnEncoding::fit("t.csv", "c", 0, &column, &train, Scaling::Standard).unwrap();
-            assert!(matches!(fitted, Fitted::Dropped(why) if why.contains(expected)), "{expected}");
-        }
+        let names: Vec<String> = (0..8).map(|i| format!("id{i}")).collect();
+        let column = text(&names.iter().map(|n| Some(n.as_str())).collect::<Vec<_>>());
+        let fitted = fitted(&column, &[0, 1, 2, 3, 4, 5, 6, 7], Scaling::Standard);
+        assert!(matches!(fitted, Fitted::Dropped(why) if why.contains("too rare")));
     }
 
     #[test]

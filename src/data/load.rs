@@ -1,18 +1,19 @@
 //! Loads the data of a request for training.
 
-use super::csv::Expect;
-use super::encode::{ColumnEncoding, Fitted, Scaling};
+use super::columns::{self, ColumnReport, Named, Role};
+use super::encode::{ColumnEncoding, Fitted, Scaling, Settings, Source};
 use super::error::{list, shorten};
-use super::locate::locate;
-use super::preprocessing::{Inputs, Preprocessing, TrainedOn};
+use super::locate::{Located, locate};
+use super::preprocessing::{Inputs, Preprocessing, TableReading, TrainedOn};
 use super::raw::{Raw, RawFeatures, TargetColumn, digest, hex};
 use super::scale::{ByteScaling, Scale};
 use super::split::{Fractions, Parts, assign};
-use super::table::{Column, Table};
+use super::table::{Column, ReadOptions, Table};
 use super::target::{self, TargetEncoding};
+use super::types::{self, ColumnType, Decided, Reading};
 use super::{DataError, Dataset, Features, LoadRequest, Split, Task, TaskKind, read_raw};
 use crate::base::text::{count, counted};
-use crate::spec::PartialConfig;
+use crate::spec::{AskedType, PartialConfig, TableRequest};
 
 /// Minimum number of training rows.
 const MIN_TRAIN: usize = 2;
@@ -35,11 +36,15 @@ pub fn load(request: &LoadRequest) -> Result<Dataset, DataError> {
     let fractions = Fractions { val: request.val_split, test: request.test_split }.check()?;
     let located = locate(&request.source, request.data_dir.as_deref())?;
     let wanted = request.target.as_deref();
-    let expect = Expect { names: wanted.into_iter().collect(), text: None };
-    let mut raw = read_raw(&located, &expect, wanted)?;
-    raw.choose_target(wanted)?;
-    let target = raw.target.take().ok_or_else(|| no_target(&raw))?;
+    let mut raw = read_for_training(&located, request)?;
+    let mut named = match &raw.features {
+        RawFeatures::Table(table) => columns::named(table, &request.table)?,
+        RawFeatures::Bytes { .. } => refuse_for_images(&raw, &request.table)?,
+    };
+    let asked = raw.choose_target(wanted, &mut named)?;
+    let mut target = raw.target.take().ok_or_else(|| no_target(&raw))?;
     let mut notes = std::mem::take(&mut raw.notes);
+    let reading = read_target(&raw, &mut target, asked.or(force(request.task)), &mut notes)?;
 
     let images = matches!(raw.features, RawFeatures::Bytes { .. });
     let (kind, note) = target::decide(&raw, &target, images, request.task)?;
@@ -85,16 +90,46 @@ pub fn load(request: &LoadRequest) -> Result<Dataset, DataError> {
         }
     };
     let text = matches!(target.column, Column::Text { .. });
-    let encoding =
-        TargetEncoding { name: target.name.clone(), index: target.index, text, scale, clamp, constant };
+    let encoding = TargetEncoding {
+        name: target.name.clone(),
+        index: target.index,
+        text,
+        reading: Some(reading).filter(|reading| !reading.is_text() && *reading != Reading::default()),
+        scale,
+        clamp,
+        constant,
+    };
     let scaling = match (request.standardize, request.clip_inputs) {
         (false, _) => Scaling::None,
         (true, false) => Scaling::Standard,
         (true, true) => Scaling::Clipped,
     };
     let split = Split { train: parts.train.len(), val: parts.val.len(), test: parts.test.len() };
+    let values = leak_target(&target.column, &class);
+    let fitting = Fitting {
+        train: &parts.train,
+        settings: Settings { scaling, missing_indicator: request.table.missing_indicator },
+        table: &request.table,
+        named: &named,
+        target: &values,
+        is_class: matches!(task, Task::Classify { .. }),
+    };
+    if matches!(task, Task::Classify { .. }) && raw.given.is_none() {
+        notes.extend(columns::sorted_by_class(&target.name, &class, &kept));
+    }
+    let (inputs, mut reports) = fitting.inputs(&mut raw, &mut notes)?;
+    let decided = Decided {
+        kind: if matches!(task, Task::Regress) { ColumnType::Number } else { ColumnType::Category },
+        reading: encoding.reading.clone().unwrap_or(if text { Reading::Text } else { Reading::default() }),
+        column: target.column.clone(),
+        notes: Vec::new(),
+    };
+    if !reports.is_empty() {
+        let report = columns::report(&target.name, &decided, Role::Target);
+        reports.insert(target.index.min(reports.len()), report);
+    }
     let preprocessing = Preprocessing {
-        inputs: fit_inputs(&mut raw, &parts.train, scaling, &mut notes)?,
+        inputs,
         task: task.clone(),
         target: encoding,
         trained_on: TrainedOn {
@@ -128,6 +163,11 @@ pub fn load(request: &LoadRequest) -> Result<Dataset, DataError> {
         split,
         preprocessing,
         fingerprint,
+        how: match &raw.features {
+            RawFeatures::Table(table) => table.how.clone(),
+            RawFeatures::Bytes { .. } => String::new(),
+        },
+        columns: reports,
         notes,
         split_notes,
     })
@@ -223,71 +263,203 @@ fn note_unseen_classes(task: &Task, class: &[usize], parts: &Parts, notes: &mut 
     }
 }
 
-/// Fits the scaling of bytes, or each column's encoding; removes columns without information from the table.
-fn fit_inputs(
-    raw: &mut Raw,
-    train: &[usize],
-    scaling: Scaling,
-    notes: &mut Vec<String>,
-) -> Result<Inputs, DataError> {
-    match &mut raw.features {
-        RawFeatures::Bytes { data, n_features, full_scale } => Ok(Inputs::Bytes(match scaling {
-            Scaling::None => ByteScaling::unit(*n_features, *full_scale),
-            Scaling::Standard | Scaling::Clipped => ByteScaling::fit(data, *n_features, train),
-        })),
-        RawFeatures::Table(table) => {
-            let (source_columns, named) = (table.columns.len(), table.named);
-            let columns = fit_columns(table, train, scaling, notes)?;
-            Ok(Inputs::Columns { columns, source_columns, named })
+/// What the inputs are fitted on.
+struct Fitting<'a> {
+    train: &'a [usize],
+    settings: Settings,
+    table: &'a TableRequest,
+    named: &'a Named,
+    /// Classes or values of all rows, to find columns that tell them alone.
+    target: &'a [f64],
+    is_class: bool,
+}
+
+impl Fitting<'_> {
+    /// Fits the scaling of bytes, or each column's type and encoding; removes columns that are left out from the table.
+    fn inputs(
+        &self,
+        raw: &mut Raw,
+        notes: &mut Vec<String>,
+    ) -> Result<(Inputs, Vec<ColumnReport>), DataError> {
+        match &mut raw.features {
+            RawFeatures::Bytes { data, n_features, full_scale } => {
+                let scaling = match self.settings.scaling {
+                    Scaling::None => ByteScaling::unit(*n_features, *full_scale),
+                    Scaling::Standard | Scaling::Clipped => ByteScaling::fit(data, *n_features, self.train),
+                };
+                Ok((Inputs::Bytes(scaling), Vec::new()))
+            }
+            RawFeatures::Table(table) => {
+                let (source_columns, named) = (table.columns.len(), table.named);
+                let (columns, reports) = self.columns(table, notes)?;
+                let reading = TableReading {
+                    header: self.table.header,
+                    missing: self.table.missing.clone(),
+                    keep: reports.iter().filter(|r| r.role == Role::Kept).map(|r| r.name.clone()).collect(),
+                };
+                Ok((Inputs::Columns { columns, source_columns, named, reading }, reports))
+            }
+        }
+    }
+
+    fn columns(
+        &self,
+        table: &mut Table,
+        notes: &mut Vec<String>,
+    ) -> Result<(Vec<ColumnEncoding>, Vec<ColumnReport>), DataError> {
+        let is_input = |at: &usize| self.named.roles[*at] == Role::Input;
+        columns::check_names(table, (0..table.columns.len()).filter(is_input))?;
+        let mut decided = Vec::with_capacity(table.columns.len());
+        for at in 0..table.columns.len() {
+            decided.push(match self.named.roles[at] {
+                Role::Input => columns::decide(table, at, self.named.asked[at], false)?,
+                _ => types::undecided(std::mem::replace(&mut table.columns[at], Column::Number(Vec::new()))),
+            });
+        }
+        // A table of a single column that counts is what it is for.
+        let inputs = || (0..decided.len()).filter(|at| is_input(at));
+        let index = |at: &usize| decided[*at].kind == ColumnType::Index;
+        if !inputs().any(|at| decided[at].kind.is_input())
+            && let (Some(at), 1) = (inputs().find(index), inputs().filter(index).count())
+        {
+            decided[at].kind = ColumnType::Number;
+            decided[at].notes.clear();
+        }
+        let (mut encodings, mut kept, mut reports) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut constant, mut missing, mut rare) = (Vec::new(), Vec::new(), Vec::new());
+        for (position, decided) in decided.into_iter().enumerate() {
+            let (name, role) = (table.names[position].as_str(), self.named.roles[position]);
+            let mut report = columns::report(name, &decided, role);
+            if role == Role::Input {
+                notes.extend(decided.notes.iter().cloned());
+            }
+            if role == Role::Input && decided.kind.is_input() {
+                let column = &decided.column;
+                let source = Source { file: &table.file, name, position, reading: &decided.reading, column };
+                match ColumnEncoding::fit(source, self.train, self.settings)? {
+                    Fitted::Kept { encoding, imputed, folded } => {
+                        if encoding.scales.iter().all(|s| s.factor == 0.0) {
+                            constant.push(format!("{name:?}"));
+                        }
+                        missing
+                            .extend((imputed > 0).then(|| format!("{name:?} ({})", count(imputed as u64))));
+                        rare.extend((folded > 0).then(|| format!("{name:?} ({})", count(folded as u64))));
+                        notes.extend(columns::leak(name, column, self.target, self.is_class, self.train));
+                        report.encoding = encoding.describe();
+                        encodings.push(encoding);
+                        kept.push((table.names[position].clone(), decided.column));
+                    }
+                    Fitted::Dropped(why) => {
+                        notes.push(format!("column {name:?} left out: {why}"));
+                        report.role = Role::LeftOut;
+                    }
+                }
+            } else if role == Role::Input {
+                report.role = Role::LeftOut;
+            }
+            reports.push(report);
+        }
+        let mut tell = |what: &str, columns: &[String]| {
+            if !columns.is_empty() {
+                notes.push(format!("{what}: {}", list(columns)));
+            }
+        };
+        tell("constant in the training rows, so set to 0", &constant);
+        tell("missing numbers filled with the training median", &missing);
+        tell("rare categories grouped as \"other\"", &rare);
+        if encodings.is_empty() {
+            return Err(DataError::file(
+                &table.file,
+                "has no column left to learn from besides the target",
+                "add columns, or choose another --target",
+            ));
+        }
+        (table.names, table.columns) = kept.into_iter().unzip();
+        Ok((encodings, reports))
+    }
+}
+
+/// Images have no columns to be named.
+fn refuse_for_images(raw: &Raw, table: &TableRequest) -> Result<Named, DataError> {
+    let TableRequest { columns, drop, keep, missing, header: _, missing_indicator: _ } = table;
+    let given = [
+        ("--column", columns.is_empty()),
+        ("--drop", drop.is_empty()),
+        ("--keep", keep.is_empty()),
+        ("--missing", missing.is_empty()),
+    ];
+    match given.iter().find(|(_, is_empty)| !is_empty) {
+        None => Ok(Named { asked: Vec::new(), roles: Vec::new() }),
+        Some((flag, _)) => {
+            let what = format!("is about the columns of a table, but {} holds images", raw.file);
+            Err(DataError::setting(*flag, what, "leave it out"))
         }
     }
 }
 
-fn fit_columns(
-    table: &mut Table,
-    train: &[usize],
-    scaling: Scaling,
+/// What `--task` asks of a target that is written as text.
+fn force(task: Option<TaskKind>) -> Option<AskedType> {
+    (task == Some(TaskKind::Classify)).then_some(AskedType::Category)
+}
+
+/// Reads the target: numbers as people write them become numbers, everything else stays as it is.
+fn read_target(
+    raw: &Raw,
+    target: &mut TargetColumn,
+    asked: Option<AskedType>,
     notes: &mut Vec<String>,
-) -> Result<Vec<ColumnEncoding>, DataError> {
-    let (mut encodings, mut kept) = (Vec::new(), Vec::new());
-    let (mut constant, mut missing, mut rare) = (Vec::new(), Vec::new(), Vec::new());
-    for (position, (name, column)) in table.names.iter().zip(&table.columns).enumerate() {
-        match ColumnEncoding::fit(&table.file, name, position, column, train, scaling)? {
-            Fitted::Kept { encoding, imputed, folded } => {
-                if encoding.scales.iter().all(|s| s.factor == 0.0) {
-                    constant.push(format!("{name:?}"));
-                }
-                missing.extend((imputed > 0).then(|| format!("{name:?} ({})", count(imputed as u64))));
-                rare.extend((folded > 0).then(|| format!("{name:?} ({})", count(folded as u64))));
-                encodings.push(encoding);
-                kept.push(true);
-            }
-            Fitted::Dropped(why) => {
-                notes.push(format!("column {name:?} left out: {why}"));
-                kept.push(false);
-            }
-        }
-    }
-    let mut tell = |what: &str, columns: &[String]| {
-        if !columns.is_empty() {
-            notes.push(format!("{what}: {}", columns.join(", ")));
-        }
+) -> Result<Reading, DataError> {
+    // Classes may be any texts, and plain numbers are decided on by the task.
+    let is_settled = match &target.column {
+        Column::Text { .. } => asked == Some(AskedType::Category),
+        Column::Number(_) => asked.is_none() || asked == Some(AskedType::Category),
+        Column::Time(_) | Column::Other { .. } => false,
     };
-    tell("constant in the training rows, so set to 0", &constant);
-    tell("missing numbers filled with the training median", &missing);
-    tell("rare categories grouped as \"other\"", &rare);
-    if encodings.is_empty() {
-        return Err(DataError::file(
-            &table.file,
-            "has no column left to learn from besides the target",
-            "add columns, or choose another --target",
-        ));
+    let as_it_is = match &target.column {
+        Column::Text { .. } => Reading::Text,
+        _ => Reading::default(),
+    };
+    if is_settled {
+        return Ok(as_it_is);
     }
-    let mut keep = kept.iter();
-    table.columns.retain(|_| *keep.next().unwrap_or(&true));
-    let mut keep = kept.iter();
-    table.names.retain(|_| *keep.next().unwrap_or(&true));
-    Ok(encodings)
+    let semicolons = matches!(&raw.features, RawFeatures::Table(table) if table.semicolons);
+    let place = |row: usize| raw.place(row);
+    let context = types::Context {
+        file: &raw.file,
+        name: &target.name,
+        semicolons,
+        is_target: true,
+        asked,
+        place: &place,
+    };
+    let decided = types::decide(target.column.clone(), &context)?;
+    let refuse = |what: String| {
+        Err(DataError::column(
+            &raw.file,
+            &target.name,
+            format!("the target {what}"),
+            "expected classes or numbers; choose another column with --target",
+        ))
+    };
+    match (decided.kind, &target.column) {
+        (ColumnType::Date, _) => refuse("holds dates".into()),
+        (ColumnType::Other, Column::Other { what, .. }) => refuse(format!("holds {what}")),
+        (ColumnType::Number, _) => {
+            notes.extend(decided.notes);
+            target.column = decided.column;
+            Ok(decided.reading)
+        }
+        // Truth values keep their words, which are the names of the classes.
+        _ => Ok(as_it_is),
+    }
+}
+
+/// The target as numbers, whatever the task: indices of classes, or values.
+fn leak_target(column: &Column, class: &[usize]) -> Vec<f64> {
+    match column {
+        Column::Number(values) if class.iter().all(|class| *class == 0) => values.clone(),
+        _ => class.iter().map(|class| *class as f64).collect(),
+    }
 }
 
 /// A hash of content, row order and encoding, but not of the source's path, nor of what the network does not see.
@@ -298,4 +470,86 @@ fn fingerprint(preprocessing: &Preprocessing, order: &[usize]) -> String {
     let described = serde_json::to_vec(&seen).unwrap_or_default();
     let rows: Vec<u8> = order.iter().flat_map(|row| (*row as u64).to_le_bytes()).collect();
     hex(&digest(&[b"bngpu data 1", &described, &rows]))
+}
+
+/// What a source holds, before anything is split or fitted.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Description {
+    /// As the user gave it.
+    pub source: String,
+    pub rows: usize,
+    /// How a text file was read, in words.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub how: String,
+    /// The columns of a table in their order; none for images.
+    pub columns: Vec<ColumnReport>,
+    /// Bytes of an image, if the source holds images.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pixels: Option<usize>,
+    /// Notes for the user: columns left out, texts that count as missing.
+    pub notes: Vec<String>,
+}
+
+/// Reads a source and decides what each column holds. The target is the one that training would take.
+///
+/// # Errors
+/// Those of [`load`] that come before the target is looked at.
+pub fn describe(request: &LoadRequest) -> Result<Description, DataError> {
+    let located = locate(&request.source, request.data_dir.as_deref())?;
+    let mut raw = read_for_training(&located, request)?;
+    let mut notes = std::mem::take(&mut raw.notes);
+    let mut named = match &raw.features {
+        RawFeatures::Table(table) => columns::named(table, &request.table)?,
+        RawFeatures::Bytes { .. } => refuse_for_images(&raw, &request.table)?,
+    };
+    let asked = raw.choose_target(request.target.as_deref(), &mut named)?;
+    let mut columns = Vec::new();
+    let mut pixels = None;
+    let mut how = String::new();
+    match &mut raw.features {
+        RawFeatures::Bytes { n_features, .. } => pixels = Some(*n_features),
+        RawFeatures::Table(table) => {
+            how = table.how.clone();
+            for at in 0..table.columns.len() {
+                let decided = columns::decide(table, at, named.asked[at], false)?;
+                let is_input = named.roles[at] == Role::Input && decided.kind.is_input();
+                let role = match named.roles[at] {
+                    Role::Input if !is_input => Role::LeftOut,
+                    role => role,
+                };
+                columns.push(columns::report(&table.names[at], &decided, role));
+                notes.extend(decided.notes);
+            }
+        }
+    }
+    if let (Some(target), RawFeatures::Table(table)) = (raw.target.take(), &raw.features) {
+        let place = |row: usize| table.place(row);
+        let context = types::Context {
+            file: &table.file,
+            name: &target.name,
+            semicolons: table.semicolons,
+            is_target: true,
+            asked,
+            place: &place,
+        };
+        let decided = types::decide(target.column, &context)?;
+        columns
+            .insert(target.index.min(columns.len()), columns::report(&target.name, &decided, Role::Target));
+        notes.extend(decided.notes);
+    }
+    Ok(Description { source: request.source.clone(), rows: raw.rows, how, columns, pixels, notes })
+}
+
+fn read_for_training(located: &Located, request: &LoadRequest) -> Result<Raw, DataError> {
+    let wanted = request.target.as_deref();
+    let names = request.table.columns.iter().map(|column| column.name.as_str());
+    let names: Vec<&str> = names.chain(wanted).chain(request.table.keep.iter().map(String::as_str)).collect();
+    let as_text = |names: &[String], _named: bool| columns::as_text(&request.table, names);
+    let options = ReadOptions {
+        header: request.table.header,
+        names: &names,
+        text: Some(&as_text),
+        missing: &request.table.missing,
+    };
+    read_raw(located, &options, wanted)
 }

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 mod array;
+mod columns;
 mod csv;
 mod digits;
 mod encode;
@@ -24,6 +25,7 @@ mod locate;
 mod npy;
 #[cfg(feature = "npz")]
 mod npz;
+mod numbers;
 #[cfg(feature = "parquet")]
 mod parquet;
 mod preprocessing;
@@ -33,16 +35,21 @@ mod split;
 mod table;
 mod target;
 mod times;
+mod types;
 
-use crate::spec::DataRequest;
 pub use crate::spec::TaskKind;
+use crate::spec::{DataRequest, TableRequest};
+pub use columns::{ColumnReport, Role, Values};
 pub use error::DataError;
-pub use load::load;
+pub use load::{Description, describe, load};
 pub use preprocessing::Preprocessing;
 pub(crate) use preprocessing::within;
+pub use times::written as time_text;
+pub use types::ColumnType;
 
 use locate::{Format, Located};
 use raw::Raw;
+use table::ReadOptions;
 
 /// Classification or regression.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -157,6 +164,10 @@ pub struct Dataset {
     pub preprocessing: Preprocessing,
     /// SHA-256, hexadecimal, over content, split and encoding: equal if and only if the network gets the same data.
     pub fingerprint: String,
+    /// How a text file was read, in words.
+    pub how: String,
+    /// Each column of a table, and what was decided for it; none for images.
+    pub columns: Vec<ColumnReport>,
     /// Notes for the user: rows and columns left out, values imputed, how the target was read.
     pub notes: Vec<String>,
     /// Notes on the split: parts without rows, flags that are ignored.
@@ -179,6 +190,8 @@ pub struct Rows {
     pub rows: usize,
     /// `[rows]`, if every row has one.
     pub targets: Option<Targets>,
+    /// Columns that are carried into the predictions: the name, and the text of each row.
+    pub kept: Vec<(String, Vec<String>)>,
     /// Notes for the user.
     pub notes: Vec<String>,
 }
@@ -190,6 +203,8 @@ pub struct LoadRequest {
     pub source: String,
     /// Name of the target column, or its position from 0; the last by default.
     pub target: Option<String>,
+    /// What the user says of the columns of a table.
+    pub table: TableRequest,
     /// Classes or a number; from the target by default.
     pub task: Option<TaskKind>,
     /// Fraction of the rows outside the test part.
@@ -212,6 +227,7 @@ impl From<&DataRequest> for LoadRequest {
         LoadRequest {
             source: data.source.clone(),
             target: data.target.clone(),
+            table: data.table.clone(),
             task: data.task,
             val_split: data.val_split,
             test_split: data.test_split,
@@ -226,20 +242,20 @@ impl From<&DataRequest> for LoadRequest {
 
 /// Reads a source as it is. `target` is the user's name for it, for formats with named arrays.
 #[cfg_attr(not(feature = "npz"), expect(unused_variables))]
-fn read_raw(located: &Located, expect: &csv::Expect, target: Option<&str>) -> Result<Raw, DataError> {
+fn read_raw(located: &Located, options: &ReadOptions, target: Option<&str>) -> Result<Raw, DataError> {
     let path: &Path = &located.path;
     match located.format {
         Format::Digits => digits::read(),
         Format::IdxFolder => idx::read_folder(path),
         Format::IdxFile => idx::read_file(path),
-        Format::Csv => csv::read_file(path, expect),
+        Format::Csv => csv::read_file(path, options),
         #[cfg(feature = "npz")]
         Format::Npz => npz::read(path, target),
         #[cfg(not(feature = "npz"))]
         Format::Npz => Err(not_built(path, "npz")),
         Format::Npy => npy::read(path),
         #[cfg(feature = "parquet")]
-        Format::Parquet => parquet::read(path, expect),
+        Format::Parquet => parquet::read(path, options),
         #[cfg(not(feature = "parquet"))]
         Format::Parquet => Err(not_built(path, "parquet")),
     }

@@ -6,16 +6,17 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::csv::Expect;
-use super::encode::{ColumnEncoding, Kind};
+use super::encode::{ColumnEncoding, Kind, Met};
 use super::locate::{Located, locate};
 use super::raw::{Raw, RawFeatures, hex};
 use super::scale::ByteScaling;
 use super::split::{Fractions, assign};
-use super::table::Table;
+use super::table::{Column, ReadOptions, Table};
 use super::target::TargetEncoding;
+use super::times::Cycle;
+use super::types::{Reading, Unread};
 use super::{DataError, Part, Rows, Split, Targets, Task, read_raw, target};
-use crate::base::text::counted;
+use crate::base::text::{count, counted};
 
 /// The remedy where pixels were expected.
 const PIXELS: &str = "give images like those in training, as numbers from 0 to 255";
@@ -41,7 +42,24 @@ pub(crate) enum Inputs {
         source_columns: usize,
         /// Whether the source names its columns.
         named: bool,
+        #[serde(flatten)]
+        reading: TableReading,
     },
+}
+
+/// How a table is read, as the user said in training.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct TableReading {
+    /// Whether the first line of a text file names the columns; decided from the file if none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub header: Option<bool>,
+    /// Further texts that stand for missing values.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<String>,
+    /// Columns that are carried into the predictions.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub keep: Vec<String>,
 }
 
 /// The training source, so that `eval` finds its validation and test rows again.
@@ -122,6 +140,11 @@ impl Preprocessing {
             let name = &c.name;
             let (mut names, missing) = match &c.kind {
                 Kind::Number { missing, .. } => (vec![name.clone()], *missing),
+                Kind::Date { missing, cycles, .. } => {
+                    let pair = |c: &Cycle| ["sin", "cos"].map(|part| format!("{name}: {part} {}", c.name()));
+                    let names = [format!("{name}: time elapsed")];
+                    (names.into_iter().chain(cycles.iter().flat_map(pair)).collect(), *missing)
+                }
                 Kind::Category { levels, other, missing } => {
                     let levels = levels.iter().map(|l| format!("{name}={l}"));
                     (levels.chain(other.then(|| format!("{name} is other"))).collect(), *missing)
@@ -211,6 +234,7 @@ impl Preprocessing {
         let located = locate(source, data_dir)?;
         let mut raw = self.read_aligned(&located)?;
         let mut notes = std::mem::take(&mut raw.notes);
+        let kept = std::mem::take(&mut raw.kept);
         let has_target: Vec<bool> = match &raw.target {
             Some(target) => (0..raw.rows).map(|row| !target.column.is_missing(row)).collect(),
             None if labelled => {
@@ -250,30 +274,45 @@ impl Preprocessing {
             }
         }
         let features = self.encode(&raw, &order, &mut notes)?;
-        Ok(Rows { features, rows: order.len(), targets, notes })
+        let kept = kept.into_iter().map(|(name, column)| {
+            let text = |row: &usize| match &column {
+                Column::Text { levels, codes } => {
+                    levels.get(codes[*row] as usize).cloned().unwrap_or_default()
+                }
+                _ => String::new(),
+            };
+            (name, order.iter().map(text).collect())
+        });
+        Ok(Rows { features, rows: order.len(), targets, kept: kept.collect(), notes })
     }
 
     /// Reads a source and orders its columns as in training.
     fn read_aligned(&self, located: &Located) -> Result<Raw, DataError> {
         let text = |names: &[String], named: bool| {
             let mut text = vec![false; names.len()];
-            if let Ok((positions, target)) = self.align("", names, named) {
+            if let Ok(places) = self.align("", names, named) {
                 if let Inputs::Columns { columns, .. } = &self.inputs {
-                    for (column, at) in columns.iter().zip(&positions) {
-                        text[*at] = matches!(column.kind, Kind::Category { .. });
+                    for (column, at) in columns.iter().zip(&places.inputs) {
+                        text[*at] = column.reading().is_text();
                     }
                 }
-                if let Some(target) = target {
+                if let Some(target) = places.target {
                     text[target] = self.target.text;
                 }
+                places.kept.iter().for_each(|at| text[*at] = true);
             }
             text
         };
+        let mut options = ReadOptions { text: Some(&text), ..ReadOptions::default() };
         let mut names = vec![];
-        if let Inputs::Columns { columns, named: true, .. } = &self.inputs {
-            names = columns.iter().map(|c| c.name.as_str()).collect();
+        if let Inputs::Columns { columns, named, reading, .. } = &self.inputs {
+            if *named {
+                names.extend(columns.iter().map(|c| c.name.as_str()));
+            }
+            (options.header, options.missing) = (reading.header, &reading.missing);
         }
-        let mut raw = read_raw(located, &Expect { names, text: Some(&text) }, None)?;
+        options.names = &names;
+        let mut raw = read_raw(located, &options, None)?;
         if let (RawFeatures::Bytes { data, n_features, .. }, Inputs::Columns { .. }) =
             (&raw.features, &self.inputs)
         {
@@ -293,33 +332,80 @@ impl Preprocessing {
                 }
             }
             RawFeatures::Table(table) => {
-                let (positions, target) = self.align(&raw.file, &table.names, table.named)?;
-                let columns = std::mem::take(&mut table.columns);
+                let places = self.align(&raw.file, &table.names, table.named)?;
+                let mut columns: Vec<Option<Column>> =
+                    std::mem::take(&mut table.columns).into_iter().map(Some).collect();
                 let names = std::mem::take(&mut table.names);
-                table.columns = positions.iter().map(|at| columns[*at].clone()).collect();
-                table.names = positions.iter().map(|at| names[*at].clone()).collect();
-                if let (Some(index), None) = (target, &raw.target) {
-                    let (name, column) = (names[index].clone(), columns[index].clone());
-                    raw.target = Some(super::raw::TargetColumn { name, index, column });
+                // A column may be both an input and kept.
+                for at in places.kept {
+                    let column = columns[at].clone().unwrap_or(Column::Number(Vec::new()));
+                    let column =
+                        Reading::Text.apply(column).map_or(Column::Number(Vec::new()), |(column, _)| column);
+                    raw.kept.push((names[at].clone(), column));
                 }
+                if let (Some(index), None) = (places.target, &raw.target) {
+                    let column = columns[index].clone().unwrap_or(Column::Number(Vec::new()));
+                    raw.target = Some(super::raw::TargetColumn { name: names[index].clone(), index, column });
+                }
+                table.columns = places.inputs.iter().filter_map(|at| columns[*at].take()).collect();
+                table.names = places.inputs.iter().map(|at| names[*at].clone()).collect();
             }
         }
+        self.read_cells(&mut raw)?;
         Ok(raw)
     }
 
-    /// Positions of the wanted columns, and of the target if present, in `names`.
-    fn align(
-        &self,
-        file: &str,
-        names: &[String],
-        named: bool,
-    ) -> Result<(Vec<usize>, Option<usize>), DataError> {
-        let places: HashMap<&str, usize> = names.iter().map(String::as_str).zip(0..).collect();
+    /// Reads the cells of each input and of the target as in training.
+    fn read_cells(&self, raw: &mut Raw) -> Result<(), DataError> {
+        let Raw { file, features, target, notes, .. } = raw;
+        let mut read = |name: &str, role: &str, reading: &Reading, column: &mut Column| {
+            let before = std::mem::replace(column, Column::Number(Vec::new()));
+            let rows = before.len();
+            let known = (0..rows).filter(|row| !before.is_missing(*row)).count();
+            if known == 0 {
+                *column = before;
+                return Ok(());
+            }
+            let fault = |what: String| DataError::column(file, name, what, "give the column as in training");
+            let (after, unread) = reading.apply(before).map_err(fault)?;
+            if unread.rows == known {
+                let example = super::error::shorten(&unread.example);
+                return Err(fault(format!(
+                    "{example:?} is not {}, nor is any other cell",
+                    reading.singular()
+                )));
+            }
+            notes.extend(unread_note(name, role, reading, &unread));
+            *column = after;
+            Ok(())
+        };
+        if let (RawFeatures::Table(table), Inputs::Columns { columns, .. }) = (features, &self.inputs) {
+            for (encoding, column) in columns.iter().zip(&mut table.columns) {
+                read(&encoding.name, "column", &encoding.reading(), column)?;
+            }
+        }
+        if let (Some(target), Some(reading)) = (target, &self.target.reading) {
+            read(&target.name.clone(), "target", reading, &mut target.column)?;
+        }
+        Ok(())
+    }
+
+    /// Where the wanted columns are in a file of columns `names`.
+    fn align(&self, file: &str, names: &[String], named: bool) -> Result<Places, DataError> {
+        let mut places: HashMap<&str, usize> = HashMap::new();
+        let mut doubled = Vec::new();
+        for (at, name) in names.iter().enumerate() {
+            if places.insert(name, at).is_some() {
+                doubled.push(name.as_str());
+            }
+        }
         let by_name = |name: &str| places.get(name).copied();
         let target_by_name = named.then(|| by_name(&self.target.name)).flatten();
-        let (source_columns, wanted) = match &self.inputs {
-            Inputs::Bytes(scaling) => (scaling.shift.len(), (0..scaling.shift.len()).collect::<Vec<_>>()),
-            Inputs::Columns { columns, source_columns, named: trained_named } => {
+        let (source_columns, wanted, keep) = match &self.inputs {
+            Inputs::Bytes(scaling) => {
+                (scaling.shift.len(), (0..scaling.shift.len()).collect::<Vec<_>>(), &[][..])
+            }
+            Inputs::Columns { columns, source_columns, named: trained_named, reading } => {
                 if named && *trained_named {
                     let lacking: Vec<&str> =
                         columns.iter().map(|c| c.name.as_str()).filter(|n| by_name(n).is_none()).collect();
@@ -330,10 +416,19 @@ impl Preprocessing {
                             format!("add them; it has {}", super::error::list(names)),
                         ));
                     }
-                    let positions = columns.iter().filter_map(|c| by_name(&c.name)).collect();
-                    return Ok((positions, target_by_name));
+                    if let Some(name) =
+                        columns.iter().map(|c| c.name.as_str()).find(|name| doubled.contains(name))
+                    {
+                        let what = "two columns of the file have this name, which the model needs";
+                        return Err(DataError::column(file, name, what, "rename one of them"));
+                    }
+                    return Ok(Places {
+                        inputs: columns.iter().filter_map(|c| by_name(&c.name)).collect(),
+                        target: target_by_name,
+                        kept: reading.keep.iter().filter_map(|name| by_name(name)).collect(),
+                    });
                 }
-                (*source_columns, columns.iter().map(|c| c.position).collect())
+                (*source_columns, columns.iter().map(|c| c.position).collect(), reading.keep.as_slice())
             }
         };
         let target = match names.len() {
@@ -352,7 +447,8 @@ impl Preprocessing {
             }
         };
         let shifted = |at: usize| at + usize::from(target.is_some_and(|t| at >= t));
-        Ok((wanted.into_iter().map(shifted).collect(), target))
+        let kept = keep.iter().filter_map(|name| by_name(name)).collect();
+        Ok(Places { inputs: wanted.into_iter().map(shifted).collect(), target, kept })
     }
 
     /// The rows of `part`.
@@ -415,16 +511,20 @@ impl Preprocessing {
                 let width = self.n_features();
                 let mut out = vec![0.0; order.len() * width];
                 let mut offset = 0;
+                let mut missing = Vec::new();
                 for (at, column) in columns.iter().enumerate() {
-                    let unknown = column.write(table, at, order, &mut out, width, offset)?;
-                    if unknown > 0 {
-                        notes.push(format!(
-                            "column {:?}: {} with a category that is new or was too rare in training",
-                            column.name,
-                            counted(unknown as u64, "cell")
-                        ));
+                    let met = column.write(table, at, order, &mut out, width, offset)?;
+                    notes.extend(met_note(column, met, order.len()));
+                    if met.missing > 0 {
+                        missing.push(format!("{:?} ({})", column.name, count(met.missing as u64)));
                     }
                     offset += column.inputs();
+                }
+                if !missing.is_empty() {
+                    notes.push(format!(
+                        "missing values, filled as in training: {}",
+                        super::error::list(&missing)
+                    ));
                 }
                 Ok(out)
             }
@@ -433,6 +533,55 @@ impl Preprocessing {
             }
         }
     }
+}
+
+/// Positions of columns in a file.
+struct Places {
+    inputs: Vec<usize>,
+    target: Option<usize>,
+    /// Those that are carried into the predictions.
+    kept: Vec<usize>,
+}
+
+fn unread_note(name: &str, role: &str, reading: &Reading, unread: &Unread) -> Option<String> {
+    (unread.rows > 0).then(|| {
+        format!(
+            "{role} {name:?}: {} not {} (as {:?}), taken as missing",
+            counted(unread.rows as u64, "cell"),
+            reading.singular(),
+            super::error::shorten(&unread.example)
+        )
+    })
+}
+
+/// What a user should know of the rows of a column besides gaps: unknown categories, and numbers of another scale.
+fn met_note(column: &ColumnEncoding, met: Met, rows: usize) -> Option<String> {
+    let name = &column.name;
+    if met.unknown > 0 {
+        let cells = counted(met.unknown as u64, "cell");
+        return Some(format!(
+            "column {name:?}: {cells} with a category that is new or was too rare in training"
+        ));
+    }
+    let (Kind::Number { range: Some([low, high]), .. } | Kind::Date { range: Some([low, high]), .. }) =
+        &column.kind
+    else {
+        return None;
+    };
+    // A few outliers are usual.
+    (met.far * 2 > rows).then(|| {
+        let written = |v: f64| match column.kind {
+            Kind::Date { .. } => super::times::written(v),
+            _ => v.to_string(),
+        };
+        format!(
+            "column {name:?}: {} of {} rows lie far outside of what training saw, {} to {}: is it in another unit?",
+            count(met.far as u64),
+            count(rows as u64),
+            written(*low),
+            written(*high)
+        )
+    })
 }
 
 /// The value of `range` that is nearest to `value`; NaN stays.
@@ -450,8 +599,24 @@ pub(crate) fn within(value: f64, [low, high]: [f64; 2]) -> f64 {
 fn encode_pixels(scaling: &ByteScaling, table: &Table, order: &[usize]) -> Result<Vec<f32>, DataError> {
     let width = scaling.shift.len();
     let mut out = vec![0.0; order.len() * width];
+    let values = table.columns.iter().filter_map(|column| match column {
+        Column::Number(values) => Some(values),
+        _ => None,
+    });
+    let (mut largest, mut whole) = (0f64, true);
+    for value in values.flatten() {
+        largest = largest.max(*value);
+        whole &= value.fract() == 0.0;
+    }
+    if largest <= 1.0 && !whole {
+        return Err(DataError::file(
+            &table.file,
+            "has pixels from 0 to 1, but the model was trained on pixels from 0 to 255",
+            "multiply them by 255",
+        ));
+    }
     for (f, column) in table.columns.iter().enumerate() {
-        let super::table::Column::Number(values) = column else {
+        let Column::Number(values) = column else {
             return Err(DataError::column(&table.file, &table.names[f], "is text, expected pixels", PIXELS));
         };
         for (out, row) in out.iter_mut().skip(f).step_by(width).zip(order) {

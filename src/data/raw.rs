@@ -4,8 +4,9 @@ use sha2::{Digest, Sha256};
 
 use super::DataError;
 use super::array::{Array, Values};
-use super::error::list;
+use super::columns::{self, Named, Role};
 use super::table::{Column, Table};
+use crate::spec::AskedType;
 
 /// A source as read, rows ordered train | val | test if it has such parts.
 #[derive(Clone, Debug)]
@@ -22,6 +23,8 @@ pub(crate) struct Raw {
     /// SHA-256 of the content.
     pub content: [u8; 32],
     pub notes: Vec<String>,
+    /// Columns that are carried into the predictions, as texts.
+    pub kept: Vec<(String, Column)>,
     /// Line of each row in a text file, kept when the target is moved out of the table.
     pub lines: Option<Vec<u64>>,
 }
@@ -59,6 +62,7 @@ impl Raw {
             given: None,
             content,
             notes: Vec::new(),
+            kept: Vec::new(),
         }
     }
 
@@ -124,6 +128,7 @@ impl Raw {
             given,
             content,
             notes: Vec::new(),
+            kept: Vec::new(),
             lines: None,
         })
     }
@@ -144,51 +149,46 @@ impl Raw {
         }
     }
 
-    /// Moves the column of `--target` out of the table: a name, or a position from 0; the last column by default.
-    pub fn choose_target(&mut self, wanted: Option<&str>) -> Result<(), DataError> {
+    /// Moves the column of `--target` out of the table: a name, or a position from 0; by default the last column that
+    /// is not left out and does not number the rows. Its place in `named` goes with it; returns what it is asked to be.
+    pub fn choose_target(
+        &mut self,
+        wanted: Option<&str>,
+        named: &mut Named,
+    ) -> Result<Option<AskedType>, DataError> {
         if let (Some(TargetColumn { name, .. }), Some(wanted)) = (&self.target, wanted)
             && !name.eq_ignore_ascii_case(wanted)
         {
             let what = format!("no such target; the source has its own labels, {name:?}");
             return Err(DataError::column(&self.file, wanted, what, "leave --target out"));
         }
-        let RawFeatures::Table(table) = &self.features else { return Ok(()) };
+        let RawFeatures::Table(table) = &self.features else { return Ok(None) };
         if self.target.is_some() || !self.holds_target {
-            return Ok(());
+            return Ok(None);
         }
-        let last = table.names.len().checked_sub(1).ok_or_else(|| {
-            DataError::file(&self.file, "has no columns", "expected inputs and a target column")
-        })?;
         let index = match wanted {
-            None => last,
-            Some(wanted) => match table.names.iter().position(|n| n == wanted).or(wanted.parse().ok()) {
-                Some(index) if index <= last => index,
-                _ => {
-                    let near = super::error::nearest(wanted, &table.names).filter(|_| table.named);
-                    let remedy = match near {
-                        Some(near) => format!("did you mean --target {near:?}?"),
-                        None => "set --target to a column's name or its position from 0".into(),
-                    };
-                    return Err(DataError::column(
-                        &self.file,
-                        wanted,
-                        format!("no such target column; there are {}", columns_of(table)),
-                        remedy,
-                    ));
-                }
-            },
+            Some(wanted) => columns::find(table, "--target", wanted)?,
+            None => columns::default_target(table, &named.roles).ok_or_else(|| {
+                DataError::file(
+                    &self.file,
+                    "has no column that can be the target",
+                    "expected inputs and a target column",
+                )
+            })?,
         };
+        if named.roles[index] != Role::Input {
+            let what = "it is the target, but --drop or --keep names it";
+            return Err(DataError::column(
+                &self.file,
+                &table.names[index],
+                what,
+                "choose another with --target",
+            ));
+        }
+        named.roles.remove(index);
+        let asked = named.asked.remove(index);
         self.take_target(index);
-        Ok(())
-    }
-}
-
-/// The column names, for a message about an unknown column.
-fn columns_of(table: &Table) -> String {
-    if table.named {
-        list(&table.names)
-    } else {
-        format!("0 to {} (it has no header)", table.names.len().saturating_sub(1))
+        Ok(asked)
     }
 }
 

@@ -2,8 +2,6 @@
 
 use std::collections::HashMap;
 
-use super::DataError;
-
 /// The code of a missing cell in a text column.
 pub(crate) const MISSING: u32 = u32::MAX;
 
@@ -180,6 +178,10 @@ pub(crate) struct Table {
     pub rows: usize,
     /// Line of each row in a text file.
     pub lines: Option<Vec<u64>>,
+    /// Whether its cells are separated by semicolons, which is usual where numbers have decimal commas.
+    pub semicolons: bool,
+    /// How the file was read, in words.
+    pub how: String,
 }
 
 impl Table {
@@ -200,6 +202,8 @@ impl Table {
             columns: Vec::new(),
             rows: self.rows,
             lines: self.lines.clone(),
+            semicolons: self.semicolons,
+            how: self.how.clone(),
         }
     }
 
@@ -214,23 +218,9 @@ impl Table {
             columns: (0..n_columns).map(column).collect(),
             rows,
             lines: None,
+            semicolons: false,
+            how: String::new(),
         }
-    }
-
-    /// Refuses two columns with the same name.
-    pub fn check_names(file: &str, names: &[String]) -> Result<(), DataError> {
-        let mut seen = HashMap::new();
-        for (i, name) in names.iter().enumerate() {
-            if let Some(first) = seen.insert(name, i) {
-                return Err(DataError::column(
-                    file,
-                    name,
-                    format!("columns {first} and {i} (from 0) have the same name"),
-                    "rename or delete one of them",
-                ));
-            }
-        }
-        Ok(())
     }
 }
 

@@ -3,9 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::error::shorten;
+use super::numbers::is_number_like;
 use super::raw::{Raw, TargetColumn};
 use super::scale::{Moments, Scale};
-use super::table::{Column, first_text};
+use super::table::Column;
+use super::types::{Reading, truth};
 use super::{DataError, Targets, Task, TaskKind};
 use crate::base::text::count;
 
@@ -24,6 +26,9 @@ pub(crate) struct TargetEncoding {
     pub index: usize,
     /// Whether classes are texts, so that a column of digits must be read as text.
     pub text: bool,
+    /// How its cells are read, if they are not plain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reading: Option<Reading>,
     /// Regression: the network learns (value - shift) · factor; 0 and 1 without `--standardize`.
     pub scale: Scale,
     /// Regression: the range of the training targets, if predictions are limited to it.
@@ -47,7 +52,7 @@ pub(crate) fn decide(
             if force != Some(TaskKind::Regress) {
                 return Ok((TaskKind::Classify, None));
             }
-            let (row, text) = first_text(levels, codes).unwrap_or_default();
+            let (row, text) = first_text(levels, codes);
             return Err(DataError::cell(
                 &raw.file,
                 raw.place(row),
@@ -57,6 +62,7 @@ pub(crate) fn decide(
             ));
         }
         Column::Number(values) => values,
+        Column::Time(_) | Column::Other { .. } => return Err(no_target(raw, target)),
     };
     if let Some(row) = values.iter().position(|v| v.is_infinite()) {
         let remedy = "expected a finite number";
@@ -107,6 +113,7 @@ pub(crate) fn classes(raw: &Raw, target: &TargetColumn) -> Result<Vec<String>, D
             levels.sort();
             levels
         }
+        Column::Time(_) | Column::Other { .. } => return Err(no_target(raw, target)),
     };
     let column = |what: String, remedy: &str| DataError::column(&raw.file, &target.name, what, remedy);
     match classes.as_slice() {
@@ -132,6 +139,13 @@ pub(crate) fn class_indices(
 ) -> Result<Vec<Option<u32>>, DataError> {
     let by_name: std::collections::HashMap<&str, u32> =
         classes.iter().zip(0..).map(|(name, i)| (name.as_str(), i)).collect();
+    // Two classes that are a word for true and one for false are these, however they are written: True, true, 1.
+    let truths: Vec<Option<bool>> = classes.iter().map(|class| truth(class)).collect();
+    let by_truth = |text: &str| match truths.as_slice() {
+        [Some(a), Some(b)] if a != b => truth(text).map(|is| u32::from(is != *a)),
+        _ => None,
+    };
+    let class_of = |text: &str| by_name.get(text).copied().or_else(|| by_truth(text));
     let unknown = |row: usize, name: &str| {
         let near =
             super::error::nearest(name, classes).map_or(String::new(), |n| format!(" (nearest: {n:?})"));
@@ -145,8 +159,7 @@ pub(crate) fn class_indices(
     };
     match &target.column {
         Column::Text { levels, codes } => {
-            let of_level: Vec<Option<u32>> =
-                levels.iter().map(|l| by_name.get(l.as_str()).copied()).collect();
+            let of_level: Vec<Option<u32>> = levels.iter().map(|level| class_of(level)).collect();
             let of_row = |(row, code): (usize, &u32)| match of_level.get(*code as usize) {
                 None => Ok(None),
                 Some(None) => Err(unknown(row, &levels[*code as usize])),
@@ -161,13 +174,31 @@ pub(crate) fn class_indices(
                     return Ok(None);
                 }
                 let value = value + 0.0;
-                let class =
-                    seen.entry(value.to_bits()).or_insert_with(|| by_name.get(value.to_string().as_str()));
-                class.map(|c| Some(*c)).ok_or_else(|| unknown(row, &value.to_string()))
+                let class = *seen.entry(value.to_bits()).or_insert_with(|| class_of(&value.to_string()));
+                class.map(Some).ok_or_else(|| unknown(row, &value.to_string()))
             };
             values.iter().enumerate().map(of_row).collect()
         }
+        Column::Time(_) | Column::Other { .. } => Err(no_target(raw, target)),
     }
+}
+
+fn no_target(raw: &Raw, target: &TargetColumn) -> DataError {
+    let what = match &target.column {
+        Column::Other { what, .. } => what,
+        _ => "dates",
+    };
+    let remedy = "expected classes or numbers; choose another column with --target";
+    DataError::column(&raw.file, &target.name, format!("the target holds {what}"), remedy)
+}
+
+/// The first row whose text is not a number, and that text.
+fn first_text<'a>(levels: &'a [String], codes: &[u32]) -> (usize, &'a str) {
+    let is_text: Vec<bool> = levels.iter().map(|level| !is_number_like(level)).collect();
+    let first = codes.iter().enumerate().find(|(_, code)| is_text.get(**code as usize) == Some(&true));
+    first
+        .or(codes.iter().enumerate().find(|(_, code)| (**code as usize) < levels.len()))
+        .map_or((0, ""), |(row, code)| (row, levels[*code as usize].as_str()))
 }
 
 /// Class of each row for the split: 0 where missing, and for a regression.
@@ -188,10 +219,11 @@ pub(crate) fn values<'a>(raw: &Raw, target: &'a TargetColumn) -> Result<&'a [f64
             }
         },
         Column::Text { levels, codes } => {
-            let (row, text) = first_text(levels, codes).unwrap_or_default();
+            let (row, text) = first_text(levels, codes);
             let what = format!("{:?} is not a number, but the model predicts numbers", shorten(text));
             Err(DataError::cell(&raw.file, raw.place(row), &target.name, what, "correct the cell"))
         }
+        Column::Time(_) | Column::Other { .. } => Err(no_target(raw, target)),
     }
 }
 

@@ -6,33 +6,10 @@ use jiff::civil;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
+use crate::spec::DateOrder;
+
 /// Seconds of a day.
 pub(crate) const DAY: f64 = 86_400.0;
-
-/// Order of day, month and year in dates of numbers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum DateOrder {
-    /// 2024-03-31
-    Ymd,
-    /// 31/03/2024
-    Dmy,
-    /// 03/31/2024
-    Mdy,
-}
-
-impl DateOrder {
-    pub const ALL: [DateOrder; 3] = [DateOrder::Ymd, DateOrder::Dmy, DateOrder::Mdy];
-
-    /// As `--column` has it.
-    pub fn name(self) -> &'static str {
-        match self {
-            DateOrder::Ymd => "ymd",
-            DateOrder::Dmy => "dmy",
-            DateOrder::Mdy => "mdy",
-        }
-    }
-}
 
 /// A point in time in a text.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -94,9 +71,14 @@ fn date(text: &str, order: DateOrder) -> Option<(civil::Date, &str)> {
     let months_and_years_only = matches!((first, second), (Token::Digits(_, 4), Token::Digits(_, 2)));
     let Some((third, rest)) = separator_like(rest, separator).and_then(token) else {
         // 2024-03
-        let (Token::Digits(year, 4), Token::Digits(month, 2), "-") = (first, second, separator) else { return None };
+        let (Token::Digits(year, 4), Token::Digits(month, 2), "-") = (first, second, separator) else {
+            return None;
+        };
         let complete = rest.is_empty() && months_and_years_only;
-        return complete.then(|| civil::Date::new(year as i16, month as i8, 1).ok()).flatten().map(|d| (d, rest));
+        return complete
+            .then(|| civil::Date::new(year as i16, month as i8, 1).ok())
+            .flatten()
+            .map(|d| (d, rest));
     };
     let (year, month, day) = match (first, second, third) {
         (Token::Digits(y, 4), Token::Digits(m, 1 | 2), Token::Digits(d, 1 | 2)) => ((y, 4), m, d),
@@ -131,7 +113,17 @@ enum Token {
 
 const WEEKDAYS: [&str; 7] = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];
 const MONTHS: [&str; 12] = [
-    "january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november",
+    "january",
+    "february",
+    "march",
+    "april",
+    "may",
+    "june",
+    "july",
+    "august",
+    "september",
+    "october",
+    "november",
     "december",
 ];
 
@@ -168,7 +160,8 @@ fn separator_like<'a>(text: &'a str, first: &str) -> Option<&'a str> {
 /// Seconds since midnight of `9:05`, `23:59:59.25`, `2:30 PM`.
 fn time_of_day(text: &str) -> Option<f64> {
     let lower = text.trim().to_ascii_lowercase();
-    let (clock, half) = match lower.strip_suffix('m').and_then(|t| t.strip_suffix(['a', 'p']).map(|c| (c, t))) {
+    let (clock, half) = match lower.strip_suffix('m').and_then(|t| t.strip_suffix(['a', 'p']).map(|c| (c, t)))
+    {
         Some((clock, half)) => (clock.trim_end(), half.as_bytes().last().copied()),
         None => (lower.as_str(), None),
     };
@@ -217,7 +210,7 @@ fn zone(text: &str) -> Option<(&str, f64)> {
 }
 
 /// A number of seconds as text: 2024-03-31, 2024-03-31 12:30:00, or with a fraction of a second.
-pub(crate) fn written(seconds: f64) -> String {
+pub fn written(seconds: f64) -> String {
     let Some(at) = civil_of(seconds) else { return format!("{seconds} s") };
     match (at.time() == civil::Time::midnight(), at.subsec_nanosecond()) {
         (true, _) => at.date().to_string(),
@@ -256,9 +249,8 @@ impl Cycle {
             Cycle::Day => (seconds / DAY).rem_euclid(1.0),
             // 1970-01-01 was a Thursday: weeks begin on Mondays.
             Cycle::Week => (((seconds / DAY).floor() + 3.0) / 7.0).rem_euclid(1.0),
-            Cycle::Year => civil_of(seconds).map_or(0.0, |at| {
-                (f64::from(at.day_of_year()) - 1.0) / f64::from(at.days_in_year())
-            }),
+            Cycle::Year => civil_of(seconds)
+                .map_or(0.0, |at| (f64::from(at.day_of_year()) - 1.0) / f64::from(at.days_in_year())),
         }
     }
 
@@ -285,14 +277,35 @@ mod tests {
     fn usual_forms_of_one_instant_are_the_same_number() {
         for (texts, expected) in [
             (
-                &["2024-03-31", "2024/03/31", "2024/3/31", "31.03.2024", "31 Mar 2024", "31-Mar-24", "Mar 31, 2024",
-                  "March 31 2024", "Sunday, 31 March 2024", "Sun 31 Mar 2024", "20240331", "2024-03-31T00:00:00Z",
-                  "2024-03-31 00:00", "31.3.24", "2024-03-31T02:00+02:00", "2024-03-30 19:00:00 -0500"][..],
+                &[
+                    "2024-03-31",
+                    "2024/03/31",
+                    "2024/3/31",
+                    "31.03.2024",
+                    "31 Mar 2024",
+                    "31-Mar-24",
+                    "Mar 31, 2024",
+                    "March 31 2024",
+                    "Sunday, 31 March 2024",
+                    "Sun 31 Mar 2024",
+                    "20240331",
+                    "2024-03-31T00:00:00Z",
+                    "2024-03-31 00:00",
+                    "31.3.24",
+                    "2024-03-31T02:00+02:00",
+                    "2024-03-30 19:00:00 -0500",
+                ][..],
                 1_711_843_200.0,
             ),
             (
-                &["2008-02-29T23:59:58", "29 February 2008 11:59:58 PM", "2008-02-29 23:59:58 UTC",
-                  "2008/02/29 23:59:58", "29.02.2008 23:59:58", "20080229T23:59:58"],
+                &[
+                    "2008-02-29T23:59:58",
+                    "29 February 2008 11:59:58 PM",
+                    "2008-02-29 23:59:58 UTC",
+                    "2008/02/29 23:59:58",
+                    "29.02.2008 23:59:58",
+                    "20080229T23:59:58",
+                ],
                 1_204_329_598.0,
             ),
             (&["1969-12-31 23:59:59.5", "31.12.69 23:59:59.500"], -0.5),
@@ -311,17 +324,46 @@ mod tests {
 
     #[test]
     fn times_of_day_have_no_date() {
-        for (text, expected) in [("9:05", 32_700.0), ("23:59:59", 86_399.0), ("12:00 AM", 0.0), ("12:30 pm", 45_000.0)] {
-            assert_eq!(parse(text, DateOrder::Ymd), Some(Moment { seconds: expected, has_date: false }), "{text}");
+        for (text, expected) in
+            [("9:05", 32_700.0), ("23:59:59", 86_399.0), ("12:00 AM", 0.0), ("12:30 pm", 45_000.0)]
+        {
+            assert_eq!(
+                parse(text, DateOrder::Ymd),
+                Some(Moment { seconds: expected, has_date: false }),
+                "{text}"
+            );
         }
     }
 
     #[test]
     fn what_is_no_date_is_none() {
         for text in [
-            "", "12", "1.5", "1.2.3", "2024-13-01", "2023-02-29", "31/03/2024", "10-20", "3:70", "25:00", "13:00 PM",
-            "2024-03-31T", "2024-03-31x", "2024-03-31 12", "abc", "A-12-2020", "192.168.1.1", "1-1-1", "20241301",
-            "2024-3", "12:30:5", "2024-03-31 12:00+99:00", "May", "2024-03-31 10:00:00.", "１２:３０", "٣-٣-٢٠٢٤",
+            "",
+            "12",
+            "1.5",
+            "1.2.3",
+            "2024-13-01",
+            "2023-02-29",
+            "31/03/2024",
+            "10-20",
+            "3:70",
+            "25:00",
+            "13:00 PM",
+            "2024-03-31T",
+            "2024-03-31x",
+            "2024-03-31 12",
+            "abc",
+            "A-12-2020",
+            "192.168.1.1",
+            "1-1-1",
+            "20241301",
+            "2024-3",
+            "12:30:5",
+            "2024-03-31 12:00+99:00",
+            "May",
+            "2024-03-31 10:00:00.",
+            "１２:３０",
+            "٣-٣-٢٠٢٤",
         ] {
             assert!(text == "2024-03-31T" || seconds(text, DateOrder::Ymd).is_none(), "{text}");
         }

@@ -15,6 +15,7 @@ fn digits(ask: &Ask) -> Result<Dataset, LabError> {
     let request = LoadRequest {
         source: "digits".into(),
         target: None,
+        table: Default::default(),
         task: None,
         val_split: ask.val_split,
         test_split: 0.1,

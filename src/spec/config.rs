@@ -7,6 +7,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::column::AskedColumn;
 use super::config_error::ConfigError;
 use super::document::{Document, read_file};
 use super::network::{Activation, BatchNorm, Embed, Init};
@@ -24,6 +25,30 @@ settings! {
         /// Label column of a table, by name or index [default: the last column]
         #[arg(long, value_name = "COL", help_heading = "Data")]
         target: String;
+        /// Type of a column: number, boolean, category or date; with number:comma, number:point, date:dmy, date:mdy where there are two readings [default: from its values]
+        #[arg(long, value_name = "NAME=TYPE", help_heading = "Data")]
+        column: Vec<AskedColumn>;
+        /// Columns to leave out, by name or index
+        #[arg(long, value_name = "COL,...", help_heading = "Data", value_delimiter = ',')]
+        drop: Vec<String>;
+        /// Columns to leave out of the inputs and to carry into the predictions, such as an id
+        #[arg(long, value_name = "COL,...", help_heading = "Data", value_delimiter = ',')]
+        keep: Vec<String>;
+        /// Further texts that stand for a missing value, such as unknown
+        #[arg(long, value_name = "TEXT,...", help_heading = "Data", value_delimiter = ',', allow_hyphen_values = true)]
+        missing: Vec<String>;
+        /// The first line of a text file names the columns [default: decided from the file]
+        #[arg(long, help_heading = "Data", num_args = 0, default_missing_value = "true", overrides_with = "no_header")]
+        header: bool, or
+            /// The first line of a text file is data
+            #[arg(long, help_heading = "Data", overrides_with = "header")]
+            no_header;
+        /// Tell the network which numbers were missing, by an input of its own [default: where more than 1 % are]
+        #[arg(long, help_heading = "Data", num_args = 0, default_missing_value = "true", overrides_with = "no_missing_indicator")]
+        missing_indicator: bool, or
+            /// Only fill missing numbers with the median
+            #[arg(long, help_heading = "Data", overrides_with = "missing_indicator")]
+            no_missing_indicator;
         /// Predict a class or a number [default: from the target]
         #[arg(long, value_name = "TASK", help_heading = "Data")]
         task: TaskKind;

@@ -5,6 +5,7 @@
 
 mod asked;
 mod check;
+mod column;
 mod config;
 mod config_error;
 mod document;
@@ -32,6 +33,7 @@ mod text;
 mod training;
 mod values;
 
+pub use column::{AskedColumn, AskedType, DateOrder, TableRequest};
 pub use config::PartialConfig;
 pub use config_error::{ConfigError, Place};
 pub use hyperparameter::{HYPERPARAMETERS, Hyperparameter, Kind, Owner, SEARCHABLE, hyperparameter};

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::column::TableRequest;
 use super::training::Training;
 use super::values::{LogLevel, Precision, TaskKind, Watched};
 
@@ -12,6 +13,8 @@ pub struct DataRequest {
     pub source: String,
     /// Label column, by name or index; none is the last.
     pub target: Option<String>,
+    /// What the user says of the columns of a table.
+    pub table: TableRequest,
     /// The task; none is derived from the target column.
     pub task: Option<TaskKind>,
     /// Share of the rows outside the test set for validation, 0 ≤ share < 1.

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use toml::Value;
 
+use super::column::TableRequest;
 use super::config::PartialConfig;
 use super::config_error::ConfigError;
 use super::given::Given;
@@ -82,6 +83,12 @@ fn request(config: PartialConfig) -> RunRequest {
     let PartialConfig {
         data,
         target,
+        column,
+        drop,
+        keep,
+        missing,
+        header,
+        missing_indicator,
         task,
         val_split,
         test_split,
@@ -132,6 +139,8 @@ fn request(config: PartialConfig) -> RunRequest {
         no_standardize: _,
         no_clip_inputs: _,
         no_clamp: _,
+        no_header: _,
+        no_missing_indicator: _,
         no_bn: _,
         no_nesterov: _,
         no_bn_affine: _,
@@ -164,6 +173,14 @@ fn request(config: PartialConfig) -> RunRequest {
         data: DataRequest {
             source: set(data, "data"),
             target,
+            table: TableRequest {
+                columns: column.unwrap_or_default(),
+                drop: drop.unwrap_or_default(),
+                keep: keep.unwrap_or_default(),
+                missing: missing.unwrap_or_default(),
+                header,
+                missing_indicator,
+            },
             task,
             val_split: real(val_split, "val-split"),
             test_split: real(test_split, "test-split"),
@@ -238,6 +255,14 @@ impl From<&RunRequest> for PartialConfig {
         let config = PartialConfig {
             data: Some(data.source.clone()),
             target: data.target.clone(),
+            column: given(&data.table.columns),
+            drop: given(&data.table.drop),
+            keep: given(&data.table.keep),
+            missing: given(&data.table.missing),
+            header: data.table.header,
+            no_header: false,
+            missing_indicator: data.table.missing_indicator,
+            no_missing_indicator: false,
             task: data.task,
             val_split: Some(Real(data.val_split)),
             test_split: Some(Real(data.test_split)),
@@ -286,7 +311,7 @@ impl From<&RunRequest> for PartialConfig {
             precision: Some(run.precision),
             output: None,
             name: run.name.clone(),
-            watch: (!run.watch.is_empty()).then(|| run.watch.clone()),
+            watch: given(&run.watch),
             json: None,
             quiet: None,
             log: None,
@@ -313,4 +338,9 @@ impl From<&RunRequest> for PartialConfig {
             },
         }
     }
+}
+
+/// A list as a setting: not given if it is empty.
+fn given<T: Clone>(list: &[T]) -> Option<Vec<T>> {
+    (!list.is_empty()).then(|| list.to_vec())
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bngpu::data::LoadRequest;
+use bngpu::spec::TableRequest;
 use parquet::data_type::{ByteArray, ByteArrayType, DoubleType, Int64Type};
 use parquet::file::writer::{SerializedColumnWriter, SerializedFileWriter};
 use parquet::schema::parser::parse_message_type;
@@ -17,6 +18,7 @@ pub fn request(source: impl AsRef<Path>) -> LoadRequest {
         source: source.as_ref().display().to_string(),
         target: None,
         task: None,
+        table: TableRequest::default(),
         val_split: 0.1,
         test_split: 0.1,
         standardize: true,

@@ -19,6 +19,7 @@ pub fn digits(test_split: f64) -> Problem {
     let request = LoadRequest {
         source: "digits".into(),
         target: None,
+        table: Default::default(),
         task: None,
         val_split: 0.1,
         test_split,

@@ -172,6 +172,7 @@ fn data(args: &DemoArgs, ask: &Ask) -> Result<Dataset, LabError> {
     Ok(load(&LoadRequest {
         source: args.data.clone(),
         target: args.target.clone(),
+        table: Default::default(),
         task: None,
         val_split: ask.val_split,
         test_split,

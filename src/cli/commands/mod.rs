@@ -4,6 +4,7 @@ mod bench;
 mod bench_threads;
 mod completions;
 mod demo;
+mod describe;
 mod devices;
 mod eval;
 mod failure;
@@ -59,6 +60,7 @@ pub fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Eval(args) => eval::run(args),
         Command::Auto(args) => sweep::auto(*args),
         Command::Predict(args) => predict::run(args),
+        Command::Describe(args) => describe::run(args),
         Command::Repro(args) => repro::run(args),
         Command::LrFind(args) => lr_find::run(*args),
         Command::Demo(args) => demo::run(args),

@@ -1,10 +1,11 @@
 //! Shared by `train` and `resume`: prints the plan, the progress and the summary.
 
+use crate::base::shell_word;
 use crate::base::text::{count, counted, counted_as};
 use crate::cli::Exit;
 use crate::data::{Dataset, Task};
 use crate::report::{
-    EndSummary, Evaluation, ModelSummary, Progress, SplitSummary, Status, TrainResult, stdout,
+    EndSummary, Evaluation, ModelSummary, Progress, SplitSummary, Status, TrainResult, columns, stdout,
 };
 use crate::run::{EpochMetrics, RunDir, RunError};
 use crate::train::{Ended, Events, MemberCheckpoint, Outcome, Session, Stop};
@@ -29,12 +30,12 @@ impl Folder {
 }
 
 /// Prints device, data and model; `about` describes the data.
-pub fn introduce(session: &Session, about: &[(&'static str, String)]) {
+pub fn introduce(session: &Session, about: &About) {
     tell("device", session.device());
     if session.request.quiet {
         return;
     }
-    about.iter().for_each(|(heading, text)| tell(heading, text));
+    about.tell();
     let (training, member) = (&session.request.training, session.member());
     let summary = ModelSummary::new(training, member.inputs(), member.outputs());
     say(format!("model\n{}", summary.in_ensemble(session.request.ensemble)));
@@ -167,8 +168,31 @@ fn result(session: &Session, outcome: &Outcome, run: String) -> TrainResult {
     }
 }
 
-/// Summary of the data in a few lines.
-pub(super) fn about(dataset: &Dataset) -> Vec<(&'static str, String)> {
+/// What a user should know of the data.
+pub(super) struct About {
+    /// Headings and texts.
+    pub lines: Vec<(&'static str, String)>,
+    /// A line for each column of a table.
+    columns: String,
+}
+
+/// Most columns that are printed before a training.
+const SHOWN_COLUMNS: usize = 40;
+
+impl About {
+    /// Prints it.
+    pub fn tell(&self) {
+        let (data, notes): (Vec<_>, Vec<_>) = self.lines.iter().partition(|(heading, _)| *heading != "note");
+        data.iter().for_each(|(heading, text)| tell(heading, text));
+        if !self.columns.is_empty() {
+            say(&self.columns);
+        }
+        notes.iter().for_each(|(heading, text)| tell(heading, text));
+    }
+}
+
+/// Summary of the data.
+pub(super) fn about(dataset: &Dataset) -> About {
     let split = &dataset.split;
     let rows = |n: usize| count(n as u64);
     let what = match &dataset.task {
@@ -195,8 +219,18 @@ pub(super) fn about(dataset: &Dataset) -> Vec<(&'static str, String)> {
         );
         lines.push(("clamp", text));
     }
+    if !dataset.how.is_empty() {
+        lines.push(("read", dataset.how.clone()));
+    }
     lines.extend(dataset.notes.iter().chain(&dataset.split_notes).map(|note| ("note", note.clone())));
-    lines
+    let shown = &dataset.columns[..dataset.columns.len().min(SHOWN_COLUMNS)];
+    let mut columns = if shown.is_empty() { String::new() } else { columns::table(shown) };
+    if dataset.columns.len() > shown.len() {
+        let more = count((dataset.columns.len() - shown.len()) as u64);
+        columns +=
+            &format!("  and {more} more: `bngpu describe {}` shows all\n", shell_word(&dataset.source));
+    }
+    About { lines, columns }
 }
 
 /// A number as the source has it: "12.5", "755,000".

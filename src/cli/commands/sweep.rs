@@ -19,7 +19,7 @@ use crate::sweep::{
 };
 use crate::train::{Stop, StopReason};
 
-use super::session::about;
+use super::session::{About, about};
 use super::{
     Failure, load_and_anchor, load_data, problem_of, report, say, start_log, stderr_is_terminal, tell, warn,
 };
@@ -99,14 +99,14 @@ pub fn plan(
 }
 
 /// Prints devices, data, space and plan; `about` describes the data.
-pub fn introduce(search: &Search, about: &[(&'static str, String)]) {
+pub fn introduce(search: &Search, about: &About) {
     let mut devices: Vec<&str> = search.lanes.iter().map(|lane| lane.source.why()).collect();
     devices.dedup();
     devices.into_iter().for_each(|why| tell("device", why));
     if search.request.base.quiet {
         return;
     }
-    about.iter().for_each(|(heading, text)| tell(heading, text));
+    about.tell();
     let request = &search.request;
     let dimensions = request.space.dimensions.iter().map(dimension_text).collect::<Vec<_>>().join("  ");
     if !dimensions.is_empty() {

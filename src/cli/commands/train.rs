@@ -36,7 +36,7 @@ pub fn run(args: TrainArgs) -> Result<Exit, Failure> {
     let output = request.output.clone();
     let mut about = about(&dataset);
     if given.is_none() && preset == Preset::Default {
-        about.push((
+        about.lines.push((
             "preset",
             "default, as for every table; --preset plain trains a single small network".into(),
         ));

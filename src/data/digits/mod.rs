@@ -37,6 +37,7 @@ pub(crate) fn read() -> Result<Raw, DataError> {
         holds_target: false,
         given: None,
         notes: Vec::new(),
+        kept: Vec::new(),
         lines: None,
     })
 }

@@ -39,6 +39,7 @@ fn dataset() -> Dataset {
     load(&LoadRequest {
         source: "digits".into(),
         target: None,
+        table: Default::default(),
         task: None,
         val_split: 0.1,
         test_split: 0.8,

@@ -1,0 +1,350 @@
+//! The columns of a table for training: which of them is the target, which are inputs, and what each holds.
+
+use std::collections::HashSet;
+
+use serde::Serialize;
+
+use super::DataError;
+use super::error::{list, nearest, shorten};
+use super::table::{Column, Table};
+use super::types::{self, ColumnType, Context, Decided, counts, numbers_the_rows};
+use crate::base::text::count;
+use crate::spec::{AskedType, TableRequest};
+
+/// What a column is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    Input,
+    Target,
+    /// Left out of the inputs.
+    LeftOut,
+    /// Left out of the inputs, and carried into the predictions.
+    Kept,
+}
+
+/// What was decided for a column, and what it holds.
+#[derive(Clone, Debug, Serialize)]
+pub struct ColumnReport {
+    pub name: String,
+    #[serde(rename = "type")]
+    pub kind: ColumnType,
+    pub role: Role,
+    /// How its cells are read, if not as they are: `in kg`, `with decimal commas`.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub reading: String,
+    /// The inputs that it becomes.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub encoding: String,
+    /// Rows without a value.
+    pub missing: usize,
+    /// Different values among the first [`DISTINCT_ROWS`] rows that have one.
+    pub distinct: usize,
+    /// The first value.
+    pub example: String,
+    /// What it holds, in short.
+    pub values: Values,
+}
+
+/// Rows whose different values are counted.
+pub const DISTINCT_ROWS: usize = 1 << 16;
+/// Bins of a histogram.
+const BINS: usize = 16;
+/// Most values that are listed.
+const COMMONEST: usize = 5;
+
+/// The values of a column in short.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Values {
+    /// Rows in each of equal parts of the range from the least to the largest value.
+    Histogram {
+        least: f64,
+        largest: f64,
+        rows: Vec<usize>,
+    },
+    /// The most frequent texts and their rows.
+    Commonest(Vec<(String, usize)>),
+    None,
+}
+
+/// Positions of the columns that the user named, and what is asked of each column.
+pub(crate) struct Named {
+    pub asked: Vec<Option<AskedType>>,
+    /// [`Role::Input`], [`Role::LeftOut`] or [`Role::Kept`].
+    pub roles: Vec<Role>,
+}
+
+/// Finds the columns that a request names.
+///
+/// # Errors
+/// A name that no column has, or that two have, and a column that is asked to be two things.
+pub(crate) fn named(table: &Table, request: &TableRequest) -> Result<Named, DataError> {
+    let n = table.names.len();
+    let mut named = Named { asked: vec![None; n], roles: vec![Role::Input; n] };
+    for column in &request.columns {
+        let at = find(table, "--column", &column.name)?;
+        if named.asked[at].replace(column.asked).is_some() {
+            return Err(twice(table, at, "--column"));
+        }
+    }
+    let lists = [("--drop", &request.drop, Role::LeftOut), ("--keep", &request.keep, Role::Kept)];
+    for (flag, names, role) in lists {
+        for name in names {
+            let at = find(table, flag, name)?;
+            if named.roles[at] != Role::Input && named.roles[at] != role || named.asked[at].is_some() {
+                return Err(twice(table, at, flag));
+            }
+            named.roles[at] = role;
+        }
+    }
+    Ok(named)
+}
+
+fn twice(table: &Table, at: usize, flag: &str) -> DataError {
+    let what = format!("{flag} names it, though another flag already says what it is");
+    DataError::column(&table.file, &table.names[at], what, "name it once")
+}
+
+/// The position of the column that `flag` names: a name, or else a position from 0.
+pub(crate) fn find(table: &Table, flag: &str, wanted: &str) -> Result<usize, DataError> {
+    let mut places = (0..table.names.len()).filter(|at| table.names[*at] == wanted);
+    if let Some(at) = places.next() {
+        return match places.next() {
+            None => Ok(at),
+            Some(other) => {
+                let what = format!("columns {at} and {other} (from 0) have the same name");
+                let remedy = format!("rename one of them, or give {flag} the position");
+                Err(DataError::column(&table.file, wanted, what, remedy))
+            }
+        };
+    }
+    if let Some(at) = wanted.parse().ok().filter(|at| *at < table.names.len()) {
+        return Ok(at);
+    }
+    let near = nearest(wanted, &table.names).filter(|_| table.named);
+    let remedy = match near {
+        Some(near) => format!("did you mean {flag} {near:?}?"),
+        None => format!("set {flag} to a column's name or its position from 0"),
+    };
+    let what = match flag {
+        "--target" => format!("no such target column; there are {}", columns_of(table)),
+        _ => format!("{flag} names it, but there are {}", columns_of(table)),
+    };
+    Err(DataError::column(&table.file, wanted, what, remedy))
+}
+
+/// The column names, for a message about an unknown column.
+fn columns_of(table: &Table) -> String {
+    if table.named {
+        list(&table.names)
+    } else {
+        format!("0 to {} (it has no header)", table.names.len().saturating_sub(1))
+    }
+}
+
+/// The target if none is named: the last column that is not left out and does not number the rows.
+pub(crate) fn default_target(table: &Table, roles: &[Role]) -> Option<usize> {
+    let usable =
+        |at: &usize| roles[*at] == Role::Input && !numbers_the_rows(&table.names[*at], &table.columns[*at]);
+    (0..table.names.len()).rev().find(usable)
+}
+
+/// Which columns a text file must give as texts, whatever is in them.
+pub(crate) fn as_text(request: &TableRequest, names: &[String]) -> Vec<bool> {
+    let asked = |at: usize, wanted: &str| wanted == names[at] || wanted.parse() == Ok(at);
+    let is_text = |at: usize| {
+        request.columns.iter().any(|c| c.asked == AskedType::Category && asked(at, &c.name))
+            || request.keep.iter().any(|name| asked(at, name))
+    };
+    (0..names.len()).map(is_text).collect()
+}
+
+/// Refuses two inputs, or an input and the target, with one name.
+pub(crate) fn check_names(table: &Table, used: impl Iterator<Item = usize>) -> Result<(), DataError> {
+    let mut seen = std::collections::HashMap::new();
+    for at in used {
+        if let Some(first) = seen.insert(&table.names[at], at) {
+            let what = format!("columns {first} and {at} (from 0) have the same name");
+            let remedy = "rename one of them, or leave one out by its position, with --drop";
+            return Err(DataError::column(&table.file, &table.names[at], what, remedy));
+        }
+    }
+    Ok(())
+}
+
+/// Decides what the column at `at` holds, and takes its values out of the table.
+pub(crate) fn decide(
+    table: &mut Table,
+    at: usize,
+    asked: Option<AskedType>,
+    is_target: bool,
+) -> Result<Decided, DataError> {
+    let column = std::mem::replace(&mut table.columns[at], Column::Number(Vec::new()));
+    let place = |row: usize| table.place(row);
+    let context = Context {
+        file: &table.file,
+        name: &table.names[at],
+        semicolons: table.semicolons,
+        is_target,
+        asked,
+        place: &place,
+    };
+    types::decide(column, &context)
+}
+
+/// Describes a column that was decided.
+pub(crate) fn report(name: &str, decided: &Decided, role: Role) -> ColumnReport {
+    let column = &decided.column;
+    let known = || (0..column.len()).filter(|row| !column.is_missing(*row));
+    let first = known().next();
+    let text = |row: usize| match column {
+        Column::Number(values) => values[row].to_string(),
+        Column::Time(values) => super::times::written(values[row]),
+        Column::Text { levels, codes } => levels[codes[row] as usize].clone(),
+        Column::Other { what, .. } => (*what).to_owned(),
+    };
+    let distinct = match column {
+        Column::Number(values) | Column::Time(values) => {
+            let bits = known().take(DISTINCT_ROWS).map(|row| (values[row] + 0.0).to_bits());
+            bits.collect::<HashSet<_>>().len()
+        }
+        Column::Text { codes, .. } => {
+            known().take(DISTINCT_ROWS).map(|row| codes[row]).collect::<HashSet<_>>().len()
+        }
+        Column::Other { .. } => 0,
+    };
+    ColumnReport {
+        name: name.to_owned(),
+        kind: decided.kind,
+        role,
+        reading: decided.reading.describe(),
+        encoding: String::new(),
+        missing: column.len() - known().count(),
+        distinct,
+        example: first.map(text).unwrap_or_default(),
+        values: values_of(column),
+    }
+}
+
+fn values_of(column: &Column) -> Values {
+    match column {
+        Column::Number(values) | Column::Time(values) => {
+            let known = || values.iter().copied().filter(|v| v.is_finite());
+            let (least, largest) =
+                known().fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), v| (a.min(v), b.max(v)));
+            if least > largest {
+                return Values::None;
+            }
+            let mut rows = vec![0; BINS];
+            let width = (largest - least) / BINS as f64;
+            known().for_each(|v| {
+                // A constant column has a width of 0.
+                let bin = if width > 0.0 { ((v - least) / width) as usize } else { 0 };
+                rows[bin.min(BINS - 1)] += 1;
+            });
+            Values::Histogram { least, largest, rows }
+        }
+        Column::Text { levels, codes } => {
+            let mut common: Vec<(&String, usize)> = levels.iter().zip(counts(levels, codes)).collect();
+            common.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(b.0)));
+            common.truncate(COMMONEST);
+            Values::Commonest(common.into_iter().map(|(text, rows)| (shorten(text), rows)).collect())
+        }
+        Column::Other { .. } => Values::None,
+    }
+}
+
+/// A column that alone tells the target nearly always is rarely known when a prediction is needed.
+const LEAK: f64 = 0.999;
+/// Fewer rows than this show nothing.
+const LEAK_ROWS: usize = 50;
+
+/// A warning if `column` alone tells the target of the rows `rows`: `target` holds classes or values, and `is_class`
+/// says which.
+pub(crate) fn leak(
+    name: &str,
+    column: &Column,
+    target: &[f64],
+    is_class: bool,
+    rows: &[usize],
+) -> Option<String> {
+    if rows.len() < LEAK_ROWS {
+        return None;
+    }
+    let told = match (column, is_class) {
+        (Column::Number(values) | Column::Time(values), true) => told_by_order(values, target, rows),
+        (Column::Number(values) | Column::Time(values), false) => correlation(values, target, rows).abs(),
+        (Column::Text { levels, codes }, true) => told_by_level(levels.len(), codes, target, rows),
+        _ => 0.0,
+    };
+    (told >= LEAK).then(|| {
+        let how = if is_class {
+            format!("alone tells the class of {:.1} % of the rows", 100.0 * told)
+        } else {
+            format!("is nearly the target itself (correlation {told:.4})")
+        };
+        format!("column {name:?} {how}: is it known when you predict? If not, --drop it")
+    })
+}
+
+/// Share of the rows whose class follows from a few limits of the number: as many runs of one class as there are
+/// classes, but for some rows.
+fn told_by_order(values: &[f64], target: &[f64], rows: &[usize]) -> f64 {
+    let mut known: Vec<(f64, f64)> =
+        rows.iter().map(|row| (values[*row], target[*row])).filter(|(v, _)| !v.is_nan()).collect();
+    let n_classes = known.iter().map(|(_, class)| class.to_bits()).collect::<HashSet<_>>().len();
+    if n_classes < 2 || known.len() < LEAK_ROWS {
+        return 0.0;
+    }
+    known.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)));
+    let changes = known.windows(2).filter(|pair| pair[0].1 != pair[1].1).count();
+    // Each row in a wrong place makes up to two changes.
+    1.0 - (changes.saturating_sub(n_classes - 1)) as f64 / (2 * known.len()) as f64
+}
+
+/// Share of the rows that have the commonest class of their text, if texts return often enough.
+fn told_by_level(n_levels: usize, codes: &[u32], target: &[f64], rows: &[usize]) -> f64 {
+    if n_levels * 5 > rows.len() {
+        return 0.0;
+    }
+    let mut of_level: Vec<std::collections::HashMap<u64, usize>> = vec![Default::default(); n_levels];
+    let mut classes = std::collections::HashMap::<u64, usize>::new();
+    let mut known = 0;
+    for row in rows {
+        if let Some(level) = of_level.get_mut(codes[*row] as usize) {
+            *level.entry(target[*row].to_bits()).or_default() += 1;
+            *classes.entry(target[*row].to_bits()).or_default() += 1;
+            known += 1;
+        }
+    }
+    let hits: usize = of_level.iter().filter_map(|level| level.values().max()).sum();
+    let without = classes.values().max().copied().unwrap_or(0);
+    // Where one class is nearly everything, every column tells it.
+    if known < LEAK_ROWS || (known - hits) * 20 > known - without { 0.0 } else { hits as f64 / known as f64 }
+}
+
+fn correlation(values: &[f64], target: &[f64], rows: &[usize]) -> f64 {
+    let known = || rows.iter().map(|row| (values[*row], target[*row])).filter(|(v, _)| v.is_finite());
+    let n = known().count() as f64;
+    if n < LEAK_ROWS as f64 {
+        return 0.0;
+    }
+    let (a, b) = known().fold((0.0, 0.0), |(a, b), (x, y)| (a + x / n, b + y / n));
+    let (xy, xx, yy) = known().fold((0.0, 0.0, 0.0), |(xy, xx, yy), (x, y)| {
+        (xy + (x - a) * (y - b), xx + (x - a) * (x - a), yy + (y - b) * (y - b))
+    });
+    if xx > 0.0 && yy > 0.0 { xy / (xx * yy).sqrt() } else { 0.0 }
+}
+
+/// A note that rows are sorted by class, if they are: such an order says nothing, but often goes with a leak.
+pub(crate) fn sorted_by_class(name: &str, classes: &[usize], rows: &[usize]) -> Option<String> {
+    let n_classes = rows.iter().map(|row| classes[*row]).collect::<HashSet<_>>().len();
+    let changes = rows.windows(2).filter(|pair| classes[pair[0]] != classes[pair[1]]).count();
+    (n_classes >= 2 && rows.len() >= LEAK_ROWS && changes == n_classes - 1).then(|| {
+        format!(
+            "the {} rows are sorted by {name:?}: a column that grows from row to row would tell it",
+            count(rows.len() as u64)
+        )
+    })
+}

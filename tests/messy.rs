@@ -1,0 +1,550 @@
+//! What people's files really contain: each kind of column is taken for what it is, or refused with its readings.
+
+use std::fmt::Write as _;
+
+use bngpu::data::{
+    ColumnReport, ColumnType, DataError, Description, LoadRequest, Part, Role, Targets, Values, describe,
+    load,
+};
+use bngpu::spec::{AskedColumn, TableRequest};
+
+use crate::common::files::request;
+
+const ROWS: usize = 60;
+
+/// A file of `rows` below `head`.
+fn write(folder: &tempfile::TempDir, name: &str, text: impl AsRef<[u8]>) -> LoadRequest {
+    let path = folder.path().join(name);
+    std::fs::write(&path, text).unwrap();
+    request(path)
+}
+
+/// A table with the column `x` of these cells, between a number that varies and a class.
+fn table(cells: &[String], separator: char) -> String {
+    let mut text = format!("u{separator}x{separator}class\n");
+    for (row, cell) in cells.iter().enumerate() {
+        let quoted = format!("\"{}\"", cell.replace('"', "\"\""));
+        let class = if row * 7 % 5 < 2 { "red" } else { "blue" };
+        writeln!(text, "{}{separator}{quoted}{separator}{class}", row * 37 % 101).unwrap();
+    }
+    text
+}
+
+fn described(
+    cells: &[String],
+    separator: char,
+    asked: &[&str],
+) -> Result<(ColumnReport, Description), DataError> {
+    let folder = tempfile::tempdir().unwrap();
+    let mut request = write(&folder, "t.csv", table(cells, separator));
+    request.table.columns = asked.iter().map(|text| text.parse::<AskedColumn>().unwrap()).collect();
+    let description = describe(&request)?;
+    let report = description.columns.iter().find(|column| column.name == "x").unwrap().clone();
+    Ok((report, description))
+}
+
+fn cells(of: impl Fn(usize) -> String) -> Vec<String> {
+    (0..ROWS).map(of).collect()
+}
+
+/// The range of a column of numbers or dates.
+fn range(report: &ColumnReport) -> [f64; 2] {
+    match report.values {
+        Values::Histogram { least, largest, .. } => [least, largest],
+        _ => panic!("{report:?}"),
+    }
+}
+
+/// 0.25, 1.25, … in an order that does not count.
+fn some(row: usize) -> f64 {
+    (row * 37 % ROWS) as f64 + 0.25
+}
+
+#[test]
+fn numbers_however_they_are_written() {
+    type Cell = fn(usize) -> String;
+    let cases: &[(&str, char, Cell, [f64; 2], usize)] = &[
+        ("plain", ',', |i| some(i).to_string(), [0.25, 59.25], 0),
+        ("plus", ',', |i| format!("+{}", some(i)), [0.25, 59.25], 0),
+        ("exponent", ',', |i| format!("{:e}", some(i)), [0.25, 59.25], 0),
+        ("thousands", ',', |i| format!("{},{:03}.5", i + 1, i * 16), [1000.5, 60_944.5], 0),
+        ("thousands without decimals", ',', |i| format!("{},{:03}", i + 1, i * 16), [1000.0, 60_944.0], 0),
+        ("millions", ';', |i| format!("{}.000.0{:02}", i + 1, i), [1_000_000.0, 60_000_059.0], 0),
+        ("decimal comma in semicolons", ';', |i| some(i).to_string().replace('.', ","), [0.25, 59.25], 0),
+        ("decimal comma, quoted", ',', |i| some(i).to_string().replace('.', ","), [0.25, 59.25], 0),
+        ("decimal comma in tabs", '\t', |i| some(i).to_string().replace('.', ","), [0.25, 59.25], 0),
+        ("dollar", ',', |i| format!("${}", some(i)), [0.25, 59.25], 0),
+        ("dollar with thousands", ',', |i| format!("${},{:03}.00", i + 1, i), [1000.0, 60_059.0], 0),
+        ("euro behind", ';', |i| format!("{} €", some(i).to_string().replace('.', ",")), [0.25, 59.25], 0),
+        ("currency code", ',', |i| format!("USD {}", some(i)), [0.25, 59.25], 0),
+        ("percent", ',', |i| format!("{}%", some(i)), [0.25, 59.25], 0),
+        ("percent apart", ',', |i| format!("{} %", some(i)), [0.25, 59.25], 0),
+        ("kg", ',', |i| format!("{} kg", some(i)), [0.25, 59.25], 0),
+        ("kg together", ',', |i| format!("{}kg", some(i)), [0.25, 59.25], 0),
+        ("days", ',', |i| if i == 0 { "1 day".into() } else { format!("{} days", i + 1) }, [1.0, 60.0], 0),
+        (
+            "brackets",
+            ',',
+            |i| if i % 2 == 0 { format!("({})", some(i)) } else { some(i).to_string() },
+            [-58.25, 59.25],
+            0,
+        ),
+        (
+            "minus behind",
+            ',',
+            |i| if i % 2 == 0 { format!("{}-", some(i)) } else { some(i).to_string() },
+            [-58.25, 59.25],
+            0,
+        ),
+        ("Unicode minus", ',', |i| format!("−{}", some(i)), [-59.25, -0.25], 0),
+        (
+            "magnitudes",
+            ',',
+            |i| if i % 2 == 0 { format!("{}K", some(i)) } else { format!("{}M", some(i)) },
+            [2250.0, 59.25e6],
+            0,
+        ),
+        ("spaces", ',', |i| format!("{} {:03}", i + 1, i), [1000.0, 60_059.0], 0),
+        ("apostrophes", ',', |i| format!("{}'{:03}", i + 1, i), [1000.0, 60_059.0], 0),
+        ("spaces around", ',', |i| format!("  {} ", some(i)), [0.25, 59.25], 0),
+        (
+            "a few unknown",
+            ',',
+            |i| if i % 20 == 0 { "unknown".into() } else { some(i).to_string() },
+            [1.25, 59.25],
+            3,
+        ),
+        (
+            "many unknown",
+            ',',
+            |i| if i % 3 == 0 { "unknown".into() } else { some(i).to_string() },
+            [1.25, 59.25],
+            20,
+        ),
+        ("dashes", ',', |i| if i % 7 == 0 { "--".into() } else { some(i).to_string() }, [1.25, 58.25], 9),
+        ("one dash", ',', |i| if i % 7 == 0 { "-".into() } else { some(i).to_string() }, [1.25, 58.25], 9),
+        ("point", ',', |i| if i % 7 == 0 { ".".into() } else { some(i).to_string() }, [1.25, 58.25], 9),
+        (
+            "errors of a spreadsheet",
+            ',',
+            |i| ["#DIV/0!", "#VALUE!"].get(i % 9).map_or_else(|| some(i).to_string(), |t| (*t).into()),
+            [0.0, 0.0],
+            14,
+        ),
+        ("nil", ',', |i| if i % 9 == 0 { "nil".into() } else { some(i).to_string() }, [1.25, 59.25], 7),
+        ("TBD", ',', |i| if i % 9 == 0 { "TBD".into() } else { some(i).to_string() }, [1.25, 59.25], 7),
+        ("star", ',', |i| if i % 9 == 0 { "*".into() } else { some(i).to_string() }, [1.25, 59.25], 7),
+        (
+            "a word of its own",
+            ',',
+            |i| if i % 9 == 0 { "kaputt".into() } else { some(i).to_string() },
+            [1.25, 59.25],
+            7,
+        ),
+        (
+            "\\N of MySQL",
+            ',',
+            |i| if i % 9 == 0 { "\\N".into() } else { some(i).to_string() },
+            [1.25, 59.25],
+            7,
+        ),
+        ("NA", ',', |i| if i % 9 == 0 { "NA".into() } else { some(i).to_string() }, [1.25, 59.25], 7),
+        (
+            "unknown among dollars",
+            ',',
+            |i| if i % 9 == 0 { "ask".into() } else { format!("${}", some(i)) },
+            [1.25, 59.25],
+            7,
+        ),
+    ];
+    for (name, separator, cell, expected, missing) in cases {
+        let (report, _) = described(&cells(cell), *separator, &[]).unwrap_or_else(|e| panic!("{name}: {e}"));
+        assert_eq!((report.kind, report.missing), (ColumnType::Number, *missing), "{name}: {report:?}");
+        if expected != &[0.0, 0.0] {
+            assert_eq!(range(&report), *expected, "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_marker_is_named_in_a_note() {
+    for share in [3, 6, 20] {
+        let cells = cells(|i| if i % share == 0 { "unknown".into() } else { some(i).to_string() });
+        let (_, description) = described(&cells, ',', &[]).unwrap();
+        let note = description.notes.iter().find(|note| note.contains("unknown")).expect("no note");
+        assert!(note.contains("missing") && note.contains(&(ROWS / share).to_string()), "{note}");
+    }
+}
+
+#[test]
+fn what_has_two_readings_is_refused_and_can_be_answered() {
+    type Cell = fn(usize) -> String;
+    let cases: &[(&str, char, Cell, &[&str])] = &[
+        (
+            "1.234 beside semicolons",
+            ';',
+            |i| format!("{}.{:03}", i + 1, i * 16),
+            &["x=number:point", "x=number:comma"],
+        ),
+        (
+            "1,234 beside semicolons",
+            ';',
+            |i| format!("{},{:03}", i + 1, i * 16),
+            &["x=number:point", "x=number:comma"],
+        ),
+        (
+            "both signs",
+            ',',
+            |i| if i % 2 == 0 { format!("{i},5") } else { format!("{i}.5") },
+            &["x=number:comma"],
+        ),
+        (
+            "day or month",
+            ',',
+            |i| format!("{:02}/{:02}/2024", 1 + i % 12, 1 + i % 11),
+            &["x=date:dmy", "x=date:mdy"],
+        ),
+        (
+            "with dashes",
+            ',',
+            |i| format!("{:02}-{:02}-2024", 1 + i % 12, 1 + i % 11),
+            &["x=date:dmy", "x=date:mdy"],
+        ),
+        (
+            "a code among few numbers",
+            ',',
+            |i| ["1", "2", "3", "4", "X"][i % 5].into(),
+            &["x=number", "x=category"],
+        ),
+        (
+            "typing errors",
+            ',',
+            |i| if i < 6 { format!("{i}O{i}") } else { some(i).to_string() },
+            &["x=number", "x=category"],
+        ),
+        (
+            "two units",
+            ',',
+            |i| if i % 2 == 0 { format!("{} kg", some(i)) } else { format!("{} g", some(i)) },
+            &["x=category"],
+        ),
+        (
+            "percent and shares",
+            ',',
+            |i| if i % 2 == 0 { format!("{}%", some(i)) } else { format!("{}", some(i)) },
+            &["x=category"],
+        ),
+    ];
+    for (name, separator, cell, answers) in cases {
+        let cells = cells(cell);
+        let error =
+            described(&cells, *separator, &[]).err().unwrap_or_else(|| panic!("{name} is taken")).to_string();
+        assert!(error.contains("\"x\""), "{name}: {error}");
+        for answer in *answers {
+            assert!(error.contains(answer), "{name}: {error} does not offer {answer}");
+            let found = described(&cells, *separator, &[answer]);
+            assert!(found.is_ok() || name == &"typing errors", "{name} with {answer}: {:?}", found.err());
+        }
+    }
+    let cells = cells(|i| format!("{}.{:03}", i + 1, i * 16));
+    let of = |asked: &str| range(&described(&cells, ';', &[asked]).unwrap().0);
+    assert_eq!(of("x=number:point"), [1.0, 60.944]);
+    assert_eq!(of("x=number:comma"), [1000.0, 60_944.0]);
+}
+
+#[test]
+fn truth_values_are_0_and_1_in_any_words() {
+    for words in [
+        ["false", "true"],
+        ["False", "True"],
+        ["FALSE", "TRUE"],
+        ["no", "yes"],
+        ["No", "Yes"],
+        ["n", "y"],
+        ["F", "T"],
+        ["0", "1"],
+        ["0.0", "1.0"],
+        ["off", "on"],
+    ] {
+        let (report, _) = described(&cells(|i| words[i * 3 % 7 % 2].into()), ',', &[]).unwrap();
+        assert_eq!((report.kind, range(&report)), (ColumnType::Boolean, [0.0, 1.0]), "{words:?}");
+    }
+    // A third word makes them categories.
+    let (report, _) = described(&cells(|i| ["yes", "no", "perhaps"][i % 3].into()), ',', &[]).unwrap();
+    assert_eq!(report.kind, ColumnType::Category);
+}
+
+#[test]
+fn dates_and_times_in_the_usual_forms() {
+    let day = 86_400.0;
+    // 2024-02-01 to 2024-03-31
+    let first = 1_706_745_600.0;
+    type Cell = fn(i32, i32) -> String;
+    let cases: &[(&str, Cell)] = &[
+        ("iso", |m, d| format!("2024-{m:02}-{d:02}")),
+        ("iso with time", |m, d| format!("2024-{m:02}-{d:02}T00:00:00")),
+        ("iso in UTC", |m, d| format!("2024-{m:02}-{d:02}T00:00:00Z")),
+        ("slashes", |m, d| format!("2024/{m}/{d}")),
+        ("points", |m, d| format!("{d:02}.{m:02}.2024")),
+        ("points, short", |m, d| format!("{d}.{m}.24")),
+        ("day first", |m, d| format!("{d:02}/{m:02}/2024")),
+        ("month first", |m, d| format!("{m:02}/{d:02}/2024")),
+        ("named month", |m, d| format!("{d} {} 2024", ["", "Jan", "Feb", "Mar"][m as usize])),
+        ("named month first", |m, d| {
+            format!("{} {d}, 2024", ["", "January", "February", "March"][m as usize])
+        }),
+        ("dashes with names", |m, d| format!("{d:02}-{}-24", ["", "JAN", "FEB", "MAR"][m as usize])),
+        ("digits", |m, d| format!("2024{m:02}{d:02}")),
+        ("pandas", |m, d| format!("2024-{m:02}-{d:02} 00:00:00")),
+        ("zone", |m, d| format!("2024-{m:02}-{d:02} 05:30:00+05:30")),
+    ];
+    for (name, cell) in cases {
+        let cells = cells(|i| {
+            let i = (i * 37 % ROWS) as i32;
+            if i < 29 { cell(2, i + 1) } else { cell(3, i - 28) }
+        });
+        let (report, _) = described(&cells, ',', &[]).unwrap_or_else(|e| panic!("{name}: {e}"));
+        assert_eq!(report.kind, ColumnType::Date, "{name}: {report:?}");
+        assert_eq!(range(&report), [first, first + 59.0 * day], "{name}");
+    }
+    let (report, _) = described(&cells(|i| format!("{}:{:02}", i * 7 % 24, i)), ',', &[]).unwrap();
+    assert_eq!(report.kind, ColumnType::Date, "times of day");
+    let gaps = cells(|i| if i % 9 == 0 { "unknown".into() } else { format!("2024-01-{:02}", i % 28 + 1) });
+    let (report, description) = described(&gaps, ',', &[]).unwrap();
+    assert_eq!((report.kind, report.missing), (ColumnType::Date, 7));
+    assert!(description.notes.iter().any(|note| note.contains("unknown")), "{:?}", description.notes);
+}
+
+#[test]
+fn identifiers_indices_texts_and_constants_are_left_out() {
+    let word = |i: usize| ["ox", "elk", "bee", "ant", "cod", "emu", "fox"][i % 7];
+    type Cell<'a> = Box<dyn Fn(usize) -> String + 'a>;
+    let cases: Vec<(&str, Cell, ColumnType)> = vec![
+        ("from 0", Box::new(|i| i.to_string()), ColumnType::Index),
+        ("from 1", Box::new(|i| (i + 1).to_string()), ColumnType::Index),
+        ("as floats", Box::new(|i| format!("{i}.0")), ColumnType::Index),
+        ("names", Box::new(|i| format!("{} {}", word(i), word(i * i).len() * i)), ColumnType::Identifier),
+        ("padded", Box::new(|i| format!("{:06}", i * 7919 % 1000)), ColumnType::Identifier),
+        (
+            "uuids",
+            Box::new(|i| format!("{:08x}-{:04x}", i * 0x9e37_79b9 % 0xffff_ffff, i)),
+            ColumnType::Identifier,
+        ),
+        (
+            "beyond 2^53",
+            Box::new(|i| (9_007_199_254_740_993u64 + 2 * i as u64).to_string()),
+            ColumnType::Identifier,
+        ),
+        (
+            "sentences",
+            Box::new(|i| format!("the {} saw {} {}s near the {}", word(i), i, word(i + 1), word(i / 7))),
+            ColumnType::Text,
+        ),
+        ("constant number", Box::new(|_| "5".into()), ColumnType::Constant),
+        ("constant text", Box::new(|_| "same".into()), ColumnType::Constant),
+        ("constant date", Box::new(|_| "2024-01-01".into()), ColumnType::Constant),
+        ("empty", Box::new(|_| String::new()), ColumnType::Empty),
+        ("all NA", Box::new(|_| "NA".into()), ColumnType::Empty),
+    ];
+    for (name, cell, kind) in cases {
+        let (report, _) = described(&cells(cell), ',', &[]).unwrap_or_else(|e| panic!("{name}: {e}"));
+        assert_eq!((report.kind, report.role), (kind, Role::LeftOut), "{name}: {report:?}");
+    }
+}
+
+#[test]
+fn categories_stay_categories() {
+    type Cell = fn(usize) -> String;
+    let cases: &[(&str, Cell)] = &[
+        ("words", |i| ["red", "green", "blue"][i % 3].into()),
+        ("grades", |i| ["A", "B", "C", "D"][i % 4].into()),
+        ("codes with zeros in front", |i| format!("0{}", 10 + i % 9)),
+        ("codes of letters and digits", |i| format!("{}{}", ["A", "B"][i % 2], i % 8)),
+        ("mixed codes", |i| if i % 3 == 0 { format!("{}A", 10 + i % 7) } else { format!("{}", 20 + i % 8) }),
+        ("ranges", |i| ["0-18", "18-65", "65+"][i % 3].into()),
+        ("ordinals", |i| ["1st", "2nd", "3rd"][i % 3].into()),
+        ("drives", |i| ["2WD", "4WD"][i % 2].into()),
+        ("few sizes in two units", |i| ["500 g", "1 kg", "2 kg"][i % 3].into()),
+        ("versions", |i| format!("1.{}.{}", i % 3, i % 4)),
+        ("addresses", |i| format!("10.0.0.{}", i % 6)),
+        ("yes, no and both", |i| ["yes", "no", "both"][i % 3].into()),
+        ("mostly words", |i| if i % 4 == 0 { "7".into() } else { ["up", "down"][i % 2].into() }),
+    ];
+    for (name, cell) in cases {
+        let (report, _) = described(&cells(cell), ',', &[]).unwrap_or_else(|e| panic!("{name}: {e}"));
+        assert_eq!(report.kind, ColumnType::Category, "{name}: {report:?}");
+    }
+}
+
+#[test]
+fn named_identifiers_are_left_out_and_named_columns_are_obeyed() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in
+        ["Id", "PassengerId", "customer_id", "user id", "__index_level_0__", "Unnamed: 0", "customerID"]
+    {
+        let mut text = format!("{name},x,y\n");
+        (0..ROWS).for_each(|i| writeln!(text, "{},{},{}", 1000 + i * 31 % 997, some(i), i * 7 % 3).unwrap());
+        let request = write(&folder, "t.csv", text);
+        let data = load(&request).unwrap();
+        assert_eq!(data.n_features, 1, "{name}: {:?}", data.columns);
+        assert!(
+            data.notes.iter().any(|note| note.contains(name) && note.contains("left out")),
+            "{:?}",
+            data.notes
+        );
+        let asked = LoadRequest {
+            table: TableRequest {
+                columns: vec![format!("{name}=number").parse().unwrap()],
+                ..TableRequest::default()
+            },
+            ..request.clone()
+        };
+        assert_eq!(load(&asked).unwrap().n_features, 2, "{name}");
+        let dropped =
+            LoadRequest { table: TableRequest { drop: vec!["x".into()], ..asked.table.clone() }, ..asked };
+        assert_eq!(load(&dropped).unwrap().n_features, 1, "{name}");
+    }
+}
+
+#[test]
+fn the_last_column_that_is_no_index_is_the_target() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut text = String::from("x,species,__index_level_0__\n");
+    (0..ROWS).for_each(|i| writeln!(text, "{},{},{}", some(i), ["a", "b"][i * 3 % 5 % 2], i * 2).unwrap());
+    let data = load(&write(&folder, "t.csv", text)).unwrap();
+    assert_eq!((data.preprocessing.target_name(), data.n_features), ("species", 1));
+}
+
+#[test]
+fn a_gap_at_predict_gets_the_training_median() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut text = String::from("year,km,price\n");
+    (0..ROWS)
+        .for_each(|i| writeln!(text, "{},{},{}", 1990 + i * 37 % 41, i * 11 % 59, 1000 + i * i).unwrap());
+    let data =
+        load(&LoadRequest { val_split: 0.0, test_split: 0.0, ..write(&folder, "t.csv", text) }).unwrap();
+    let new = write(&folder, "new.csv", "year,km\n2010,5\n,5\n0,5\n");
+    let rows = data.preprocessing.read(&new.source, None, Part::All).unwrap();
+    let mut years: Vec<usize> = (0..ROWS).map(|i| 1990 + i * 37 % 41).collect();
+    years.sort_unstable();
+    assert_eq!((years[29] + years[30]) / 2, 2010, "the median that the first row has");
+    assert_eq!(rows.features[0], rows.features[2]);
+    assert!(rows.features[4] < -2.0);
+    assert!(
+        rows.notes.iter().any(|note| note.contains("missing") && note.contains("year")),
+        "{:?}",
+        rows.notes
+    );
+}
+
+#[test]
+fn a_target_with_a_marker_leaves_its_rows_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut text = String::from("x,y\n");
+    (0..ROWS).for_each(|i| {
+        let y = if i % 7 == 0 { "unknown".into() } else { format!("${}.5", i * 13 % 50) };
+        writeln!(text, "{},\"{y}\"", some(i)).unwrap();
+    });
+    let data = load(&write(&folder, "t.csv", text)).unwrap();
+    let Targets::Values(values) = &data.targets else { panic!("classes") };
+    assert_eq!(values.len(), ROWS - 9);
+    assert!(data.notes.iter().any(|note| note.contains("unknown")), "{:?}", data.notes);
+}
+
+#[test]
+fn truth_values_of_one_frame_are_the_same_in_every_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, words: [&str; 2], classes: [&str; 2]| {
+        let mut text = String::from("flag,x,y\n");
+        (0..ROWS).for_each(|i| {
+            writeln!(text, "{},{},{}", words[i * 3 % 7 % 2], some(i), classes[i * 5 % 11 % 2]).unwrap();
+        });
+        write(&folder, name, text)
+    };
+    let train = file("a.csv", ["True", "False"], ["False", "True"]);
+    let data = load(&train).unwrap();
+    let whole = data.preprocessing.read_labelled(&train.source, None, Part::All).unwrap();
+    for (at, (words, classes)) in
+        [(["true", "false"], ["false", "true"]), (["1", "0"], ["0", "1"]), (["YES", "NO"], ["no", "yes"])]
+            .into_iter()
+            .enumerate()
+    {
+        let other = file(&format!("{at}.csv"), words, classes);
+        let rows = data.preprocessing.read_labelled(&other.source, None, Part::All).unwrap();
+        assert_eq!((&rows.features, &rows.targets), (&whole.features, &whole.targets), "{words:?}");
+    }
+}
+
+#[test]
+fn leaks_are_warned_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut text = String::from("x,code,again,y\n");
+    (0..200).for_each(|i| {
+        let class = i * 7 % 5 % 2;
+        writeln!(
+            text,
+            "{},{},{},{}",
+            i * 37 % 101,
+            ["p", "q"][class],
+            class as f64 * 3.0 + (i % 9) as f64 / 10.0,
+            ["a", "b"][class]
+        )
+        .unwrap();
+    });
+    let data = load(&write(&folder, "t.csv", text)).unwrap();
+    for column in ["code", "again"] {
+        let warned =
+            data.notes.iter().any(|note| note.contains(&format!("{column:?}")) && note.contains("alone"));
+        assert!(warned, "{column}: {:?}", data.notes);
+    }
+    assert!(!data.notes.iter().any(|note| note.contains("\"x\" alone")), "{:?}", data.notes);
+}
+
+#[test]
+fn another_unit_at_predict_is_noted() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, factor: f64| {
+        let mut text = String::from("metres,x,y\n");
+        (0..ROWS)
+            .for_each(|i| writeln!(text, "{},{},{}", some(i) * factor, i * 11 % 17, i * 7 % 13).unwrap());
+        write(&folder, name, text)
+    };
+    let data = load(&file("m.csv", 1.0)).unwrap();
+    let rows =
+        |factor| data.preprocessing.read(&file("n.csv", factor).source, None, Part::All).unwrap().notes;
+    assert!(
+        rows(1000.0).iter().any(|note| note.contains("metres") && note.contains("unit")),
+        "{:?}",
+        rows(1000.0)
+    );
+    assert!(!rows(1.5).iter().any(|note| note.contains("unit")), "{:?}", rows(1.5));
+}
+
+#[test]
+fn ignored_columns_may_be_anything_at_predict() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut text = String::from("a,b,junk,y\n");
+    (0..ROWS).for_each(|i| writeln!(text, "{},{},{i}.5,{}", some(i), i * 11 % 17, i * 7 % 13).unwrap());
+    let mut request = write(&folder, "t.csv", text);
+    request.table.drop = vec!["junk".into()];
+    let data = load(&request).unwrap();
+    let predict =
+        |text: &str| data.preprocessing.read(&write(&folder, "n.csv", text).source, None, Part::All);
+    let plain = predict("a,b\n1,2\n3,4\n").unwrap().features;
+    for text in [
+        "a,b,junk\n1,2,inf\n3,4,1\n",
+        "a,b,junk,junk\n1,2,3,4\n3,4,5,6\n",
+        "junk,b,a,y\n[1],2,1,?\nx,4,3,?\n",
+        "b,other,a\n2,1e999,1\n4,,3\n",
+    ] {
+        assert_eq!(predict(text).unwrap().features, plain, "{text:?}");
+    }
+    for (text, expected) in [
+        ("a,a,b\n1,1,2\n", "two columns"),
+        ("a,b\n1,inf\n", "out of range"),
+        ("a,b\nx,1\ny,2\n", "is not a number"),
+    ] {
+        let error = predict(text).unwrap_err().to_string();
+        assert!(error.contains(expected), "{text:?}: {error}");
+    }
+}
