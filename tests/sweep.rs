@@ -108,7 +108,7 @@ fn wrong_folders_and_flags_are_refused_with_a_reason() {
 fn other_commands_accept_the_kept_models() {
     let dir = tempfile::tempdir().unwrap();
     let folder = dir.path().join("sweep");
-    nine(&folder, "--device cpu --keep 3");
+    nine(&folder, "--device cpu --keep-models 3");
     let mut models: Vec<_> =
         std::fs::read_dir(folder.join("models")).unwrap().map(|entry| entry.unwrap().path()).collect();
     models.sort();
@@ -194,7 +194,7 @@ fn a_sweep_ends_with_the_ensemble_of_its_models_that_can_be_read() {
     let dir = tempfile::tempdir().unwrap();
     let folder = dir.path().join("sweep");
     let path = folder.display().to_string();
-    let args = "sweep --device cpu --hidden 16,24,32 --lr 1e-2,2e-2 --epochs 6 --finalists 2 --final-seeds 3 --keep 4 --json -o";
+    let args = "sweep --device cpu --hidden 16,24,32 --lr 1e-2,2e-2 --epochs 6 --finalists 2 --final-seeds 3 --keep-models 4 --json -o";
     let said = ends_with(0, [words(args), vec![&path]].concat());
     let text = String::from_utf8_lossy(&said.stderr);
     assert!(text.contains("ensemble") && text.contains("(the ensemble)"), "{text}");

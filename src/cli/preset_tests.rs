@@ -139,7 +139,7 @@ fn flags_of_sweep_win_over_the_preset_of_auto() {
     let hidden = auto("--hidden 64 --batch-size 7 --embed none");
     assert!(["hidden", "batch-size", "embed"].iter().all(|key| !searched(&hidden, key)));
     assert_eq!((hidden.base.training.network.hidden, hidden.base.training.batch_size), (vec![64], 7));
-    assert_eq!(auto("--finalists 0 --keep 0 --seeds 2").finalists, 0);
+    assert_eq!(auto("--finalists 0 --keep-models 0 --seeds 2").finalists, 0);
     assert_eq!(auto("--trials 9 --max-time 1h").trials, 9);
     assert_eq!(auto("--shard 1/3").shard.unwrap().count, 3);
     for strategy in ["sobol", "tpe"] {

@@ -96,7 +96,7 @@ fn the_sweeps_own_settings_have_the_defaults_of_the_interface() {
     assert_eq!(halving, Some(Halving { eta: 3, min_epochs: 1 }));
     let full = request(
         "--lr 0.1..0.2 --trials 30 --strategy sobol --seeds 3 --halving --eta 2 --min-epochs 4 --objective val_acc \
-         --finalists 2 --final-seeds 7 --queues 2 --devices all --population 9 --keep 0 --tensorboard --shard 2/3 \
+         --finalists 2 --final-seeds 7 --queues 2 --devices all --population 9 --keep-models 0 --tensorboard --shard 2/3 \
          --max-time 10m --epochs 30 --patience 4 --seed 5 --split-seed 8 --data digits --quiet --output o --name n",
     );
     assert_eq!((full.strategy, full.trials, full.seeds), (Strategy::Sobol, 30, 3));
@@ -125,7 +125,7 @@ const SWEEPS: &[&str] = &[
     "--optimizer sgd,rmsprop --momentum 0.5..0.9 --nesterov both --eps 1e-3 --trials 4 --strategy tpe",
     "--optimizer sgd,adam --seed 18446744073709551000 --split-seed 3",
     "--lr 1e-8..0.123456789012345678 --strategy sobol --trials 100 --shard 1/4 --objective val_acc",
-    "--lr 1,2 --halving --eta 2 --min-epochs 2 --finalists 0 --keep 3 --queues 2 --population 7 --tensorboard",
+    "--lr 1,2 --halving --eta 2 --min-epochs 2 --finalists 0 --keep-models 3 --queues 2 --population 7 --tensorboard",
     "--lr 1,2 --devices all --max-time 90s --patience 2 --steps 50 --final-seeds 2 --name x",
     "--lr 1e-3..1:log --max-time 2m --strategy sobol",
     "--schedule constant,cosine --warmup 0,100 --clip-norm 1..5:log --l2 0,1e-4 --weight-decay 0..0.1 --trials 3",
@@ -328,7 +328,7 @@ const BAD_FLAGS: &[(&str, &[&str])] = &[
     ("--lr 1,2 --queues 0", &["--queues is 0", "1 or more"]),
     ("--lr 1,2 --devices foo", &["--devices", "foo", "all"]),
     ("--lr 1,2 --devices all --device cpu", &["--device is cpu", "--devices all"]),
-    ("--lr 1,2 --keep many", &["--keep", "many", "whole number"]),
+    ("--lr 1,2 --keep-models many", &["--keep-models", "many", "whole number"]),
     ("--lr 1,2 --finalists -1", &["--finalists"]),
     ("--lr 1,2 --final-seeds 0", &["--final-seeds is 0", "1 or more"]),
     ("--lr 1,2 --finalists 0 --final-seeds 3", &["--final-seeds is 3", "--finalists 0"]),

@@ -90,11 +90,16 @@ impl DataError {
 
 /// The first few of `names`, quoted, and how many more there are.
 pub(crate) fn list<S: AsRef<str>>(names: &[S]) -> String {
+    let quoted: Vec<String> = names.iter().map(|name| format!("{:?}", shorten(name.as_ref()))).collect();
+    first_of(&quoted)
+}
+
+/// The first few of `texts`, as they are, and how many more there are.
+pub(crate) fn first_of(texts: &[String]) -> String {
     const SHOWN: usize = 20;
-    let mut text =
-        names.iter().take(SHOWN).map(|n| format!("{:?}", shorten(n.as_ref()))).collect::<Vec<_>>().join(", ");
-    if names.len() > SHOWN {
-        text += &format!(" and {} more", names.len() - SHOWN);
+    let mut text = texts.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
+    if texts.len() > SHOWN {
+        text += &format!(" and {} more", texts.len() - SHOWN);
     }
     text
 }

@@ -2,7 +2,7 @@
 
 use super::columns::{self, ColumnReport, Named, Role};
 use super::encode::{ColumnEncoding, Fitted, Scaling, Settings, Source};
-use super::error::{list, shorten};
+use super::error::{first_of, list, shorten};
 use super::locate::{Located, locate};
 use super::preprocessing::{Inputs, Preprocessing, TableReading, TrainedOn};
 use super::raw::{Raw, RawFeatures, TargetColumn, digest, hex};
@@ -361,7 +361,7 @@ impl Fitting<'_> {
         }
         let mut tell = |what: &str, columns: &[String]| {
             if !columns.is_empty() {
-                notes.push(format!("{what}: {}", list(columns)));
+                notes.push(format!("{what}: {}", first_of(columns)));
             }
         };
         tell("constant in the training rows, so set to 0", &constant);

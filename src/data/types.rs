@@ -20,7 +20,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::DataError;
-use super::error::{list, shorten};
+use super::error::{first_of, shorten};
 use super::numbers::{self, Ambiguity, Inferred, NumberFormat, is_number_like};
 use super::table::{Column, MISSING, is_missing};
 use super::times;
@@ -349,7 +349,7 @@ fn note_of(faults: &[Fault], what: &str, context: &Context) -> Vec<String> {
         })
         .collect();
     let role = if context.is_target { "target" } else { "column" };
-    vec![format!("{role} {:?} holds {what}; taken as missing: {}", context.name, list(&shown))]
+    vec![format!("{role} {:?} holds {what}; taken as missing: {}", context.name, first_of(&shown))]
 }
 
 fn too_many_faults(
@@ -737,9 +737,10 @@ impl Reading {
 
     fn numbers(&self, levels: &[String], codes: &[u32]) -> (Column, Unread) {
         let (values, unread) = self.of_levels(levels, codes, |text| match self {
-            Reading::Number { format, .. } => {
-                format.parse(text).or_else(|| truth(text).map(|is| f64::from(u8::from(is))))
-            }
+            // A letter may be a fault; these words are not.
+            Reading::Number { .. } if text.eq_ignore_ascii_case("true") => Some(1.0),
+            Reading::Number { .. } if text.eq_ignore_ascii_case("false") => Some(0.0),
+            Reading::Number { format, .. } => format.parse(text),
             _ => truth(text).map(|is| f64::from(u8::from(is))),
         });
         (Column::Number(values), unread)

@@ -153,7 +153,7 @@ impl SweepRequest {
             devices: self.all_devices.then_some(Devices::All),
             population: self.population.map(Count),
             shard: self.shard,
-            keep: Some(Count(self.keep)),
+            keep_models: Some(Count(self.keep)),
             tensorboard: Some(self.tensorboard),
         }
     }

@@ -66,7 +66,7 @@ settings! {
         population: Count;
         /// Keep the weights of this many best trials
         #[arg(long, value_name = "N", help_heading = "Sweep")]
-        keep: Count = Count(10);
+        keep_models: Count = Count(10);
         /// Write TensorBoard event files of the trials that are kept
         #[arg(long, help_heading = "Sweep", num_args = 0, default_missing_value = "true")]
         tensorboard: bool = false;

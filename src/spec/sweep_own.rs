@@ -104,7 +104,7 @@ impl Own<'_> {
             population: options.population.map(|models| models.0),
             max_time,
             shard,
-            keep: count(options.keep),
+            keep: count(options.keep_models),
             tensorboard: options.tensorboard == Some(true),
         })
     }
