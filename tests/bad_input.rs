@@ -467,7 +467,7 @@ fn bad_parquet_files_are_refused() {
         "parquet: binary",
         "g.parquet",
         &table(Cells::Binary(vec![Some(b"\xff\xfe"); 6])),
-        &["row 0", "\"b\"", "binary"],
+        &["\"b\"", "binary"],
     );
     c.file(
         "parquet: nulls alone",
@@ -534,10 +534,15 @@ fn bad_rows_for_a_trained_model_are_refused() {
     predict(
         "text where numbers were",
         "p2.csv",
-        "size,colour\n1,red\nbig,red\n",
-        &["line 3", "\"size\"", "\"big\""],
+        "size,colour\nsmall,red\nbig,red\n",
+        &["\"size\"", "\"small\"", "not a number"],
     );
-    predict("a slip among missing cells", "p8.csv", "size,colour\n-,red\nbig,red\n", &["line 3", "\"big\""]);
+    predict(
+        "a slip among missing cells",
+        "p8.csv",
+        "size,colour\n-,red\nbig,red\n",
+        &["\"big\"", "not a number"],
+    );
     predict("infinity to predict", "p3.csv", "size,colour\n1,red\ninf,red\n", &["line 3", "\"size\""]);
     predict("too few columns without a header", "p4.csv", "1\n2\n", &["1 columns", "2 and the target"]);
     predict("beyond 32 bits", "p5.csv", "size,colour\n1,red\n1e200,red\n", &["line 3", "\"size\"", "32-bit"]);

@@ -28,6 +28,7 @@ mod invariance;
 mod messy;
 mod presets;
 mod pytorch;
+mod random_tables;
 mod refill;
 mod report_page;
 mod sweep;

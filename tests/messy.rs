@@ -107,7 +107,7 @@ fn numbers_however_they_are_written() {
             "magnitudes",
             ',',
             |i| if i % 2 == 0 { format!("{}K", some(i)) } else { format!("{}M", some(i)) },
-            [2250.0, 59.25e6],
+            [250.0, 59.25e6],
             0,
         ),
         ("spaces", ',', |i| format!("{} {:03}", i + 1, i), [1000.0, 60_059.0], 0),

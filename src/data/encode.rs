@@ -92,7 +92,7 @@ pub(crate) enum Scaling {
 #[derive(Clone, Copy)]
 pub(crate) struct Source<'a> {
     /// For messages.
-    pub file: &'a str,
+    pub table: &'a Table,
     pub name: &'a str,
     /// Position among the source's columns, not counting the target.
     pub position: usize,
@@ -165,7 +165,7 @@ impl ColumnEncoding {
 
     /// Fits a column on the rows `train` alone.
     pub fn fit(source: Source, train: &[usize], settings: Settings) -> Result<Fitted, DataError> {
-        let Source { file, name, position, column, reading } = source;
+        let Source { table, name, position, column, reading } = source;
         let n_missing = train.iter().filter(|row| column.is_missing(**row)).count();
         if n_missing == train.len() {
             return Ok(Fitted::Dropped("it is empty in the training rows"));
@@ -176,16 +176,16 @@ impl ColumnEncoding {
                 let is_date = matches!(column, Column::Time(_));
                 let (kind, moments) = fit_numbers(values, is_date, train, n_missing, settings);
                 if !moments[0].std.is_finite() || !moments[0].mean.is_finite() {
-                    let row = train.iter().find(|row| values[**row].is_infinite());
-                    return Err(match row {
-                        Some(_) => DataError::column(
-                            file,
+                    return Err(match train.iter().find(|row| values[**row].is_infinite()) {
+                        Some(row) => DataError::cell(
+                            &table.file,
+                            table.place(*row),
                             name,
-                            "holds an infinite number, or one too large",
-                            "expected finite numbers; leave the cell empty if the value is missing",
+                            "an infinite number, or one too large",
+                            "expected a finite number; leave the cell empty if the value is missing",
                         ),
                         None => DataError::column(
-                            file,
+                            &table.file,
                             name,
                             "its numbers are too large to be standardised",
                             "rescale or leave out the column",
@@ -484,7 +484,8 @@ mod tests {
             Column::Text { .. } => Reading::Text,
             _ => Reading::default(),
         };
-        let source = Source { file: "t.csv", name: "c", position: 0, reading: &reading, column };
+        let table = Table::from_matrix("t.csv", &[], 0);
+        let source = Source { table: &table, name: "c", position: 0, reading: &reading, column };
         ColumnEncoding::fit(source, train, Settings { scaling, missing_indicator: None }).unwrap()
     }
 

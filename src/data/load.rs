@@ -41,6 +41,9 @@ pub fn load(request: &LoadRequest) -> Result<Dataset, DataError> {
         RawFeatures::Table(table) => columns::named(table, &request.table)?,
         RawFeatures::Bytes { .. } => refuse_for_images(&raw, &request.table)?,
     };
+    if let RawFeatures::Table(table) = &raw.features {
+        columns::check_names(table, (0..table.names.len()).filter(|at| named.roles[*at] == Role::Input))?;
+    }
     let asked = raw.choose_target(wanted, &mut named)?;
     let mut target = raw.target.take().ok_or_else(|| no_target(&raw))?;
     let mut notes = std::mem::take(&mut raw.notes);
@@ -308,7 +311,6 @@ impl Fitting<'_> {
         notes: &mut Vec<String>,
     ) -> Result<(Vec<ColumnEncoding>, Vec<ColumnReport>), DataError> {
         let is_input = |at: &usize| self.named.roles[*at] == Role::Input;
-        columns::check_names(table, (0..table.columns.len()).filter(is_input))?;
         let mut decided = Vec::with_capacity(table.columns.len());
         for at in 0..table.columns.len() {
             decided.push(match self.named.roles[at] {
@@ -335,7 +337,7 @@ impl Fitting<'_> {
             }
             if role == Role::Input && decided.kind.is_input() {
                 let column = &decided.column;
-                let source = Source { file: &table.file, name, position, reading: &decided.reading, column };
+                let source = Source { table, name, position, reading: &decided.reading, column };
                 match ColumnEncoding::fit(source, self.train, self.settings)? {
                     Fitted::Kept { encoding, imputed, folded } => {
                         if encoding.scales.iter().all(|s| s.factor == 0.0) {

@@ -452,9 +452,8 @@ fn as_asked(column: Column, asked: AskedType, context: &Context) -> Result<Decid
         }
         (AskedType::Category, _) => (ColumnType::Category, Reading::Text),
     };
-    let before = (0..column.len()).filter(|row| column.is_missing(*row)).count();
     let (read, unread) = reading.apply(column).map_err(|what| context.error(what, "choose another type"))?;
-    if before + unread.rows == read.len() {
+    if !unread.any_read {
         let what = format!("none of its values is a {kind}: {:?}", shorten(&unread.example));
         return Err(context.error(what, "choose another type"));
     }
@@ -652,6 +651,8 @@ pub(crate) fn truth(text: &str) -> Option<bool> {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Unread {
     pub rows: usize,
+    /// Whether any cell could be read.
+    pub any_read: bool,
     pub example: String,
 }
 
@@ -666,7 +667,7 @@ impl Reading {
     /// # Errors
     /// What the column holds, if it is of another type altogether.
     pub fn apply(&self, column: Column) -> Result<(Column, Unread), String> {
-        let nothing = Unread::default();
+        let nothing = Unread { any_read: true, ..Unread::default() };
         Ok(match (self, column) {
             (_, Column::Other { what, .. }) => return Err(format!("holds {what}")),
             (Reading::Text, column @ Column::Text { .. }) => (column, nothing),
@@ -677,11 +678,12 @@ impl Reading {
                 let unread = |v: &&f64| !(v.is_nan() || **v == 0.0 || **v == 1.0);
                 let example = values.iter().find(unread).map(f64::to_string).unwrap_or_default();
                 let rows = values.iter().filter(unread).count();
+                let any_read = values.iter().any(|v| *v == 0.0 || *v == 1.0);
                 let read = |v: &f64| if unread(&v) { f64::NAN } else { *v };
-                (Column::Number(values.iter().map(read).collect()), Unread { rows, example })
+                (Column::Number(values.iter().map(read).collect()), Unread { rows, any_read, example })
             }
             (Reading::Number { .. } | Reading::Boolean, Column::Text { levels, codes }) => {
-                self.numbers(&levels, &codes)
+                self.for_texts(&levels).numbers(&levels, &codes)
             }
             (Reading::Number { .. } | Reading::Boolean, Column::Time(_)) => {
                 return Err(format!("holds dates, not {}", self.plural()));
@@ -699,8 +701,8 @@ impl Reading {
                 }
                 let unread = || values.iter().zip(&read).filter(|(v, read)| read.is_nan() && !v.is_nan());
                 let example = unread().next().map(|(v, _)| v.to_string()).unwrap_or_default();
-                let rows = unread().count();
-                (Column::Time(read), Unread { rows, example })
+                let (rows, any_read) = (unread().count(), true);
+                (Column::Time(read), Unread { rows, any_read, example })
             }
         })
     }
@@ -713,6 +715,22 @@ impl Reading {
             Reading::Date { order: DateOrder::Mdy, .. } => "month first".into(),
             Reading::Date { digits: true, .. } => "of eight digits".into(),
             _ => String::new(),
+        }
+    }
+
+    /// This reading, or that of the same numbers with the other decimal sign, if only that reads the texts: a file to
+    /// predict may come from another country than the training file.
+    fn for_texts(&self, levels: &[String]) -> Reading {
+        let Reading::Number { format, markers } = self else { return self.clone() };
+        let numbers = || levels.iter().map(String::as_str).filter(|text| is_number_like(text));
+        if numbers().all(|text| format.parse(text).is_some()) {
+            return self.clone();
+        }
+        match numbers::infer(numbers(), true, None) {
+            Inferred::Numbers(other) if NumberFormat { comma: format.comma, ..other.clone() } == *format => {
+                Reading::Number { format: other, markers: markers.clone() }
+            }
+            _ => self.clone(),
         }
     }
 
@@ -783,7 +801,8 @@ impl Reading {
             }
             *value
         };
-        let values = codes.iter().map(value).collect();
+        let values: Vec<f64> = codes.iter().map(value).collect();
+        unread.any_read = values.iter().any(|v| !v.is_nan());
         (values, unread)
     }
 }
