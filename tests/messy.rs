@@ -127,9 +127,9 @@ fn numbers_however_they_are_written() {
             [1.25, 59.25],
             20,
         ),
-        ("dashes", ',', |i| if i % 7 == 0 { "--".into() } else { some(i).to_string() }, [1.25, 58.25], 9),
-        ("one dash", ',', |i| if i % 7 == 0 { "-".into() } else { some(i).to_string() }, [1.25, 58.25], 9),
-        ("point", ',', |i| if i % 7 == 0 { ".".into() } else { some(i).to_string() }, [1.25, 58.25], 9),
+        ("dashes", ',', |i| if i % 7 == 0 { "--".into() } else { some(i).to_string() }, [1.25, 59.25], 9),
+        ("one dash", ',', |i| if i % 7 == 0 { "-".into() } else { some(i).to_string() }, [1.25, 59.25], 9),
+        ("point", ',', |i| if i % 7 == 0 { ".".into() } else { some(i).to_string() }, [1.25, 59.25], 9),
         (
             "errors of a spreadsheet",
             ',',

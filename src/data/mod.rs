@@ -175,6 +175,14 @@ pub struct Dataset {
 }
 
 impl Dataset {
+    /// [`Dataset::columns`] as the record of a run has them; null for images.
+    pub fn columns_record(&self) -> serde_json::Value {
+        match self.columns.as_slice() {
+            [] => serde_json::Value::Null,
+            columns => serde_json::to_value(columns).unwrap_or_default(),
+        }
+    }
+
     /// Baseline on `part`: the accuracy of always predicting the training rows' most frequent class, or the root
     /// mean squared error, in the user's units, of always predicting their mean. None if the part has no rows.
     pub fn baseline(&self, part: Part) -> Option<f64> {

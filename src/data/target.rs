@@ -66,7 +66,13 @@ pub(crate) fn decide(
     };
     if let Some(row) = values.iter().position(|v| v.is_infinite()) {
         let remedy = "expected a finite number";
-        return Err(DataError::cell(&raw.file, raw.place(row), &target.name, "an infinite target", remedy));
+        return Err(DataError::cell(
+            &raw.file,
+            raw.place(row),
+            &target.name,
+            "an infinite number, or one too large, as the target",
+            remedy,
+        ));
     }
     if let Some(kind) = force {
         return Ok((kind, None));
@@ -215,7 +221,13 @@ pub(crate) fn values<'a>(raw: &Raw, target: &'a TargetColumn) -> Result<&'a [f64
             None => Ok(values),
             Some(row) => {
                 let remedy = "expected a finite number";
-                Err(DataError::cell(&raw.file, raw.place(row), &target.name, "an infinite target", remedy))
+                Err(DataError::cell(
+                    &raw.file,
+                    raw.place(row),
+                    &target.name,
+                    "an infinite number, or one too large, as the target",
+                    remedy,
+                ))
             }
         },
         Column::Text { levels, codes } => {

@@ -30,7 +30,7 @@ use crate::spec::{AskedType, DateOrder};
 
 /// Most different texts among numbers that are taken for markers of missing values.
 const MAX_MARKERS: usize = 3;
-/// With at most this many different whole numbers beside it, a text may as well be one more code.
+/// With at most this many different numbers beside it, a text may as well be one more code.
 const FEW_CODES: usize = 20;
 /// A text column with at least this share of different values is names, identifiers or sentences.
 const UNIQUE_SHARE: f64 = 0.9;
@@ -212,10 +212,10 @@ fn of_texts(levels: Vec<String>, codes: Vec<u32>, context: &Context) -> Result<D
     if texts().all(|text| truth(text).is_some()) {
         return Ok(read_as(ColumnType::Boolean, Reading::Boolean, levels, codes));
     }
-    // A share of a half makes a column of numbers or dates with some faults; below that, texts that may be both.
+    // More than a half makes a column of numbers or dates with some faults; below that, texts that may be both.
     let share = |is: &dyn Fn(&str) -> bool| {
         let rows: usize = levels.iter().zip(&counts).filter(|(text, _)| is(text)).map(|(_, n)| n).sum();
-        2 * rows >= known && rows > 0
+        2 * rows > known
     };
     let is_code = texts().any(is_code);
     if !is_code && share(&is_number_like) {
@@ -258,9 +258,9 @@ fn numbers_with_faults(
         }
         return Err(too_many_faults(levels, codes, counts, &unknown, "number", context));
     }
-    if let (Some(fault), true) = (unknown.first(), whole && distinct_numbers <= FEW_CODES) {
+    if let (Some(fault), true) = (unknown.first(), distinct_numbers <= FEW_CODES) {
         let what = format!(
-            "{} whole numbers and {:?}: they may be numbers with {:?} for missing values, or codes",
+            "{} different numbers and {:?}: they may be numbers with {:?} for missing values, or codes",
             count(distinct_numbers as u64),
             shorten(fault.text),
             shorten(fault.text)

@@ -2,7 +2,6 @@
 //!
 //! Nothing here computes or decides; this module only reads events and the files of a run.
 
-pub mod columns;
 pub mod figure;
 pub mod language;
 pub mod live;

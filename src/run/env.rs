@@ -20,6 +20,9 @@ pub struct Environment {
     pub engine: Value,
     /// Identifies the data: the same rows give the same fingerprint.
     pub data_fingerprint: String,
+    /// What each column of a table was taken for, as `bngpu describe --json` has it; null for images.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub columns: Value,
 }
 
 impl Environment {
@@ -35,6 +38,7 @@ impl Environment {
             cores: num_cpus::get(),
             engine,
             data_fingerprint: data_fingerprint.into(),
+            columns: Value::Null,
         }
     }
 }

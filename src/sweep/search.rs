@@ -83,6 +83,8 @@ pub struct Search {
     pub problem: Problem,
     pub preprocessing: Preprocessing,
     pub fingerprint: String,
+    /// What each column was taken for, for the record.
+    columns: serde_json::Value,
     /// Name of the data, for the run's folder.
     pub name: String,
     pub lanes: Vec<LanePlan>,
@@ -115,6 +117,7 @@ impl Search {
         sources: Vec<Arc<dyn DeviceSource>>,
     ) -> Result<Search, SweepError> {
         let (preprocessing, fingerprint) = (dataset.preprocessing.clone(), dataset.fingerprint.clone());
+        let columns = dataset.columns_record();
         let name = request.base.name.clone().unwrap_or_else(|| dataset.name.clone());
         let problem = Problem::new(dataset);
         if problem.split.val == 0 {
@@ -125,6 +128,7 @@ impl Search {
             problem,
             preprocessing,
             fingerprint,
+            columns,
             name,
             lanes: Vec::new(),
             seconds: 0.0,
@@ -389,7 +393,7 @@ impl Search {
             "lanes": devices,
             "slots": self.lanes.iter().map(|lane| lane.slots.slots).collect::<Vec<_>>(),
         });
-        Environment::now(engine, &self.fingerprint)
+        Environment { columns: self.columns.clone(), ..Environment::now(engine, &self.fingerprint) }
     }
 }
 

@@ -28,6 +28,8 @@ pub struct Session {
     /// Score of a model that has learned nothing (accuracy of the majority class, or the rmse of the mean) on the
     /// validation and test rows, if any.
     pub baselines: [Option<f64>; 2],
+    /// What each column was taken for, for the record.
+    columns: serde_json::Value,
 }
 
 impl Session {
@@ -42,6 +44,7 @@ impl Session {
     ) -> Result<Session, TrainError> {
         let baselines = [Part::Val, Part::Test].map(|part| dataset.baseline(part));
         let (preprocessing, fingerprint) = (dataset.preprocessing.clone(), dataset.fingerprint.clone());
+        let columns = dataset.columns_record();
         let problem = Problem::new(dataset);
         let members = request.members();
         let members: Vec<Member> =
@@ -52,7 +55,15 @@ impl Session {
         if !request.watch.is_empty() {
             population = population.watched();
         }
-        Ok(Session { request, problem, population: Arc::new(population), factory, origin, baselines })
+        Ok(Session {
+            request,
+            problem,
+            population: Arc::new(population),
+            factory,
+            origin,
+            baselines,
+            columns,
+        })
     }
 
     /// The model as a member of the population: its layers, steps and sizes. Those of an ensemble's members are the same.
@@ -139,7 +150,8 @@ impl Started<'_> {
         let origin = &self.session.origin;
         dir.write_config(&origin.config)?;
         let engine = serde_json::to_value(self.trainer.info()).unwrap_or_default();
-        dir.write_env(&Environment::now(engine, &origin.fingerprint))?;
+        let columns = self.session.columns.clone();
+        dir.write_env(&Environment { columns, ..Environment::now(engine, &origin.fingerprint) })?;
         self.go_on_in(dir);
         self.trainer.store(&mut Recorder { files: self.files.as_mut(), events: &mut () })
     }

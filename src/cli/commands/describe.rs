@@ -3,10 +3,10 @@
 use crate::base::text::{count, counted};
 use crate::cli::{DescribeArgs, Exit};
 use crate::data::{LoadRequest, describe};
-use crate::report::{columns, stdout};
+use crate::report::stdout;
 use crate::spec::{PartialConfig, TableRequest, resolve};
 
-use super::{Failure, start_log, tell};
+use super::{Failure, columns, start_log, tell};
 
 pub fn run(args: DescribeArgs) -> Result<Exit, Failure> {
     let reporting = args.reporting;

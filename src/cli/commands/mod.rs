@@ -2,6 +2,7 @@
 
 mod bench;
 mod bench_threads;
+mod columns;
 mod completions;
 mod demo;
 mod describe;

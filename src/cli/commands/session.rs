@@ -5,12 +5,12 @@ use crate::base::text::{count, counted, counted_as};
 use crate::cli::Exit;
 use crate::data::{Dataset, Task};
 use crate::report::{
-    EndSummary, Evaluation, ModelSummary, Progress, SplitSummary, Status, TrainResult, columns, stdout,
+    EndSummary, Evaluation, ModelSummary, Progress, SplitSummary, Status, TrainResult, stdout,
 };
 use crate::run::{EpochMetrics, RunDir, RunError};
 use crate::train::{Ended, Events, MemberCheckpoint, Outcome, Session, Stop};
 
-use super::{Failure, say, stderr_is_terminal, tell, terminal_width, warn};
+use super::{Failure, columns, say, stderr_is_terminal, tell, terminal_width, warn};
 
 /// The folder of a run.
 pub enum Folder {
