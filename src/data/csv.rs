@@ -9,9 +9,9 @@
 use std::path::Path;
 
 use rayon::prelude::*;
-use sha2::{Digest, Sha256};
+use sha2::Digest;
 
-use super::file::Source;
+use super::file::{Source, begin_hash};
 use super::raw::Raw;
 use super::table::{ReadOptions, Table, positions};
 use super::{DataError, memory};
@@ -25,7 +25,7 @@ mod kinds;
 mod layout;
 mod levels;
 
-use blocks::{Blocks, Encoding, Input, begin_hash};
+use blocks::{Blocks, Encoding, Input};
 use cells::{Fault, Mode, Rules, parse, text_of};
 use columns::Joined;
 use header::Clues;
@@ -104,8 +104,7 @@ impl Reader<'_> {
             let what = format!("line {} has {} columns", layout.first_line, layout.width);
             return Err(DataError::file(file, what, "check the separator").into());
         }
-        let rules =
-            Rules { separator: layout.separator, width: layout.width, missing: self.options.missing };
+        let rules = Rules { separator: layout.separator, width: layout.width, missing: self.options.missing };
         let scan = self.scan(layout, &rules, &self.expected(layout, &rules), true)?;
         let Scan { mut columns, mut lines, content } = scan;
         let late: Vec<bool> = columns.iter().map(|c| matches!(c, Joined::Late)).collect();
@@ -143,7 +142,9 @@ impl Reader<'_> {
             notes.push(TRAILING.into());
         }
         if header && lines.is_empty() {
-            return Err(DataError::file(file, "holds a header but no rows", "expected a table with rows").into());
+            return Err(
+                DataError::file(file, "holds a header but no rows", "expected a table with rows").into()
+            );
         }
         if !header {
             self.insert_first(layout, &rules, &first, lines.len(), &mut columns)?;
@@ -151,9 +152,8 @@ impl Reader<'_> {
         }
         let names = if header { header_names(&first) } else { positions(first.len()) };
         let force = self.options.text.map_or_else(|| vec![false; names.len()], |text| text(&names, header));
-        let is_text = |(column, force): (&Joined, &bool)| {
-            *force || layout.separator == b';' && column.may_be_grouped()
-        };
+        let is_text =
+            |(column, force): (&Joined, &bool)| *force || layout.separator == b';' && column.may_be_grouped();
         let text: Vec<bool> = columns.iter().zip(&force).map(is_text).collect();
         self.into_text(layout, &rules, (!header).then_some(&first), &text, lines.len(), &mut columns)?;
         let columns: Vec<_> = columns
@@ -171,17 +171,16 @@ impl Reader<'_> {
                 (false, _) => "no line names the columns",
             }
         );
-        let table =
-            Table {
-                file: file.into(),
-                rows: lines.len(),
-                names,
-                named: header,
-                columns,
-                lines: Some(lines),
-                semicolons: layout.separator == b';',
-                how,
-            };
+        let table = Table {
+            file: file.into(),
+            rows: lines.len(),
+            names,
+            named: header,
+            columns,
+            lines: Some(lines),
+            semicolons: layout.separator == b';',
+            how,
+        };
         Ok(Read { table, content: content.unwrap_or_default(), notes })
     }
 
@@ -199,7 +198,9 @@ impl Reader<'_> {
             force = text(&names, header);
         }
         let is_text = |(column, force): (&mut Joined, bool)| {
-            let is_text = force || matches!(column, Joined::Text { .. } | Joined::Late) || column.may_be_grouped() && layout.separator == b';';
+            let is_text = force
+                || matches!(column, Joined::Text { .. } | Joined::Late)
+                || column.may_be_grouped() && layout.separator == b';';
             if is_text { Mode::Text } else { Mode::Number }
         };
         columns.iter_mut().zip(force).map(is_text).collect()
@@ -272,7 +273,8 @@ impl Reader<'_> {
         let (n_bytes, other_hash) = blocks.finish();
         let content = match hash.or(other_hash).filter(|_| with_hash) {
             Some(hash) if Some(n_bytes) == input.length() => Some(hash.finalize().into()),
-            Some(_) => Some(self.content(n_bytes)?),
+            // Its length was not known before.
+            Some(_) => Some(input.digest()?),
             None => None,
         };
         Ok(Scan { columns, lines, content })
@@ -288,28 +290,11 @@ impl Reader<'_> {
         }
         // What is packed may be damaged, and that is then the reason.
         if self.input.is_packed()
-            && let Err(error) = self.content(0)
+            && let Err(error) = self.input.digest()
         {
             return Problem::Data(error);
         }
         refuse(self.input.name(), fault, line, Some((layout.width, layout.first_line))).into()
-    }
-
-    /// The hash of a file whose number of bytes was not known before.
-    fn content(&self, n_bytes: u64) -> Result<[u8; 32], DataError> {
-        let mut hash = begin_hash(Some(n_bytes));
-        let mut reader = self.input.reader()?;
-        let (mut buffer, mut so_far) = (vec![0; 1 << 18], 0);
-        loop {
-            match std::io::Read::read(&mut reader, &mut buffer) {
-                Ok(0) => return Ok(hash.finalize().into()),
-                Ok(n) => {
-                    so_far += n as u64;
-                    Sha256::update(&mut hash, &buffer[..n]);
-                }
-                Err(e) => return Err(self.input.error(e, so_far)),
-            }
-        }
     }
 
     /// Reads the `wanted` columns again, as text.
@@ -351,7 +336,8 @@ impl Reader<'_> {
     ) -> Result<(), Problem> {
         let fits = |(column, cell): (&Joined, &String)| column.fits(cell, self.options.is_missing(cell));
         let wanted: Vec<bool> = columns.iter().zip(first).map(|pair| !fits(pair)).collect();
-        let numbers: Vec<bool> = columns.iter().zip(&wanted).map(|(c, wanted)| *wanted && c.has_numbers()).collect();
+        let numbers: Vec<bool> =
+            columns.iter().zip(&wanted).map(|(c, wanted)| *wanted && c.has_numbers()).collect();
         self.reread(layout, rules, &numbers, rows, columns)?;
         for ((column, wanted), cell) in columns.iter_mut().zip(wanted).zip(first) {
             if wanted && !matches!(column, Joined::Text { .. }) {
@@ -408,7 +394,11 @@ fn refuse(file: &str, fault: Fault, line: u64, expected: Option<(usize, u64)>) -
     let (at, what, remedy) = match fault {
         Fault::Width { line, cells } => {
             let (width, first_line) = expected.unwrap_or_default();
-            let what = format!("{}, but line {first_line} has {}", counted(cells as u64, "cell"), count(width as u64));
+            let what = format!(
+                "{}, but line {first_line} has {}",
+                counted(cells as u64, "cell"),
+                count(width as u64)
+            );
             (line, what, "give every line the same number of cells; quote cells that hold the separator")
         }
         Fault::Open { line } => {
@@ -419,9 +409,11 @@ fn refuse(file: &str, fault: Fault, line: u64, expected: Option<(usize, u64)>) -
             let what = "a quoted cell continues after its closing quote";
             (line, what.into(), "double a quote that belongs to the cell")
         }
-        Fault::Nul { line } => {
-            (line, "holds a NUL byte, which is not text".into(), "write it again, or delete the byte: tr -d '\\0'")
-        }
+        Fault::Nul { line } => (
+            line,
+            "holds a NUL byte, which is not text".into(),
+            "write it again, or delete the byte: tr -d '\\0'",
+        ),
         Fault::NotUtf8 { line } => {
             let what = "is not UTF-8, though there are other characters in UTF-8 before";
             (line, what.into(), "save the whole file as UTF-8")

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use flate2::bufread::{DeflateDecoder, MultiGzDecoder};
 use flate2::{Crc, CrcReader};
+use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
 use super::{DataError, memory};
@@ -33,7 +34,12 @@ enum Packing {
     Bzip2,
     Xz,
     /// One file of a zip archive: where its `packed` bytes start, whether they are deflated, and their checksum.
-    Zip { start: u64, packed: u64, deflated: bool, sum: u32 },
+    Zip {
+        start: u64,
+        packed: u64,
+        deflated: bool,
+        sum: u32,
+    },
 }
 
 impl Packing {
@@ -109,7 +115,8 @@ impl Source {
     pub fn open_table(path: &Path) -> Result<Source, DataError> {
         let source = Source::open(path)?;
         let mut start = [0; 4];
-        let is_zip = File::open(path).and_then(|mut file| file.read_exact(&mut start)).is_ok() && &start == b"PK\x03\x04";
+        let is_zip = File::open(path).and_then(|mut file| file.read_exact(&mut start)).is_ok()
+            && &start == b"PK\x03\x04";
         if is_zip { in_zip(source) } else { Ok(source) }
     }
 
@@ -178,7 +185,11 @@ impl Source {
         let mut reader = self.reader()?;
         let mut bytes = Vec::new();
         if let (Packing::None, Some(length)) = (self.packing, self.length) {
-            memory::reserve(&self.name, &mut bytes, usize::try_from(length).unwrap_or(usize::MAX).saturating_add(1))?;
+            memory::reserve(
+                &self.name,
+                &mut bytes,
+                usize::try_from(length).unwrap_or(usize::MAX).saturating_add(1),
+            )?;
         }
         loop {
             let more = STEP.min(bytes.len().max(1 << 12));
@@ -195,11 +206,39 @@ impl Source {
         Ok(bytes)
     }
 
+    /// SHA-256 of the content: that of [`super::raw::digest`] for one part.
+    pub fn digest(&self) -> Result<[u8; 32], DataError> {
+        let (n, content) = self.hash(self.length)?;
+        if Some(n) == self.length { Ok(content) } else { self.hash(Some(n)).map(|(_, content)| content) }
+    }
+
+    /// The bytes of content, and their hash if there are `expected` bytes.
+    fn hash(&self, expected: Option<u64>) -> Result<(u64, [u8; 32]), DataError> {
+        let (mut hash, mut reader) = (begin_hash(expected), self.reader()?);
+        let (mut buffer, mut so_far) = (vec![0; 1 << 18], 0);
+        loop {
+            match reader.read(&mut buffer).map_err(|e| self.error(e, so_far))? {
+                0 => return Ok((so_far, hash.finalize().into())),
+                n => {
+                    so_far += n as u64;
+                    hash.update(&buffer[..n]);
+                }
+            }
+        }
+    }
+
     /// The error for content of no bytes.
     pub fn is_empty(&self) -> DataError {
         let what = if self.is_packed() { "is empty after unpacking" } else { "is empty" };
         DataError::file(&self.name, what, "check how it was written")
     }
+}
+
+/// The start of the hash of `length` bytes, whose number comes first.
+pub(crate) fn begin_hash(length: Option<u64>) -> Sha256 {
+    let mut hash = Sha256::new();
+    hash.update(length.unwrap_or(0).to_le_bytes());
+    hash
 }
 
 /// The whole content of `path`, unpacked if it is packed. A zip archive is taken as it is.
@@ -240,7 +279,11 @@ fn in_zip(source: Source) -> Result<Source, DataError> {
     const TABLES: [&str; 6] = [".csv", ".tsv", ".txt", ".data", ".dat", ".tab"];
     let name = &source.name;
     let damaged = |e: zip::result::ZipError| {
-        DataError::file(name, format!("is a damaged zip archive or spreadsheet ({e})"), "write or copy it again")
+        DataError::file(
+            name,
+            format!("is a damaged zip archive or spreadsheet ({e})"),
+            "write or copy it again",
+        )
     };
     let file = File::open(&source.path).map_err(|e| DataError::io(&source.path, e))?;
     let mut archive = ZipArchive::new(BufReader::new(file)).map_err(damaged)?;
@@ -255,7 +298,11 @@ fn in_zip(source: Source) -> Result<Source, DataError> {
         }
     }
     if files.iter().any(|(_, inner)| inner == "[Content_Types].xml") {
-        return Err(DataError::file(name, "is a spreadsheet, not text", "give it a name that ends in .xlsx, or save it as CSV"));
+        return Err(DataError::file(
+            name,
+            "is a spreadsheet, not text",
+            "give it a name that ends in .xlsx, or save it as CSV",
+        ));
     }
     let is_table = |inner: &str| TABLES.iter().any(|end| inner.to_lowercase().ends_with(end));
     let tables: Vec<&(usize, String)> = files.iter().filter(|(_, inner)| is_table(inner)).collect();
@@ -276,7 +323,11 @@ fn in_zip(source: Source) -> Result<Source, DataError> {
     let (Some(start), false, CompressionMethod::Stored | CompressionMethod::Deflated) =
         (start, entry.encrypted(), entry.compression())
     else {
-        let how = if entry.encrypted() { "encrypted".to_owned() } else { format!("packed by {}", entry.compression()) };
+        let how = if entry.encrypted() {
+            "encrypted".to_owned()
+        } else {
+            format!("packed by {}", entry.compression())
+        };
         let what = format!("is a zip archive whose {:?} is {how}", chosen.1);
         return Err(DataError::file(name, what, "unpack it and give the file"));
     };
@@ -317,7 +368,11 @@ impl Spooled {
         let stdin = io::stdin();
         if io::IsTerminal::is_terminal(&stdin) {
             let what = "reads standard input, which is the terminal";
-            return Err(DataError::setting("--data -", what, "pipe a table into it, as in cat a.csv | bngpu ..."));
+            return Err(DataError::setting(
+                "--data -",
+                what,
+                "pipe a table into it, as in cat a.csv | bngpu ...",
+            ));
         }
         Spooled::read(&mut stdin.lock())
     }
@@ -373,14 +428,17 @@ mod tests {
 
     #[test]
     fn gzip_is_unpacked_whatever_its_name_and_every_truncation_is_an_error() {
-        let content: Vec<u8> = (0..100_000u32).flat_map(|i| format!("{i},{}\n", i % 7).into_bytes()).collect();
+        let content: Vec<u8> =
+            (0..100_000u32).flat_map(|i| format!("{i},{}\n", i % 7).into_bytes()).collect();
         let packed = gz(&content);
         let (_folder, path) = written("table.csv", &packed);
         assert_eq!(read(&path).unwrap(), content);
         assert_eq!(first_bytes(&path, 5).unwrap(), &content[..5]);
         // Two members in a row, as pigz and cat write them.
         let (_folder, path) = written("table.csv", &[packed.clone(), gz(b"more")].concat());
-        assert_eq!(read(&path).unwrap(), [&content[..], b"more"].concat());
+        let content = [&content[..], b"more"].concat();
+        assert_eq!(read(&path).unwrap(), content);
+        assert_eq!(Source::open(&path).unwrap().digest().unwrap(), super::super::raw::digest(&[&content]));
         for cut in [3, 10, packed.len() / 2, packed.len() - 9, packed.len() - 1] {
             let (_folder, path) = written("cut.csv.gz", &packed[..cut]);
             let error = read(&path).unwrap_err().to_string();
@@ -396,11 +454,7 @@ mod tests {
         bz.write_all(&content).unwrap();
         let mut xz = lzma_rust2::XzWriter::new(Vec::new(), lzma_rust2::XzOptions::with_preset(1)).unwrap();
         xz.write_all(&content).unwrap();
-        let packed = [
-            zstd::encode_all(&content[..], 1).unwrap(),
-            bz.finish().unwrap(),
-            xz.finish().unwrap(),
-        ];
+        let packed = [zstd::encode_all(&content[..], 1).unwrap(), bz.finish().unwrap(), xz.finish().unwrap()];
         for (packed, (extension, packing)) in packed.iter().zip(&PACKED[1..]) {
             let (_folder, path) = written("table.csv", packed);
             assert_eq!(Source::open(&path).unwrap().packing, *packing);
@@ -418,7 +472,10 @@ mod tests {
     #[test]
     fn a_zip_archive_of_one_table_is_unpacked() {
         let content = b"a,b\n1,2\n".repeat(1000);
-        let (_folder, path) = written("x.zip", &zip(&[("README.md", b"hello"), ("data/t.csv", &content), ("__MACOSX/t.csv", b"x")]));
+        let (_folder, path) = written(
+            "x.zip",
+            &zip(&[("README.md", b"hello"), ("data/t.csv", &content), ("__MACOSX/t.csv", b"x")]),
+        );
         let source = Source::open_table(&path).unwrap();
         assert_eq!((source.length, source.read().unwrap()), (Some(8000), content.clone()));
         assert!(read(&path).unwrap().starts_with(b"PK"));
@@ -428,7 +485,11 @@ mod tests {
             (&[("[Content_Types].xml", b"1"), ("xl/workbook.xml", b"2")], "spreadsheet"),
         ] {
             let (_folder, path) = written("x.zip", &zip(files));
-            let error = if files.is_empty() { in_zip(Source::open(&path).unwrap()) } else { Source::open_table(&path) };
+            let error = if files.is_empty() {
+                in_zip(Source::open(&path).unwrap())
+            } else {
+                Source::open_table(&path)
+            };
             let error = error.unwrap_err().to_string();
             assert!(error.contains(word), "{error}");
         }
@@ -436,7 +497,9 @@ mod tests {
         let at = damaged.windows(3).position(|w| w == b"a,b").unwrap();
         damaged[at] ^= 1;
         let (_folder, path) = written("x.zip", &damaged);
-        assert!(Source::open_table(&path).and_then(|s| s.read()).unwrap_err().to_string().contains("damaged zip"));
+        assert!(
+            Source::open_table(&path).and_then(|s| s.read()).unwrap_err().to_string().contains("damaged zip")
+        );
     }
 
     #[test]

@@ -76,11 +76,20 @@ fn cgroup() -> Option<u64> {
         let (controllers, group) = line.split_once(':')?.1.split_once(':')?;
         let group = group.trim_start_matches('/');
         match controllers {
-            "" => left("/sys/fs/cgroup", group, ["memory.max", "memory.current", "inactive_file", "active_file"]),
+            "" => left(
+                "/sys/fs/cgroup",
+                group,
+                ["memory.max", "memory.current", "inactive_file", "active_file"],
+            ),
             _ if controllers.split(',').any(|c| c == "memory") => left(
                 "/sys/fs/cgroup/memory",
                 group,
-                ["memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file", "total_active_file"],
+                [
+                    "memory.limit_in_bytes",
+                    "memory.usage_in_bytes",
+                    "total_inactive_file",
+                    "total_active_file",
+                ],
             ),
             _ => None,
         }

@@ -7,7 +7,8 @@ use sha2::{Digest, Sha256};
 
 use super::cells::last_record_end;
 use crate::data::DataError;
-use crate::data::file::Source;
+use crate::data::file::{Source, begin_hash};
+use crate::data::raw::digest;
 
 /// A record that is longer is an error: perhaps a quote is not closed.
 const MAX_RECORD: usize = 256 << 20;
@@ -44,6 +45,14 @@ impl Input<'_> {
         match self {
             Input::File(source) => Ok(source.reader()?),
             Input::Bytes(_, bytes) => Ok(Box::new(*bytes)),
+        }
+    }
+
+    /// SHA-256 of the content.
+    pub fn digest(&self) -> Result<[u8; 32], DataError> {
+        match self {
+            Input::File(source) => source.digest(),
+            Input::Bytes(_, bytes) => Ok(digest(&[bytes])),
         }
     }
 
@@ -148,13 +157,6 @@ impl<'a> Text<'a> {
         self.raw.clear();
         Ok(())
     }
-}
-
-/// A hash like [`digest`](crate::data::raw::digest) of one part, whose length comes first.
-pub(super) fn begin_hash(length: Option<u64>) -> Sha256 {
-    let mut hash = Sha256::new();
-    hash.update(length.unwrap_or(0).to_le_bytes());
-    hash
 }
 
 /// Blocks of whole records, in order.

@@ -72,13 +72,24 @@ pub(super) struct Numbers {
 /// Why a block cannot be read, with the line from 0.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Fault {
-    Width { line: u64, cells: usize },
+    Width {
+        line: u64,
+        cells: usize,
+    },
     /// A quote that is not closed.
-    Open { line: u64 },
+    Open {
+        line: u64,
+    },
     /// A cell that continues after its closing quote.
-    Continued { line: u64 },
-    Nul { line: u64 },
-    NotUtf8 { line: u64 },
+    Continued {
+        line: u64,
+    },
+    Nul {
+        line: u64,
+    },
+    NotUtf8 {
+        line: u64,
+    },
 }
 
 /// The text of a block, if it is text.
@@ -100,7 +111,8 @@ pub(super) fn n_lines(bytes: &[u8]) -> u64 {
 pub(super) fn parse(text: &str, rules: &Rules, modes: &[Mode]) -> Result<Parsed, Fault> {
     let (mut parsed, mixed) = once(text, rules, modes)?;
     if mixed.contains(&true) {
-        let modes: Vec<Mode> = mixed.iter().map(|mixed| if *mixed { Mode::Text } else { Mode::Skip }).collect();
+        let modes: Vec<Mode> =
+            mixed.iter().map(|mixed| if *mixed { Mode::Text } else { Mode::Skip }).collect();
         let (again, _) = once(text, rules, &modes)?;
         for ((column, again), mixed) in parsed.columns.iter_mut().zip(again.columns).zip(mixed) {
             if mixed {
@@ -113,7 +125,8 @@ pub(super) fn parse(text: &str, rules: &Rules, modes: &[Mode]) -> Result<Parsed,
 
 /// One pass; also returns which columns had to be given up because they are not numbers.
 fn once(text: &str, rules: &Rules, modes: &[Mode]) -> Result<(Parsed, Vec<bool>), Fault> {
-    let text: Cow<str> = if rules.separator == SPACES { Cow::Owned(collapse(text)) } else { Cow::Borrowed(text) };
+    let text: Cow<str> =
+        if rules.separator == SPACES { Cow::Owned(collapse(text)) } else { Cow::Borrowed(text) };
     let (text, bytes) = (&*text, text.as_bytes());
     let rows = memchr::memchr_iter(b'\n', bytes).count() + 1;
     let column = |mode: &Mode| match mode {
@@ -243,8 +256,8 @@ pub(super) fn is_grouped(cell: &str) -> bool {
 
 /// Powers of ten that f64 holds exactly.
 const POWERS: [f64; 23] = [
-    1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20,
-    1e21, 1e22,
+    1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18,
+    1e19, 1e20, 1e21, 1e22,
 ];
 /// Whole numbers up to this are exact.
 const MAX_EXACT: u64 = 1 << 53;
@@ -313,7 +326,9 @@ fn cell<'t>(text: &'t str, at: usize, separator: u8, line: &mut u64) -> Result<(
     }
     let (start, mut end, mut doubled) = (start + 1, start + 1, false);
     loop {
-        let Some(quote) = memchr::memchr(b'"', &bytes[end..]) else { return Err(Fault::Open { line: *line }) };
+        let Some(quote) = memchr::memchr(b'"', &bytes[end..]) else {
+            return Err(Fault::Open { line: *line });
+        };
         end += quote;
         if bytes.get(end + 1) != Some(&b'"') {
             break;

@@ -89,7 +89,12 @@ impl Joined {
     }
 
     /// Appends the cells of a block; `block` is its text, if it must be read again.
-    fn append(&mut self, file: &str, cells: Cells, again: impl Fn() -> Result<Cells, DataError>) -> Result<(), DataError> {
+    fn append(
+        &mut self,
+        file: &str,
+        cells: Cells,
+        again: impl Fn() -> Result<Cells, DataError>,
+    ) -> Result<(), DataError> {
         let cells = match (&self, cells) {
             // The column became text in an earlier block of the same batch.
             (Joined::Text { .. }, Cells::Number(_)) => again()?,
@@ -138,10 +143,12 @@ impl Joined {
     /// The numbers of a text column in which every level is a plain number.
     pub fn into_numbers(self) -> Joined {
         let Joined::Text { levels, codes } = &self else { return self };
-        let Some(values) = levels.texts.iter().map(|text| plain_number(text)).collect::<Option<Vec<f64>>>() else {
+        let Some(values) = levels.texts.iter().map(|text| plain_number(text)).collect::<Option<Vec<f64>>>()
+        else {
             return self;
         };
-        let values = codes.iter().map(|code| values.get(*code as usize).copied().unwrap_or(f64::NAN)).collect();
+        let values =
+            codes.iter().map(|code| values.get(*code as usize).copied().unwrap_or(f64::NAN)).collect();
         Joined::Number(Numbers { values, ..Numbers::default() })
     }
 

@@ -3,8 +3,9 @@
 use std::collections::HashSet;
 
 use super::columns::Joined;
-use super::kinds::{Kind, is_marker, kind_of};
+use super::kinds::{Kind, kind_of};
 use crate::data::table::{MISSING, is_missing};
+use crate::data::types::is_marker;
 
 /// Maximum number of levels of a column that are looked at.
 const LOOKED_AT: usize = 1000;
@@ -105,11 +106,10 @@ impl Clues<'_> {
         let over_text = self.pairs().any(|(cell, column)| {
             !cell.is_empty() && matches!(kind_of_column(column), Kind::Text | Kind::Date | Kind::Boolean)
         });
-        let has_fractions =
-            |values: &[f64]| {
-                let known = values.iter().take(LOOKED_AT).filter(|v| !v.is_nan());
-                known.clone().filter(|v| v.fract() != 0.0).count() * 2 > known.count()
-            };
+        let has_fractions = |values: &[f64]| {
+            let known = values.iter().take(LOOKED_AT).filter(|v| !v.is_nan());
+            known.clone().filter(|v| v.fract() != 0.0).count() * 2 > known.count()
+        };
         let n_fractions = numbers.iter().filter(|(_, values)| has_fractions(values)).count();
         if over_text || n_fractions >= 2 || self.first.first().is_some_and(String::is_empty) {
             return false;
@@ -125,7 +125,9 @@ impl Clues<'_> {
         // Four whole numbers may be so by chance, but names from 1 are rare.
         let recurs = |(first, values): &(f64, &[f64])| values.contains(first);
         numbers.iter().any(counts_on)
-            || n_fractions == 0 && self.first.len() <= 4 && (self.first[0] == "1" || numbers.iter().all(recurs))
+            || n_fractions == 0
+                && self.first.len() <= 4
+                && (self.first[0] == "1" || numbers.iter().all(recurs))
     }
 
     fn pairs(&self) -> impl Iterator<Item = (&String, &Joined)> {
@@ -162,7 +164,8 @@ fn kind_of_column(column: &Joined) -> Kind {
         column => return if column.has_numbers() { Kind::Number } else { Kind::Missing },
     };
     let looked_at = levels.iter().step_by(levels.len().div_ceil(LOOKED_AT).max(1));
-    let kinds: Vec<Kind> = looked_at.map(|text| kind_of(text)).filter(|kind| *kind != Kind::Missing).collect();
+    let kinds: Vec<Kind> =
+        looked_at.map(|text| kind_of(text)).filter(|kind| *kind != Kind::Missing).collect();
     let is_most = |kind: &Kind| kinds.iter().filter(|k| *k == kind).count() * 10 >= kinds.len() * 9;
     match kinds.is_empty() {
         true => Kind::Missing,

@@ -1,9 +1,10 @@
 //! What a cell looks like, to tell names of columns from values.
 
 use crate::data::numbers::is_number_like;
-use crate::data::table::{is_missing, plain_number};
-use crate::data::times::{self, DateOrder};
-use crate::data::types::truth;
+use crate::data::table::plain_number;
+use crate::data::times;
+use crate::data::types::{is_marker, truth};
+use crate::spec::DateOrder;
 
 /// What a cell, or most cells of a column, look like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,16 +15,6 @@ pub(super) enum Kind {
     Date,
     Boolean,
     Text,
-}
-
-/// What stands for no value in some tables.
-const MARKERS: [&str; 17] = [
-    "-", "--", "---", ".", "..", "*", "none", "nil", "missing", "unknown", "n/d", "nd", "tbd", "\\n", "#value!", "#div/0!",
-    "#ref!",
-];
-
-pub(super) fn is_marker(cell: &str) -> bool {
-    is_missing(cell) || MARKERS.iter().any(|marker| cell.eq_ignore_ascii_case(marker))
 }
 
 /// The kind of a trimmed cell.
@@ -47,10 +38,30 @@ mod tests {
     fn cells_have_kinds() {
         for (kind, cells) in [
             (Kind::Missing, &["", "NA", "?", "-", "--", "unknown", "None"][..]),
-            (Kind::Number, &["1", "-2.5e3", "inf", "007", "$1,200.50", "1.234,5", "(12.5)", "70 kg", "15%", "€ 3", "1 234,5 €", "1\u{a0}234\u{a0}567", "12345678901234567890"]),
+            (
+                Kind::Number,
+                &[
+                    "1",
+                    "-2.5e3",
+                    "inf",
+                    "007",
+                    "$1,200.50",
+                    "1.234,5",
+                    "(12.5)",
+                    "70 kg",
+                    "15%",
+                    "€ 3",
+                    "1 234,5 €",
+                    "1\u{a0}234\u{a0}567",
+                    "12345678901234567890",
+                ],
+            ),
             (Kind::Date, &["2024-03-31", "31/03/2024", "03/31/2024", "9:05", "31 Mar 2024"]),
             (Kind::Boolean, &["True", "no", "Y"]),
-            (Kind::Text, &["x", "x1", "size", "$", "kg", "new york", "12 monkeys", "A-1", ",", "5 2", "1 2345"]),
+            (
+                Kind::Text,
+                &["x", "x1", "size", "$", "kg", "new york", "12 monkeys", "A-1", ",", "5 2", "1 2345"],
+            ),
         ] {
             for cell in cells {
                 assert_eq!(kind_of(cell), kind, "{cell}");

@@ -66,7 +66,9 @@ impl Layout {
                     }
                     return Err(super::refuse(name, Fault::NotUtf8 { line }, 1, None));
                 }
-                Err(fault @ (Fault::Nul { .. } | Fault::NotUtf8 { .. })) => return Err(super::refuse(name, fault, 1, None)),
+                Err(fault @ (Fault::Nul { .. } | Fault::NotUtf8 { .. })) => {
+                    return Err(super::refuse(name, fault, 1, None));
+                }
                 Err(fault) if whole => return Err(super::refuse(name, fault, 1, None)),
                 _ => size *= 4,
             }
@@ -119,7 +121,8 @@ impl Layout {
             (first.into_iter().map(Cow::into_owned).collect(), start + next, width)
         };
         let sample = &text[next..];
-        let end = if ended { sample.len() } else { last_record_end(sample.as_bytes(), separator).0.unwrap_or(0) };
+        let end =
+            if ended { sample.len() } else { last_record_end(sample.as_bytes(), separator).0.unwrap_or(0) };
         Ok(Some(Layout {
             encoding,
             separator,
@@ -293,7 +296,11 @@ fn find_encoding(input: &Input) -> Result<Encoding, DataError> {
             Err(is) => is,
         },
     };
-    Err(DataError::file(name, format!("is {is}, not comma separated text"), "rename it, or save it as UTF-8 CSV"))
+    Err(DataError::file(
+        name,
+        format!("is {is}, not comma separated text"),
+        "rename it, or save it as UTF-8 CSV",
+    ))
 }
 
 /// The encoding of bytes without a byte order mark, or what they are instead. UTF-8 is not checked.

@@ -44,7 +44,10 @@ mod tests {
     fn codes_are_in_order_of_appearance() {
         let mut levels = Levels::default();
         let codes: Vec<u32> = ["b", "a", "b", "", "a"].iter().map(|text| levels.code(text)).collect();
-        assert_eq!((codes, levels.texts.as_slice()), (vec![0, 1, 0, 2, 1], &["b", "a", ""].map(String::from)[..]));
+        assert_eq!(
+            (codes, levels.texts.as_slice()),
+            (vec![0, 1, 0, 2, 1], &["b", "a", ""].map(String::from)[..])
+        );
         assert_eq!((levels.find("a"), levels.find("c")), (Some(1), None));
         for i in 0..10_000 {
             assert_eq!(levels.code(&format!("level {i}")), i + 3);

@@ -142,7 +142,11 @@ fn names_that_are_looked_for_make_a_header() {
         ("2,0,1\n4,0,2\n5,1,2\n", &["0", "1", "3"], false),
     ] {
         let options = ReadOptions { names, ..ReadOptions::default() };
-        assert_eq!(read_in_blocks(text.as_bytes(), &options, BLOCK).unwrap().table.named, header, "{text}{names:?}");
+        assert_eq!(
+            read_in_blocks(text.as_bytes(), &options, BLOCK).unwrap().table.named,
+            header,
+            "{text}{names:?}"
+        );
     }
 }
 
@@ -173,13 +177,22 @@ fn separators_are_found() {
         assert_eq!((t.columns.len(), t.rows), (columns, rows), "{text}");
     }
     let t = table("sep=;\na;b\n1;2\n3;x\n");
-    assert_eq!((t.lines.as_deref(), t.names.as_slice()), (Some(&[3, 4][..]), &["a", "b"].map(String::from)[..]));
+    assert_eq!(
+        (t.lines.as_deref(), t.names.as_slice()),
+        (Some(&[3, 4][..]), &["a", "b"].map(String::from)[..])
+    );
     let t = table("a, b, c\n1, 2, 3\n4, \"x, y\", 6\n");
     assert_eq!((t.names.as_slice(), types(&t).as_str()), (&["a", "b", "c"].map(String::from)[..], "ntn"));
     assert_eq!(cells(&t.columns[1]), ["2", "x, y"]);
     let t = table(" a   \"b c\"\n\n 1.5  x\n 22.5  \"y  z\"  \n");
-    assert_eq!((t.names.as_slice(), t.lines.as_deref()), (&["a", "b c"].map(String::from)[..], Some(&[3, 4][..])));
-    assert_eq!((cells(&t.columns[0]), cells(&t.columns[1])), (vec!["1.5".into(), "22.5".into()], vec!["x".into(), "y  z".to_owned()]));
+    assert_eq!(
+        (t.names.as_slice(), t.lines.as_deref()),
+        (&["a", "b c"].map(String::from)[..], Some(&[3, 4][..]))
+    );
+    assert_eq!(
+        (cells(&t.columns[0]), cells(&t.columns[1])),
+        (vec!["1.5".into(), "22.5".into()], vec!["x".into(), "y  z".to_owned()])
+    );
 }
 
 #[test]
@@ -254,7 +267,10 @@ fn what_is_not_a_table_is_refused() {
 fn a_separator_at_the_end_of_every_line_is_left_out() {
     for text in ["a,b,\n1,2,\n3,4,\n", "a,b\n1,2,\n3,4,\n"] {
         let read = read(text.as_bytes());
-        assert_eq!((read.table.names.as_slice(), types(&read.table).as_str()), (&["a", "b"].map(String::from)[..], "nn"));
+        assert_eq!(
+            (read.table.names.as_slice(), types(&read.table).as_str()),
+            (&["a", "b"].map(String::from)[..], "nn")
+        );
         assert_eq!(read.notes, [TRAILING]);
     }
     assert!(error(b"a,b\n1,2,\n3,4\n").contains("line 3: 2 cells"));
@@ -297,7 +313,10 @@ fn what_is_no_plain_number_makes_a_column_text() {
     let missing = ["Unknown".to_owned(), "--".to_owned()];
     let options = ReadOptions { missing: &missing, ..ReadOptions::default() };
     let t = read_in_blocks(b"x,y\n1,a\nunknown,--\n2,b\n", &options, BLOCK).unwrap().table;
-    assert_eq!((types(&t).as_str(), cells(&t.columns[1])), ("nt", vec!["a".into(), String::new(), "b".into()]));
+    assert_eq!(
+        (types(&t).as_str(), cells(&t.columns[1])),
+        ("nt", vec!["a".into(), String::new(), "b".into()])
+    );
 }
 
 /// Text after 300,000 rows of numbers: the exact texts of all rows.
@@ -341,7 +360,11 @@ fn a_column_can_be_forced_to_text() {
         for block in [1, 8, BLOCK] {
             let t = read_in_blocks(text.as_bytes(), &options, block).unwrap().table;
             assert_eq!(types(&t), "tn", "{text}");
-            assert!(matches!(&t.columns[0], Column::Text { levels: found, .. } if found == levels), "{:?}", t.columns[0]);
+            assert!(
+                matches!(&t.columns[0], Column::Text { levels: found, .. } if found == levels),
+                "{:?}",
+                t.columns[0]
+            );
         }
     }
     // Text that is not forced after all becomes numbers.
@@ -366,7 +389,9 @@ impl Random {
     }
 
     fn number(&mut self) -> String {
-        let digits = |random: &mut Random, n: usize| (0..n).map(|_| (b'0' + random.below(10) as u8) as char).collect::<String>();
+        let digits = |random: &mut Random, n: usize| {
+            (0..n).map(|_| (b'0' + random.below(10) as u8) as char).collect::<String>()
+        };
         let (whole, fraction) = (self.below(10), self.below(12));
         let whole = digits(self, whole);
         match self.below(8) {
@@ -386,7 +411,31 @@ fn numbers_are_read_as_by_the_standard_library() {
     let mut random = Random(7);
     let mut n_numbers = 0;
     let mut cells: Vec<String> = (0..200_000).map(|_| random.number()).collect();
-    cells.extend(["0", "-0", "-0.0", ".", "-", ".5", "5.", "-.5", "1e5", "9007199254740993", "0.1", "1.7976931348623157e308", "5e-324", "00", "0x1", "1_0", "+1", "--1", "1.2.3", "infinity"].map(String::from));
+    cells.extend(
+        [
+            "0",
+            "-0",
+            "-0.0",
+            ".",
+            "-",
+            ".5",
+            "5.",
+            "-.5",
+            "1e5",
+            "9007199254740993",
+            "0.1",
+            "1.7976931348623157e308",
+            "5e-324",
+            "00",
+            "0x1",
+            "1_0",
+            "+1",
+            "--1",
+            "1.2.3",
+            "infinity",
+        ]
+        .map(String::from),
+    );
     let rules = Rules { separator: b',', width: 2, missing: &[] };
     for cell in cells {
         let text = format!("{cell},1\n");
@@ -396,7 +445,9 @@ fn numbers_are_read_as_by_the_standard_library() {
                 n_numbers += 1;
                 assert_eq!(numbers.values[0].to_bits(), expected.to_bits(), "{cell}");
             }
-            (Cells::Number(numbers), None) => assert!(cell.is_empty() && numbers.values[0].is_nan(), "{cell}"),
+            (Cells::Number(numbers), None) => {
+                assert!(cell.is_empty() && numbers.values[0].is_nan(), "{cell}")
+            }
             (Cells::Text { levels, .. }, None) => assert_eq!(levels.texts, [cell]),
             (column, expected) => panic!("{cell}: {column:?}, {expected:?}"),
         }
@@ -420,7 +471,21 @@ fn random_table(random: &mut Random) -> (String, Vec<Vec<String>>) {
         for (c, is_text) in is_text.iter().enumerate() {
             let cell = match is_text {
                 false => random.of(&["1", "-2.5", "0.125", "3000", ""]),
-                true => random.of(&["x", "a,b", "c;d", "say \"hi\"", "\"", "zwölf", "two\nlines", "cr\rlf\r\n", "it's 5\" long", "", "t\tab", "p|q", "\"\",\"\""]),
+                true => random.of(&[
+                    "x",
+                    "a,b",
+                    "c;d",
+                    "say \"hi\"",
+                    "\"",
+                    "zwölf",
+                    "two\nlines",
+                    "cr\rlf\r\n",
+                    "it's 5\" long",
+                    "",
+                    "t\tab",
+                    "p|q",
+                    "\"\",\"\"",
+                ]),
             };
             let plain = !cell.contains(['"', '\n', '\r']) && !cell.contains(separator);
             let quoted = !plain || random.below(4) == 0;
@@ -457,9 +522,17 @@ fn random_tables_are_read_as_written_whatever_the_blocks() {
         }
         for block in (1..text.len().min(50)).chain([text.len() - 1, text.len()]) {
             let cut = read_in_blocks(text.as_bytes(), &options, block).unwrap().table;
-            assert_eq!((&cut.lines, &cut.names, &cut.how), (&whole.lines, &whole.names, &whole.how), "{text:?} {block}");
+            assert_eq!(
+                (&cut.lines, &cut.names, &cut.how),
+                (&whole.lines, &whole.names, &whole.how),
+                "{text:?} {block}"
+            );
             for (a, b) in cut.columns.iter().zip(&whole.columns) {
-                assert_eq!((cells(a), types(&cut)), (cells(b), types(&whole)), "table {table}, blocks of {block}");
+                assert_eq!(
+                    (cells(a), types(&cut)),
+                    (cells(b), types(&whole)),
+                    "table {table}, blocks of {block}"
+                );
             }
         }
     }
