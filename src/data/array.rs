@@ -4,8 +4,10 @@
 //! before anything is allocated.
 //! <https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html>
 
-use super::DataError;
+use std::io::{self, Read};
+
 use super::table::{Cell, Column, ColumnBuilder};
+use super::{DataError, memory};
 
 /// Values `[shape…]`, row-major.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,6 +26,14 @@ pub(crate) enum Values {
 }
 
 impl Values {
+    fn reserve(&mut self, file: &str, items: usize) -> Result<(), DataError> {
+        match self {
+            Values::Bytes(bytes) => memory::reserve(file, bytes, items),
+            Values::Numbers(numbers) => memory::reserve(file, numbers, items),
+            Values::Texts(texts) => memory::reserve(file, texts, items),
+        }
+    }
+
     pub fn into_numbers(self) -> Option<Vec<f64>> {
         match self {
             Values::Bytes(bytes) => Some(bytes.into_iter().map(f64::from).collect()),
@@ -46,48 +56,93 @@ impl Values {
 }
 
 const MAX_HEADER: usize = 1 << 16;
+/// Bytes that are decoded at a time.
+const STEP: usize = 1 << 20;
 
 /// Parses a whole `.npy`; `file` is for messages.
+#[cfg(test)]
 pub(crate) fn parse_npy(file: &str, bytes: &[u8]) -> Result<Array, DataError> {
+    read_npy(file, &mut &*bytes, Some(bytes.len() as u64), &|e| {
+        DataError::file(file, e.to_string(), "check it")
+    })
+}
+
+/// Reads a `.npy` of `length` bytes, if that is known, so that it is in memory once; `file` is for messages, `failed` is
+/// the error of a failed read.
+pub(crate) fn read_npy(
+    file: &str,
+    reader: &mut dyn Read,
+    length: Option<u64>,
+    failed: &dyn Fn(io::Error) -> DataError,
+) -> Result<Array, DataError> {
     let bad = |what: String| DataError::file(file, what, "write it with numpy.save, without pickle");
-    let Some(rest) = bytes.strip_prefix(b"\x93NUMPY") else {
-        return Err(bad("is not a NumPy array: its first bytes are not \\x93NUMPY".into()));
-    };
-    let (length, start) = match rest {
-        [1, _, a, b, ..] => (u16::from_le_bytes([*a, *b]) as usize, 4),
-        [2 | 3, _, a, b, c, d, ..] => (u32::from_le_bytes([*a, *b, *c, *d]) as usize, 6),
-        [version, ..] if !(1..=3).contains(version) => {
-            return Err(bad(format!("has format version {version}, expected 1 to 3")));
-        }
-        _ => return Err(bad(format!("is cut off after {} bytes", bytes.len()))),
-    };
-    let Some(header) = rest.get(start..start + length.min(MAX_HEADER + 1)).filter(|h| h.len() <= MAX_HEADER)
-    else {
-        return Err(bad(format!(
-            "is cut off or damaged: the header needs {length} bytes, the file has {}",
-            bytes.len()
-        )));
-    };
-    let header = std::str::from_utf8(header).map_err(|_| bad("has a header that is not text".into()))?;
-    let (dtype, fortran, shape) =
-        parse_header(header).map_err(|what| bad(format!("{what} in {header:.200?}")))?;
-    let data = &rest[start + length..];
+    let mut start = Vec::new();
+    (&mut *reader).take(MAX_HEADER as u64 + 16).read_to_end(&mut start).map_err(failed)?;
+    let (dtype, fortran, shape, at) =
+        parse_start(&start, length.unwrap_or(start.len() as u64)).map_err(bad)?;
     let items = shape
         .iter()
         .try_fold(1usize, |n, d| n.checked_mul(*d))
         .filter(|n| n.checked_mul(dtype.size).is_some())
         .ok_or_else(|| bad(format!("claims the shape {shape:?}, which does not fit into memory")))?;
-    if data.len() != items * dtype.size {
-        return Err(bad(format!(
-            "has {} bytes of data, but shape {shape:?} of {} needs {}",
-            data.len(),
-            dtype.text,
-            items * dtype.size
-        )));
+    let needed = items * dtype.size;
+    let wrong = |length: u64| {
+        let text = &dtype.text;
+        bad(format!("has {length} bytes of data, but shape {shape:?} of {text} needs {needed}"))
+    };
+    let known = length.map(|length| length.saturating_sub(at as u64));
+    if let Some(length) = known.filter(|length| *length != needed as u64) {
+        return Err(wrong(length));
     }
-    let values = dtype.values(data).map_err(bad)?;
+    // Their rows or columns are copied once more when they are put in order.
+    let size = if dtype.is_byte() { 2 } else { 16 };
+    memory::check(file, (items as u64).saturating_mul(size))?;
+    let mut data = (&start[at..]).chain(reader);
+    let mut values = dtype.no_values();
+    let mut buffer = Vec::new();
+    let (step, mut n_bytes) = (dtype.size * (STEP / dtype.size).max(1), 0);
+    values.reserve(file, items)?;
+    while n_bytes < needed {
+        buffer.clear();
+        let wanted = step.min(needed - n_bytes);
+        let got = (&mut data).take(wanted as u64).read_to_end(&mut buffer).map_err(failed)?;
+        n_bytes += got;
+        if got < wanted {
+            return Err(wrong(n_bytes as u64));
+        }
+        dtype.append(&buffer, &mut values).map_err(bad)?;
+    }
+    // Also finds damage at the end of what is packed.
+    let more = io::copy(&mut data, &mut io::sink()).map_err(failed)?;
+    if more > 0 {
+        return Err(wrong(n_bytes as u64 + more));
+    }
     let array = Array { shape, values };
     Ok(if fortran { array.into_row_major() } else { array })
+}
+
+/// Element type, whether column-major, shape, and where the data start; `length` is that of the file.
+fn parse_start(bytes: &[u8], length: u64) -> Result<(Dtype, bool, Vec<usize>, usize), String> {
+    let Some(rest) = bytes.strip_prefix(b"\x93NUMPY") else {
+        return Err("is not a NumPy array: its first bytes are not \\x93NUMPY".into());
+    };
+    let (header_length, start) = match rest {
+        [1, _, a, b, ..] => (u16::from_le_bytes([*a, *b]) as usize, 4),
+        [2 | 3, _, a, b, c, d, ..] => (u32::from_le_bytes([*a, *b, *c, *d]) as usize, 6),
+        [version, ..] if !(1..=3).contains(version) => {
+            return Err(format!("has format version {version}, expected 1 to 3"));
+        }
+        _ => return Err(format!("is cut off after {length} bytes")),
+    };
+    let header = rest.get(start..start + header_length.min(MAX_HEADER + 1)).filter(|h| h.len() <= MAX_HEADER);
+    let Some(header) = header else {
+        return Err(format!(
+            "is cut off or damaged: the header needs {header_length} bytes, the file has {length}"
+        ));
+    };
+    let header = std::str::from_utf8(header).map_err(|_| "has a header that is not text".to_owned())?;
+    let (dtype, fortran, shape) = parse_header(header).map_err(|what| format!("{what} in {header:.200?}"))?;
+    Ok((dtype, fortran, shape, bytes.len() - rest.len() + start + header_length))
 }
 
 /// An element type, such as `<f8`.
@@ -122,15 +177,31 @@ impl Dtype {
         Ok(Dtype { text: text.into(), big_endian: order == '>', kind, size })
     }
 
-    fn values(&self, data: &[u8]) -> Result<Values, String> {
-        if (self.kind, self.size) == ('u', 1) {
-            return Ok(Values::Bytes(data.to_vec()));
+    fn is_byte(&self) -> bool {
+        (self.kind, self.size) == ('u', 1)
+    }
+
+    fn no_values(&self) -> Values {
+        match self.kind {
+            _ if self.is_byte() => Values::Bytes(Vec::new()),
+            'U' | 'S' => Values::Texts(Vec::new()),
+            _ => Values::Numbers(Vec::new()),
         }
+    }
+
+    /// Appends whole items.
+    fn append(&self, data: &[u8], values: &mut Values) -> Result<(), String> {
         let items = data.chunks_exact(self.size);
-        if matches!(self.kind, 'U' | 'S') {
-            return items.map(|item| self.text_of(item)).collect::<Result<_, _>>().map(Values::Texts);
+        match values {
+            Values::Bytes(bytes) => bytes.extend_from_slice(data),
+            Values::Texts(texts) => {
+                for item in items {
+                    texts.push(self.text_of(item)?);
+                }
+            }
+            Values::Numbers(numbers) => numbers.extend(items.map(|item| self.number(item))),
         }
-        Ok(Values::Numbers(items.map(|item| self.number(item)).collect()))
+        Ok(())
     }
 
     fn text_of(&self, item: &[u8]) -> Result<String, String> {

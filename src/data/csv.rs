@@ -1,381 +1,426 @@
-//! Comma, semicolon or tab separated text.
+//! Text tables: cells separated by commas, semicolons, tabs, bars or spaces.
 //!
-//! The separator is the most frequent of `, ; tab` in the first line. [`is_missing`] lists the markers of missing
-//! cells, [`is_missing_number`] more for numeric columns. A column is numeric if every other cell is a number; if the
-//! separator is a semicolon, decimal commas are allowed. A numeric column with a few texts is an error that shows
-//! them: read as text, the column would be useless without any message. The first line is a header if `--target`
-//! names one of its cells, or if a column has a text there and numbers below; in a file without any number, if none
-//! of its cells occurs again in its column.
+//! The file is read once, in blocks of whole records ([`blocks`]), and all cores take blocks. A column is numbers as long
+//! as each of its cells is a plain number or missing ([`cells`]); the columns of the blocks are joined in order
+//! ([`columns`]). Where a text turns up late, the exact texts of the earlier numbers are needed, so the file is read
+//! again for that column. Which separator and which encoding is found from the first lines ([`layout`]), whether the
+//! first line names the columns from all of them ([`header`]).
 
-use std::collections::HashSet;
 use std::path::Path;
 
-use ::csv::{ByteRecord, ReaderBuilder, StringRecord};
+use rayon::prelude::*;
+use sha2::Digest;
 
-use super::raw::{Raw, digest};
-use super::table::{Cell, Column, ColumnBuilder, ReadOptions, Table, is_missing, plain_number, positions};
-use super::{DataError, file};
+use super::file::{Source, begin_hash};
+use super::raw::Raw;
+use super::table::{ReadOptions, Table, positions};
+use super::{DataError, memory};
 use crate::base::text::{count, counted};
+
+mod blocks;
+mod cells;
+mod columns;
+mod header;
+mod kinds;
+mod layout;
+mod levels;
+
+use blocks::{Blocks, Encoding, Input};
+use cells::{Fault, Mode, Rules, parse, text_of};
+use columns::Joined;
+use header::Clues;
+use layout::Layout;
 
 /// Maximum number of columns; a file with more is not a table.
 const MAX_COLUMNS: usize = 1 << 20;
-/// Reads a file, gzipped or not.
+/// Bytes of a block: few enough for the cores' caches.
+const BLOCK: usize = 1 << 18;
+/// Blocks for each thread between two meetings.
+const BLOCKS_A_THREAD: usize = 4;
+/// Memory is compared with what is left after so many bytes of text; so much must be left for what is not counted.
+const WATCHED: u64 = 16 << 20;
+const SPARE: u64 = 64 << 20;
+
+/// Reads a file, packed or not.
 pub(crate) fn read_file(path: &Path, options: &ReadOptions) -> Result<Raw, DataError> {
-    let bytes = file::read(path)?;
-    let table = read(&path.display().to_string(), &bytes, options)?;
-    Ok(Raw::from_table(table, digest(&[&bytes])))
+    let input = Input::File(Source::open_table(path)?);
+    let read = Reader { input: &input, options, block: BLOCK }.read()?;
+    let mut raw = Raw::from_table(read.table, read.content);
+    raw.notes = read.notes;
+    Ok(raw)
 }
 
-/// Reads the table in `bytes`; `file` is for messages.
-pub(crate) fn read(file: &str, bytes: &[u8], options: &ReadOptions) -> Result<Table, DataError> {
-    let bytes = text_of(file, bytes)?;
-    let separator = separator(bytes);
-    check_quotes(file, bytes, separator)?;
-    let mut records = Records::new(file, bytes, separator);
-    let Some((first, first_line)) = records.next()? else {
-        return Err(DataError::file(file, "holds no rows", "expected a table with rows"));
-    };
-    let width = first.len();
-    if width > MAX_COLUMNS {
-        return Err(DataError::file(
-            file,
-            format!("line {first_line} has {width} columns"),
-            "check the separator",
-        ));
-    }
-    let mut columns: Vec<Scan> = vec![Scan::default(); width];
-    let mut lines = Vec::new();
-    while let Some((record, line)) = records.next()? {
-        if record.len() != width {
-            let cells = counted(record.len() as u64, "cell");
-            let what = format!("{cells}, but line {first_line} has {}", count(width as u64));
-            let remedy = "give every line the same number of cells; quote cells that hold the separator";
-            return Err(DataError::row(file, format!("line {line}"), what, remedy));
-        }
-        for ((column, cell), first) in columns.iter_mut().zip(record.iter()).zip(first.iter()) {
-            column.push(cell.trim(), first, options);
-        }
-        lines.push(line);
-    }
-    let first = first.clone();
-    let header = options.header.unwrap_or_else(|| {
-        is_header(&first, &columns, options) || lines.is_empty() && is_lone_header(&first)
-    });
-    let names = if header { header_names(&first) } else { positions(width) };
-    if !header {
-        for (column, cell) in columns.iter_mut().zip(first.iter()) {
-            column.push_first(cell.trim(), options);
-        }
-        lines.insert(0, first_line);
-    }
-    if lines.is_empty() {
-        return Err(DataError::file(file, "holds a header but no rows", "expected a table with rows"));
-    }
-    let force = options.text.map_or_else(|| vec![false; width], |text| text(&names, header));
-    let is_text: Vec<bool> = columns.iter().zip(&force).map(|(c, force)| c.n_texts > 0 || *force).collect();
-    let mut texts = read_texts(file, bytes, separator, header, &is_text, options)?.into_iter();
-    let columns = columns
-        .into_iter()
-        .zip(is_text)
-        .map(|(c, text)| text.then(|| texts.next()).flatten().unwrap_or(Column::Number(c.numbers)))
-        .collect();
-    let how = format!(
-        "{} separated, {}",
-        match separator {
-            b';' => "semicolon",
-            b'\t' => "tab",
-            _ => "comma",
-        },
-        if header { "the first line names the columns" } else { "no line of names" }
-    );
-    Ok(Table {
-        file: file.into(),
-        rows: lines.len(),
-        names,
-        named: header,
-        columns,
-        lines: Some(lines),
-        semicolons: separator == b';',
-        how,
-    })
+/// A table, the SHA-256 of the file, and notes for the user.
+struct Read {
+    table: Table,
+    content: [u8; 32],
+    notes: Vec<String>,
 }
 
-/// Results of the first pass over a column.
-#[derive(Clone, Default)]
+struct Reader<'a> {
+    input: &'a Input<'a>,
+    options: &'a ReadOptions<'a>,
+    /// Bytes of a block.
+    block: usize,
+}
+
+/// All columns of a file below its first record.
 struct Scan {
-    /// Up to the first text.
-    numbers: Vec<f64>,
-    n_numbers: u64,
-    n_texts: u64,
-    first_recurs: bool,
+    columns: Vec<Joined>,
+    /// The line of each row.
+    lines: Vec<u64>,
+    /// None if it was not asked for.
+    content: Option<[u8; 32]>,
 }
 
-impl Scan {
-    fn push(&mut self, cell: &str, first: &str, options: &ReadOptions) {
-        self.first_recurs |= cell == first;
-        let number = if options.is_missing(cell) { Some(f64::NAN) } else { plain_number(cell) };
-        match number {
-            None => {
-                self.n_texts += 1;
-                self.numbers = Vec::new();
+enum Problem {
+    /// UTF-8 was expected, and all text so far is ASCII.
+    OtherEncoding,
+    Data(DataError),
+}
+
+impl From<DataError> for Problem {
+    fn from(error: DataError) -> Problem {
+        Problem::Data(error)
+    }
+}
+
+impl Reader<'_> {
+    fn read(&self) -> Result<Read, DataError> {
+        let mut encoding = None;
+        loop {
+            let layout = Layout::find(self.input, encoding)?;
+            match self.read_as(&layout) {
+                Ok(read) => return Ok(read),
+                Err(Problem::OtherEncoding) => encoding = Some(Encoding::Windows1252),
+                Err(Problem::Data(error)) => return Err(error),
             }
-            Some(value) => {
-                self.n_numbers += u64::from(!value.is_nan());
-                if self.n_texts == 0 {
-                    self.numbers.push(value);
+        }
+    }
+
+    fn read_as(&self, layout: &Layout) -> Result<Read, Problem> {
+        let file = self.input.name();
+        if layout.width > MAX_COLUMNS {
+            let what = format!("line {} has {} columns", layout.first_line, layout.width);
+            return Err(DataError::file(file, what, "check the separator").into());
+        }
+        let rules = Rules { separator: layout.separator, width: layout.width, missing: self.options.missing };
+        let scan = self.scan(layout, &rules, &self.expected(layout, &rules), true)?;
+        let Scan { mut columns, mut lines, content } = scan;
+        let late: Vec<bool> = columns.iter().map(|c| matches!(c, Joined::Late)).collect();
+        self.reread(layout, &rules, &late, lines.len(), &mut columns)?;
+
+        let mut notes = Vec::new();
+        if layout.encoding == Encoding::Windows1252 {
+            notes.push("read as Windows-1252, since it is not UTF-8".to_owned());
+        }
+        let mut first = layout.first.clone();
+        let mut names_rows = false;
+        if first.len() < layout.width {
+            if columns.last().is_some_and(Joined::is_empty) {
+                columns.truncate(first.len());
+                notes.push(TRAILING.into());
+            } else if self.options.header != Some(false) && columns.first().is_some_and(|c| c.names_rows()) {
+                // R writes row names without a name for their column.
+                first.insert(0, String::new());
+                names_rows = true;
+            } else {
+                let fault = Fault::Width { line: 0, cells: layout.width };
+                let line = lines.first().copied().unwrap_or(layout.next_line);
+                return Err(refuse(file, fault, line, Some((first.len(), layout.first_line))).into());
+            }
+        }
+        let names = self.options.names;
+        let clues = Clues { first: &first, columns: &columns, rows: lines.len(), names };
+        let header = self.options.header.unwrap_or_else(|| names_rows || clues.is_header());
+        let ends_in_separator = first.len() > 1
+            && first.last().is_some_and(String::is_empty)
+            && columns.last().is_some_and(Joined::is_empty);
+        if ends_in_separator {
+            first.pop();
+            columns.pop();
+            notes.push(TRAILING.into());
+        }
+        if header && lines.is_empty() {
+            return Err(
+                DataError::file(file, "holds a header but no rows", "expected a table with rows").into()
+            );
+        }
+        if !header {
+            self.insert_first(layout, &rules, &first, lines.len(), &mut columns)?;
+            lines.insert(0, layout.first_line);
+        }
+        let names = if header { header_names(&first) } else { positions(first.len()) };
+        let force = self.options.text.map_or_else(|| vec![false; names.len()], |text| text(&names, header));
+        let is_text =
+            |(column, force): (&Joined, &bool)| *force || layout.separator == b';' && column.may_be_grouped();
+        let text: Vec<bool> = columns.iter().zip(&force).map(is_text).collect();
+        self.into_text(layout, &rules, (!header).then_some(&first), &text, lines.len(), &mut columns)?;
+        let columns: Vec<_> = columns
+            .into_iter()
+            .zip(&text)
+            .map(|(column, text)| if *text { column } else { column.into_numbers() }.finish())
+            .collect();
+        let how = format!(
+            "{}{}, {}",
+            layout.described(),
+            if layout.names_separator { " (as its first line says)" } else { "" },
+            match (header, names_rows) {
+                (true, true) => "the first line names the columns, except for the first",
+                (true, false) => "the first line names the columns",
+                (false, _) => "no line names the columns",
+            }
+        );
+        let table = Table {
+            file: file.into(),
+            rows: lines.len(),
+            names,
+            named: header,
+            columns,
+            lines: Some(lines),
+            semicolons: layout.separator == b';',
+            how,
+        };
+        Ok(Read { table, content: content.unwrap_or_default(), notes })
+    }
+
+    /// What the columns are to be read as, guessed from the first rows.
+    fn expected(&self, layout: &Layout, rules: &Rules) -> Vec<Mode> {
+        let numbers = vec![Mode::Number; layout.width];
+        let Ok(parsed) = parse(&layout.sample, rules, &numbers) else { return numbers };
+        let rows = parsed.lines.len();
+        let mut columns: Vec<Joined> = parsed.columns.into_iter().map(Joined::from).collect();
+        let (mut force, first) = (vec![false; layout.width], &layout.first);
+        if let (Some(text), true) = (self.options.text, first.len() == layout.width) {
+            let clues = Clues { first, columns: &columns, rows, names: self.options.names };
+            let header = self.options.header.unwrap_or_else(|| clues.is_header());
+            let names = if header { header_names(first) } else { positions(first.len()) };
+            force = text(&names, header);
+        }
+        let is_text = |(column, force): (&mut Joined, bool)| {
+            let is_text = force
+                || matches!(column, Joined::Text { .. } | Joined::Late)
+                || column.may_be_grouped() && layout.separator == b';';
+            if is_text { Mode::Text } else { Mode::Number }
+        };
+        columns.iter_mut().zip(force).map(is_text).collect()
+    }
+
+    /// Reads all records below the first.
+    fn scan(&self, layout: &Layout, rules: &Rules, modes: &[Mode], with_hash: bool) -> Result<Scan, Problem> {
+        let (input, file) = (self.input, self.input.name());
+        // A block holds many rows, however long they are.
+        let (bytes, rows) = (layout.sample.len(), cells::n_lines(layout.sample.as_bytes()).max(1));
+        let row = bytes.div_ceil(rows as usize);
+        let size = self.block.max(if self.block == BLOCK { (64 * row).min(8 << 20) } else { 1 });
+        let mut blocks = Blocks::new(input, layout.encoding, layout.separator, size, layout.skip)?;
+        let is_utf8 = layout.encoding == Encoding::Utf8;
+        let mut hash = (with_hash && is_utf8).then(|| begin_hash(input.length()));
+        if let Some(hash) = &mut hash {
+            hash.update(&blocks.skipped);
+        }
+        let n_rows = match input.length().filter(|_| is_utf8 && !input.is_packed() && bytes > 0) {
+            Some(length) => (length as f64 / bytes as f64 * rows as f64 * 1.03) as usize + 64,
+            None => 0,
+        };
+        let mut columns: Vec<Joined> = modes.iter().map(|mode| Joined::new(*mode, 0)).collect();
+        let bytes_a_row = 8 + columns.iter().map(Joined::width).sum::<u64>();
+        // The first rows may be shorter than others, so the estimate is not taken at its word.
+        memory::check(file, (n_rows as u64).saturating_mul(bytes_a_row) / 4 * 3)?;
+        columns = modes.iter().map(|mode| Joined::new(*mode, n_rows)).collect();
+
+        let mut lines = Vec::new();
+        memory::grow(file, &mut lines, n_rows)?;
+        let (mut line, mut all_ascii, mut unwatched) = (layout.next_line, true, 0);
+        let n = BLOCKS_A_THREAD * rayon::current_num_threads();
+        let mut batch = blocks.batch(n)?;
+        while !batch.is_empty() {
+            unwatched += batch.iter().map(|block| block.len() as u64).sum::<u64>();
+            if unwatched >= WATCHED {
+                memory::check(file, SPARE)?;
+                unwatched = 0;
+            }
+            let modes: Vec<Mode> = columns.iter().map(Joined::mode).collect();
+            let read = |block: &Vec<u8>| {
+                let parsed = text_of(block).and_then(|text| parse(text, rules, &modes));
+                (parsed, is_utf8 && block.is_ascii())
+            };
+            let (next, ((), parsed)) = rayon::join(
+                || blocks.batch(n),
+                || {
+                    rayon::join(
+                        || hash.iter_mut().for_each(|hash| batch.iter().for_each(|block| hash.update(block))),
+                        || batch.par_iter().map(read).collect::<Vec<_>>(),
+                    )
+                },
+            );
+            let mut whole = Vec::with_capacity(parsed.len());
+            for ((parsed, is_ascii), block) in parsed.into_iter().zip(&batch) {
+                match parsed {
+                    Ok(parsed) => {
+                        memory::grow(file, &mut lines, parsed.lines.len())?;
+                        lines.extend(parsed.lines.iter().map(|at| line + at));
+                        line += parsed.n_lines;
+                        all_ascii &= is_ascii;
+                        whole.push(parsed);
+                    }
+                    Err(fault) => return Err(self.fault(layout, fault, line, all_ascii, block)),
                 }
             }
+            columns::append(file, &mut columns, &batch, whole, rules)?;
+            batch = next?;
         }
+        let (n_bytes, other_hash) = blocks.finish();
+        let content = match hash.or(other_hash).filter(|_| with_hash) {
+            Some(hash) if Some(n_bytes) == input.length() => Some(hash.finalize().into()),
+            // Its length was not known before.
+            Some(_) => Some(input.digest()?),
+            None => None,
+        };
+        Ok(Scan { columns, lines, content })
     }
 
-    /// Adds the first line, after all others: only then is it clear that it is not a header.
-    fn push_first(&mut self, cell: &str, options: &ReadOptions) {
-        self.push(cell, "", options);
-        if self.n_texts == 0 {
-            self.numbers.rotate_right(1);
+    /// The error for a fault in a block that starts at `line`.
+    fn fault(&self, layout: &Layout, fault: Fault, line: u64, all_ascii: bool, block: &[u8]) -> Problem {
+        if let (Fault::NotUtf8 { .. }, Encoding::Utf8) = (&fault, layout.encoding) {
+            let valid = str::from_utf8(block).map_or_else(|e| e.valid_up_to(), str::len);
+            if all_ascii && layout.first.iter().all(|cell| cell.is_ascii()) && block[..valid].is_ascii() {
+                return Problem::OtherEncoding;
+            }
         }
+        // What is packed may be damaged, and that is then the reason.
+        if self.input.is_packed()
+            && let Err(error) = self.input.digest()
+        {
+            return Problem::Data(error);
+        }
+        refuse(self.input.name(), fault, line, Some((layout.width, layout.first_line))).into()
     }
 
-    fn is_numeric(&self) -> bool {
-        self.n_numbers > 0 && self.n_numbers >= self.n_texts
+    /// Reads the `wanted` columns again, as text.
+    fn reread(
+        &self,
+        layout: &Layout,
+        rules: &Rules,
+        wanted: &[bool],
+        rows: usize,
+        columns: &mut [Joined],
+    ) -> Result<(), Problem> {
+        if !wanted.contains(&true) {
+            return Ok(());
+        }
+        let mut modes: Vec<Mode> =
+            wanted.iter().map(|wanted| if *wanted { Mode::Text } else { Mode::Skip }).collect();
+        modes.resize(layout.width, Mode::Skip);
+        let scan = self.scan(layout, rules, &modes, false)?;
+        if scan.lines.len() != rows {
+            let what = "changed while it was read";
+            return Err(DataError::file(self.input.name(), what, "read it again when it is complete").into());
+        }
+        for ((column, again), wanted) in columns.iter_mut().zip(scan.columns).zip(wanted) {
+            if *wanted {
+                *column = again;
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts the first line before the others, as a row of data.
+    fn insert_first(
+        &self,
+        layout: &Layout,
+        rules: &Rules,
+        first: &[String],
+        rows: usize,
+        columns: &mut [Joined],
+    ) -> Result<(), Problem> {
+        let fits = |(column, cell): (&Joined, &String)| column.fits(cell, self.options.is_missing(cell));
+        let wanted: Vec<bool> = columns.iter().zip(first).map(|pair| !fits(pair)).collect();
+        let numbers: Vec<bool> =
+            columns.iter().zip(&wanted).map(|(c, wanted)| *wanted && c.has_numbers()).collect();
+        self.reread(layout, rules, &numbers, rows, columns)?;
+        for ((column, wanted), cell) in columns.iter_mut().zip(wanted).zip(first) {
+            if wanted && !matches!(column, Joined::Text { .. }) {
+                *column = Joined::all_missing(rows);
+            }
+            column.insert_first(cell, self.options.is_missing(cell));
+        }
+        Ok(())
+    }
+
+    /// Turns columns of numbers into text where `text` has it. `first` is the first row, if the first line is one.
+    fn into_text(
+        &self,
+        layout: &Layout,
+        rules: &Rules,
+        first: Option<&Vec<String>>,
+        text: &[bool],
+        rows: usize,
+        columns: &mut [Joined],
+    ) -> Result<(), Problem> {
+        let is_number = |(column, text): (&Joined, &bool)| *text && !matches!(column, Joined::Text { .. });
+        let numbers: Vec<bool> = columns.iter().zip(text).map(is_number).collect();
+        let below = rows - usize::from(first.is_some());
+        for (column, number) in columns.iter_mut().zip(&numbers) {
+            if *number && !column.has_numbers() {
+                *column = Joined::all_missing(rows);
+            }
+        }
+        let numbers: Vec<bool> = columns.iter().zip(&numbers).map(|(c, n)| *n && c.has_numbers()).collect();
+        self.reread(layout, rules, &numbers, below, columns)?;
+        for (c, _) in numbers.iter().enumerate().filter(|(_, number)| **number) {
+            if let Some(cell) = first.and_then(|first| first.get(c)) {
+                columns[c].insert_first(cell, self.options.is_missing(cell));
+            }
+        }
+        Ok(())
     }
 }
 
-fn is_header(first: &StringRecord, columns: &[Scan], options: &ReadOptions) -> bool {
-    let cells: Vec<&str> = first.iter().map(str::trim).collect();
-    let is_number = |cell: &str| plain_number(cell).is_some();
-    let is_text = |cell: &str| !is_missing(cell) && !is_number(cell);
-    let wanted: HashSet<&str> = options.names.iter().copied().collect();
-    if cells.iter().any(|cell| is_text(cell) && wanted.contains(cell)) {
-        return true;
-    }
-    let distinct = |cells: &[&str]| cells.iter().collect::<HashSet<_>>().len() == cells.len();
-    // Numbers are accepted as names only if they can be positions: pandas writes 0, 1, 2, …
-    let numbers: Vec<&str> = cells.iter().copied().filter(|cell| is_number(cell)).collect();
-    let positions = numbers.iter().all(|n| n.parse::<u32>().is_ok()) && distinct(&numbers);
-    let over_numbers = cells.iter().zip(columns).any(|(cell, c)| is_text(cell) && c.is_numeric());
-    let all_text = columns.iter().all(|c| !c.is_numeric());
-    let unlike_its_rows = all_text
-        && columns.iter().any(|c| c.n_texts > 0)
-        && cells.iter().all(|cell| is_text(cell))
-        && distinct(&cells)
-        && !columns.iter().any(|c| c.first_recurs);
-    (over_numbers && positions) || unlike_its_rows
-}
-
-/// Whether a file's only line is a header: its texts are all different.
-fn is_lone_header(first: &StringRecord) -> bool {
-    let is_name = |cell: &str| !is_missing(cell) && plain_number(cell).is_none();
-    let cells: HashSet<&str> = first.iter().map(str::trim).collect();
-    cells.len() == first.len() && cells.into_iter().all(is_name)
-}
+const TRAILING: &str = "the empty column at the end is left out: every line ends in a separator";
 
 /// Names of the columns; an unnamed one becomes `Unnamed: 3`, as in pandas.
-fn header_names(first: &StringRecord) -> Vec<String> {
-    let name = |(i, cell): (usize, &str)| match cell.trim() {
+fn header_names(first: &[String]) -> Vec<String> {
+    let name = |(i, cell): (usize, &String)| match cell.as_str() {
         "" => format!("Unnamed: {i}"),
         name => name.to_owned(),
     };
     first.iter().enumerate().map(name).collect()
 }
 
-/// Reads the text columns in a second pass, because column types are known only after the last line.
-fn read_texts(
-    file: &str,
-    bytes: &[u8],
-    separator: u8,
-    header: bool,
-    is_text: &[bool],
-    options: &ReadOptions,
-) -> Result<Vec<Column>, DataError> {
-    let wanted: Vec<usize> = (0..is_text.len()).filter(|c| is_text[*c]).collect();
-    if wanted.is_empty() {
-        return Ok(Vec::new());
-    }
-    let mut builders: Vec<ColumnBuilder> = wanted.iter().map(|_| ColumnBuilder::text()).collect();
-    let mut records = Records::new(file, bytes, separator);
-    if header {
-        records.next()?;
-    }
-    while let Some((record, _)) = records.next()? {
-        for (builder, c) in builders.iter_mut().zip(&wanted) {
-            let cell = record.get(*c).unwrap_or_default().trim();
-            builder.push(if options.is_missing(cell) { Cell::Missing } else { Cell::Text(cell) });
+/// The error for what is wrong with a line; `line` is that of the block's start. `expected` is the number of cells, and
+/// the line that has so many.
+fn refuse(file: &str, fault: Fault, line: u64, expected: Option<(usize, u64)>) -> DataError {
+    let (at, what, remedy) = match fault {
+        Fault::Width { line, cells } => {
+            let (width, first_line) = expected.unwrap_or_default();
+            let what = format!(
+                "{}, but line {first_line} has {}",
+                counted(cells as u64, "cell"),
+                count(width as u64)
+            );
+            (line, what, "give every line the same number of cells; quote cells that hold the separator")
         }
-    }
-    Ok(builders.into_iter().map(ColumnBuilder::finish).collect())
-}
-
-/// Reads records one by one and checks that each is UTF-8.
-struct Records<'a> {
-    file: &'a str,
-    bytes: &'a [u8],
-    reader: ::csv::Reader<&'a [u8]>,
-    /// Line of the byte `counted`.
-    line: u64,
-    counted: usize,
-}
-
-impl<'a> Records<'a> {
-    fn new(file: &'a str, bytes: &'a [u8], separator: u8) -> Self {
-        let mut builder = ReaderBuilder::new();
-        builder.has_headers(false).flexible(true).delimiter(separator);
-        Records { file, bytes, reader: builder.from_reader(bytes), line: 1, counted: 0 }
-    }
-
-    fn next(&mut self) -> Result<Option<(StringRecord, u64)>, DataError> {
-        let mut record = ByteRecord::new();
-        let start = self.reader.position().byte() as usize;
-        let more = self.reader.read_byte_record(&mut record);
-        let line = self.line_of(start);
-        let row = |what: String, remedy| DataError::row(self.file, format!("line {line}"), what, remedy);
-        if !more.map_err(|e| row(e.to_string(), "check the file around it"))? {
-            return Ok(None);
+        Fault::Open { line } => {
+            let remedy = "close it, or double a quote that belongs to the cell";
+            (line, "a quote is opened but not closed".into(), remedy)
         }
-        match StringRecord::from_byte_record(record) {
-            Ok(record) => Ok(Some((record, line))),
-            Err(e) => {
-                let what = format!("cell {} (from 0) is not UTF-8 text", e.utf8_error().field());
-                Err(row(what, "save the file as UTF-8, e.g. iconv -f latin1 -t utf8"))
-            }
+        Fault::Continued { line } => {
+            let what = "a quoted cell continues after its closing quote";
+            (line, what.into(), "double a quote that belongs to the cell")
         }
-    }
-
-    /// The line of the record that follows byte `start`. (The csv crate's own count is one behind after CRLF.)
-    fn line_of(&mut self, start: usize) -> u64 {
-        let is_end = |b: &u8| matches!(b, b'\r' | b'\n');
-        let rest = self.bytes.get(start..).unwrap_or_default();
-        let start = start + rest.iter().take_while(|b| is_end(b)).count();
-        let passed = self.bytes.get(self.counted..start).unwrap_or_default();
-        self.line += passed.iter().filter(|b| **b == b'\n').count() as u64;
-        self.counted = start.max(self.counted);
-        self.line
-    }
-}
-
-/// `bytes` without a byte order mark; refuses files that are not text.
-fn text_of<'a>(file: &str, bytes: &'a [u8]) -> Result<&'a [u8], DataError> {
-    let bytes = bytes.strip_prefix(&[0xef, 0xbb, 0xbf]).unwrap_or(bytes);
-    let is = match bytes {
-        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => "UTF-16 text",
-        [b'P', b'K', 3, 4, ..] => "a zip archive or a spreadsheet",
-        [b'P', b'A', b'R', b'1', ..] => "Parquet",
-        [0x93, b'N', b'U', b'M', b'P', b'Y', ..] => "a NumPy array",
-        _ if bytes.iter().take(1 << 16).any(|b| *b == 0) => "binary",
-        _ => return Ok(bytes),
-    };
-    Err(DataError::file(
-        file,
-        format!("is {is}, not comma separated text"),
-        "rename it, or save it as UTF-8 CSV",
-    ))
-}
-
-/// Refuses a quote that is not closed (the csv crate would read the rest of the file as one cell), and a quote that
-/// closes within a cell (the csv crate would ignore it).
-fn check_quotes(file: &str, bytes: &[u8], separator: u8) -> Result<(), DataError> {
-    let bad = |line: u64, what, remedy| Err(DataError::row(file, format!("line {line}"), what, remedy));
-    let double = "double a quote that belongs to the cell";
-    let (mut open, mut at_start, mut line, mut i) = (None, true, 1, 0);
-    while let Some(byte) = bytes.get(i) {
-        match (open, byte) {
-            (None, b'"') if at_start => open = Some(line),
-            (Some(_), b'"') if bytes.get(i + 1) == Some(&b'"') => i += 1,
-            (Some(_), b'"') => {
-                open = None;
-                let next = bytes[i + 1..].iter().find(|b| **b != b' ');
-                if next.is_some_and(|next| ![separator, b'\r', b'\n'].contains(next)) {
-                    return bad(line, "a quoted cell continues after its closing quote", double);
-                }
-            }
-            _ => {}
-        }
-        line += u64::from(*byte == b'\n');
-        at_start = open.is_none() && (*byte == separator || matches!(byte, b'\n' | b'\r'));
-        i += 1;
-    }
-    match open {
-        Some(line) => bad(
+        Fault::Nul { line } => (
             line,
-            "a quote is opened but not closed",
-            "close it, or double a quote that belongs to the cell",
+            "holds a NUL byte, which is not text".into(),
+            "write it again, or delete the byte: tr -d '\\0'",
         ),
-        None => Ok(()),
-    }
-}
-
-/// The most frequent of `, ; tab` in the first line, outside quotes.
-fn separator(bytes: &[u8]) -> u8 {
-    let mut counts = [(b',', 0), (b';', 0), (b'\t', 0)];
-    let mut quoted = false;
-    for byte in bytes.iter().skip_while(|b| matches!(b, b'\r' | b'\n')) {
-        match byte {
-            b'"' => quoted = !quoted,
-            b'\n' | b'\r' if !quoted => break,
-            _ if !quoted => counts.iter_mut().filter(|(s, _)| s == byte).for_each(|(_, n)| *n += 1),
-            _ => {}
+        Fault::NotUtf8 { line } => {
+            let what = "is not UTF-8, though there are other characters in UTF-8 before";
+            (line, what.into(), "save the whole file as UTF-8")
         }
-    }
-    let most = counts.iter().map(|(_, n)| *n).max().unwrap_or(0);
-    counts.iter().find(|(_, n)| *n == most).map_or(b',', |(s, _)| *s)
+    };
+    DataError::row(file, format!("line {}", line + at), what, remedy)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn table(text: &str) -> Table {
-        read("t.csv", text.as_bytes(), &ReadOptions::default()).unwrap()
-    }
-
-    fn numbers(table: &Table, c: usize) -> &[f64] {
-        match &table.columns[c] {
-            Column::Number(values) => values,
-            _ => panic!("column {c} is text"),
-        }
-    }
-
-    #[test]
-    fn quotes_crlf_bom_and_missing_cells() {
-        let t = table("\u{feff}a,\"b,c\",d\r\n1,\"x \"\"y\"\"\nz\",?\r\n-2.5e3,,NA\r\n,w,7\r\n");
-        assert_eq!(t.names, ["a", "b,c", "d"]);
-        assert_eq!((t.rows, t.named), (3, true));
-        assert_eq!(t.lines.as_deref(), Some(&[2, 4, 5][..]));
-        assert_eq!(&numbers(&t, 0)[..2], &[1.0, -2500.0]);
-        assert!(numbers(&t, 0)[2].is_nan() && numbers(&t, 2)[0].is_nan());
-        let Column::Text { levels, codes } = &t.columns[1] else { panic!("not text") };
-        assert_eq!(levels, &["x \"y\"\nz", "w"]);
-        assert_eq!(codes, &[0, super::super::table::MISSING, 1]);
-    }
-
-    #[test]
-    fn headers_are_detected() {
-        for (text, header) in [
-            ("a,b\n1,2\n3,4\n", true),
-            ("1,2\n3,4\n", false),
-            ("5.1,3.5,setosa\n4.9,3.0,setosa\n", false),
-            ("red,1\nblue,2\n", false),
-            ("colour,1\nred,2\n", false),
-            ("label,0,1\n3,10,20\n4,30,40\n", true),
-            ("colour,size\nred,big\nblue,big\n", true),
-            ("red,big\nblue,big\nred,small\n", false),
-            ("a;b\n1;2\n", true),
-            ("a\tb\n1\t2\n", true),
-        ] {
-            assert_eq!(table(text).named, header, "{text:?}");
-        }
-        let named = ReadOptions { names: &["colour"], ..ReadOptions::default() };
-        assert!(read("t.csv", b"colour,size\nred,size\nblue,big\n", &named).unwrap().named);
-        assert_eq!(table("red,1\nblue,2\n").rows, 2);
-        assert_eq!(numbers(&table("red,1\nblue,2\n"), 1), &[1.0, 2.0]);
-    }
-
-    #[test]
-    fn a_column_can_be_forced_to_text() {
-        let force = |names: &[String], _| names.iter().map(|n| n == "zip").collect();
-        let options = ReadOptions { text: Some(&force), ..ReadOptions::default() };
-        let t = read("t.csv", b"zip,x\n007,1\n010,2\n", &options).unwrap();
-        assert!(matches!(&t.columns[0], Column::Text { levels, .. } if levels == &["007", "010"]));
-        assert!(matches!(t.columns[1], Column::Number(_)));
-    }
-}
+mod tests;

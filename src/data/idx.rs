@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use super::array::{Array, Values};
 use super::error::list;
 use super::raw::{Raw, digest};
-use super::{DataError, file};
+use super::{DataError, file, memory};
 
 /// Whether a file name is that of an IDX file: `train-images-idx3-ubyte`, `digits.idx1-ubyte.gz`, `labels.idx`, …
 pub(crate) fn is_idx_name(name: &str) -> bool {
@@ -47,6 +47,8 @@ pub(crate) fn parse(file: &str, bytes: &[u8]) -> Result<Array, DataError> {
         let needed = needed.map_or("more than fits into memory".into(), |n| format!("{n} bytes"));
         return Err(bad(format!("has {} bytes of data, but shape {shape:?} needs {needed}", data.len())));
     }
+    // Rows are copied once more when they are put in order.
+    memory::check(file, data.len() as u64 / size as u64 * if kind == 0x08 { 2 } else { 16 })?;
     let values = match kind {
         0x08 => Values::Bytes(data.to_vec()),
         0x09 => Values::Numbers(data.iter().map(|b| f64::from(*b as i8)).collect()),

@@ -1,7 +1,9 @@
 //! Finds the file, folder or embedded data set that a user names.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use super::file::Spooled;
 use super::{DataError, file};
 
 /// Format of a source.
@@ -28,11 +30,16 @@ pub(crate) struct Located {
     pub path: PathBuf,
     /// Short name, for the run's folder.
     pub name: String,
+    /// The file of what came on standard input, which lives as long as this.
+    pub spooled: Option<Arc<Spooled>>,
 }
 
 impl Located {
-    /// The absolute path of this source, or `digits`.
+    /// The absolute path of this source, or `digits`, or `-`.
     pub fn source(&self) -> String {
+        if self.spooled.is_some() {
+            return "-".into();
+        }
         if self.format == Format::Digits {
             return "digits".into();
         }
@@ -42,14 +49,22 @@ impl Located {
 
 const EXTENSIONS: [&str; 6] = [".csv", ".csv.gz", ".npz", ".npy", ".parquet", ".tsv"];
 
-/// Finds `source`: `digits`, a path, or a name in the data folders (`data_dir`, else `$BNGPU_DATA`; then the
+/// Finds `source`: `digits`, `-` for standard input, a path, or a name in the data folders (`data_dir`, else `$BNGPU_DATA`; then the
 /// platform's).
 ///
 /// # Errors
 /// [`DataError::NotFound`] lists every place searched; for an unsupported format, the error names the file.
 pub(crate) fn locate(source: &str, data_dir: Option<&Path>) -> Result<Located, DataError> {
     if source == "digits" {
-        return Ok(Located { format: Format::Digits, path: PathBuf::new(), name: "digits".into() });
+        return Ok(Located {
+            format: Format::Digits,
+            path: PathBuf::new(),
+            name: "digits".into(),
+            spooled: None,
+        });
+    }
+    if source == "-" {
+        return stdin();
     }
     let mut looked = Vec::new();
     let path = Path::new(source);
@@ -71,6 +86,14 @@ pub(crate) fn locate(source: &str, data_dir: Option<&Path>) -> Result<Located, D
     Err(DataError::NotFound { name: source.into(), looked })
 }
 
+/// What comes on standard input: a table as text, if its first bytes are not those of another format.
+fn stdin() -> Result<Located, DataError> {
+    let spooled = Spooled::stdin()?;
+    let path = spooled.path();
+    let format = describe(&path).map_or(Format::Csv, |located| located.format);
+    Ok(Located { format, path, name: "stdin".into(), spooled: Some(Arc::new(spooled)) })
+}
+
 fn folders(data_dir: Option<&Path>) -> Vec<PathBuf> {
     let given = data_dir.map(Path::to_path_buf).or_else(|| std::env::var_os("BNGPU_DATA").map(PathBuf::from));
     let platform = directories::ProjectDirs::from("", "", "bngpu").map(|dirs| dirs.data_dir().to_path_buf());
@@ -90,7 +113,8 @@ fn describe(path: &Path) -> Result<Located, DataError> {
     let stem = EXTENSIONS.iter().filter_map(|e| lower.strip_suffix(e)).map(str::len).min();
     let name =
         file_name[..stem.filter(|n| file_name.is_char_boundary(*n)).unwrap_or(file_name.len())].to_owned();
-    let located = |format| Ok(Located { format, path: path.to_path_buf(), name: name.clone() });
+    let located =
+        |format| Ok(Located { format, path: path.to_path_buf(), name: name.clone(), spooled: None });
     if path.is_dir() {
         return located(Format::IdxFolder);
     }
@@ -101,19 +125,16 @@ fn describe(path: &Path) -> Result<Located, DataError> {
         "npy" => located(Format::Npy),
         "parquet" | "pq" => located(Format::Parquet),
         _ if super::idx::is_idx_name(&lower) => located(Format::IdxFile),
-        _ => {
-            let bytes = file::read(path)?;
-            match bytes.as_slice() {
-                [b'P', b'A', b'R', b'1', ..] => located(Format::Parquet),
-                [0x93, b'N', b'U', b'M', b'P', b'Y', ..] => located(Format::Npy),
-                [b'P', b'K', 3, 4, ..] => located(Format::Npz),
-                _ => Err(DataError::file(
-                    &path.display().to_string(),
-                    "unsupported file format",
-                    format!("expected one of {} or a folder of IDX files; rename it", EXTENSIONS.join(" ")),
-                )),
-            }
-        }
+        _ => match file::first_bytes(path, 16)?.as_slice() {
+            [b'P', b'A', b'R', b'1', ..] => located(Format::Parquet),
+            [0x93, b'N', b'U', b'M', b'P', b'Y', ..] => located(Format::Npy),
+            [b'P', b'K', 3, 4, ..] => located(Format::Npz),
+            _ => Err(DataError::file(
+                &path.display().to_string(),
+                "unsupported file format",
+                format!("expected one of {} or a folder of IDX files; rename it", EXTENSIONS.join(" ")),
+            )),
+        },
     }
 }
 

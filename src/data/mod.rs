@@ -22,6 +22,7 @@ mod file;
 mod idx;
 mod load;
 mod locate;
+mod memory;
 mod npy;
 #[cfg(feature = "npz")]
 mod npz;

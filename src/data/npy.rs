@@ -2,16 +2,18 @@
 
 use std::path::Path;
 
-use super::array::{Values, parse_npy};
-use super::raw::{Raw, digest};
-use super::{DataError, file};
+use super::DataError;
+use super::array::{Values, read_npy};
+use super::file::Source;
+use super::raw::Raw;
 
 /// A `.npy`: `[rows, columns]` is a table that includes the target, more dimensions are images without labels.
 pub(crate) fn read(path: &Path) -> Result<Raw, DataError> {
-    let name = path.display().to_string();
-    let bytes = file::read(path)?;
-    let mut array = parse_npy(&name, &bytes)?;
-    let content = digest(&[&bytes]);
+    let source = Source::open(path)?;
+    let name = source.name.clone();
+    let length = source.length.filter(|_| !source.is_packed());
+    let mut array = read_npy(&name, &mut source.reader()?, length, &|e| source.error(e, 0))?;
+    let content = source.digest()?;
     if array.shape.len() != 2 {
         return Raw::from_arrays(&name, array, None, None, content);
     }

@@ -3,16 +3,18 @@
 //! Reads the arrays `x_train, y_train, x_test, y_test[, x_val, y_val]` of an archive, or one pair of `x` and `y`,
 //! by their usual names (see [`INPUTS`] and [`LABELS`]; case does not matter).
 
-use std::io::{Cursor, Read};
+use std::fs::File;
+use std::io::{BufReader, Cursor, Read, Seek};
 use std::path::Path;
 
 use zip::ZipArchive;
 use zip::result::ZipError;
 
-use super::array::{Array, Values, parse_npy};
+use super::DataError;
+use super::array::{Array, Values, read_npy};
 use super::error::list;
-use super::raw::{Raw, digest};
-use super::{DataError, file};
+use super::file::Source;
+use super::raw::Raw;
 
 const INPUTS: [&str; 6] = ["x", "data", "images", "image", "features", "inputs"];
 const LABELS: [&str; 6] = ["y", "target", "targets", "labels", "label", "classes"];
@@ -20,12 +22,23 @@ const PARTS: [&[&str]; 3] = [&["train"], &["val", "valid", "validation"], &["tes
 
 /// An `.npz`; `target` names the array of labels. For prediction, labels may be missing (then there is no target).
 pub(crate) fn read(path: &Path, target: Option<&str>) -> Result<Raw, DataError> {
-    let name = path.display().to_string();
-    let bytes = file::read(path)?;
+    let source = Source::open(path)?;
+    let name = source.name.clone();
     let no_archive = |e: ZipError| {
         DataError::file(&name, format!("is not an .npz archive ({e})"), "write it with numpy.savez")
     };
-    let mut archive = ZipArchive::new(Cursor::new(&bytes)).map_err(no_archive)?;
+    let (file, packed): (Box<dyn Archive>, u64) = match source.length.filter(|_| !source.is_packed()) {
+        Some(length) => {
+            let file = File::open(path).map_err(|e| DataError::io(path, e))?;
+            (Box::new(BufReader::new(file)), length)
+        }
+        None => {
+            let bytes = source.read()?;
+            let length = bytes.len() as u64;
+            (Box::new(Cursor::new(bytes)), length)
+        }
+    };
+    let mut archive = ZipArchive::new(file).map_err(no_archive)?;
     let mut arrays = Vec::new();
     for entry in archive.file_names() {
         arrays.extend(entry.map_err(no_archive)?.strip_suffix(".npy").map(str::to_owned));
@@ -34,10 +47,10 @@ pub(crate) fn read(path: &Path, target: Option<&str>) -> Result<Raw, DataError> 
     let (mut x, mut y): (Option<Array>, Option<(String, Array)>) = (None, None);
     let mut counts = [0; 3];
     for (part, inputs, labels) in &chosen {
-        let inputs_array = read_array(&name, &mut archive, inputs, bytes.len())?;
+        let inputs_array = read_array(&name, &mut archive, inputs, packed)?;
         counts[*part] = inputs_array.shape.first().copied().unwrap_or(0);
         if let Some(labels) = labels {
-            let array = flat(read_array(&name, &mut archive, labels, bytes.len())?);
+            let array = flat(read_array(&name, &mut archive, labels, packed)?);
             if array.shape.first() != Some(&counts[*part]) || array.shape.len() != 1 {
                 let what =
                     format!("labels of shape {:?}, but {inputs:?} has {} rows", array.shape, counts[*part]);
@@ -56,8 +69,13 @@ pub(crate) fn read(path: &Path, target: Option<&str>) -> Result<Raw, DataError> 
     }
     let x = x.ok_or_else(|| no_inputs(&name, &arrays))?;
     let given = (chosen.len() > 1).then_some(counts);
-    Raw::from_arrays(&name, x, y, given, digest(&[&bytes]))
+    Raw::from_arrays(&name, x, y, given, source.digest()?)
 }
+
+/// A file, or its unpacked content.
+trait Archive: Read + Seek {}
+
+impl<T: Read + Seek> Archive for T {}
 
 /// (part, inputs, labels) of the arrays to read, in the order train, val, test.
 type Chosen = Vec<(usize, String, Option<String>)>;
@@ -109,26 +127,20 @@ fn no_inputs(file: &str, arrays: &[String]) -> DataError {
 /// Reads one array, at most as large as deflate can unpack from the archive's `packed` bytes.
 fn read_array(
     file: &str,
-    archive: &mut ZipArchive<Cursor<&Vec<u8>>>,
+    archive: &mut ZipArchive<Box<dyn Archive>>,
     name: &str,
-    packed: usize,
+    packed: u64,
 ) -> Result<Array, DataError> {
-    let bad = |e: String| {
-        DataError::file(
-            &format!("{file}, array {name:?}"),
-            e,
-            "write it with numpy.savez or savez_compressed",
-        )
-    };
-    let mut bytes = Vec::new();
-    let limit = (packed as u64).saturating_mul(1040) + 4096;
+    let place = format!("{file}, array {name:?}");
+    let bad = |e: String| DataError::file(&place, e, "write it with numpy.savez or savez_compressed");
     let mut entry =
         archive.by_name(&format!("{name}.npy")).map_err(|e| bad(format!("cannot be unpacked ({e})")))?;
-    (&mut entry)
-        .take(limit)
-        .read_to_end(&mut bytes)
-        .map_err(|e| bad(format!("cannot be unpacked ({e}): the archive is damaged")))?;
-    parse_npy(&format!("{file}, array {name:?}"), &bytes)
+    let size = entry.size();
+    if size > packed.saturating_mul(1040).saturating_add(4096) {
+        return Err(bad(format!("claims {size} bytes, more than the archive can hold: it is damaged")));
+    }
+    let failed = |e| bad(format!("cannot be unpacked ({e}): the archive is damaged"));
+    read_npy(&place, &mut entry, Some(size), &failed)
 }
 
 /// Turns `[N, 1]` into `[N]`.

@@ -608,7 +608,7 @@ fn is_date_like(text: &str) -> bool {
 }
 
 /// Whether a text says of itself that a value is missing, in a column of numbers or dates.
-fn is_marker(text: &str) -> bool {
+pub(crate) fn is_marker(text: &str) -> bool {
     let words = [
         "none",
         "missing",
