@@ -48,7 +48,7 @@ pub(crate) fn parse(file: &str, bytes: &[u8]) -> Result<Array, DataError> {
         return Err(bad(format!("has {} bytes of data, but shape {shape:?} needs {needed}", data.len())));
     }
     // Rows are copied once more when they are put in order.
-    memory::check(file, data.len() as u64 / size as u64 * if kind == 0x08 { 2 } else { 16 })?;
+    memory::check(file, data.len() as u64 / size as u64 * if *kind == 0x08 { 2 } else { 16 })?;
     let values = match kind {
         0x08 => Values::Bytes(data.to_vec()),
         0x09 => Values::Numbers(data.iter().map(|b| f64::from(*b as i8)).collect()),
