@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-use crate::common::files::{Cells, gz, idx, npy, npy_header, npz, parquet, request};
+use crate::common::files::{Cells, gz, idx, npy, npy_header, npz, parquet, request, zip, zst};
 use bngpu::data::{DataError, LoadRequest, Part, TaskKind, load};
 
 /// Checks the message and counts the case.
@@ -100,8 +100,9 @@ fn bad_text_tables_are_refused() {
     c.file("ragged, too many", "many.csv", b"a,b\r\n1,2\r\n\r\n3,4,5\r\n", &["line 4", "3 cells"]);
     c.file("ragged after a quoted line end", "quoted.csv", b"a,b\n\"x\ny\",1\n2\n", &["line 4", "1 cell,"]);
     c.file("open quote", "quote.csv", b"a,b\n1,2\n3,\"4\n5,6\n", &["line 3", "quote"]);
-    c.file("latin-1", "latin.csv", b"a,b\n1,caf\xe9\n2,x\n", &["line 2", "UTF-8", "iconv"]);
-    c.file("UTF-16", "utf16.csv", b"\xff\xfea\0,\0b\0\n\0", &["UTF-16"]);
+    c.file("two encodings", "both.csv", b"a,b\n1,\xc3\xa9\n2,\xe9\n", &["line 3", "not UTF-8", "save"]);
+    c.file("half a character of UTF-16", "utf16.csv", b"\xff\xfea\0,\0b\0\n\0x", &["damaged UTF-16"]);
+    c.file("a NUL byte", "nul.csv", b"a,b\n1,caf\0\n2,a long text without any\n", &["line 2", "NUL"]);
     c.file("binary", "binary.csv", b"\x7fELF\0\0\0\x01", &["binary"]);
     c.file("a spreadsheet", "sheet.csv", b"PK\x03\x04rest", &["spreadsheet"]);
     c.file("Parquet called csv", "p.csv", b"PAR1xxxxPAR1", &["Parquet"]);
@@ -211,8 +212,12 @@ fn bad_text_tables_are_refused() {
     let at = wrong_sum.len() - 6;
     wrong_sum[at] ^= 1;
     c.file("gzip with a wrong checksum", "sum.csv.gz", &wrong_sum, &["damaged gzip"]);
+    let two = zip(&[("a.csv", good.as_bytes()), ("b.csv", good.as_bytes())]);
+    c.file("a zip archive of two tables", "two.csv.zip", &two, &["\"a.csv\", \"b.csv\"", "unpack"]);
+    c.file("zstd cut off", "cut.csv.zst", &zst(good.as_bytes())[..40], &["damaged zstd", "again"]);
+    c.file("not bzip2", "plain.csv.bz2", good.as_bytes(), &["not bzip2", ".bz2"]);
     c.file("unknown format", "data.xyz", b"hello", &["unsupported file format", ".parquet"]);
-    c.at_least(43);
+    c.at_least(47);
 }
 
 /// Rows that differ only in an id.

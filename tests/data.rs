@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use crate::common::files::{Cells, Random, gz, idx, npy, npz, parquet, request};
+use crate::common::files::{Cells, Random, gz, idx, npy, npz, parquet, request, zip, zst};
 use bngpu::data::{Dataset, Features, LoadRequest, Part, Preprocessing, Targets, Task, TaskKind, load};
 
 fn floats(data: &Dataset) -> &[f32] {
@@ -79,7 +79,11 @@ fn csv_variants_and_parquet_give_the_same_data() {
         for (name, bytes) in [
             ("crlf.csv", crlf.clone().into_bytes()),
             ("packed.csv.gz", gz(crlf.as_bytes())),
+            ("packed.csv.zst", zst(crlf.as_bytes())),
+            ("packed.csv", zip(&[("table.csv", crlf.as_bytes())])),
+            ("utf16.csv", crlf.encode_utf16().flat_map(u16::to_le_bytes).collect()),
             ("semicolon.csv", table.csv(";", "\n").into_bytes()),
+            ("bar.csv", table.csv("|", "\n").into_bytes()),
             ("tab.tsv", table.csv("\t", "\n").into_bytes()),
             ("table.parquet", table.parquet()),
             ("packed.parquet.gz", gz(&table.parquet())),

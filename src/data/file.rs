@@ -158,7 +158,11 @@ impl Source {
                 Ok(Box::new(decoder.map_err(|e| DataError::io(&self.path, e))?))
             }
             Packing::Bzip2 => Ok(Box::new(bzip2::bufread::MultiBzDecoder::new(packed))),
-            _ => Ok(Box::new(lzma_rust2::XzReader::new(packed, true))),
+            _ => {
+                // Its header says how much it needs.
+                let limit = memory::available().map_or(u32::MAX, |left| (left >> 10).min(1 << 30) as u32);
+                Ok(Box::new(lzma_rust2::XzReader::new_mem_limit(packed, true, limit)))
+            }
         }
     }
 

@@ -56,6 +56,10 @@ impl Layout {
             let layout = text_of(&bytes).and_then(|text| Layout::of(text, encoding, start.has_ended()));
             match layout {
                 Ok(Some(layout)) if whole || !layout.sample.is_empty() => return Ok(layout),
+                Ok(None) if whole && !start.has_ended() => {
+                    let what = "has a first line of more than 64 MiB";
+                    return Err(DataError::file(name, what, "check that it is a table"));
+                }
                 Ok(None) if whole => {
                     return Err(DataError::file(name, "holds no rows", "expected a table with rows"));
                 }
