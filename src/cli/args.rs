@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 
 use super::sweep_args::SPACE_SYNTAX;
+use crate::engine::cpu::threads;
 use crate::report::language::Lang;
 use crate::spec::preset::Preset;
 use crate::spec::{Activation, Count, Hidden, LogLevel, PartialConfig, PartialSweep, Precision, Real};
@@ -27,7 +28,7 @@ pub struct Cli {
         num_args = 1,
         help_heading = "Machine"
     )]
-    #[arg(value_parser = clap::value_parser!(u32).range(1..=1024))]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=threads::MOST as i64))]
     pub threads: Vec<u32>,
 }
 

@@ -245,11 +245,11 @@ fn missing(parts: &[Part], trainings: &BTreeMap<Key, (usize, &TrialRecord)>) -> 
     let request = &parts[0].request;
     let shards = request.shard.map_or(1, |shard| shard.count);
     let there: BTreeSet<u32> = parts.iter().map(|part| part.request.shard.map_or(0, |s| s.index)).collect();
-    let absent: Vec<String> =
-        (0..shards).filter(|index| !there.contains(index)).map(|index| format!("{index}/{shards}")).collect();
+    let absent: Vec<u32> = (0..shards).filter(|index| !there.contains(index)).collect();
     let mut missing = Vec::new();
     if !absent.is_empty() {
-        missing.push(format!("missing shards ({} of {shards}): {}", absent.len(), list(&absent)));
+        let names = list(&absent, |index| format!("{index}/{shards}"));
+        missing.push(format!("missing shards ({} of {shards}): {names}", absent.len()));
     }
     let first_seed = request.base.training.seed;
     let seeds = (0..u64::from(request.seeds)).map(|n| first_seed.wrapping_add(n));
@@ -257,16 +257,16 @@ fn missing(parts: &[Part], trainings: &BTreeMap<Key, (usize, &TrialRecord)>) -> 
     // Trainings of a missing shard are not listed one by one.
     let of_there = (0..request.trials).filter(|trial| there.contains(&((trial % u64::from(shards)) as u32)));
     let keys = of_there.flat_map(|trial| seeds.iter().map(move |&seed| (trial, seed, false)));
-    let absent: Vec<String> = keys.filter(|key| !trainings.contains_key(key)).map(name).collect();
+    let absent: Vec<Key> = keys.filter(|key| !trainings.contains_key(key)).collect();
     if !absent.is_empty() {
-        let n = absent.len();
-        missing.push(format!("missing trainings of the given shards ({n}): {}", list(&absent)));
+        let (n, names) = (absent.len(), list(&absent, |key| name(*key)));
+        missing.push(format!("missing trainings of the given shards ({n}): {names}"));
     }
     missing.join("; ")
 }
 
-fn list(items: &[String]) -> String {
-    let named = items.iter().take(MOST_NAMED).map(String::as_str).collect::<Vec<_>>().join("; ");
+fn list<T>(items: &[T], name: impl Fn(&T) -> String) -> String {
+    let named = items.iter().take(MOST_NAMED).map(name).collect::<Vec<_>>().join("; ");
     match items.len().checked_sub(MOST_NAMED) {
         None | Some(0) => named,
         Some(more) => format!("{named}; and {more} more"),
