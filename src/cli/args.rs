@@ -149,7 +149,7 @@ pub struct EvalArgs {
     /// Folder to search for data sets by name [default: the run's, else $BNGPU_DATA, else the platform's data folder]
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub data_dir: Option<PathBuf>,
-    /// Rows to evaluate [default: test, or all rows of --data]
+    /// Rows to evaluate; parts are those of the training source, or a source's own [default: test, or all rows of --data]
     #[arg(long, value_name = "ROWS")]
     pub split: Option<SplitArg>,
     /// Weights to use [default: best by validation loss, or the latest if the run has no best]

@@ -53,7 +53,8 @@ pub fn run(args: EvalArgs) -> Result<Exit, Failure> {
         }
     };
     let rows = count(n as u64);
-    say(format!("{source}, {part} rows: {rows} rows, loss {}, {good}", number(loss)));
+    let which = if part == Part::All { "all".to_owned() } else { part.to_string() };
+    say(format!("{source}, {which} rows: {rows} rows, loss {}, {good}", number(loss)));
     if let Some(text) = baseline.and_then(|baseline| worse_than_constant(&[(name(part), score, baseline)])) {
         tell("note", &text);
     }
