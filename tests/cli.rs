@@ -278,7 +278,7 @@ fn predictions_are_written_into_a_pipe() {
     // If the pipe were replaced, its reader would wait for ever.
     assert!(fs::symlink_metadata(&pipe).unwrap().file_type().is_fifo());
     let text = reader.join().unwrap();
-    assert!(text.starts_with("row,class") && text.lines().count() == 1798);
+    assert!(text.starts_with("row,label,p_0,") && text.lines().count() == 1798);
 }
 
 #[test]
@@ -448,7 +448,7 @@ fn predictions_add_up_to_the_evaluation() {
     assert_code(&output, 0);
     assert!(output.stdout.is_empty());
     let mut rows = csv::Reader::from_path(&file).unwrap();
-    assert_eq!(rows.headers().unwrap(), vec!["row", "class", "p_no", "p_yes, sir"]);
+    assert_eq!(rows.headers().unwrap(), vec!["row", "label", "p_no", "p_yes, sir"]);
     let mut truth = csv::Reader::from_path(data).unwrap();
     let (mut hits, mut loss, mut n) = (0, 0.0, 0);
     for (row, truth) in rows.records().zip(truth.records()) {

@@ -223,6 +223,15 @@ impl From<&DataRequest> for LoadRequest {
     }
 }
 
+/// Where `source` is on disk, as [`load`] finds it; none if it is built in.
+///
+/// # Errors
+/// As those of [`load`] for a source that cannot be found.
+pub fn path_of(source: &str, data_dir: Option<&Path>) -> Result<Option<PathBuf>, DataError> {
+    let path = locate::locate(source, data_dir)?.path;
+    Ok(Some(path).filter(|path| !path.as_os_str().is_empty()))
+}
+
 /// Reads a source as it is. `target` is the user's name for it, for formats with named arrays.
 #[cfg_attr(not(feature = "npz"), expect(unused_variables))]
 fn read_raw(located: &Located, expect: &csv::Expect, target: Option<&str>) -> Result<Raw, DataError> {
