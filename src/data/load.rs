@@ -11,7 +11,7 @@ use super::split::{Fractions, Parts, assign};
 use super::table::{Column, Table};
 use super::target::{self, TargetEncoding};
 use super::{DataError, Dataset, Features, LoadRequest, Split, Task, TaskKind, read_raw};
-use crate::base::text::{count, counted};
+use crate::base::text::{count, counted, listed};
 use crate::spec::PartialConfig;
 
 /// Minimum number of training rows.
@@ -255,10 +255,12 @@ fn fit_columns(
         match ColumnEncoding::fit(&table.file, name, position, column, train, scaling)? {
             Fitted::Kept { encoding, imputed, folded } => {
                 if encoding.scales.iter().all(|s| s.factor == 0.0) {
-                    constant.push(format!("{name:?}"));
+                    constant.push(format!("{:?}", shorten(name)));
                 }
-                missing.extend((imputed > 0).then(|| format!("{name:?} ({})", count(imputed as u64))));
-                rare.extend((folded > 0).then(|| format!("{name:?} ({})", count(folded as u64))));
+                missing.extend(
+                    (imputed > 0).then(|| format!("{:?} ({})", shorten(name), count(imputed as u64))),
+                );
+                rare.extend((folded > 0).then(|| format!("{:?} ({})", shorten(name), count(folded as u64))));
                 encodings.push(encoding);
                 kept.push(true);
             }
@@ -270,7 +272,7 @@ fn fit_columns(
     }
     let mut tell = |what: &str, columns: &[String]| {
         if !columns.is_empty() {
-            notes.push(format!("{what}: {}", columns.join(", ")));
+            notes.push(format!("{what}: {}", listed(columns)));
         }
     };
     tell("constant in the training rows, so set to 0", &constant);

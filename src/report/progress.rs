@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
 
-use crate::base::text::{count, duration, number, rate};
+use crate::base::text::{count, duration, number, printable, rate};
 use crate::run::{EpochMetrics, Score};
 
 /// Minimum time between two epoch lines.
@@ -295,7 +295,7 @@ fn time_left(seconds: f64) -> String {
 
 /// Writes the line in one call, so that lines of several processes do not mix. Failed writes are ignored.
 fn write_line(out: &mut dyn Write, line: &str) {
-    let _ = out.write_all(format!("{line}\n").as_bytes());
+    let _ = out.write_all(format!("{}\n", printable(line)).as_bytes());
 }
 
 /// "epoch  3/20  train loss 0.1234 acc 96.10%  val loss 0.1450 acc 95.56%  21.3k/s"

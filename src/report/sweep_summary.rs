@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use super::Status;
 use crate::base::shell_word;
-use crate::base::text::{Align, columns, count, counted, duration, number, percent, rate, wrapped};
+use crate::base::text::{
+    Align, SHOWN, columns, count, counted, duration, in_line, listed, number, percent, rate, wrapped,
+};
 use crate::run::Score;
 use crate::spec::{Objective, Params};
 use crate::sweep::Ensemble;
@@ -328,8 +330,9 @@ impl SweepSummary<'_> {
 
     fn next(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let run = shell_word(self.run);
-        writeln!(f, "\nrun     {}", self.run)?;
-        writeln!(f, "page    {}", Path::new(self.run).join("report.html").display())?;
+        writeln!(f, "\nrun     {}", in_line(self.run))?;
+        let page = Path::new(self.run).join("report.html").display().to_string();
+        writeln!(f, "page    {}", in_line(&page))?;
         let mut lines = Vec::new();
         if self.status == Status::Interrupted {
             lines.push(format!("bngpu resume {run}"));
@@ -382,6 +385,7 @@ fn trials(all: &[u64]) -> String {
     let names: Vec<String> = all.iter().map(u64::to_string).collect();
     match names.split_last() {
         Some((last, [])) => format!("trial {last}"),
+        Some(_) if names.len() > SHOWN => format!("trials {}", listed(&names)),
         Some((last, others)) => format!("trials {} and {last}", others.join(", ")),
         None => "none".into(),
     }

@@ -16,6 +16,7 @@ use super::files::{MODELS, folder};
 use super::journal::without_shard;
 use super::schedule::TrainingId;
 use super::{Stage, TRIALS, TrialRecord, TrialStatus, read_trials};
+use crate::base::text::listed;
 use crate::base::{FileError, write_whole};
 use crate::run::{Environment, RunDir, RunError};
 use crate::spec::{ConfigError, Objective, SweepRequest};
@@ -182,7 +183,7 @@ fn check_same_sweep(first: &Part, second: &Part) -> Result<(), MergeError> {
     }
     let (one, other) = (first.path.clone(), second.path.clone());
     if !differences.is_empty() {
-        let differences = differences.join(", ");
+        let differences = listed(&differences);
         return Err(MergeError::Configuration { first: one, second: other, differences });
     }
     let print = |part: &Part| part.env.data_fingerprint.clone();

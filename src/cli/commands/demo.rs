@@ -149,7 +149,7 @@ fn list(lang: Lang, as_json: bool) -> Result<Exit, Failure> {
     }
     let rows: Vec<Vec<String>> =
         demo::ALL.iter().map(|demo| vec![demo.name().into(), demo.claim().of(lang).into()]).collect();
-    stdout::print(&columns(&rows, &[Align::Left, Align::Left])).map_err(Failure::Stdout)?;
+    stdout::show(&columns(&rows, &[Align::Left, Align::Left])).map_err(Failure::Stdout)?;
     Ok(Exit::Done)
 }
 

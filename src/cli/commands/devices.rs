@@ -30,7 +30,7 @@ pub fn run(args: DevicesArgs) -> Result<Exit, Failure> {
         true => String::new(),
         false => wrapped(&format!("The {} has {}.", cpu::NAME, threads::in_use())),
     };
-    stdout::print(&(text + &threads)).map_err(Failure::Stdout)?;
+    stdout::show(&(text + &threads)).map_err(Failure::Stdout)?;
     Ok(Exit::Done)
 }
 

@@ -26,7 +26,7 @@ pub use failure::Failure;
 
 use super::args::WeightsArg;
 use super::{Cli, Command, Exit};
-use crate::base::text::{count, wrapped};
+use crate::base::text::{count, printable, wrapped};
 use crate::data::{Dataset, LoadRequest, Task, load};
 use crate::engine::cpu::threads::{self, Threads};
 use crate::engine::{DeviceRequest, EngineFactory, choose, choose_again};
@@ -96,7 +96,7 @@ fn warn(text: impl AsRef<str>) {
     if say_on_screen(text.as_ref()) {
         return;
     }
-    let _ = std::io::stderr().write_all(format!("{}\n", text.as_ref().trim_end()).as_bytes());
+    let _ = std::io::stderr().write_all(format!("{}\n", printable(text.as_ref().trim_end())).as_bytes());
 }
 
 /// Messages of the libraries and of `log`, on stderr.

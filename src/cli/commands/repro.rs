@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use crate::base::text::{counted, duration};
+use crate::base::text::{counted, duration, listed};
 use crate::cli::{Exit, ReproArgs};
 use crate::engine::{DeviceRequest, DeviceSource, lanes};
 use crate::report::stdout;
@@ -98,7 +98,7 @@ fn record(
         let seeds: Vec<String> = of_trial.iter().map(|record| record.seed.to_string()).collect();
         Failure::Usage(match (seeds.is_empty(), seed) {
             (false, Some(seed)) => {
-                format!("trial {trial} was not trained with seed {seed}; its seeds are {}", seeds.join(", "))
+                format!("trial {trial} was not trained with seed {seed}; its seeds are {}", listed(&seeds))
             }
             _ => format!(
                 "the sweep has no trial {trial} that ended; it has {}, numbered from 0",
