@@ -25,6 +25,7 @@ mod guards;
 #[cfg(unix)]
 mod interrupted;
 mod invariance;
+mod lying_models;
 mod presets;
 mod pytorch;
 mod refill;

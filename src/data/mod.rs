@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 mod array;
+mod check;
 mod csv;
 mod digits;
 mod encode;
