@@ -11,11 +11,12 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use super::EXPORTERS;
+use super::analysis::{Analysis, Counts};
 use super::export::{Exported, whole_trials};
 use super::files::{MODELS, folder};
 use super::journal::without_shard;
 use super::schedule::TrainingId;
-use super::{Stage, TRIALS, TrialRecord, TrialStatus, read_trials};
+use super::{Stage, TRIALS, TrialRecord, read_trials};
 use crate::base::text::listed;
 use crate::base::{FileError, write_whole};
 use crate::run::{Environment, RunDir, RunError};
@@ -68,7 +69,7 @@ pub enum MergeError {
 /// The result of a merge.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Merged {
-    /// Distinct trials, and how they ended (by the worst end among their seeds).
+    /// Trials of the search, and how they ended (by the worst end among their seeds).
     pub trials: u64,
     pub completed: u64,
     pub stopped: u64,
@@ -137,7 +138,7 @@ pub fn merge(
 
     let records: Vec<TrialRecord> = trainings.values().map(|&(_, record)| record.clone()).collect();
     let dir = RunDir::create(Some(output), "merged")?;
-    let mut merged = count(&records);
+    let mut merged = count(&records, &first.request);
     merged.missing = missing;
     merged.no_finals = first.request.finalists > 0 && records.iter().all(|r| r.stage == Stage::Search);
     copy_models(&parts, &trainings, &dir, &mut merged)?;
@@ -274,31 +275,21 @@ fn list<T>(items: &[T], name: impl Fn(&T) -> String) -> String {
     }
 }
 
-/// How the trials ended; `records` are sorted by trial.
-fn count(records: &[TrialRecord]) -> Merged {
-    let mut merged = Merged {
-        trials: 0,
-        completed: 0,
-        stopped: 0,
-        diverged: 0,
-        failed: 0,
+/// How the trials ended, as the summary and the page of a sweep count them.
+fn count(records: &[TrialRecord], request: &SweepRequest) -> Merged {
+    let Counts { trials, completed, stopped, diverged, failed, .. } = Analysis::new(request, records).counts;
+    Merged {
+        trials,
+        completed,
+        stopped,
+        diverged,
+        failed,
         trainings: records.len() as u64,
         models: 0,
         no_finals: false,
         missing: String::new(),
         notes: Vec::new(),
-    };
-    for trial in records.chunk_by(|a, b| a.trial == b.trial) {
-        let any = |status| trial.iter().any(|record| record.status == status);
-        merged.trials += 1;
-        *match () {
-            () if any(TrialStatus::Failed) => &mut merged.failed,
-            () if any(TrialStatus::Diverged) => &mut merged.diverged,
-            () if any(TrialStatus::Stopped) => &mut merged.stopped,
-            () => &mut merged.completed,
-        } += 1;
     }
-    merged
 }
 
 /// The trainings whose weights the undivided sweep would have kept: the best `keep` of the search, and all final ones.
