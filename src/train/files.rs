@@ -273,6 +273,14 @@ impl Stored {
         {
             return Err(unusable(&path, format!("its {CLASSES} are not those of its {PREPROCESSING}")));
         }
+        let (outputs, found) = (preprocessing.task().n_outputs(), file.members.first());
+        if let Some(other) = found.map(|member| member.architecture.outputs).filter(|&found| found != outputs)
+        {
+            return Err(unusable(
+                &path,
+                format!("its network has {other} outputs, its {PREPROCESSING} {outputs}"),
+            ));
+        }
         let request = |member: &ModelMember| {
             PartialConfig::from_toml(&member.settings, &path)
                 .and_then(|config| resolve(PartialConfig::default(), Some((path.clone(), config))))
