@@ -26,6 +26,7 @@ mod guards;
 mod interrupted;
 mod invariance;
 mod lying_models;
+mod manners;
 mod presets;
 mod pytorch;
 mod refill;

@@ -263,7 +263,7 @@ pub struct ReportArgs {
     /// Only warnings and errors on stderr
     #[arg(long, short)]
     pub quiet: bool,
-    /// Messages on stderr up to this level
+    /// Warnings and details on stderr up to this level; off leaves errors that end the command
     #[arg(long, value_name = "LEVEL", value_enum, default_value_t)]
     pub log: LogLevel,
 }
@@ -367,10 +367,10 @@ pub struct ReportingArgs {
     /// Print the result as JSON on stdout
     #[arg(long)]
     pub json: bool,
-    /// No progress on stderr
+    /// Results alone: no progress and no notes on stderr
     #[arg(long, short)]
     pub quiet: bool,
-    /// Messages on stderr up to this level
+    /// Warnings and details on stderr up to this level; off leaves errors that end the command
     #[arg(long, value_name = "LEVEL", value_enum, default_value_t)]
     pub log: LogLevel,
 }

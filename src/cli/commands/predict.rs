@@ -1,5 +1,6 @@
 //! `bngpu predict`.
 
+use std::io::IsTerminal;
 use std::path::Path;
 
 use serde_json::{Map, Value};
@@ -12,11 +13,11 @@ use crate::report::stdout;
 use crate::run::{RunDir, RunFile};
 use crate::train::{largest, softmax};
 
-use super::{Failure, device_of_run, in_single, open_model, say, start_log, tell, weights};
+use super::{Failure, device_of_run, in_single, open_model, say, start_log, tell, tell_notes, weights};
 
 pub fn run(args: PredictArgs) -> Result<Exit, Failure> {
     let reporting = args.common.reporting;
-    start_log(reporting.log, reporting.quiet, reporting.json);
+    start_log(reporting.log, reporting.quiet);
     let dir = open_model(&args.run)?;
     let stored = weights(&dir, args.weights)?;
     let factory =
@@ -27,9 +28,7 @@ pub fn run(args: PredictArgs) -> Result<Exit, Failure> {
         refuse_input(output, path_of(&args.data, data_dir)?.as_deref(), &dir)?;
     }
     let mut rows = stored.preprocessing.read(&args.data, data_dir, Part::All)?;
-    for note in std::mem::take(&mut rows.notes) {
-        tell("note", &note);
-    }
+    tell_notes(&std::mem::take(&mut rows.notes));
     let n = rows.rows;
     let outputs = stored.outputs(factory.as_ref(), rows)?;
 
@@ -43,6 +42,8 @@ pub fn run(args: PredictArgs) -> Result<Exit, Failure> {
             write_whole(path, text.as_bytes())?;
             say(format!("predictions of {} rows written to {}", count(n as u64), path.display()));
         }
+        // Exact, except where a terminal would obey a label.
+        None if std::io::stdout().is_terminal() => stdout::show(&text).map_err(Failure::Stdout)?,
         None => stdout::print(&text).map_err(Failure::Stdout)?,
     }
     Ok(Exit::Done)

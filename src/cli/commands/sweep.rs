@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
-use crate::base::text::{count, counted, duration};
+use crate::base::text::{count, counted, duration, listed};
 use crate::cli::{Exit, ResumeArgs, SweepArgs};
 use crate::data::Dataset;
 use crate::engine::{DeviceRequest, DeviceSource, lanes};
@@ -21,7 +21,8 @@ use crate::train::{Stop, StopReason};
 
 use super::session::about;
 use super::{
-    Failure, load_and_anchor, load_data, problem_of, report, say, start_log, stderr_is_terminal, tell, warn,
+    Failure, load_and_anchor, load_data, problem_of, report, result, say, start_log, stderr_is_terminal, tell,
+    warn,
 };
 
 /// Interval between checkpoints, for preemptible machines.
@@ -46,7 +47,7 @@ fn start(args: SweepArgs, preset: impl Fn(preset::Problem) -> String) -> Result<
     // The data decide the rest of the request.
     let mut early = typed.request_over(&preset(preset::Problem::default()))?;
     let base = &early.base;
-    start_log(base.log, base.quiet, base.json);
+    start_log(base.log, base.quiet);
     if let Some(output) = &base.output {
         RunDir::check_free(output)?;
     }
@@ -135,7 +136,7 @@ fn plan_text(search: &Search) -> String {
     let where_ = match (search.lanes.len(), same) {
         (1, _) => format!("one population of {} on one queue", counted_slots(&slots[0])),
         (lanes, true) => format!("populations of {} on {lanes} queues", counted_slots(&slots[0])),
-        (lanes, false) => format!("populations of {} slots on {lanes} queues", slots.join(", ")),
+        (lanes, false) => format!("populations of {} slots on {lanes} queues", listed(&slots)),
     };
     let seeds = match request.seeds {
         1 => String::new(),
@@ -318,7 +319,7 @@ pub fn finish(search: Search, files: SweepFiles) -> Result<Exit, Failure> {
         shard: search.request.shard.is_some(),
         limit: left_out(&search, status, &records),
     };
-    say(summary.to_string());
+    result(summary.to_string(), search.request.base.json)?;
     if search.request.base.json {
         let device = search.lanes.first().map_or("none", |lane| lane.source.name());
         let result = SweepResult { ensemble, ..SweepResult::new(&analysis, status, &run, device, wall_s) };
