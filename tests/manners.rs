@@ -1,10 +1,22 @@
 //! What the program says and where, what it refuses to overwrite, and what it refuses to guess.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use bngpu::data::{LoadRequest, load};
+use bngpu::engine::{DeviceRequest, lanes};
+use bngpu::run::RunDir;
+use bngpu::spec::SweepRequest;
+use bngpu::sweep::files::SweepFiles;
+use bngpu::sweep::{Observer, Request, Search, Stage, SweepEnd, SweepEvent, TrialStatus};
+use bngpu::train::Stop;
 use serde_json::Value;
+
+use crate::common::sweep::difference;
 
 fn bngpu<S: AsRef<std::ffi::OsStr>>(folder: &Path, args: impl IntoIterator<Item = S>) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_bngpu"));
@@ -301,4 +313,78 @@ fn the_summary_the_json_and_the_page_count_the_same_trials() {
     let trainings = fs::read_to_string(dir.path().join("s/trials.jsonl")).unwrap().lines().count();
     assert!(summary.contains(&format!("{trainings} trainings")), "{summary}");
     assert!(page.contains(&format!("<dt>Trainings</dt><dd>{trainings}</dd>")), "{trainings}");
+}
+
+/// Asks to finish early once the final comparison has done some epochs.
+#[derive(Default)]
+struct FinishFinals {
+    epochs: Mutex<BTreeMap<(u64, u64), u64>>,
+    finals: AtomicBool,
+    asked: AtomicBool,
+}
+
+impl Observer for FinishFinals {
+    fn event(&self, event: SweepEvent) {
+        match event {
+            SweepEvent::Started { stage: Stage::Final, .. } => self.finals.store(true, Ordering::SeqCst),
+            SweepEvent::Epoch { trial, seed, epoch, .. } if self.finals.load(Ordering::SeqCst) => {
+                self.epochs.lock().unwrap().insert((trial, seed), epoch);
+            }
+            _ => {}
+        }
+    }
+
+    fn request(&self) -> Option<Request> {
+        let epochs: u64 = self.epochs.lock().unwrap().values().sum();
+        let now = epochs >= 9 && !self.asked.swap(true, Ordering::SeqCst);
+        now.then_some(Request::FinishEarly)
+    }
+}
+
+#[test]
+fn a_final_comparison_that_is_ended_early_has_no_unfinished_finalist_and_is_resumed() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = "data = 'digits'\nepochs = 4\ndevice = 'cpu'\nfinalists = 2\nfinal-seeds = 4\npopulation = 2\nhidden = 8\n\
+                    [space]\nlr = [1e-3, 1e-2, 3e-2]";
+    let run = |name: &str, observer: &dyn Observer| {
+        let request = SweepRequest::from_toml(settings, "settings".as_ref()).unwrap();
+        let dataset = load(&LoadRequest::from(&request.base.data)).unwrap();
+        let using = request.base.device_use();
+        let device = lanes::source(&DeviceRequest { device: "cpu", using }).unwrap();
+        let search = Search::new(request, dataset, vec![device]).unwrap();
+        let path = dir.path().join(name);
+        let files = match path.exists() {
+            true => {
+                let folder = RunDir::open_to_write(&path).unwrap();
+                let env = folder.read_env().unwrap();
+                SweepFiles::open(folder, &search.request, &search.preprocessing, env)
+            }
+            false => {
+                let folder = RunDir::create(Some(&path), "s").unwrap();
+                SweepFiles::create(folder, &search.request, &search.preprocessing, search.environment())
+            }
+        };
+        let files = Mutex::new(files.unwrap());
+        let end = search.run(&files, observer, &Stop::default()).unwrap();
+        let files = files.into_inner().unwrap();
+        let records = bngpu::sweep::Store::records(&files).to_vec();
+        drop(files.into_dir());
+        (end, records, search)
+    };
+    let finals = |records: &[bngpu::sweep::TrialRecord]| -> Vec<TrialStatus> {
+        records.iter().filter(|r| r.stage == Stage::Final).map(|r| r.status).collect()
+    };
+    let (end, whole, _) = run("whole", &());
+    assert_eq!((end, finals(&whole)), (SweepEnd::Completed, vec![TrialStatus::Completed; 8]));
+    let (end, part, search) = run("part", &FinishFinals::default());
+    assert_eq!(end, SweepEnd::Stopped);
+    let done = finals(&part);
+    assert!((1..8).contains(&done.len()) && done.iter().all(|s| *s == TrialStatus::Completed), "{done:?}");
+    assert!(fs::read_dir(dir.path().join("part/unfinished")).unwrap().count() > 0);
+    let analysis = bngpu::sweep::analysis::Analysis::new(&search.request, &part);
+    assert!(analysis.finals.iter().all(|finalist| finalist.status == TrialStatus::Completed));
+    // Resumed, it is the uninterrupted sweep.
+    let (end, again, _) = run("part", &());
+    assert_eq!((end, finals(&again)), (SweepEnd::Completed, vec![TrialStatus::Completed; 8]));
+    assert_eq!(difference(&dir.path().join("whole"), &dir.path().join("part")), None);
 }

@@ -41,6 +41,8 @@ pub struct SweepSummary<'a> {
     pub finalists: u32,
     /// Whether this is one shard of a sweep.
     pub shard: bool,
+    /// Trainings of the final comparison that ended, and all of them, if the user ended it before.
+    pub finals_left: Option<(u64, u64)>,
     /// The time limit, if it left out trials, and how many trials there were to be if that was asked.
     pub limit: Option<(Duration, Option<u64>)>,
 }
@@ -105,6 +107,14 @@ impl SweepSummary<'_> {
                 None => counted(counts.trials, "trial"),
             };
             writeln!(f, "--max-time {} left time for {trials}", humantime::format_duration(limit))?;
+        }
+        if let Some((ended, of)) = self.finals_left {
+            let (ended, of) = (count(ended), counted(of, "training"));
+            let text = format!(
+                "the final comparison was ended early, after {ended} of {of}; what is unfinished does not count, and \
+                 `bngpu resume` finishes it"
+            );
+            writeln!(f, "{}", wrapped("", &text, WIDTH))?;
         }
         if counts.diverged > 0 && counts.trainings > counts.trials {
             writeln!(f, "a trial counts as diverged if any of its seeds diverged")?;
@@ -337,6 +347,9 @@ impl SweepSummary<'_> {
         if self.status == Status::Interrupted {
             lines.push(format!("bngpu resume {run}"));
         } else {
+            if self.finals_left.is_some() {
+                lines.push(format!("bngpu resume {run} (finishes the final comparison)"));
+            }
             if let Some(ensemble) = self.ensemble {
                 let run = shell_word(&ensemble.run.display().to_string());
                 lines.push(format!("bngpu predict {run} --data FILE (the ensemble)"));
