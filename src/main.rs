@@ -2,13 +2,16 @@
 
 use std::io::Write;
 
+use bngpu::base::text::in_line;
 use bngpu::cli::{self, Exit};
 use bngpu::engine::gpu::adapters::without_device_select;
 
 fn main() -> Exit {
     // SAFETY: the first statement of the program; no other thread exists yet.
     unsafe { without_device_select() };
-    std::panic::set_hook(Box::new(|panic| tell(&format!("internal error: {panic}; please report it"))));
+    std::panic::set_hook(Box::new(|panic| {
+        tell(&format!("internal error: {}; please report it", panic.to_string().replace('\n', " ")))
+    }));
     let cli = cli::parse();
     match std::panic::catch_unwind(|| cli::commands::run(cli)) {
         Ok(Ok(exit)) => exit,
@@ -22,5 +25,5 @@ fn main() -> Exit {
 
 /// Writes a line to stderr, ignoring errors such as a closed pipe.
 fn tell(text: &str) {
-    let _ = std::io::stderr().write_all(format!("{text}\n").as_bytes());
+    let _ = std::io::stderr().write_all(format!("{}\n", in_line(text)).as_bytes());
 }

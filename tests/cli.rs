@@ -92,8 +92,14 @@ fn train_prints_one_object_and_writes_the_files_of_a_run() {
     for part in ["device  ", "data    digits", "64 -> 12 + BN", "majority class", "next  bngpu eval"] {
         assert!(told.contains(part), "{part}: {told}");
     }
-    // Without --json, nothing goes to stdout.
-    assert!(train(&dir.path().join("b"), SMALL).stdout.is_empty());
+    // Without --json, the summary goes to stdout.
+    let printed = train(&dir.path().join("b"), SMALL);
+    let (printed, told) = (String::from_utf8_lossy(&printed.stdout).into_owned(), stderr(&printed));
+    assert!(
+        printed.starts_with("trained 3 epochs, 69 steps in ") && printed.contains("majority class"),
+        "{printed}"
+    );
+    assert!(told.contains("device  ") && !told.contains("majority class"), "{told}");
 }
 
 /// Watched steps stand between the epochs, change nothing else, and have plausible values.
@@ -278,7 +284,7 @@ fn predictions_are_written_into_a_pipe() {
     // If the pipe were replaced, its reader would wait for ever.
     assert!(fs::symlink_metadata(&pipe).unwrap().file_type().is_fifo());
     let text = reader.join().unwrap();
-    assert!(text.starts_with("row,class") && text.lines().count() == 1798);
+    assert!(text.starts_with("row,label,p_0,") && text.lines().count() == 1798);
 }
 
 #[test]
@@ -344,7 +350,8 @@ fn quiet_and_log_control_the_messages() {
         assert!(told.contains(part), "{part}: {told}");
     }
     // The suggested command works.
-    let next = told.lines().find_map(|line| line.strip_prefix("next  bngpu ")).unwrap();
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    let next = printed.lines().find_map(|line| line.strip_prefix("next  bngpu ")).unwrap();
     assert!(next.ends_with("--split val"), "{next}");
     assert_code(&run(next.split(' ')), 0);
     // An occupied folder is refused before anything is read.
@@ -448,7 +455,7 @@ fn predictions_add_up_to_the_evaluation() {
     assert_code(&output, 0);
     assert!(output.stdout.is_empty());
     let mut rows = csv::Reader::from_path(&file).unwrap();
-    assert_eq!(rows.headers().unwrap(), vec!["row", "class", "p_no", "p_yes, sir"]);
+    assert_eq!(rows.headers().unwrap(), vec!["row", "label", "p_no", "p_yes, sir"]);
     let mut truth = csv::Reader::from_path(data).unwrap();
     let (mut hits, mut loss, mut n) = (0, 0.0, 0);
     for (row, truth) in rows.records().zip(truth.records()) {

@@ -186,7 +186,7 @@ fn an_ensemble_that_ended_is_not_trained_again_and_another_number_is_refused() {
     let out = run.to_str().unwrap();
     let settings =
         ["train", "--hidden", "8", "--bn", "--epochs", "2", "--ensemble", "2", "--device", "cpu", "--quiet"];
-    let told = ends_with(0, &[&settings[..], &["-o", out]].concat()).stderr;
+    let told = ends_with(0, &[&settings[..], &["-o", out]].concat()).stdout;
     assert!(String::from_utf8_lossy(&told).contains("next"), "no summary");
     let told = ends_with(0, &["resume", out]).stderr;
     let told = String::from_utf8_lossy(&told);

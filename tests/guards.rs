@@ -201,7 +201,8 @@ fn a_model_that_is_worse_than_a_constant_says_so() {
         format!("train --data {data} --device cpu --hidden 16 --epochs 1 --lr 1e-20 --seed 1 -o {out_}");
     let words = ["on the ", " rows, this model is less accurate than one that always", "lr-find"];
     let check = |output: std::process::Output| {
-        let said = String::from_utf8_lossy(&output.stderr).split_whitespace().collect::<Vec<_>>().join(" ");
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8_lossy(&said).split_whitespace().collect::<Vec<_>>().join(" ");
         for word in words {
             assert!(said.contains(word.trim_end()), "{word}: {said}");
         }

@@ -25,6 +25,8 @@ mod guards;
 #[cfg(unix)]
 mod interrupted;
 mod invariance;
+mod lying_models;
+mod manners;
 mod messy;
 mod presets;
 mod pytorch;

@@ -81,7 +81,7 @@ fn repro_reports_a_changed_trial() {
     std::fs::write(folder.join("trials.jsonl"), text.replace("\"lr\":0.001", "\"lr\":0.0010001")).unwrap();
     let path = folder.display().to_string();
     let said = ends_with(1, ["repro", &path, "--trial", "8"]);
-    assert!(String::from_utf8_lossy(&said.stderr).contains("NOT the same"));
+    assert!(String::from_utf8_lossy(&said.stdout).contains("NOT the same"));
     let said = ends_with(2, ["repro", &path, "--trial", "9"]);
     assert!(String::from_utf8_lossy(&said.stderr).contains("no trial 9"));
 }
@@ -184,7 +184,7 @@ fn a_limit_that_is_too_short_is_an_error_that_says_so() {
     let folder = dir.path().join("sweep");
     let args = words("sweep --device cpu --lr 1e-3,1e-2 --max-time 1ms -o");
     let said = ends_with(1, [args, vec![folder.to_str().unwrap()]].concat());
-    let said = String::from_utf8_lossy(&said.stderr);
+    let said = String::from_utf8_lossy(&said.stdout);
     assert!(said.contains("--max-time 1ms is too short to train anything"), "{said}");
 }
 

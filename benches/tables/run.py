@@ -71,13 +71,13 @@ class Table:
 
 
 def metrics(table, predictions):
-    """The metrics of a file `row,class,p_CLASS...` or `row,value`; the first is the error."""
+    """The metrics of a file `row,PREDICTION[,p_CLASS...]`; the first is the error."""
     with open(predictions, newline="") as file:
         head, *rows = csv.reader(file)
     if len(rows) != len(table.truth):
         raise ValueError(f"{len(rows)} predictions of {len(table.truth)} rows")
     if table.task == "regress":
-        errors = [float(row[head.index("value")]) - float(y) for row, y in zip(rows, table.truth)]
+        errors = [float(row[1]) - float(y) for row, y in zip(rows, table.truth)]
         if not all(map(math.isfinite, errors)):
             raise ValueError("a prediction is not a number")
         return {

@@ -1,4 +1,6 @@
-//! Numbers, sizes, times and tables as text.
+//! Numbers, sizes, times and tables as text; text of others without control characters.
+
+use std::borrow::Cow;
 
 /// Separates thousands: `12345` is "12,345".
 ///
@@ -100,6 +102,72 @@ pub fn percent(share: f64) -> String {
     if share.is_finite() { format!("{:.2} %", 100.0 * share) } else { number(share) }
 }
 
+/// `text` for a terminal or a page: control characters, except line ends and tabs, and characters that turn the direction
+/// of text or are invisible are written as escapes. Names, paths and labels come from other people's files.
+///
+/// ```
+/// assert_eq!(bngpu::base::text::printable("a\u{1b}[31m\nb"), "a\\u{1b}[31m\nb");
+/// ```
+pub fn printable(text: &str) -> Cow<'_, str> {
+    escaped(text, |c| is_treacherous(c) && !matches!(c, '\n' | '\t'))
+}
+
+/// The same for a text within a line: line ends and tabs are escapes too.
+pub fn in_line(text: &str) -> Cow<'_, str> {
+    escaped(text, is_treacherous)
+}
+
+/// Control characters, line separators, marks of direction (Unicode Annex 9, "Trojan Source", CVE-2021-42574) and the
+/// byte order mark.
+fn is_treacherous(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+}
+
+fn escaped(text: &str, is_escaped: impl Fn(char) -> bool) -> Cow<'_, str> {
+    if !text.contains(&is_escaped) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 8);
+    for c in text.chars() {
+        match is_escaped(c) {
+            true => out.extend(c.escape_default()),
+            false => out.push(c),
+        }
+    }
+    Cow::Owned(out)
+}
+
+/// The first 60 characters of a name or a cell.
+pub fn shorten(text: &str) -> String {
+    match text.char_indices().nth(60) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+/// A name in a line of text: its first 60 characters, as [`in_line`] shows them.
+pub fn name(text: &str) -> String {
+    in_line(&shorten(text)).into_owned()
+}
+
+/// The first few of `items`, joined by ", ", and how many more there are.
+///
+/// ```
+/// let names: Vec<String> = (0..30).map(|n| n.to_string()).collect();
+/// assert!(bngpu::base::text::listed(&names).ends_with("18, 19 and 10 more"));
+/// ```
+pub fn listed<S: AsRef<str>>(items: &[S]) -> String {
+    let mut text = items.iter().take(SHOWN).map(AsRef::as_ref).collect::<Vec<_>>().join(", ");
+    if items.len() > SHOWN {
+        text += &format!(" and {} more", count((items.len() - SHOWN) as u64));
+    }
+    text
+}
+
+/// Items of a list that a person sees.
+pub const SHOWN: usize = 20;
+
 /// `text` after `heading`, broken at words into lines of at most `width` columns, the later ones indented as far as
 /// the heading reaches.
 pub fn wrapped(heading: &str, text: &str, width: usize) -> String {
@@ -195,6 +263,17 @@ mod tests {
         );
         assert_eq!([f64::NAN, f64::INFINITY, -f64::INFINITY].map(number), ["nan", "inf", "-inf"]);
         assert_eq!([0.97222, 1.0, f64::NAN].map(percent), ["97.22 %", "100.00 %", "nan"]);
+    }
+
+    #[test]
+    fn what_could_deceive_a_reader_is_escaped_and_all_else_stays() {
+        assert_eq!(printable("a\u{1b}[2J\r\u{7f}\u{9b}\nb\tc"), "a\\u{1b}[2J\\r\\u{7f}\\u{9b}\nb\tc");
+        assert_eq!(in_line("a\nb\tc\0"), "a\\nb\\tc\\u{0}");
+        assert_eq!(printable("x\u{202e}cod\u{2066}\u{feff}"), "x\\u{202e}cod\\u{2066}\\u{feff}");
+        for text in ["", "naïve, 日本, עברית, 👩\u{200d}🔬", "R²\u{a0}±"] {
+            assert_eq!(printable(text), text);
+            assert!(matches!(in_line(text), Cow::Borrowed(_)));
+        }
     }
 
     #[test]

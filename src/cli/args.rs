@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 
 use super::sweep_args::SPACE_SYNTAX;
+use crate::engine::cpu::threads;
 use crate::report::language::Lang;
 use crate::spec::preset::Preset;
 use crate::spec::{
@@ -30,7 +31,7 @@ pub struct Cli {
         num_args = 1,
         help_heading = "Machine"
     )]
-    #[arg(value_parser = clap::value_parser!(u32).range(1..=1024))]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=threads::MOST as i64))]
     pub threads: Vec<u32>,
 }
 
@@ -153,7 +154,7 @@ pub struct EvalArgs {
     /// Folder to search for data sets by name [default: the run's, else $BNGPU_DATA, else the platform's data folder]
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub data_dir: Option<PathBuf>,
-    /// Rows to evaluate [default: test, or all rows of --data]
+    /// Rows to evaluate; parts are those of the training source, or a source's own [default: test, or all rows of --data]
     #[arg(long, value_name = "ROWS")]
     pub split: Option<SplitArg>,
     /// Weights to use [default: best by validation loss, or the latest if the run has no best]
@@ -321,7 +322,7 @@ pub struct ReportArgs {
     /// Only warnings and errors on stderr
     #[arg(long, short)]
     pub quiet: bool,
-    /// Messages on stderr up to this level
+    /// Warnings and details on stderr up to this level; off leaves errors that end the command
     #[arg(long, value_name = "LEVEL", value_enum, default_value_t)]
     pub log: LogLevel,
 }
@@ -425,10 +426,10 @@ pub struct ReportingArgs {
     /// Print the result as JSON on stdout
     #[arg(long)]
     pub json: bool,
-    /// No progress on stderr
+    /// Results alone: no progress and no notes on stderr
     #[arg(long, short)]
     pub quiet: bool,
-    /// Messages on stderr up to this level
+    /// Warnings and details on stderr up to this level; off leaves errors that end the command
     #[arg(long, value_name = "LEVEL", value_enum, default_value_t)]
     pub log: LogLevel,
 }

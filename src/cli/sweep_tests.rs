@@ -329,6 +329,16 @@ const BAD_FLAGS: &[(&str, &[&str])] = &[
     ("--lr 1,2 --devices foo", &["--devices", "foo", "all"]),
     ("--lr 1,2 --devices all --device cpu", &["--device is cpu", "--devices all"]),
     ("--lr 1,2 --keep-models many", &["--keep-models", "many", "whole number"]),
+    ("--lr 1,2 --seeds 1000000000", &["--seeds is 1000000000", "at most 1000,"]),
+    ("--lr 1,2 --final-seeds 1000000000", &["--final-seeds is 1000000000", "at most 1000,"]),
+    ("--lr 1,2 --finalists 4294967295", &["--finalists is 4294967295", "at most 1000,"]),
+    ("--lr 1,2 --queues 65", &["--queues is 65", "at most 64,"]),
+    ("--lr 1,2 --population 65537", &["--population is 65537", "at most 65536,"]),
+    ("--lr 1,2 --keep-models 4294967295", &["--keep-models is 4294967295", "at most 1000000,"]),
+    ("--lr 1,2 --halving --eta 4294967295", &["--eta is 4294967295", "at most 1000,"]),
+    ("--lr 1,2 --shard 0/65537", &["--shard", "65536 or fewer"]),
+    ("--lr 0.1..1 --trials 1000000 --seeds 2", &["--seeds is 2", "2000000 trainings", "write 1 or fewer"]),
+    ("--lr 0.1..1 --max-time 1m --seeds 101", &["--seeds is 101", "write 100 or fewer", "fewer --trials"]),
     ("--lr 1,2 --finalists -1", &["--finalists"]),
     ("--lr 1,2 --final-seeds 0", &["--final-seeds is 0", "1 or more"]),
     ("--lr 1,2 --finalists 0 --final-seeds 3", &["--final-seeds is 3", "--finalists 0"]),
@@ -386,6 +396,22 @@ fn every_bad_sweep_is_refused_with_place_and_remedy() {
     }
     for (text, words) in BAD_FILES {
         check(text, file(text), words);
+    }
+}
+
+#[test]
+fn every_count_of_a_sweep_has_a_limit() {
+    for arg in command().find_subcommand("sweep").unwrap().get_arguments() {
+        let is_count = arg.get_value_parser().type_id() == std::any::TypeId::of::<crate::spec::Count>();
+        let Some(key) = arg.get_long().filter(|_| is_count && arg.get_help_heading() == Some("Sweep")) else {
+            continue;
+        };
+        let halving = if matches!(key, "eta" | "min-epochs") { "--halving" } else { "" };
+        let message = sweep(&format!("--lr 0.1..1 --trials 9 {halving} --{key} 4294967295")).unwrap_err();
+        assert!(
+            message.contains(&format!("--{key} is 4294967295; ")) && message.contains("write"),
+            "{message}"
+        );
     }
 }
 

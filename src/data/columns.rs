@@ -5,10 +5,10 @@ use std::collections::HashSet;
 use serde::Serialize;
 
 use super::DataError;
-use super::error::{list, nearest, shorten};
+use super::error::{list, nearest};
 use super::table::{Column, Table};
 use super::types::{self, ColumnType, Context, Decided, counts, numbers_the_rows};
-use crate::base::text::count;
+use crate::base::text::{count, shorten};
 use crate::spec::{AskedType, TableRequest};
 
 /// What a column is for.

@@ -13,8 +13,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::DataError;
-use super::error::shorten;
 use super::scale::{Moments, Scale, smooth_clip};
+use crate::base::text::shorten;
 use crate::spec::Embed;
 
 use super::table::{Column, MISSING, Table};

@@ -5,6 +5,9 @@ use std::path::Path;
 
 use thiserror::Error;
 
+pub(crate) use crate::base::text::shorten;
+use crate::base::text::{SHOWN, count, listed};
+
 /// Why data could not be loaded, in the user's terms.
 #[derive(Debug, Error)]
 pub enum DataError {
@@ -24,10 +27,10 @@ pub enum DataError {
     #[error("{file}, {place}: {what}; {remedy}")]
     Row { file: String, place: String, what: String, remedy: String },
     /// An invalid column.
-    #[error("{file}, column {column:?}: {what}; {remedy}")]
+    #[error("{file}, column {:?}: {what}; {remedy}", shorten(column))]
     Column { file: String, column: String, what: String, remedy: String },
     /// An invalid cell.
-    #[error("{file}, {place}, column {column:?}: {what}; {remedy}")]
+    #[error("{file}, {place}, column {:?}: {what}; {remedy}", shorten(column))]
     Cell { file: String, place: String, column: String, what: String, remedy: String },
     /// A setting that does not fit the data.
     #[error("{setting}: {what}; {remedy}")]
@@ -90,25 +93,10 @@ impl DataError {
 
 /// The first few of `names`, quoted, and how many more there are.
 pub(crate) fn list<S: AsRef<str>>(names: &[S]) -> String {
-    let quoted: Vec<String> = names.iter().map(|name| format!("{:?}", shorten(name.as_ref()))).collect();
-    first_of(&quoted)
-}
-
-/// The first few of `texts`, as they are, and how many more there are.
-pub(crate) fn first_of(texts: &[String]) -> String {
-    const SHOWN: usize = 20;
-    let mut text = texts.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
-    if texts.len() > SHOWN {
-        text += &format!(" and {} more", texts.len() - SHOWN);
-    }
-    text
-}
-
-/// The first 60 characters of a cell, for a message.
-pub(crate) fn shorten(text: &str) -> String {
-    match text.char_indices().nth(60) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
+    let shown: Vec<String> = names.iter().take(SHOWN).map(|n| format!("{:?}", shorten(n.as_ref()))).collect();
+    match names.len().saturating_sub(SHOWN) {
+        0 => listed(&shown),
+        more => format!("{} and {} more", listed(&shown), count(more as u64)),
     }
 }
 

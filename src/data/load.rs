@@ -2,7 +2,7 @@
 
 use super::columns::{self, ColumnReport, Named, Role};
 use super::encode::{ColumnEncoding, Fitted, Scaling, Settings, Source};
-use super::error::{first_of, list, shorten};
+use super::error::list;
 use super::locate::{Located, locate};
 use super::preprocessing::{Inputs, Preprocessing, TableReading, TrainedOn};
 use super::raw::{Raw, RawFeatures, TargetColumn, digest, hex};
@@ -12,7 +12,7 @@ use super::table::{Column, ReadOptions, Table};
 use super::target::{self, TargetEncoding};
 use super::types::{self, ColumnType, Decided, Reading};
 use super::{DataError, Dataset, Features, LoadRequest, Split, Task, TaskKind, read_raw};
-use crate::base::text::{count, counted};
+use crate::base::text::{count, counted, listed, shorten};
 use crate::spec::{AskedType, PartialConfig, TableRequest};
 
 /// Minimum number of training rows.
@@ -363,7 +363,7 @@ impl Fitting<'_> {
         }
         let mut tell = |what: &str, columns: &[String]| {
             if !columns.is_empty() {
-                notes.push(format!("{what}: {}", first_of(columns)));
+                notes.push(format!("{what}: {}", listed(columns)));
             }
         };
         tell("constant in the training rows, so set to 0", &constant);

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 mod array;
+mod check;
 mod columns;
 mod csv;
 mod digits;
@@ -247,6 +248,15 @@ impl From<&DataRequest> for LoadRequest {
             data_dir: data.data_dir.clone(),
         }
     }
+}
+
+/// Where `source` is on disk, as [`load`] finds it; none if it is built in.
+///
+/// # Errors
+/// As those of [`load`] for a source that cannot be found.
+pub fn path_of(source: &str, data_dir: Option<&Path>) -> Result<Option<PathBuf>, DataError> {
+    let path = locate::locate(source, data_dir)?.path;
+    Ok(Some(path).filter(|path| !path.as_os_str().is_empty()))
 }
 
 /// Reads a source as it is. `target` is the user's name for it, for formats with named arrays.

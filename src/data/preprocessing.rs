@@ -16,7 +16,7 @@ use super::target::TargetEncoding;
 use super::times::Cycle;
 use super::types::{Reading, Unread};
 use super::{DataError, Part, Rows, Split, Targets, Task, read_raw, target};
-use crate::base::text::{count, counted};
+use crate::base::text::{count, counted, listed, shorten};
 
 /// The remedy where pixels were expected.
 const PIXELS: &str = "give images like those in training, as numbers from 0 to 255";
@@ -205,10 +205,11 @@ impl Preprocessing {
     /// without a target, for `predict`.
     ///
     /// A `part` other than [`Part::All`] is a part of the training's split if `source` is the training source;
-    /// otherwise it is the source's own part, or all rows if the source has no parts.
+    /// otherwise it is the source's own part.
     ///
     /// # Errors
-    /// The errors of [`super::load`], and columns that are missing or have another type than in training.
+    /// The errors of [`super::load`], columns that are missing or have another type than in training, and a `part` of a
+    /// source that is not the training source and has no parts.
     pub fn read(&self, source: &str, data_dir: Option<&Path>, part: Part) -> Result<Rows, DataError> {
         self.rows(source, data_dir, part, false)
     }
@@ -247,7 +248,7 @@ impl Preprocessing {
             }
             None => vec![false; raw.rows],
         };
-        let mut order = self.rows_of(&raw, &located, part, &has_target, &mut notes)?;
+        let mut order = self.rows_of(&raw, &located, part, labelled, &has_target, &mut notes)?;
         if labelled {
             let before = order.len();
             order.retain(|row| has_target[*row]);
@@ -369,7 +370,7 @@ impl Preprocessing {
             let fault = |what: String| DataError::column(file, name, what, "give the column as in training");
             let (after, unread) = reading.apply(before).map_err(fault)?;
             if unread.rows > 0 && !unread.any_read {
-                let example = super::error::shorten(&unread.example);
+                let example = shorten(&unread.example);
                 return Err(fault(format!(
                     "{example:?} is not {}, nor is any other cell",
                     reading.singular()
@@ -457,20 +458,30 @@ impl Preprocessing {
         raw: &Raw,
         located: &Located,
         part: Part,
+        labelled: bool,
         has_target: &[bool],
         notes: &mut Vec<String>,
     ) -> Result<Vec<usize>, DataError> {
         let all = || (0..raw.rows).collect::<Vec<_>>();
         if part == Part::All {
+            if labelled && hex(&raw.content) == self.trained_on.content {
+                let rows = counted(self.trained_on.split.train as u64, "row");
+                notes.push(format!(
+                    "the model was trained on {rows} of these data, so the result is too good: --split test takes only \
+                     rows that it has not seen"
+                ));
+            }
             return Ok(all());
         }
         if located.source() != self.trained_on.source && hex(&raw.content) != self.trained_on.content {
+            // A copy of the training file with other line ends, one more column or one more row is not recognised.
             let Some([train, val, test]) = raw.given else {
-                notes.push(format!(
-                    "{} is not the training source and has no parts: using all rows",
-                    raw.file
-                ));
-                return Ok(all());
+                let what = format!(
+                    "is not the file that the model was trained on and has no parts of its own, so its {part} rows are \
+                     not known; the model may have been trained on some of its rows"
+                );
+                let remedy = "evaluate all of its rows (--split all), or leave out --data for the parts of the training";
+                return Err(DataError::file(&raw.file, what, remedy));
             };
             return Ok(match part {
                 Part::Train | Part::All => (0..train).collect(),
@@ -521,10 +532,7 @@ impl Preprocessing {
                     offset += column.inputs();
                 }
                 if !missing.is_empty() {
-                    notes.push(format!(
-                        "missing values, filled as in training: {}",
-                        super::error::first_of(&missing)
-                    ));
+                    notes.push(format!("missing values, filled as in training: {}", listed(&missing)));
                 }
                 Ok(out)
             }
@@ -549,7 +557,7 @@ fn unread_note(name: &str, role: &str, reading: &Reading, unread: &Unread) -> Op
             "{role} {name:?}: {} not {} (as {:?}), taken as missing",
             counted(unread.rows as u64, "cell"),
             reading.singular(),
-            super::error::shorten(&unread.example)
+            shorten(&unread.example)
         )
     })
 }

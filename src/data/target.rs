@@ -2,14 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::error::shorten;
 use super::numbers::is_number_like;
 use super::raw::{Raw, TargetColumn};
 use super::scale::{Moments, Scale};
 use super::table::Column;
 use super::types::{Reading, truth};
 use super::{DataError, Targets, Task, TaskKind};
-use crate::base::text::count;
+use crate::base::text::{count, shorten};
 
 /// Integers with at most this many different values are classes.
 const MAX_INTEGER_CLASSES: usize = 20;

@@ -20,12 +20,11 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::DataError;
-use super::error::{first_of, shorten};
 use super::numbers::{self, Ambiguity, Inferred, NumberFormat, is_number_like};
 use super::table::{Column, MISSING, is_missing};
 use super::times;
 use crate::base::shell_word;
-use crate::base::text::count;
+use crate::base::text::{count, listed, shorten};
 use crate::spec::{AskedType, DateOrder};
 
 /// Most different texts among numbers that are taken for markers of missing values.
@@ -213,9 +212,14 @@ fn of_texts(levels: Vec<String>, codes: Vec<u32>, context: &Context) -> Result<D
         return Ok(read_as(ColumnType::Boolean, Reading::Boolean, levels, codes));
     }
     // More than a half makes a column of numbers or dates with some faults; below that, texts that may be both.
+    let rows_of = |is: &dyn Fn(&str) -> bool| -> usize {
+        levels.iter().zip(&counts).filter(|(text, _)| is(text)).map(|(_, n)| n).sum()
+    };
+    // Marks of missing values say nothing of the type.
+    let unmarked = known - rows_of(&|text| is_marker(text) && !is_number_like(text));
     let share = |is: &dyn Fn(&str) -> bool| {
-        let rows: usize = levels.iter().zip(&counts).filter(|(text, _)| is(text)).map(|(_, n)| n).sum();
-        2 * rows > known
+        let rows = rows_of(is);
+        rows > 0 && 2 * rows > unmarked
     };
     let is_code = texts().any(is_code);
     if !is_code && share(&is_number_like) {
@@ -349,7 +353,7 @@ fn note_of(faults: &[Fault], what: &str, context: &Context) -> Vec<String> {
         })
         .collect();
     let role = if context.is_target { "target" } else { "column" };
-    vec![format!("{role} {:?} holds {what}; taken as missing: {}", context.name, first_of(&shown))]
+    vec![format!("{role} {:?} holds {what}; taken as missing: {}", context.name, listed(&shown))]
 }
 
 fn too_many_faults(

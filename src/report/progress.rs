@@ -1,13 +1,16 @@
-//! Progress of a training on stderr: a bar in a terminal, plain lines elsewhere.
+//! Progress of a training on stderr: a bar in a terminal, with a line for some epochs above it; plain lines elsewhere.
 
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
 
-use crate::base::text::{count, duration, number, rate};
+use crate::base::geomspace;
+use crate::base::text::{count, duration, number, printable, rate};
 use crate::run::{EpochMetrics, Score};
 
+/// Most epochs that leave a line above the bar.
+const MOST_LINES: u64 = 20;
 /// Minimum time between two epoch lines.
 const BETWEEN_EPOCHS: Duration = Duration::from_secs(1);
 /// Columns left free to the right of the bar.
@@ -28,7 +31,14 @@ pub struct Progress {
 
 enum View {
     Hidden,
-    Bar { bar: ProgressBar, width: fn() -> usize },
+    Bar {
+        bar: ProgressBar,
+        width: fn() -> usize,
+        /// Epochs that leave a line above the bar.
+        milestones: Vec<u64>,
+        /// The latest epoch's line, if it left none.
+        owed: Option<String>,
+    },
     Lines(Lines),
 }
 
@@ -51,7 +61,12 @@ impl Progress {
         let view = if quiet {
             View::Hidden
         } else if is_terminal && !dumb && !ci {
-            View::Bar { bar: bar(total_steps, variable("NO_COLOR").is_empty(), width), width }
+            View::Bar {
+                bar: bar(total_steps, variable("NO_COLOR").is_empty(), width),
+                width,
+                milestones: milestones(epochs),
+                owed: None,
+            }
         } else {
             View::Lines(Lines::new(Box::new(io::stderr())))
         };
@@ -81,7 +96,7 @@ impl Progress {
         let (loss, speed) = (number(loss), rate(samples_per_s));
         match &mut self.view {
             View::Hidden => {}
-            View::Bar { bar, width } => {
+            View::Bar { bar, width, .. } => {
                 bar.set_position(step);
                 let total = count(self.total_steps);
                 let step = format!(" step {:>width$}", count(step), width = total.len());
@@ -111,7 +126,16 @@ impl Progress {
         let line = epoch_line(&self.epoch_text(metrics.epoch), metrics);
         match &mut self.view {
             View::Hidden => {}
-            View::Bar { .. } => self.step(metrics.step, metrics.train_loss, metrics.samples_per_s),
+            View::Bar { bar, milestones, owed, .. } => {
+                match milestones.contains(&metrics.epoch) {
+                    true => {
+                        *owed = None;
+                        bar.suspend(|| write_line(&mut io::stderr(), &line));
+                    }
+                    false => *owed = Some(line),
+                }
+                self.step(metrics.step, metrics.train_loss, metrics.samples_per_s);
+            }
             View::Lines(lines) => lines.epoch(line, Instant::now()),
         }
     }
@@ -125,11 +149,16 @@ impl Progress {
         }
     }
 
-    /// Removes the bar, or writes the last epoch's line if it is still pending.
+    /// Removes the bar, and writes the last epoch's line if it is still pending.
     pub fn finish(&mut self) {
         match &mut self.view {
             View::Hidden => {}
-            View::Bar { bar, .. } => bar.finish_and_clear(),
+            View::Bar { bar, owed, .. } => {
+                bar.finish_and_clear();
+                if let Some(line) = owed.take() {
+                    write_line(&mut io::stderr(), &line);
+                }
+            }
             View::Lines(lines) => lines.finish(),
         }
     }
@@ -288,6 +317,17 @@ impl Lines {
     }
 }
 
+/// The epochs of `epochs` that leave a line: at most [`MOST_LINES`]; the first ten, and from there on log-spaced ones,
+/// since a training may end early.
+fn milestones(epochs: u64) -> Vec<u64> {
+    if epochs <= MOST_LINES {
+        return (1..=epochs).collect();
+    }
+    let half = MOST_LINES / 2;
+    let later = geomspace(half as f64, epochs as f64, MOST_LINES as usize - half as usize + 1);
+    (1..=half).chain(later.into_iter().skip(1).map(|epoch| epoch.round() as u64)).collect()
+}
+
 /// "1m 05s left", in whole seconds.
 fn time_left(seconds: f64) -> String {
     if seconds < 9.0 { format!("{:.0} s left", seconds.ceil()) } else { duration(seconds.ceil()) + " left" }
@@ -295,7 +335,7 @@ fn time_left(seconds: f64) -> String {
 
 /// Writes the line in one call, so that lines of several processes do not mix. Failed writes are ignored.
 fn write_line(out: &mut dyn Write, line: &str) {
-    let _ = out.write_all(format!("{line}\n").as_bytes());
+    let _ = out.write_all(format!("{}\n", printable(line)).as_bytes());
 }
 
 /// "epoch  3/20  train loss 0.1234 acc 96.10%  val loss 0.1450 acc 95.56%  21.3k/s"
@@ -406,6 +446,19 @@ mod tests {
         assert!(text.lines().count() < 20, "{text}");
         assert!(text.starts_with("epoch  1/20") && text.trim_end().contains("\nepoch 20/20"), "{text}");
         assert_eq!(text.matches("epoch 20/20").count(), 1);
+    }
+
+    #[test]
+    fn some_epochs_leave_a_line_above_the_bar() {
+        assert_eq!(milestones(3), [1, 2, 3]);
+        assert_eq!(milestones(20), (1..=20).collect::<Vec<_>>());
+        assert_eq!(milestones(100), [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 13, 16, 20, 25, 32, 40, 50, 63, 79, 100]);
+        for epochs in [0, 1, 21, 22, 57, 1000, u64::from(u32::MAX)] {
+            let found = milestones(epochs);
+            assert!(
+                found.len() <= 20 && found.is_sorted() && found.last().is_none_or(|&last| last == epochs)
+            );
+        }
     }
 
     #[test]

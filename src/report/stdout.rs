@@ -2,6 +2,8 @@
 
 use std::io::{self, ErrorKind, Write};
 
+use crate::base::text::printable;
+
 /// Writes `text` to stdout and flushes it.
 ///
 /// If the reader has closed the pipe (`bngpu ... | head`), the process exits here, silently, with code 0. Errors: any
@@ -11,6 +13,11 @@ pub fn print(text: &str) -> io::Result<()> {
         std::process::exit(0);
     }
     Ok(())
+}
+
+/// The same for a text for people: control characters of names in it are escaped.
+pub fn show(text: &str) -> io::Result<()> {
+    print(&printable(text))
 }
 
 /// Whether the reading end of the pipe is open.

@@ -4,7 +4,9 @@ use std::fmt;
 
 use super::{Status, TrainResult};
 use crate::base::shell_word;
-use crate::base::text::{Align, bytes, columns, count, counted, duration, number, percent, rate, wrapped};
+use crate::base::text::{
+    Align, bytes, columns, count, counted, duration, in_line, name, number, percent, rate, wrapped,
+};
 use crate::run::{Architecture, Score};
 use crate::spec::{Optimizer, Training};
 
@@ -190,7 +192,7 @@ impl fmt::Display for EndSummary<'_> {
             write!(f, "\n{}", self.table())?;
         }
         let run = shell_word(&result.run);
-        writeln!(f, "\nrun   {}", result.run)?;
+        writeln!(f, "\nrun   {}", in_line(&result.run))?;
         match result.status {
             Status::Completed | Status::Stopped => {
                 // `eval` uses the test rows by default.
@@ -233,7 +235,7 @@ impl EndSummary<'_> {
         align[0] = Align::Left;
         let mut text = columns(&rows, &align);
         if let (true, Some(target)) = (self.result.regression, self.target) {
-            text += &format!("  rmse in units of {target}\n");
+            text += &format!("  rmse in units of {}\n", name(target));
         }
         let parts: Vec<_> =
             self.splits.iter().map(|split| (split.name, split.score, split.baseline)).collect();

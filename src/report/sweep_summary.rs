@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use super::Status;
 use crate::base::shell_word;
-use crate::base::text::{Align, columns, count, counted, duration, number, percent, rate, wrapped};
+use crate::base::text::{
+    Align, SHOWN, columns, count, counted, duration, in_line, listed, number, percent, rate, wrapped,
+};
 use crate::run::Score;
 use crate::spec::{Objective, Params};
 use crate::sweep::Ensemble;
@@ -39,6 +41,8 @@ pub struct SweepSummary<'a> {
     pub finalists: u32,
     /// Whether this is one shard of a sweep.
     pub shard: bool,
+    /// Trainings of the final comparison that ended, and all of them, if the user ended it before.
+    pub finals_left: Option<(u64, u64)>,
     /// The time limit, if it left out trials, and how many trials there were to be if that was asked.
     pub limit: Option<(Duration, Option<u64>)>,
 }
@@ -103,6 +107,14 @@ impl SweepSummary<'_> {
                 None => counted(counts.trials, "trial"),
             };
             writeln!(f, "--max-time {} left time for {trials}", humantime::format_duration(limit))?;
+        }
+        if let Some((ended, of)) = self.finals_left {
+            let (ended, of) = (count(ended), counted(of, "training"));
+            let text = format!(
+                "the final comparison was ended early, after {ended} of {of}; what is unfinished does not count, and \
+                 `bngpu resume` finishes it"
+            );
+            writeln!(f, "{}", wrapped("", &text, WIDTH))?;
         }
         if counts.diverged > 0 && counts.trainings > counts.trials {
             writeln!(f, "a trial counts as diverged if any of its seeds diverged")?;
@@ -328,12 +340,16 @@ impl SweepSummary<'_> {
 
     fn next(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let run = shell_word(self.run);
-        writeln!(f, "\nrun     {}", self.run)?;
-        writeln!(f, "page    {}", Path::new(self.run).join("report.html").display())?;
+        writeln!(f, "\nrun     {}", in_line(self.run))?;
+        let page = Path::new(self.run).join("report.html").display().to_string();
+        writeln!(f, "page    {}", in_line(&page))?;
         let mut lines = Vec::new();
         if self.status == Status::Interrupted {
             lines.push(format!("bngpu resume {run}"));
         } else {
+            if self.finals_left.is_some() {
+                lines.push(format!("bngpu resume {run} (finishes the final comparison)"));
+            }
             if let Some(ensemble) = self.ensemble {
                 let run = shell_word(&ensemble.run.display().to_string());
                 lines.push(format!("bngpu predict {run} --data FILE (the ensemble)"));
@@ -382,6 +398,7 @@ fn trials(all: &[u64]) -> String {
     let names: Vec<String> = all.iter().map(u64::to_string).collect();
     match names.split_last() {
         Some((last, [])) => format!("trial {last}"),
+        Some(_) if names.len() > SHOWN => format!("trials {}", listed(&names)),
         Some((last, others)) => format!("trials {} and {last}", others.join(", ")),
         None => "none".into(),
     }

@@ -69,6 +69,12 @@ impl Architecture {
         if self.layers().any(|(i, o, _)| i == 0 || o == 0) {
             return Err(unusable("a layer without units"));
         }
+        let in_unit = |x: f64| (0.0..=1.0).contains(&x);
+        let is_eps = |eps: f64| eps > 0.0 && eps.is_finite();
+        if !(self.bn_eps.is_none_or(is_eps) && self.bn_momentum.is_none_or(in_unit) && in_unit(self.dropout))
+        {
+            return Err(unusable("bn_eps, bn_momentum or dropout is out of its range"));
+        }
         if self.bn_eps.is_some() != self.bn_momentum.is_some() {
             return Err(unusable("batch normalisation needs both bn_eps and bn_momentum"));
         }

@@ -218,6 +218,18 @@ impl ModelFile {
         })
     }
 
+    /// The first running variance below 0, with the place: `layers.0.bn.running_var[12] is -1`.
+    pub fn negative_variance(&self) -> Option<String> {
+        let of = self.members.len();
+        self.members.iter().enumerate().find_map(|(m, member)| {
+            member.layers.iter().enumerate().find_map(|(n, layer)| {
+                let variances = &layer.bn.as_ref()?.running_var;
+                let at = variances.iter().position(|&variance| variance < 0.0)?;
+                Some(format!("{}.bn.running_var[{at}] is {}", Stem(of, m, n), variances[at]))
+            })
+        })
+    }
+
     /// Every tensor under its name, checked against the architecture.
     fn tensors(&self) -> Result<TensorList<'_>, ModelFault> {
         check_members(&self.members)?;

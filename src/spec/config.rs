@@ -204,10 +204,10 @@ settings! {
         /// Print the result as JSON on stdout
         #[arg(long, help_heading = "Output", num_args = 0, default_missing_value = "true")]
         json: bool = false;
-        /// No progress on stderr
+        /// Results alone: no progress and no notes on stderr
         #[arg(long, short, help_heading = "Output", num_args = 0, default_missing_value = "true")]
         quiet: bool = false;
-        /// Messages on stderr up to this level
+        /// Warnings and details on stderr up to this level; off leaves errors that end the command
         #[arg(long, value_name = "LEVEL", help_heading = "Output")]
         log: LogLevel = LogLevel::default();
     }

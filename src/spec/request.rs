@@ -59,7 +59,7 @@ pub struct RunRequest {
     pub watch: Vec<Watched>,
     /// Results as JSON on stdout.
     pub json: bool,
-    /// No progress on stderr.
+    /// No progress and no notes on stderr.
     pub quiet: bool,
     /// Messages on stderr.
     pub log: LogLevel,

@@ -8,12 +8,15 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use super::config_error::ConfigError;
 
+/// Maximum number of parts.
+pub const MAX_SHARDS: u32 = 65_536;
+
 /// A part of the trials, by number: every one that leaves the remainder `index` when divided by `count`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shard {
     /// From 0.
     pub index: u32,
-    /// Number of parts, 1 or more.
+    /// Number of parts, 1 to [`MAX_SHARDS`].
     pub count: u32,
 }
 
@@ -26,6 +29,9 @@ impl FromStr for Shard {
         let (index, count) = (number(index)?, number(count)?);
         match (index, count) {
             (_, 0) => Err("the number of parts is 0; write for example 0/4, the first of four".into()),
+            _ if count > MAX_SHARDS => {
+                Err(format!("the number of parts is {count}; write {MAX_SHARDS} or fewer"))
+            }
             _ if index < count => Ok(Shard { index, count }),
             _ => Err(format!(
                 "parts are counted from 0; write 0/{count} to {}/{count}, or more parts",
@@ -92,6 +98,9 @@ pub fn shard_of(env: impl Fn(&str) -> Option<String>) -> Result<Option<Shard>, C
     } else {
         return Ok(None);
     };
+    if count > MAX_SHARDS {
+        return unknown(format!("{name} is of {count} parts, but the limit is {MAX_SHARDS}; use fewer"));
+    }
     match index < count {
         true => Ok(Some(Shard { index, count })),
         false => {

@@ -18,6 +18,18 @@ use super::values::Count;
 const MAX_SOBOL: u64 = 65_536;
 /// Number of trials if only a time limit is given: more than anyone compares.
 pub const OPEN_TRIALS: u64 = 10_000;
+/// Maximum number of seeds of a trial, in the search and in the final comparison.
+const MAX_SEEDS: u64 = 1000;
+/// Maximum number of finalists.
+const MAX_FINALISTS: u64 = 1000;
+/// Largest η. More trials than these are never compared at once.
+const MAX_ETA: u64 = 1000;
+/// Maximum number of queues of a device; each has threads and memory of its own.
+const MAX_QUEUES: u64 = 64;
+/// Maximum number of models in a population, where memory allows as many.
+const MAX_POPULATION: u64 = 65_536;
+/// Maximum number of trainings of a stage: the schedule holds each of them in memory.
+const MAX_TRAININGS: u64 = 1_000_000;
 
 /// The sweep's own settings beside the rest.
 pub(super) struct Own<'a> {
@@ -42,20 +54,7 @@ impl Own<'_> {
         let strategy = self.strategy(&space)?;
         let trials = self.trials(&space, strategy, max_time.is_some())?;
         let count = |value: Option<Count>| value.map_or(0, |count| count.0);
-        for (key, value) in [
-            ("seeds", options.seeds),
-            ("final-seeds", options.final_seeds),
-            ("queues", options.queues),
-            ("population", options.population),
-        ] {
-            if value == Some(Count(0)) {
-                let expected = match key {
-                    "queues" | "population" => "write 1 or more, or leave it out",
-                    _ => "write 1 or more, for example 5",
-                };
-                return Err(self.given.invalid(key, 0, expected));
-            }
-        }
+        self.check_counts()?;
         let (seed, seeds) = (self.base.training.seed, u64::from(count(options.seeds)));
         if seed.checked_add(seeds).is_none() {
             let expected =
@@ -67,6 +66,7 @@ impl Own<'_> {
             let expected = "but --finalists 0 has no final comparison; drop one of them";
             return Err(self.given.invalid("final-seeds", final_seeds, expected));
         }
+        self.check_trainings(trials, u64::from(count(options.seeds)))?;
         if options.devices.is_some() && !matches!(self.asked.place("device"), Place::Default { .. }) {
             let expected = "but --devices all takes every device; drop one of them";
             return Err(self.asked_invalid("device", &self.base.device, expected));
@@ -107,6 +107,39 @@ impl Own<'_> {
             keep: count(options.keep_models),
             tensorboard: options.tensorboard == Some(true),
         })
+    }
+
+    /// Checks that each count is within its limits.
+    fn check_counts(&self) -> Result<(), ConfigError> {
+        let options = &self.options;
+        for (key, value, least, most, example) in [
+            ("seeds", options.seeds, 1, MAX_SEEDS, 5),
+            ("final-seeds", options.final_seeds, 1, MAX_SEEDS, 5),
+            ("finalists", options.finalists, 0, MAX_FINALISTS, 3),
+            ("queues", options.queues, 1, MAX_QUEUES, 2),
+            ("population", options.population, 1, MAX_POPULATION, 64),
+            ("keep-models", options.keep_models, 0, MAX_TRIALS, 10),
+        ] {
+            let Some(Count(value)) = value else { continue };
+            if !(least..=most).contains(&u64::from(value)) {
+                let expected = format!("write {least} or more, at most {most}, for example {example}");
+                return Err(self.given.invalid(key, value, expected));
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks that the trials with all their seeds are not too many.
+    fn check_trainings(&self, trials: u64, seeds: u64) -> Result<(), ConfigError> {
+        if trials * seeds <= MAX_TRAININGS {
+            return Ok(());
+        }
+        let seeds_that_fit = MAX_TRAININGS / trials;
+        let expected = format!(
+            "with {trials} trials these are {} trainings: write {seeds_that_fit} or fewer, or fewer --trials",
+            trials * seeds
+        );
+        Err(self.given.invalid("seeds", seeds, expected))
     }
 
     fn asked_invalid(&self, key: &str, value: impl ToString, expected: &str) -> ConfigError {
@@ -183,8 +216,10 @@ impl Own<'_> {
             }
             return Ok(None);
         }
-        if eta < 2 {
-            let expected = "one trial in this many is promoted: write 2 or more, for example 3";
+        if !(2..=MAX_ETA).contains(&u64::from(eta)) {
+            let expected = format!(
+                "one trial in this many is promoted: write 2 or more, at most {MAX_ETA}, for example 3"
+            );
             return Err(self.given.invalid("eta", eta, expected));
         }
         match length {

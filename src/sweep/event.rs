@@ -19,8 +19,10 @@ pub enum SweepEvent {
     /// The plan. Sent again when it grows, for example by the final comparison.
     Planned {
         trials: u64,
-        /// Trials times seeds, including those that ended before a sweep was resumed.
+        /// Trials times seeds and the final comparison, including those that ended before a sweep was resumed.
         trainings: u64,
+        /// Trainings of the final comparison; until it begins, at most.
+        finals: u64,
         lanes: Vec<LaneInfo>,
     },
     /// A training starts, or continues after it was parked.

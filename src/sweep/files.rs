@@ -141,6 +141,8 @@ impl SweepFiles {
 
     /// The folder, including unfinished trainings.
     pub fn into_dir(self) -> RunDir {
+        // Only an empty folder is removed.
+        let _ = fs::remove_dir(self.dir.path().join(UNFINISHED));
         self.dir
     }
 

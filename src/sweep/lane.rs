@@ -69,8 +69,9 @@ pub struct StageContext<'a> {
     pub speed: Option<Speed>,
     /// Predicted costs of the finalists, with a time limit.
     pub round: Vec<f64>,
-    /// The lanes, for the plans that observers see.
+    /// The lanes, and trainings of the final comparison, for the plans that observers see.
     pub lanes: Vec<LaneInfo>,
+    pub finals: u64,
     /// How often running trainings are stored, and how faults are retried.
     pub pace: Pace,
 }
@@ -390,9 +391,17 @@ impl Lane<'_, '_> {
         }
         let mut waiting = desk.heed_time(shared.stage);
         let finish = desk.finish.clone();
+        // What the user leaves of a final comparison stays unfinished, to be resumed: it would be no finalist.
+        let leaves = desk.by_hand && shared.stage == Stage::Final;
+        let mut left = Vec::new();
         if finish.is_some() {
             desk.scheduler.close();
-            waiting.extend(desk.scheduler.drain());
+            let drained = desk.scheduler.drain();
+            if leaves {
+                left = drained
+            } else {
+                waiting.extend(drained)
+            };
         }
         let mut meant = Vec::new();
         for (slot, running) in self.running.iter().enumerate() {
@@ -403,11 +412,37 @@ impl Lane<'_, '_> {
         }
         drop(desk);
         for (slot, reason) in meant {
+            if leaves && trainer.members()[slot].state.ended.is_none() {
+                left.extend(self.leave(trainer, slot)?);
+                continue;
+            }
             trainer.stop(slot, reason);
             self.finish(trainer, slot)?;
         }
+        for (id, at) in left {
+            let params = lock(&shared.desk).scheduler.params_of(id.trial).unwrap_or_default();
+            if let Ok((request, member)) = shared.training(id, &params) {
+                lock(shared.sink).progress(id, &request, &member, &at)?;
+            }
+        }
         let reason = finish.unwrap_or(StopReason::MaxTime);
         shared.enter_waiting(waiting, &reason, self.lane, &self.device)
+    }
+
+    /// Takes the training out of a slot, to be continued by another process.
+    fn leave(
+        &mut self,
+        trainer: &mut Trainer,
+        slot: usize,
+    ) -> Result<Option<(TrainingId, MemberCheckpoint)>, TrainError> {
+        let shared = self.shared;
+        let mut events = LaneEvents { shared, lane: self.lane, running: &mut self.running };
+        let at = trainer.take(slot, &mut events)?;
+        let Some(Running { id, .. }) = self.running[slot].take() else { return Ok(None) };
+        lock(&shared.desk).scheduler.leave(id);
+        shared.changed.notify_all();
+        shared.observer.event(SweepEvent::Parked { trial: id.trial, seed: id.seed });
+        Ok(at.map(|at| (id, at)))
     }
 
     /// Reports the progress of this lane to the budget, and a changed plan to the observer.
@@ -434,8 +469,9 @@ impl Lane<'_, '_> {
         }
         *planned = (trials, now);
         drop(desk);
-        let trainings = trials * u64::from(shared.request.seeds);
-        shared.observer.event(SweepEvent::Planned { trials, trainings, lanes: shared.lanes.clone() });
+        let finals = shared.finals;
+        let trainings = trials * u64::from(shared.request.seeds) + finals;
+        shared.observer.event(SweepEvent::Planned { trials, trainings, finals, lanes: shared.lanes.clone() });
     }
 
     /// Fills vacant slots as long as there is something to train and room for it.

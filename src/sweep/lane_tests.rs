@@ -81,6 +81,7 @@ fn search(problem: &Problem, slots: usize, pace: Pace, factories: &[&dyn EngineF
         speed: None,
         round: Vec::new(),
         lanes: Vec::new(),
+        finals: 0,
         pace,
     };
     let mut failed = 0;

@@ -11,11 +11,13 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use super::EXPORTERS;
+use super::analysis::{Analysis, Counts};
 use super::export::{Exported, whole_trials};
 use super::files::{MODELS, folder};
 use super::journal::without_shard;
 use super::schedule::TrainingId;
-use super::{Stage, TRIALS, TrialRecord, TrialStatus, read_trials};
+use super::{Stage, TRIALS, TrialRecord, read_trials};
+use crate::base::text::listed;
 use crate::base::{FileError, write_whole};
 use crate::run::{Environment, RunDir, RunError};
 use crate::spec::{ConfigError, Objective, SweepRequest};
@@ -67,7 +69,7 @@ pub enum MergeError {
 /// The result of a merge.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Merged {
-    /// Distinct trials, and how they ended (by the worst end among their seeds).
+    /// Trials of the search, and how they ended (by the worst end among their seeds).
     pub trials: u64,
     pub completed: u64,
     pub stopped: u64,
@@ -136,7 +138,7 @@ pub fn merge(
 
     let records: Vec<TrialRecord> = trainings.values().map(|&(_, record)| record.clone()).collect();
     let dir = RunDir::create(Some(output), "merged")?;
-    let mut merged = count(&records);
+    let mut merged = count(&records, &first.request);
     merged.missing = missing;
     merged.no_finals = first.request.finalists > 0 && records.iter().all(|r| r.stage == Stage::Search);
     copy_models(&parts, &trainings, &dir, &mut merged)?;
@@ -182,7 +184,7 @@ fn check_same_sweep(first: &Part, second: &Part) -> Result<(), MergeError> {
     }
     let (one, other) = (first.path.clone(), second.path.clone());
     if !differences.is_empty() {
-        let differences = differences.join(", ");
+        let differences = listed(&differences);
         return Err(MergeError::Configuration { first: one, second: other, differences });
     }
     let print = |part: &Part| part.env.data_fingerprint.clone();
@@ -245,11 +247,11 @@ fn missing(parts: &[Part], trainings: &BTreeMap<Key, (usize, &TrialRecord)>) -> 
     let request = &parts[0].request;
     let shards = request.shard.map_or(1, |shard| shard.count);
     let there: BTreeSet<u32> = parts.iter().map(|part| part.request.shard.map_or(0, |s| s.index)).collect();
-    let absent: Vec<String> =
-        (0..shards).filter(|index| !there.contains(index)).map(|index| format!("{index}/{shards}")).collect();
+    let absent: Vec<u32> = (0..shards).filter(|index| !there.contains(index)).collect();
     let mut missing = Vec::new();
     if !absent.is_empty() {
-        missing.push(format!("missing shards ({} of {shards}): {}", absent.len(), list(&absent)));
+        let names = list(&absent, |index| format!("{index}/{shards}"));
+        missing.push(format!("missing shards ({} of {shards}): {names}", absent.len()));
     }
     let first_seed = request.base.training.seed;
     let seeds = (0..u64::from(request.seeds)).map(|n| first_seed.wrapping_add(n));
@@ -257,47 +259,37 @@ fn missing(parts: &[Part], trainings: &BTreeMap<Key, (usize, &TrialRecord)>) -> 
     // Trainings of a missing shard are not listed one by one.
     let of_there = (0..request.trials).filter(|trial| there.contains(&((trial % u64::from(shards)) as u32)));
     let keys = of_there.flat_map(|trial| seeds.iter().map(move |&seed| (trial, seed, false)));
-    let absent: Vec<String> = keys.filter(|key| !trainings.contains_key(key)).map(name).collect();
+    let absent: Vec<Key> = keys.filter(|key| !trainings.contains_key(key)).collect();
     if !absent.is_empty() {
-        let n = absent.len();
-        missing.push(format!("missing trainings of the given shards ({n}): {}", list(&absent)));
+        let (n, names) = (absent.len(), list(&absent, |key| name(*key)));
+        missing.push(format!("missing trainings of the given shards ({n}): {names}"));
     }
     missing.join("; ")
 }
 
-fn list(items: &[String]) -> String {
-    let named = items.iter().take(MOST_NAMED).map(String::as_str).collect::<Vec<_>>().join("; ");
+fn list<T>(items: &[T], name: impl Fn(&T) -> String) -> String {
+    let named = items.iter().take(MOST_NAMED).map(name).collect::<Vec<_>>().join("; ");
     match items.len().checked_sub(MOST_NAMED) {
         None | Some(0) => named,
         Some(more) => format!("{named}; and {more} more"),
     }
 }
 
-/// How the trials ended; `records` are sorted by trial.
-fn count(records: &[TrialRecord]) -> Merged {
-    let mut merged = Merged {
-        trials: 0,
-        completed: 0,
-        stopped: 0,
-        diverged: 0,
-        failed: 0,
+/// How the trials ended, as the summary and the page of a sweep count them.
+fn count(records: &[TrialRecord], request: &SweepRequest) -> Merged {
+    let Counts { trials, completed, stopped, diverged, failed, .. } = Analysis::new(request, records).counts;
+    Merged {
+        trials,
+        completed,
+        stopped,
+        diverged,
+        failed,
         trainings: records.len() as u64,
         models: 0,
         no_finals: false,
         missing: String::new(),
         notes: Vec::new(),
-    };
-    for trial in records.chunk_by(|a, b| a.trial == b.trial) {
-        let any = |status| trial.iter().any(|record| record.status == status);
-        merged.trials += 1;
-        *match () {
-            () if any(TrialStatus::Failed) => &mut merged.failed,
-            () if any(TrialStatus::Diverged) => &mut merged.diverged,
-            () if any(TrialStatus::Stopped) => &mut merged.stopped,
-            () => &mut merged.completed,
-        } += 1;
     }
-    merged
 }
 
 /// The trainings whose weights the undivided sweep would have kept: the best `keep` of the search, and all final ones.

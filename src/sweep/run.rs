@@ -87,7 +87,7 @@ impl Search {
         stop: &Stop,
     ) -> Result<SweepEnd, SweepError> {
         let stages = Stages { search: self, store, observer, stop };
-        observer.event(self.planned(self.expected_trials(), 0));
+        observer.event(self.planned(self.expected_trials(), self.finals()));
         // The store is not borrowed while the observer is called, which may read it.
         let earlier = lock(store).records().to_vec();
         let known = earlier.len() as u64;
@@ -160,6 +160,7 @@ impl Search {
         SweepEvent::Planned {
             trials,
             trainings: trials * u64::from(self.request.seeds) + finals,
+            finals,
             lanes: self.lane_infos(),
         }
     }
@@ -237,6 +238,7 @@ impl<S: Store + 'static> Stages<'_, S> {
             speed: search.request.max_time.and(search.speed),
             round,
             lanes: search.lane_infos(),
+            finals: search.finals(),
             pace,
         };
         let end = stage::run(&context, &search.lanes)?;

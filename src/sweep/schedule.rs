@@ -394,6 +394,15 @@ impl<P> Scheduler<P> {
         self.params(at)
     }
 
+    /// Takes a running training out for good; it has not ended.
+    pub fn leave(&mut self, id: TrainingId) {
+        self.running.remove(&id);
+        if let Some((at, s)) = self.place(id) {
+            self.trials[at].trainings[s].left_out = true;
+            self.decide();
+        }
+    }
+
     /// Starts no new trainings from now on: the others are decided among themselves.
     pub fn close(&mut self) {
         if !self.fresh.is_empty() {

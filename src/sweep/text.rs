@@ -1,8 +1,9 @@
 //! Settings and dimensions as they are typed.
 
+use crate::base::text::SHOWN;
 use crate::spec::{Dimension, Domain, Params, value_text};
 
-/// "lr 1e-4..1e-1:log", "beta1 0.8,0.9".
+/// "lr 1e-4..1e-1:log", "beta1 0.8,0.9"; of a long set its first and last values and their number.
 ///
 /// ```
 /// use bngpu::spec::SweepRequest;
@@ -13,7 +14,15 @@ use crate::spec::{Dimension, Domain, Params, value_text};
 /// ```
 pub fn dimension_text(dimension: &Dimension) -> String {
     let values = match &dimension.domain {
-        Domain::Set(values) => values.iter().map(value_text).collect::<Vec<_>>().join(","),
+        Domain::Set(values) => {
+            let texts: Vec<String> = values.iter().map(value_text).collect();
+            match &texts[..] {
+                [first, second, .., last] if texts.len() > SHOWN => {
+                    format!("{first},{second},...,{last} ({} values)", texts.len())
+                }
+                all => all.join(","),
+            }
+        }
         Domain::Range { low, high, scale, .. } => {
             let (low, high) = (value_text(&(*low).into()), value_text(&(*high).into()));
             format!("{low}..{high}{}", scale.suffix())

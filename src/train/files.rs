@@ -92,6 +92,9 @@ fn to_json(value: &impl Serialize) -> String {
     serde_json::to_string(value).unwrap_or_default()
 }
 
+/// Most rows of a batch with a stored model.
+const INFERENCE_ROWS: usize = 4096;
+
 /// The path of a model in no file, for errors.
 const IN_MEMORY: &str = "the model in memory";
 
@@ -259,7 +262,25 @@ impl Stored {
         if let Some(where_) = file.non_finite() {
             return Err(unusable(&path, where_));
         }
+        if let Some(where_) = file.negative_variance() {
+            return Err(unusable(&path, where_));
+        }
         let preprocessing: Preprocessing = json(&path, &file, PREPROCESSING)?;
+        let invalid = |what: String| unusable(&path, format!("its {PREPROCESSING} is invalid: {what}"));
+        preprocessing.check().map_err(invalid)?;
+        if let Task::Classify { classes } = preprocessing.task()
+            && json::<Vec<String>>(&path, &file, CLASSES)? != *classes
+        {
+            return Err(unusable(&path, format!("its {CLASSES} are not those of its {PREPROCESSING}")));
+        }
+        let (outputs, found) = (preprocessing.task().n_outputs(), file.members.first());
+        if let Some(other) = found.map(|member| member.architecture.outputs).filter(|&found| found != outputs)
+        {
+            return Err(unusable(
+                &path,
+                format!("its network has {other} outputs, its {PREPROCESSING} {outputs}"),
+            ));
+        }
         let request = |member: &ModelMember| {
             PartialConfig::from_toml(&member.settings, &path)
                 .and_then(|config| resolve(PartialConfig::default(), Some((path.clone(), config))))
@@ -338,6 +359,12 @@ impl Stored {
         // The look at the next step will be taken again.
         looks.retain(|look| look.step < states[0].step);
         let checkpoint = |((state, member), stored): ((TrainingState, &&Member), &ModelMember)| {
+            if !state.fits(member) {
+                return Err(unusable(
+                    &self.path,
+                    format!("its {STATE} is invalid: its counts contradict each other"),
+                ));
+            }
             let mut weights = Weights::zeros(&member.sizes);
             let fits = model::put_layers(member, &model::ALONE, &stored.layers, &mut weights)
                 && (stored.optimizer.as_ref())
@@ -388,8 +415,12 @@ impl Stored {
     /// # Errors
     /// If the settings allow no such model.
     pub fn population(&self, problem: &Problem) -> Result<Arc<Population>, RunError> {
-        // Row capacity as in training, even if `--batch-size` was larger than the data.
         let (rows, loss) = (self.preprocessing.train_rows(), problem.loss);
+        // A file that claims a large batch must not reserve memory for it.
+        let few_rows = |training: &Training| Training {
+            batch_size: training.batch_size.min(INFERENCE_ROWS),
+            ..training.clone()
+        };
         let features = Features::from(&*problem.table);
         let member = |(training, stored): (&Training, &ModelMember)| {
             // The layout follows the settings, so these must not be larger than the tensors that the file holds.
@@ -397,6 +428,7 @@ impl Stored {
             if Architecture::new(&training.network, inputs, loss.outputs()) != stored.architecture {
                 return Err(self.wrong_model());
             }
+            let training = &few_rows(training);
             check_size(training, loss, features, rows).map_err(|e| unusable(&self.path, e.to_string()))?;
             Member::new(training, loss, features, rows).ok_or_else(|| self.wrong_model())
         };

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::population::Member;
 use crate::run::{EpochMetrics, LayerTensors, Look};
 
 use super::StopReason;
@@ -31,6 +32,25 @@ pub struct TrainingState {
     pub wall_s: f64,
     /// How the training ended; none while it continues.
     pub ended: Option<Ended>,
+}
+
+impl TrainingState {
+    /// Whether its counts are those of a training of `member`.
+    pub(super) fn fits(&self, member: &Member) -> bool {
+        let TrainingState { step, epochs, open, best, epochs_since_best, rows, train_s, wall_s, ended: _ } =
+            self;
+        let is_time = |seconds: f64| (0.0..1e12).contains(&seconds);
+        let best = best.is_none_or(|best| best.epoch <= *epochs && best.step <= member.total_steps());
+        *step <= member.total_steps()
+            && *epochs <= member.total_steps()
+            && open.steps <= *step
+            && open.rows <= *rows
+            && open.hits <= open.rows
+            && u128::from(*rows) <= u128::from(member.total_steps()) * member.walk.batch as u128
+            && epochs_since_best <= epochs
+            && best
+            && [*train_s, *wall_s, open.train_s].into_iter().all(is_time)
+    }
 }
 
 /// Sums over the steps of an epoch.

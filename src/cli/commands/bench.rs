@@ -20,7 +20,7 @@ use crate::train::TrainError;
 /// # Errors
 /// If there is no such device or case, the baseline cannot be read, or a line is slower than it.
 pub fn run(args: BenchArgs, threads: &[u32]) -> Result<Exit, Failure> {
-    start_log(args.reporting.log, args.reporting.quiet, args.reporting.json);
+    start_log(args.reporting.log, args.reporting.quiet);
     let usage = |what: String| Err(Failure::Usage(what));
     if !(args.seconds > 0.0 && args.seconds <= 3600.0) {
         return usage(format!("--seconds {}: must be more than 0 and at most 3600", args.seconds));

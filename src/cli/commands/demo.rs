@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
 
 use crate::base::shell_word;
-use crate::base::text::{Align, columns, count, counted, duration};
+use crate::base::text::{Align, columns, count, counted, duration, wrapped};
 use crate::cli::{DemoArgs, Exit};
 use crate::data::{Dataset, LoadRequest, Part, load};
 use crate::demo::{self, Ask, Demo, Finding, Lab, LabError, Settings};
@@ -21,14 +21,14 @@ use crate::spec::{DeviceUse, PartialConfig};
 use crate::text;
 use crate::train::Stop;
 
-use super::{Failure, say, start_log, stderr_is_terminal, tell, warn};
+use super::{Failure, result, start_log, stderr_is_terminal, tell, tell_notes, terminal_width, warn};
 
 /// The name for all demonstrations.
 const ALL: &str = "all";
 
 pub fn run(args: DemoArgs) -> Result<Exit, Failure> {
     let reporting = &args.reporting;
-    start_log(reporting.log, reporting.quiet, reporting.json);
+    start_log(reporting.log, reporting.quiet);
     if args.list {
         return list(args.lang, reporting.json);
     }
@@ -55,7 +55,7 @@ pub fn run(args: DemoArgs) -> Result<Exit, Failure> {
     let dataset = data(&args, &usual)?;
     let described = describe(&dataset);
     tell("data", described.of(args.lang));
-    dataset.notes.iter().for_each(|note| tell("note", note));
+    tell_notes(&dataset.notes);
     let folder = args.output.clone().unwrap_or_else(|| {
         let target = args.target.iter().map(|target| format!("-{}", plain(target)));
         PathBuf::from("demos").join(format!("{name}-{}{}", dataset.name, target.collect::<String>()))
@@ -116,7 +116,7 @@ pub fn run(args: DemoArgs) -> Result<Exit, Failure> {
             Err(error) => return Err(error.into()),
         };
         let seconds = start.elapsed().as_secs_f64();
-        bar.suspend(|| show(demo, &finding, args.lang, seconds));
+        bar.suspend(|| show(demo, &finding, args.lang, seconds, reporting.json))?;
         about["seconds"][demo.name()] = json!(seconds);
         about["commands"][demo.name()] = json!(command(&args, demo.name()));
         findings.push((demo, finding));
@@ -149,7 +149,7 @@ fn list(lang: Lang, as_json: bool) -> Result<Exit, Failure> {
     }
     let rows: Vec<Vec<String>> =
         demo::ALL.iter().map(|demo| vec![demo.name().into(), demo.claim().of(lang).into()]).collect();
-    stdout::print(&columns(&rows, &[Align::Left, Align::Left])).map_err(Failure::Stdout)?;
+    stdout::show(&columns(&rows, &[Align::Left, Align::Left])).map_err(Failure::Stdout)?;
     Ok(Exit::Done)
 }
 
@@ -226,15 +226,16 @@ fn command(args: &DemoArgs, name: &str) -> String {
 }
 
 /// Prints the findings.
-fn show(demo: &dyn Demo, finding: &Finding, lang: Lang, seconds: f64) {
-    say(format!("\n{}: {} ({})", demo.name(), demo.claim().of(lang), duration(seconds)));
+fn show(demo: &dyn Demo, finding: &Finding, lang: Lang, seconds: f64, json: bool) -> Result<(), Failure> {
+    let heading = format!("\n{}: {} ({})", demo.name(), demo.claim().of(lang), duration(seconds));
     let rows: Vec<Vec<String>> =
         finding.table.iter().map(|row| row.iter().map(|cell| cell.of(lang).to_owned()).collect()).collect();
     let width = rows.iter().map(Vec::len).max().unwrap_or(0);
     let align: Vec<Align> = (0..width).map(|at| if at == 0 { Align::Left } else { Align::Right }).collect();
-    say(columns(&rows, &align));
     let verdict = &finding.verdict;
-    tell("verdict", &format!("{}: {}", verdict.outcome.text().of(lang), verdict.sentence.of(lang)));
+    let verdict = format!("{}: {}", verdict.outcome.text().of(lang), verdict.sentence.of(lang));
+    let verdict = wrapped("verdict ", &verdict, terminal_width());
+    result(format!("{heading}\n{}{verdict}", columns(&rows, &align)), json)
 }
 
 /// A progress bar on a terminal, nothing elsewhere.

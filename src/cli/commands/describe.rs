@@ -10,7 +10,7 @@ use super::{Failure, columns, start_log, tell};
 
 pub fn run(args: DescribeArgs) -> Result<Exit, Failure> {
     let reporting = args.reporting;
-    start_log(reporting.log, reporting.quiet, reporting.json);
+    start_log(reporting.log, reporting.quiet);
     let target = args.flags.target.clone();
     let defaults = resolve(PartialConfig::default(), None)?;
     let request = LoadRequest {

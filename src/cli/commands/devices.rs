@@ -19,7 +19,7 @@ const WIDTH: usize = 80;
 /// # Errors
 /// If `--device` names no device, or a kernel fails its test.
 pub fn run(args: DevicesArgs) -> Result<Exit, Failure> {
-    start_log(args.reporting.log, args.reporting.quiet, args.reporting.json);
+    start_log(args.reporting.log, args.reporting.quiet);
     if args.self_test {
         return self_test(args.device.as_deref().unwrap_or("gpu"), args.precision, args.reporting.json);
     }
@@ -30,7 +30,7 @@ pub fn run(args: DevicesArgs) -> Result<Exit, Failure> {
         true => String::new(),
         false => wrapped(&format!("The {} has {}.", cpu::NAME, threads::in_use())),
     };
-    stdout::print(&(text + &threads)).map_err(Failure::Stdout)?;
+    stdout::show(&(text + &threads)).map_err(Failure::Stdout)?;
     Ok(Exit::Done)
 }
 

@@ -2,18 +2,18 @@
 
 use serde_json::{Map, Value};
 
-use crate::base::text::{count, number, percent};
+use crate::base::text::{self, count, in_line, number, percent};
 use crate::cli::{EvalArgs, Exit, SplitArg};
 use crate::data::Part;
 use crate::report::{stdout, worse_than_constant};
 use crate::run::Score;
 use crate::train::Problem;
 
-use super::{Failure, device_of_run, in_single, open_model, say, start_log, tell, weights};
+use super::{Failure, device_of_run, in_single, open_model, result, start_log, tell, tell_notes, weights};
 
 pub fn run(args: EvalArgs) -> Result<Exit, Failure> {
     let reporting = args.common.reporting;
-    start_log(reporting.log, reporting.quiet, reporting.json);
+    start_log(reporting.log, reporting.quiet);
     let dir = open_model(&args.run)?;
     let stored = weights(&dir, args.weights)?;
     let factory =
@@ -28,9 +28,7 @@ pub fn run(args: EvalArgs) -> Result<Exit, Failure> {
     };
     let source = args.data.as_deref().unwrap_or(stored.preprocessing.source());
     let mut rows = stored.preprocessing.read_labelled(source, data_dir, part)?;
-    for note in std::mem::take(&mut rows.notes) {
-        tell("note", &note);
-    }
+    tell_notes(&std::mem::take(&mut rows.notes));
     let n = rows.rows;
     let baseline = rows.targets.as_ref().and_then(|targets| stored.preprocessing.baseline(targets, 0..n));
     let problem = Problem::of_rows(rows, &stored.preprocessing);
@@ -48,12 +46,14 @@ pub fn run(args: EvalArgs) -> Result<Exit, Failure> {
     let good = match score {
         Score::Accuracy(accuracy) => format!("accuracy {}", percent(accuracy)),
         Score::Regression { rmse, r2 } => {
-            let target = stored.preprocessing.target_name();
+            let target = text::name(stored.preprocessing.target_name());
             format!("rmse {} (in units of {target}), R² {}", number(rmse), number(r2))
         }
     };
     let rows = count(n as u64);
-    say(format!("{source}, {part} rows: {rows} rows, loss {}, {good}", number(loss)));
+    let which = if part == Part::All { "all".to_owned() } else { part.to_string() };
+    let text = format!("{}, {which} rows: {rows} rows, loss {}, {good}", in_line(source), number(loss));
+    result(text, reporting.json)?;
     if let Some(text) = baseline.and_then(|baseline| worse_than_constant(&[(name(part), score, baseline)])) {
         tell("note", &text);
     }

@@ -17,7 +17,7 @@ use crate::train::Stop;
 
 use super::session::about;
 use super::sweep::{devices, introduce, plan};
-use super::{Failure, load_and_anchor, say, start_log};
+use super::{Failure, load_and_anchor, result, start_log};
 
 /// Training steps at each rate.
 const STEPS: u32 = 300;
@@ -48,7 +48,7 @@ pub fn run(args: LrFindArgs) -> Result<Exit, Failure> {
         flags.steps = Some(Count(STEPS));
     }
     let base = resolve(flags, None)?;
-    start_log(base.log, base.quiet, base.json);
+    start_log(base.log, base.quiet);
     if !(args.from.0 > 0.0 && args.from.0 < args.to.0 && args.to.0.is_finite()) {
         let text =
             format!("--from {} to --to {}: write two rates above 0, the lower first", args.from.0, args.to.0);
@@ -88,11 +88,13 @@ pub fn run(args: LrFindArgs) -> Result<Exit, Failure> {
             })
             .collect();
         let range = Usable::of(&rates, &losses, chance);
-        if let Some(bn) = bn {
-            say(if bn { "with batch normalisation" } else { "without batch normalisation" });
-        }
-        say(figure(&rates, &losses, &range, chance));
-        say(verdict(&range));
+        let heading = match bn {
+            Some(true) => "with batch normalisation\n",
+            Some(false) => "without batch normalisation\n",
+            None => "",
+        };
+        let text = format!("{heading}{}{}", figure(&rates, &losses, &range, chance), verdict(&range));
+        result(text, search.request.base.json)?;
         found.push((bn, losses, range));
     }
     if search.request.base.json {

@@ -2,37 +2,35 @@
 
 use serde_json::{Map, Value};
 
-use crate::base::text::{count, counted};
+use crate::base::text::{count, counted, wrapped};
 use crate::cli::{Exit, MergeArgs};
 use crate::report::stdout;
 use crate::run::{RunDir, RunFile};
 use crate::spec::SweepRequest;
 use crate::sweep::merge::{Merged, merge};
 
-use super::{Failure, report, start_log, tell, warn};
+use super::{Failure, report, result, start_log, tell, tell_notes, terminal_width, warn};
 
 pub fn run(args: MergeArgs) -> Result<Exit, Failure> {
     let reporting = &args.reporting;
-    start_log(reporting.log, reporting.quiet, reporting.json);
+    start_log(reporting.log, reporting.quiet);
     let merged = merge(&args.sweeps, &args.output, args.partial, SweepRequest::of_run)?;
-    merged.notes.iter().for_each(|note| tell("note", note));
+    tell_notes(&merged.notes);
     if !merged.missing.is_empty() {
         warn(format!("warning {}", merged.missing));
     }
     let Merged { trials, trainings, models, .. } = merged;
     let folders = args.sweeps.len() as u64;
     let output = args.output.display();
-    tell(
-        "merged",
-        &format!(
-            "{}: {} ({}), {}, the weights of {}, in {output}",
-            counted(folders, "folder"),
-            counted(trials, "trial"),
-            ends(&merged),
-            counted(trainings, "training"),
-            counted(models, "model"),
-        ),
+    let text = format!(
+        "{}: {} ({}), {}, the weights of {}, in {output}",
+        counted(folders, "folder"),
+        counted(trials, "trial"),
+        ends(&merged),
+        counted(trainings, "training"),
+        counted(models, "model"),
     );
+    result(wrapped("merged  ", &text, terminal_width()), reporting.json)?;
     let dir = RunDir::open(&args.output)?;
     report::write(&dir)?;
     tell("page", &dir.file(RunFile::Report).display().to_string());

@@ -28,11 +28,12 @@ pub use failure::Failure;
 
 use super::args::WeightsArg;
 use super::{Cli, Command, Exit};
-use crate::base::text::{count, wrapped};
+use crate::base::text::{SHOWN, count, counted, printable, wrapped};
 use crate::data::{Dataset, LoadRequest, Task, load};
 use crate::engine::cpu::threads::{self, Threads};
 use crate::engine::{DeviceRequest, EngineFactory, choose, choose_again};
 use crate::report::live::{LogOnScreen, say_on_screen};
+use crate::report::stdout;
 use crate::run::{RunDir, RunError, RunFile};
 use crate::spec::{DeviceUse, LogLevel, Precision, RunRequest, preset};
 use crate::sweep::analysis::Analysis;
@@ -73,14 +74,51 @@ pub fn run(cli: Cli) -> Result<Exit, Failure> {
     }
 }
 
-/// Whether stderr shows only errors and warnings: `--quiet` with `--json`.
-static SILENT: AtomicBool = AtomicBool::new(false);
+/// Whether results are printed alone, with warnings and errors: `--quiet`.
+static QUIET: AtomicBool = AtomicBool::new(false);
+/// Whether warnings are left out, too: `--log off` and `--log error`.
+static UNWARNED: AtomicBool = AtomicBool::new(false);
 
-/// Writes a line to stderr, unless only errors and warnings are shown.
-fn say(text: impl AsRef<str>) {
-    if !SILENT.load(Ordering::Relaxed) {
-        warn(text);
+/// Prints a result for people: on stdout, or with `--json`, whose object is the result there, as a note.
+///
+/// # Errors
+/// [`Failure::Stdout`].
+fn result(text: impl AsRef<str>, json: bool) -> Result<(), Failure> {
+    if json {
+        say(text);
+        return Ok(());
     }
+    stdout::show(&format!("{}\n", text.as_ref().trim_end())).map_err(Failure::Stdout)
+}
+
+/// Writes a note to stderr, unless `--quiet`.
+fn say(text: impl AsRef<str>) {
+    if !QUIET.load(Ordering::Relaxed) {
+        put(text.as_ref());
+    }
+}
+
+/// Writes a warning to stderr, unless `--log off`.
+fn warn(text: impl AsRef<str>) {
+    if !UNWARNED.load(Ordering::Relaxed) {
+        put(text.as_ref());
+    }
+}
+
+/// Writes notes to stderr: the first and last few, and how many more there are.
+fn tell_notes(notes: &[String]) {
+    few(notes).iter().for_each(|note| tell("note", note));
+}
+
+/// The first and last few of `notes`, and how many more there are.
+fn few(notes: &[String]) -> Vec<String> {
+    let more = notes.len().saturating_sub(SHOWN);
+    if more == 0 {
+        return notes.to_vec();
+    }
+    let (first, last) = (&notes[..SHOWN / 2], &notes[notes.len() - SHOWN / 2..]);
+    let between = [format!("{} like this one and the next", counted(more as u64, "more note"))];
+    [first, &between, last].concat()
 }
 
 /// Writes `text` after a heading of eight columns, wrapped to the terminal.
@@ -95,16 +133,17 @@ fn terminal_width() -> usize {
 }
 
 /// Writes a line to stderr, or into the live view if it is shown. A closed stderr is no error.
-fn warn(text: impl AsRef<str>) {
-    if say_on_screen(text.as_ref()) {
+fn put(text: &str) {
+    if say_on_screen(text) {
         return;
     }
-    let _ = std::io::stderr().write_all(format!("{}\n", text.as_ref().trim_end()).as_bytes());
+    let _ = std::io::stderr().write_all(format!("{}\n", printable(text.trim_end())).as_bytes());
 }
 
 /// Messages of the libraries and of `log`, on stderr.
-fn start_log(level: LogLevel, quiet: bool, json: bool) {
-    SILENT.store(quiet && json, Ordering::Relaxed);
+fn start_log(level: LogLevel, quiet: bool) {
+    QUIET.store(quiet, Ordering::Relaxed);
+    UNWARNED.store(matches!(level, LogLevel::Off | LogLevel::Error), Ordering::Relaxed);
     let mut builder = env_logger::Builder::new();
     // The graphics libraries log much that is irrelevant to the user.
     let others = log::LevelFilter::from(level).min(log::LevelFilter::Warn);

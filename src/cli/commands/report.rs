@@ -13,7 +13,7 @@ use crate::sweep::{TRIALS, read_trials};
 use super::{Failure, refuse_ensemble_of_sweep, say, start_log, tell};
 
 pub fn run(args: ReportArgs) -> Result<Exit, Failure> {
-    start_log(args.log, args.quiet, args.quiet);
+    start_log(args.log, args.quiet);
     refuse_ensemble_of_sweep(&args.run)?;
     let dir = RunDir::open(&args.run)?;
     let html = if dir.path().join(TRIALS).is_file() { sweep(&dir)? } else { training(&dir)? };

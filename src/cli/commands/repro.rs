@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use crate::base::text::{counted, duration};
+use crate::base::text::{counted, duration, listed};
 use crate::cli::{Exit, ReproArgs};
 use crate::engine::{DeviceRequest, DeviceSource, lanes};
 use crate::report::stdout;
@@ -14,11 +14,11 @@ use crate::sweep::{Again, Stage, TRIALS, TrialRecord, TrialStatus, params_text, 
 use crate::train::{Events, MemberState, Problem, Stop};
 
 use super::sweep::{check_data, request_of};
-use super::{Failure, load_data, say, start_log, tell, warn};
+use super::{Failure, load_data, result, start_log, tell, warn};
 
 pub fn run(args: ReproArgs) -> Result<Exit, Failure> {
     let reporting = args.common.reporting;
-    start_log(reporting.log, reporting.quiet, reporting.json);
+    start_log(reporting.log, reporting.quiet);
     let dir = RunDir::open(&args.sweep)?;
     let request = request_of(&dir)?;
     let record = record(&dir, &request, args.trial, args.seed)?;
@@ -56,9 +56,12 @@ pub fn run(args: ReproArgs) -> Result<Exit, Failure> {
         return Ok(Exit::Interrupted);
     };
     let epochs = counted(state.epochs, "epoch");
-    say(format!("weights in the sweep  {then}\nweights now           {now}"));
     let verdict = if same { "the same, bit for bit" } else { "NOT the same" };
-    say(format!("{verdict}, after {epochs} in {}", duration(state.train_s)));
+    let text = format!(
+        "weights in the sweep  {then}\nweights now           {now}\n{verdict}, after {epochs} in {}",
+        duration(state.train_s)
+    );
+    result(text, reporting.json)?;
     if reporting.json {
         let json = json!({
             "run": args.sweep.display().to_string(),
@@ -98,7 +101,7 @@ fn record(
         let seeds: Vec<String> = of_trial.iter().map(|record| record.seed.to_string()).collect();
         Failure::Usage(match (seeds.is_empty(), seed) {
             (false, Some(seed)) => {
-                format!("trial {trial} was not trained with seed {seed}; its seeds are {}", seeds.join(", "))
+                format!("trial {trial} was not trained with seed {seed}; its seeds are {}", listed(&seeds))
             }
             _ => format!(
                 "the sweep has no trial {trial} that ended; it has {}, numbered from 0",

@@ -11,7 +11,7 @@ use super::{Failure, device_of_run, load_data, refuse_ensemble_of_sweep, say, st
 
 pub fn run(args: ResumeArgs) -> Result<Exit, Failure> {
     let reporting = &args.common.reporting;
-    start_log(reporting.log, reporting.quiet, reporting.json);
+    start_log(reporting.log, reporting.quiet);
     let given = args.common.device.clone();
     refuse_ensemble_of_sweep(&args.run)?;
     let dir = RunDir::open_to_write(&args.run)?;

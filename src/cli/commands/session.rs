@@ -1,7 +1,7 @@
 //! Shared by `train` and `resume`: prints the plan, the progress and the summary.
 
 use crate::base::shell_word;
-use crate::base::text::{count, counted, counted_as};
+use crate::base::text::{count, counted, counted_as, name};
 use crate::cli::Exit;
 use crate::data::{Dataset, Task};
 use crate::report::{
@@ -10,7 +10,7 @@ use crate::report::{
 use crate::run::{EpochMetrics, RunDir, RunError};
 use crate::train::{Ended, Events, MemberCheckpoint, Outcome, Session, Stop};
 
-use super::{Failure, columns, say, stderr_is_terminal, tell, terminal_width, warn};
+use super::{Failure, columns, few, say, stderr_is_terminal, tell, terminal_width, warn};
 
 /// The folder of a run.
 pub enum Folder {
@@ -96,9 +96,10 @@ fn sum_up(session: &Session, outcome: &Outcome, run: String) -> Result<Exit, Fai
     if outcome.was_over {
         say(format!("the run {run} has already ended: nothing to resume"));
     }
-    if let Some(Ended::Stopped { reason }) = &state.ended {
-        say(format!("stopped: {reason}"));
-    }
+    let stopped = match &state.ended {
+        Some(Ended::Stopped { reason }) => format!("stopped: {reason}\n"),
+        _ => String::new(),
+    };
     let mut result = result(session, outcome, run);
     if let Some(Ended::Diverged { step, member }) = state.ended {
         result.steps = step;
@@ -117,7 +118,7 @@ fn sum_up(session: &Session, outcome: &Outcome, run: String) -> Result<Exit, Fai
         best_epoch: outcome.best_epoch.filter(|&epoch| epoch != state.epochs),
         target: Some(session.target_name()),
     };
-    say(summary.to_string());
+    super::result(format!("{stopped}{summary}"), session.request.json)?;
     if session.request.json {
         let json = serde_json::to_string(&result).unwrap_or_default();
         stdout::print(&(json + "\n")).map_err(Failure::Stdout)?;
@@ -197,7 +198,7 @@ pub(super) fn about(dataset: &Dataset) -> About {
     let rows = |n: usize| count(n as u64);
     let what = match &dataset.task {
         Task::Classify { classes } => counted_as(classes.len() as u64, "class", "classes"),
-        Task::Regress => format!("regression of {}", dataset.preprocessing.target_name()),
+        Task::Regress => format!("regression of {}", name(dataset.preprocessing.target_name())),
     };
     let all = split.train + split.val + split.test;
     let text = format!(
@@ -222,7 +223,9 @@ pub(super) fn about(dataset: &Dataset) -> About {
     if !dataset.how.is_empty() {
         lines.push(("read", dataset.how.clone()));
     }
-    lines.extend(dataset.notes.iter().chain(&dataset.split_notes).map(|note| ("note", note.clone())));
+    lines.extend(
+        few(&dataset.notes).into_iter().chain(dataset.split_notes.clone()).map(|note| ("note", note)),
+    );
     let shown = &dataset.columns[..dataset.columns.len().min(SHOWN_COLUMNS)];
     let mut columns = if shown.is_empty() { String::new() } else { columns::table(shown) };
     if dataset.columns.len() > shown.len() {

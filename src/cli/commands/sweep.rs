@@ -1,10 +1,10 @@
 //! `bngpu sweep`, and `bngpu resume` of a sweep.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
-use crate::base::text::{count, counted, duration};
+use crate::base::text::{count, counted, duration, listed};
 use crate::cli::{Exit, ResumeArgs, SweepArgs};
 use crate::data::Dataset;
 use crate::engine::{DeviceRequest, DeviceSource, lanes};
@@ -15,13 +15,15 @@ use crate::spec::{SweepRequest, preset};
 use crate::sweep::analysis::Analysis;
 use crate::sweep::files::{SweepFiles, best_model};
 use crate::sweep::{
-    Observer, Request, Search, Store, SweepEnd, SweepEvent, TRIALS, TrialRecord, TrialStatus, dimension_text,
+    Observer, Request, Search, Stage, Store, SweepEnd, SweepEvent, TRIALS, TrialRecord, TrialStatus,
+    dimension_text,
 };
 use crate::train::{Stop, StopReason};
 
 use super::session::{About, about};
 use super::{
-    Failure, load_and_anchor, load_data, problem_of, report, say, start_log, stderr_is_terminal, tell, warn,
+    Failure, load_and_anchor, load_data, problem_of, report, result, say, start_log, stderr_is_terminal,
+    tell, warn,
 };
 
 /// Interval between checkpoints, for preemptible machines.
@@ -46,7 +48,7 @@ fn start(args: SweepArgs, preset: impl Fn(preset::Problem) -> String) -> Result<
     // The data decide the rest of the request.
     let mut early = typed.request_over(&preset(preset::Problem::default()))?;
     let base = &early.base;
-    start_log(base.log, base.quiet, base.json);
+    start_log(base.log, base.quiet);
     if let Some(output) = &base.output {
         RunDir::check_free(output)?;
     }
@@ -135,7 +137,7 @@ fn plan_text(search: &Search) -> String {
     let where_ = match (search.lanes.len(), same) {
         (1, _) => format!("one population of {} on one queue", counted_slots(&slots[0])),
         (lanes, true) => format!("populations of {} on {lanes} queues", counted_slots(&slots[0])),
-        (lanes, false) => format!("populations of {} slots on {lanes} queues", slots.join(", ")),
+        (lanes, false) => format!("populations of {} slots on {lanes} queues", listed(&slots)),
     };
     let seeds = match request.seeds {
         1 => String::new(),
@@ -284,6 +286,7 @@ pub fn finish(search: Search, files: SweepFiles) -> Result<Exit, Failure> {
     let files = Mutex::new(files);
     let view = View::start(&search);
     let end = search.run(&files, &view, &stop);
+    let finals_left = view.finals_left();
     view.finish();
     let status = match end? {
         SweepEnd::Completed => Status::Completed,
@@ -303,7 +306,7 @@ pub fn finish(search: Search, files: SweepFiles) -> Result<Exit, Failure> {
             Err(error) => warn(format!("note    the kept models could not be combined: {error}")),
         }
     }
-    let dir = if status == Status::Interrupted { files.into_dir() } else { files.close()? };
+    let dir = if status == Status::Completed { files.close()? } else { files.into_dir() };
     report::write(&dir)?;
     let wall_s = start.elapsed().as_secs_f64();
     let summary = SweepSummary {
@@ -316,9 +319,10 @@ pub fn finish(search: Search, files: SweepFiles) -> Result<Exit, Failure> {
         ensemble: ensemble.as_ref(),
         finalists: search.request.finalists,
         shard: search.request.shard.is_some(),
+        finals_left,
         limit: left_out(&search, status, &records),
     };
-    say(summary.to_string());
+    result(summary.to_string(), search.request.base.json)?;
     if search.request.base.json {
         let device = search.lanes.first().map_or("none", |lane| lane.source.name());
         let result = SweepResult { ensemble, ..SweepResult::new(&analysis, status, &run, device, wall_s) };
@@ -355,6 +359,18 @@ struct View {
     live: Live,
     handle: live::Handle,
     requests: Mutex<mpsc::Receiver<Request>>,
+    finals: Mutex<Finals>,
+}
+
+/// The final comparison, as far as the summary needs it.
+#[derive(Clone, Copy, Debug, Default)]
+struct Finals {
+    /// Trainings of it that have begun or ended here.
+    began: bool,
+    planned: u64,
+    ended: u64,
+    /// The user finished the sweep early.
+    finished_early: bool,
 }
 
 impl View {
@@ -368,7 +384,17 @@ impl View {
             at_once: Exit::Interrupted.code(),
         };
         let live = Live::start(options, ask);
-        View { handle: live.handle(), live, requests: Mutex::new(requests) }
+        View { handle: live.handle(), live, requests: Mutex::new(requests), finals: Mutex::default() }
+    }
+
+    fn finals(&self) -> MutexGuard<'_, Finals> {
+        self.finals.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Trainings of the final comparison that ended, and all of them, if the user ended it before.
+    fn finals_left(&self) -> Option<(u64, u64)> {
+        let Finals { began, planned, ended, finished_early } = *self.finals();
+        (began && finished_early && ended < planned).then_some((ended, planned))
     }
 
     /// Restores the terminal.
@@ -379,10 +405,18 @@ impl View {
 
 impl Observer for View {
     fn event(&self, event: SweepEvent) {
+        match &event {
+            SweepEvent::Planned { finals, .. } => self.finals().planned = *finals,
+            SweepEvent::Started { stage: Stage::Final, .. } => self.finals().began = true,
+            SweepEvent::Ended { record, .. } if record.stage == Stage::Final => self.finals().ended += 1,
+            _ => {}
+        }
         self.handle.tell(event);
     }
 
     fn request(&self) -> Option<Request> {
-        self.requests.lock().unwrap_or_else(PoisonError::into_inner).try_recv().ok()
+        let request = self.requests.lock().unwrap_or_else(PoisonError::into_inner).try_recv().ok();
+        self.finals().finished_early |= request == Some(Request::FinishEarly);
+        request
     }
 }

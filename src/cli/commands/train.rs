@@ -23,7 +23,7 @@ pub fn run(args: TrainArgs) -> Result<Exit, Failure> {
             early(Preset::Plain).or_else(|error| early(Preset::Default).map_err(|_| error))?
         }
     };
-    start_log(request.log, request.quiet, request.json);
+    start_log(request.log, request.quiet);
     if let Some(output) = &request.output {
         RunDir::check_free(output)?;
     }

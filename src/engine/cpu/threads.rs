@@ -8,6 +8,8 @@ use crate::engine::EngineError;
 
 /// Environment variable with the number of threads, as of other programs that use rayon.
 const VARIABLE: &str = "RAYON_NUM_THREADS";
+/// Maximum number of threads.
+pub const MOST: usize = 1024;
 
 /// Why there are so many threads.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,11 +34,13 @@ pub struct Threads {
 }
 
 impl Threads {
-    /// The number `asked` for; or that of `$RAYON_NUM_THREADS`; or one for each core that affinity and the quota of a
+    /// The number `asked` for; or that of `$RAYON_NUM_THREADS`, at most [`MOST`]; or one for each core that affinity and the quota of a
     /// cgroup (a container's) allow, rounded up.
     pub fn find(asked: Option<usize>) -> Threads {
-        let variable =
-            || std::env::var(VARIABLE).ok()?.trim().parse().ok().filter(|&count: &usize| count > 0);
+        let variable = || {
+            let count: usize = std::env::var(VARIABLE).ok()?.trim().parse().ok()?;
+            (count > 0).then_some(count.min(MOST))
+        };
         if let Some(count) = asked {
             return Threads { count, why: Why::Asked };
         }

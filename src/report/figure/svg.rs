@@ -1,5 +1,6 @@
 //! A figure as SVG, by plotters.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use plotters::coord::Shift;
@@ -9,7 +10,8 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::{Colour, Figure, Panel, Shape};
-use crate::report::language::Lang;
+use crate::base::text::in_line;
+use crate::report::language::{self, Lang};
 
 /// Pixels of a panel.
 const PANEL: (u32, u32) = (460, 330);
@@ -65,6 +67,7 @@ type Drawn = Result<(), DrawingAreaErrorKind<std::io::Error>>;
 
 /// Draws `figure`.
 pub fn svg(figure: &Figure, lang: Lang, theme: Theme) -> String {
+    let figure = &printed(figure);
     let columns = figure.columns.clamp(1, figure.panels.len().max(1));
     let rows = figure.panels.len().div_ceil(columns);
     let width = PANEL.0 * columns as u32;
@@ -82,6 +85,27 @@ pub fn svg(figure: &Figure, lang: Lang, theme: Theme) -> String {
         }
     }
     finish(&text, theme, &title(figure, lang), SMALLEST * columns)
+}
+
+/// The figure with every text as it is shown: control characters are not valid in SVG.
+fn printed(figure: &Figure) -> Figure {
+    let text = |text: &mut language::Text| {
+        for text in [&mut text.en, &mut text.zh] {
+            if let Cow::Owned(shown) = in_line(text) {
+                *text = shown;
+            }
+        }
+    };
+    let mut figure = figure.clone();
+    for panel in &mut figure.panels {
+        text(&mut panel.title);
+        for axis in [&mut panel.x, &mut panel.y] {
+            text(&mut axis.label);
+            axis.names.iter_mut().for_each(|(_, name)| text(name));
+        }
+        panel.series.iter_mut().for_each(|series| text(&mut series.name));
+    }
+    figure
 }
 
 /// The title for screen readers.

@@ -31,6 +31,19 @@ fn a_figure_has_its_texts_and_one_legend_entry_per_name() {
 }
 
 #[test]
+fn control_characters_are_escaped() {
+    let evil = || crate::report::language::Text::same("a\u{1b}[2J\u{202e}b");
+    let panel = Panel::new(evil(), Axis::named(evil(), [evil()]), Axis::linear(evil())).with(
+        evil(),
+        Colour::Grey,
+        Shape::Line(vec![(0.0, 0.0), (0.2, 1.0)]),
+    );
+    let svg = svg(&Figure { panels: vec![panel], columns: 1 }, Lang::En, Theme::File);
+    assert!(!svg.contains(['\u{1b}', '\u{202e}']), "{svg}");
+    assert!(svg.matches("a\\u{1b}[2J\\u{202e}b").count() >= 5, "{svg}");
+}
+
+#[test]
 fn points_that_cannot_be_drawn_leave_a_gap() {
     let points = vec![(1.0, 0.5), (2.0, f64::NAN), (0.0, 0.5), (3.0, 0.4), (4.0, 0.3)];
     let panel = Panel::new(text!("", ""), Axis::log(text!("", "")), Axis::linear(text!("", ""))).with(

@@ -101,6 +101,8 @@ pub struct Board {
     /// When the first training started here, and until then the work done (in trainings) and the trainings ended.
     first: Option<(Instant, f64, u64)>,
     asked: Option<Request>,
+    /// The largest share of the work so far: a bar does not run backwards when the plan grows or a training is parked.
+    share: f64,
 }
 
 impl Board {
@@ -118,13 +120,14 @@ impl Board {
             began: now,
             first: None,
             asked: None,
+            share: 0.0,
         }
     }
 
     /// Applies an event of time `now`. An inconsistent event (an epoch of an empty slot) changes nothing.
     pub fn apply(&mut self, event: &SweepEvent, now: Instant) {
         match event {
-            SweepEvent::Planned { trials, trainings, lanes } => {
+            SweepEvent::Planned { trials, trainings, finals: _, lanes } => {
                 (self.trials, self.trainings) = (*trials, *trainings);
                 for (at, info) in lanes.iter().enumerate() {
                     self.lane(at, now).info = info.clone();
@@ -196,6 +199,8 @@ impl Board {
     fn count_all(&mut self) {
         let running: u64 = self.lanes.iter().map(|lane| lane.members.len() as u64).sum();
         self.trainings = self.trainings.max(self.ended.ended() + running);
+        let share = if self.trainings == 0 { 0.0 } else { self.work() / self.trainings as f64 };
+        self.share = self.share.max(share.min(1.0));
     }
 
     fn end(&mut self, record: &TrialRecord, now: Instant) {
@@ -323,9 +328,9 @@ impl Board {
         self.ended.ended() as f64 + self.members().map(|(_, member)| member.share()).sum::<f64>()
     }
 
-    /// Share of all the work that is done.
+    /// Share of all the work that is done; it never falls.
     pub fn share(&self) -> f64 {
-        if self.trainings == 0 { 0.0 } else { (self.work() / self.trainings as f64).min(1.0) }
+        self.share
     }
 
     /// Seconds left at the mean speed since the first training started; none while the speed is unknown.

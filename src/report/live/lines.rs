@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::board::{Best, Board};
 use super::member::{Key, Standing};
 use super::words;
-use crate::base::text::{count, rate};
+use crate::base::text::{count, printable, rate};
 
 /// Limits of the time between progress lines, which grows with the sweep to keep the log short.
 const SHORTEST: Duration = Duration::from_secs(2);
@@ -76,7 +76,7 @@ impl Lines {
 /// Writes each line in one call, so that lines of several processes do not mix. Failed writes are ignored.
 pub fn write(out: &mut dyn Write, lines: &[String]) {
     for line in lines {
-        let _ = out.write_all(format!("{line}\n").as_bytes());
+        let _ = out.write_all(format!("{}\n", printable(line)).as_bytes());
     }
 }
 

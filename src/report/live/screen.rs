@@ -13,7 +13,7 @@ use super::event::Request;
 use super::theme::Theme;
 use super::ui::{List, Ui};
 use super::{chart, table, words};
-use crate::base::text::{count, counted, duration, rate};
+use crate::base::text::{count, counted, duration, in_line, rate};
 
 /// From this width, the table and the chart are side by side.
 const WIDE: u16 = 110;
@@ -188,7 +188,7 @@ fn footer<'a>(board: &Board, ui: &Ui, keys: bool, area: Rect, theme: Theme, now:
     }
     let message = board.messages().1.back();
     if let Some(message) = message.filter(|_| area.height >= 12) {
-        lines.push(Line::styled(format!(" {}", message.replace('\n', "  ")), theme.warn()));
+        lines.push(Line::styled(format!(" {}", in_line(&message.replace('\n', "  "))), theme.warn()));
     }
     let asked = match board.asked() {
         Some(Request::Interrupt) => {

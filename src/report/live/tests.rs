@@ -35,6 +35,7 @@ impl Sweep {
         sweep.tell(SweepEvent::Planned {
             trials: trainings,
             trainings,
+            finals: 0,
             lanes: (0..lanes).map(info).collect(),
         });
         sweep
@@ -136,7 +137,37 @@ fn more_trainings_than_planned_are_never_more_than_all() {
         (sweep.board.trainings, sweep.board.counts().ended(), sweep.board.counts().running),
         (4, 3, 1)
     );
-    assert!(sweep.board.share() < 1.0);
+    // A bar that was full does not run back.
+    assert_eq!(sweep.board.share(), 1.0);
+}
+
+#[test]
+fn the_share_of_the_work_never_falls() {
+    let mut sweep = Sweep::new(4, 1, 4);
+    let before = std::cell::Cell::new(0.0);
+    let check = |sweep: &Sweep, what: &str| {
+        let share = sweep.board.share();
+        assert!((before.get()..=1.0).contains(&share), "{what}: {share} after {}", before.get());
+        before.set(share);
+    };
+    for trial in 0..4 {
+        sweep.begin(0, trial as u32, trial);
+        sweep.epoch(0, trial as u32, trial, 9, 0.5);
+        check(&sweep, "an epoch");
+    }
+    // A parked training starts from its epoch, which the board no longer has.
+    sweep.tell(SweepEvent::Parked { trial: 3, seed: 0 });
+    check(&sweep, "parked");
+    sweep.end(0, TrialStatus::Completed, Some(0.3));
+    check(&sweep, "ended");
+    // The final comparison, or more time than was thought.
+    sweep.tell(SweepEvent::Planned { trials: 4, trainings: 40, finals: 6, lanes: Vec::new() });
+    check(&sweep, "a longer plan");
+    assert!(before.get() > 0.8);
+    sweep.tell(SweepEvent::Planned { trials: 4, trainings: 4, finals: 0, lanes: Vec::new() });
+    (1..4).for_each(|trial| sweep.end(trial, TrialStatus::Completed, Some(0.3)));
+    check(&sweep, "the end");
+    assert_eq!(before.get(), 1.0);
 }
 
 #[test]

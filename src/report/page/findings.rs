@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::base::text::number;
+use crate::base::text::{listed, number};
 use crate::spec::Objective;
 use crate::sweep::analysis::{self, Analysis, Estimate, Unfinished, Winner};
 
@@ -121,7 +121,7 @@ fn headline(analysis: &Analysis, winner: &Winner) -> Vec<(String, String)> {
     }
     if !winner.ties.is_empty() {
         let ties: Vec<String> = winner.ties.iter().map(u64::to_string).collect();
-        lines.push(("indistinguishable from".into(), format!("trial {}", ties.join(", "))));
+        lines.push(("indistinguishable from".into(), format!("trial {}", listed(&ties))));
     }
     lines
 }

@@ -5,16 +5,18 @@ use std::io::Read;
 use flate2::read::GzDecoder;
 use serde_json::Value;
 
+use crate::base::text::printable;
+
 /// Apache ECharts (see ATTRIBUTION.md).
 const ECHARTS: &[u8] = include_bytes!("echarts.min.js.gz");
 const TEMPLATE: &str = include_str!("page.html");
 const STYLE: &str = include_str!("page.css");
 const COMMON: &str = include_str!("common.js");
 
-/// Escapes `text` for HTML, between tags and in quoted attributes.
+/// Escapes `text` for HTML, between tags and in quoted attributes; see [`printable`] for control characters.
 pub fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
+    for c in printable(text).chars() {
         match c {
             '&' => escaped += "&amp;",
             '<' => escaped += "&lt;",
@@ -27,9 +29,22 @@ pub fn escape(text: &str) -> String {
     escaped
 }
 
-/// `data` as the content of a `<script>`: without `<` nothing in it can end the script or open a comment.
+/// `data` as the content of a `<script>`: without `<` nothing in it can end the script or open a comment. See
+/// [`printable`] for control characters.
 fn json_block(data: &Value) -> String {
-    data.to_string().replace('<', "\\u003c")
+    shown(data).to_string().replace('<', "\\u003c")
+}
+
+/// The same data with every text as a page shows it.
+fn shown(data: &Value) -> Value {
+    match data {
+        Value::String(text) => printable(text).into_owned().into(),
+        Value::Array(items) => items.iter().map(shown).collect(),
+        Value::Object(map) => {
+            map.iter().map(|(key, value)| (printable(key).into_owned(), shown(value))).collect()
+        }
+        other => other.clone(),
+    }
 }
 
 /// Replaces every `{{name}}` of `template` by its value, in one pass, so that values are not expanded again.
@@ -111,6 +126,13 @@ mod tests {
     #[test]
     fn special_characters_of_html_are_escaped() {
         assert_eq!(escape("a<b>&\"c'"), "a&lt;b&gt;&amp;&quot;c&#39;");
+    }
+
+    #[test]
+    fn control_characters_are_visible() {
+        assert_eq!(escape("a\u{1b}[1m\nb\u{202e}c"), "a\\u{1b}[1m\nb\\u{202e}c");
+        let block = json_block(&serde_json::json!({ "a\u{202e}": ["\u{1b}", { "b": "\u{2066}c" }] }));
+        assert_eq!(block, r#"{"a\\u{202e}":["\\u{1b}",{"b":"\\u{2066}c"}]}"#);
     }
 
     #[test]

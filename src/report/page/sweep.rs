@@ -172,7 +172,7 @@ impl Parts<'_> {
             put("Trainings", count(n));
         }
         for (status, name) in STATUSES {
-            let of_it = records.iter().filter(|record| record.status == status).count();
+            let of_it = self.trials.iter().filter(|trial| trial.status == status).count();
             if of_it > 0 || status == TrialStatus::Completed {
                 put(name, count(of_it as u64));
             }

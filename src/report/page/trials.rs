@@ -98,12 +98,13 @@ pub(super) fn best(trials: &[Trial], objective: Objective) -> Option<&Trial> {
     valued().find(|trial| trial.status == TrialStatus::Completed).or_else(|| valued().next())
 }
 
+/// As [`crate::sweep::analysis::Ranked::status`].
 fn severity(status: TrialStatus) -> u8 {
     match status {
         TrialStatus::Completed => 0,
         TrialStatus::Stopped => 1,
-        TrialStatus::Diverged => 2,
-        TrialStatus::Failed => 3,
+        TrialStatus::Failed => 2,
+        TrialStatus::Diverged => 3,
     }
 }
 

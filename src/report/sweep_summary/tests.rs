@@ -22,6 +22,7 @@ fn summary<'a>(analysis: &'a Analysis, status: Status) -> SweepSummary<'a> {
         ensemble: None,
         finalists: 3,
         shard: false,
+        finals_left: None,
         limit: None,
     }
 }
@@ -78,6 +79,17 @@ fn the_summary_shows_the_ensemble_and_how_to_use_it() {
     let found = text(&of(None), Status::Completed);
     assert!(found.contains(head) && !found.contains("test loss"), "{found}");
     assert!(!text(&of(None), Status::Interrupted).contains("ensemble"));
+}
+
+#[test]
+fn a_final_comparison_ended_early_is_stated_and_can_be_finished() {
+    let analysis = Analysis::new(&request(2, 1), &[record(0, 0, 0.3), record(1, 0, 0.4), last(0, 1, 0.3)]);
+    let found =
+        SweepSummary { finals_left: Some((1, 10)), ..summary(&analysis, Status::Stopped) }.to_string();
+    let words = found.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(words.contains("the final comparison was ended early, after 1 of 10 trainings;"), "{found}");
+    assert!(found.contains("next    bngpu resume runs/s (finishes the final comparison)\n"), "{found}");
+    assert!(found.lines().all(|line| line.chars().count() <= 80), "{found}");
 }
 
 #[test]

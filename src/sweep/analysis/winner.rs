@@ -65,26 +65,25 @@ pub struct Winner {
     pub optimism: Optimism,
 }
 
-/// The records of the final comparison by trial. Trainings that a time limit or the user stopped do not count where
-/// others of their trial finished.
+/// The records of the final comparison by trial. Trainings that a time limit or the user stopped do not count, nor
+/// do trials of which no training finished.
 fn of_finals<'a>(records: &'a [TrialRecord], request: &SweepRequest) -> BTreeMap<u64, Vec<&'a TrialRecord>> {
     let mut trials = by_trial(records, Stage::Final);
-    for records in trials.values_mut() {
-        if records.iter().any(|record| Unfinished::of(record, request).is_none()) {
-            records.retain(|record| Unfinished::of(record, request).is_none());
-        }
-    }
+    trials.retain(|_, records| {
+        records.retain(|record| Unfinished::of(record, request).is_none());
+        !records.is_empty()
+    });
     trials
 }
 
-/// The final comparison, best first: by the mean of the objective, unfinished ones and then diverged and failed ones
-/// last. Empty if there was none.
+/// The final comparison, best first: by the mean of the objective, diverged and failed ones
+/// last. Unfinished ones are no finalists. Empty if there was none.
 pub fn finals(records: &[TrialRecord], request: &SweepRequest) -> Vec<Finalist> {
     let trials = of_finals(records, request);
     let mut trials: Vec<(Ranked, &Vec<&TrialRecord>)> =
         trials.values().filter_map(|records| Some((Ranked::new(records, request)?, records))).collect();
     trials.sort_by(|(a, _), (b, _)| {
-        let key = |trial: &Ranked| (!trial.is_ranked(), trial.value.is_none(), trial.unfinished.is_some());
+        let key = |trial: &Ranked| (!trial.is_ranked(), trial.value.is_none());
         key(a).cmp(&key(b)).then(a.cost().total_cmp(&b.cost())).then(a.trial.cmp(&b.trial))
     });
     let best = trials.first().map(|(trial, _)| trial.costs.clone()).unwrap_or_default();
@@ -102,7 +101,7 @@ pub fn finals(records: &[TrialRecord], request: &SweepRequest) -> Vec<Finalist> 
     trials.iter().enumerate().map(finalist).collect()
 }
 
-/// The best of the final comparison; without one, or if none of it finished with a value, the best of the search,
+/// The best of the final comparison; without one, or if none of it has a value, the best of the search,
 /// which is then not confirmed. It has finished its schedule, unless none has. None if no trial has a value that may
 /// win. `ranked` is the ranking of the same records.
 pub fn winner(records: &[TrialRecord], request: &SweepRequest, ranked: &[Ranked]) -> Option<Winner> {
@@ -110,7 +109,7 @@ pub fn winner(records: &[TrialRecord], request: &SweepRequest, ranked: &[Ranked]
     let trials = of_finals(records, request);
     let confirmed = finals.first().and_then(|first| {
         let trial = Ranked::new(trials.get(&first.trial)?, request)?;
-        (trial.is_ranked() && trial.unfinished.is_none()).then_some((first, trial))
+        trial.is_ranked().then_some((first, trial))
     });
     let Some((first, trial)) = confirmed else {
         let best = ranked.first().filter(|trial| trial.is_ranked())?;

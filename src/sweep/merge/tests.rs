@@ -2,6 +2,7 @@ use serde_json::json;
 
 use super::*;
 use crate::spec::{Dimension, Domain, Shard, Space};
+use crate::sweep::TrialStatus;
 use crate::sweep::journal::JOURNAL;
 use crate::sweep::test_study::{record, request};
 
@@ -182,6 +183,6 @@ fn the_weights_of_the_best_trainings_and_of_all_finalists_are_kept() {
     };
     assert_eq!(names(2), ["trial 4, seed 0", "trial 1, seed 0", "trial 1, seed 7 (final)"]);
     assert_eq!(names(9).len(), 5);
-    let merged = count(&records);
+    let merged = count(&records, &parse(CONFIG, Path::new("config.toml")).unwrap());
     assert_eq!((merged.trials, merged.completed, merged.stopped, merged.diverged), (4, 2, 1, 1));
 }

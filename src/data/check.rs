@@ -1,0 +1,159 @@
+//! Whether a preprocessing read from a model file can be applied: a file may be whole and still contradict itself.
+
+use std::collections::HashSet;
+
+use super::encode::{ColumnEncoding, Kind};
+use super::preprocessing::{Inputs, Preprocessing, TrainedOn};
+use super::scale::Scale;
+use super::target::TargetEncoding;
+use super::types::Reading;
+use super::{Split, Task};
+use crate::spec::Embed;
+
+/// Nothing, or what contradicts the rest, to follow "its preprocessing is invalid: ".
+type Check = Result<(), String>;
+
+fn ensure(holds: bool, what: impl FnOnce() -> String) -> Check {
+    if holds { Ok(()) } else { Err(what()) }
+}
+
+impl Preprocessing {
+    /// Checks that its parts fit together and its numbers can be computed with.
+    ///
+    /// # Errors
+    /// The first contradiction.
+    pub fn check(&self) -> Result<(), String> {
+        let Preprocessing { task, inputs, target, trained_on } = self;
+        inputs.check()?;
+        if let Task::Classify { classes } = task {
+            let different: HashSet<&String> = classes.iter().collect();
+            ensure(classes.len() >= 2, || format!("{} classes, expected two or more", classes.len()))?;
+            ensure(different.len() == classes.len(), || "two classes have the same name".into())?;
+        }
+        target.check(task)?;
+        trained_on.check()
+    }
+}
+
+impl Inputs {
+    fn check(&self) -> Check {
+        let (columns, source_columns, named) = match self {
+            Inputs::Bytes(scaling) => {
+                let (shifts, factors) = (scaling.shift.len(), scaling.factor.len());
+                ensure(shifts == factors && shifts > 0, || {
+                    format!("{shifts} shifts and {factors} factors of pixels")
+                })?;
+                let finite = scaling.shift.iter().chain(&scaling.factor).all(|x| x.is_finite());
+                return ensure(finite, || "the scale of a pixel is not finite".into());
+            }
+            Inputs::Columns { columns, source_columns, named, reading: _ } => {
+                (columns, *source_columns, *named)
+            }
+        };
+        ensure(!columns.is_empty(), || "no columns".into())?;
+        let (mut names, mut positions) = (HashSet::new(), HashSet::new());
+        for column in columns {
+            let at = column.position;
+            column.check()?;
+            ensure(at < source_columns, || {
+                format!("column {:?} is at position {at} of {source_columns}", column.name)
+            })?;
+            ensure(positions.insert(at), || format!("two columns are at position {at}"))?;
+            ensure(names.insert(&column.name) || !named, || {
+                format!("two columns are named {:?}", column.name)
+            })?;
+        }
+        Ok(())
+    }
+}
+
+impl ColumnEncoding {
+    fn check(&self) -> Check {
+        let ColumnEncoding { name, position: _, reading, kind, scales, quantiles } = self;
+        let wrong = |what: &str| format!("column {name:?}: {what}");
+        let (inputs, finite) = match kind {
+            Kind::Number { median, missing, clip, range }
+            | Kind::Date { median, missing, clip, range, cycles: _ } => {
+                ensure(clip.is_none_or(|clip| clip > 0.0 && clip.is_finite()), || {
+                    wrong("the limit of clipping")
+                })?;
+                let ordered =
+                    range.is_none_or(|[low, high]| low <= high && low.is_finite() && high.is_finite());
+                ensure(ordered, || wrong("the range of its numbers"))?;
+                let cycles = if let Kind::Date { cycles, .. } = kind { cycles.as_slice() } else { &[] };
+                let different = (1..cycles.len()).all(|at| !cycles[..at].contains(&cycles[at]));
+                ensure(different, || wrong("a part of the calendar is listed twice"))?;
+                (1 + 2 * cycles.len() + usize::from(*missing), median.is_finite())
+            }
+            Kind::Category { levels, other, missing } => {
+                let different: HashSet<&String> = levels.iter().collect();
+                ensure(different.len() == levels.len(), || wrong("a category is listed twice"))?;
+                (levels.len() + usize::from(*other) + usize::from(*missing), true)
+            }
+        };
+        let fits = match (kind, reading) {
+            (_, None) => !matches!(kind, Kind::Date { .. }),
+            (Kind::Number { .. }, Some(reading)) => {
+                matches!(reading, Reading::Number { .. } | Reading::Boolean)
+            }
+            (Kind::Date { .. }, Some(reading)) => matches!(reading, Reading::Date { .. }),
+            (Kind::Category { .. }, Some(reading)) => reading.is_text(),
+        };
+        ensure(fits, || wrong("it is read as another type than it is encoded"))?;
+        let found = scales.len();
+        ensure(found == inputs && inputs > 0, || wrong(&format!("{found} scales for {inputs} inputs")))?;
+        ensure(finite && scales.iter().all(|scale| scale.is_usable()), || {
+            wrong("a number that is not finite")
+        })?;
+        let expected = match kind {
+            Kind::Number { .. } | Kind::Date { .. } => [0, Embed::QUANTILES],
+            Kind::Category { .. } => [0, 0],
+        };
+        let found = quantiles.len();
+        ensure(expected.contains(&found), || wrong(&format!("{found} quantiles, expected {}", expected[1])))?;
+        let ascend = quantiles.iter().all(|q| q.is_finite()) && quantiles.is_sorted();
+        ensure(ascend, || wrong("its quantiles do not ascend"))
+    }
+}
+
+impl Scale {
+    /// Whether it gives finite numbers.
+    fn is_usable(&self) -> bool {
+        self.shift.is_finite() && self.factor.is_finite() && self.factor >= 0.0
+    }
+}
+
+impl TargetEncoding {
+    fn check(&self, task: &Task) -> Check {
+        let TargetEncoding { name: _, index: _, text: _, reading, scale, clamp, constant } = self;
+        let readable = matches!(reading, None | Some(Reading::Number { .. }));
+        ensure(readable, || "the target is not read as numbers".into())?;
+        let invertible = scale.is_usable() && (1.0 / scale.factor).is_finite();
+        ensure(invertible, || format!("the target's scale is {} and {}", scale.shift, scale.factor))?;
+        if let Some([low, high]) = clamp {
+            ensure(low <= high && low.is_finite() && high.is_finite(), || {
+                format!("the range of predictions is {low} to {high}")
+            })?;
+        }
+        let Some(constant) = *constant else { return Ok(()) };
+        let known = match task {
+            Task::Classify { classes } => constant >= 0.0 && constant < classes.len() as f64,
+            Task::Regress => constant.is_finite(),
+        };
+        ensure(known, || format!("the constant prediction is {constant}"))
+    }
+}
+
+impl TrainedOn {
+    fn check(&self) -> Check {
+        let TrainedOn { source: _, content: _, val_split, test_split, seed: _, split } = self;
+        for (name, share) in [("validation", val_split), ("test", test_split)] {
+            ensure((0.0..1.0).contains(share), || format!("the share of {name} rows is {share}"))?;
+        }
+        let Split { train, val, test } = *split;
+        let all = train.checked_add(val).and_then(|rows| rows.checked_add(test));
+        ensure(train > 0 && all.is_some_and(|rows| u32::try_from(rows).is_ok()), || {
+            format!("{train} training, {val} validation and {test} test rows")
+        })
+    }
+}
