@@ -237,7 +237,7 @@ fn long_lists_are_shortened() {
     for row in 0..40 {
         let cell = |n: usize| match n / 300 {
             0 => "7".to_owned(),
-            1 if (row + n) % 7 == 0 => String::new(),
+            1 if (row + n).is_multiple_of(7) => String::new(),
             1 => ((row * n) % 13).to_string(),
             _ => String::new(),
         };

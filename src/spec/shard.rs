@@ -16,7 +16,7 @@ pub const MAX_SHARDS: u32 = 65_536;
 pub struct Shard {
     /// From 0.
     pub index: u32,
-    /// Number of parts, 1 to [`MAX_SHARDS`].
+    /// Number of parts, 1 to 65,536.
     pub count: u32,
 }
 
