@@ -18,6 +18,7 @@ const MAX_RECORD: usize = 256 << 20;
 pub(super) enum Input<'a> {
     File(Source),
     /// The name of a file, and its content.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for tests of tables that are no files"))]
     Bytes(&'a str, &'a [u8]),
 }
 
