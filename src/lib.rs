@@ -119,6 +119,7 @@
 //! | `cli`, on by default | the program: arguments, terminal, figures, pages, demonstrations, benchmark; includes all others |
 //! | `gpu` | the GPU engine, and the choice of a device |
 //! | `npz`, `parquet` | these data formats |
+//! | `compression` | tables packed with zstd, bzip2 or xz |
 //! | `tensorboard` | event files of a sweep |
 //!
 //! Without features, the library reads the embedded digits, CSV, NPY and IDX files, trains and sweeps on the CPU engine

@@ -1,7 +1,7 @@
 //! Cells of a block of whole records, as columns of numbers or of text.
 //!
-//! Numbers are read while their cell is looked for, so that each byte is visited once. What is not plainly written (no
-//! quotes, at most 19 digits, no exponent) takes a slower way with the same result.
+//! Numbers are read while their cell is looked for, so that each byte is visited once. What is not plainly written
+//! (quoted, or not a number) takes a slower way with the same result.
 
 use std::borrow::Cow;
 
@@ -211,7 +211,7 @@ impl Numbers {
     /// Reads the cell at `at` and returns its end; none if it is text.
     #[inline]
     fn push(&mut self, text: &str, at: usize, rules: &Rules, line: &mut u64) -> Result<Option<usize>, Fault> {
-        if let Some((value, end)) = quick_number(text.as_bytes(), at, rules.separator) {
+        if let Some((value, end)) = quick_number(text, at, rules.separator) {
             if rules.may_group() && !value.is_nan() {
                 self.count_points(text[at..end].trim());
             }
@@ -263,10 +263,11 @@ const POWERS: [f64; 23] = [
 const MAX_EXACT: u64 = 1 << 53;
 
 /// The number in the cell at `at` (NaN if the cell is empty) and the cell's end, where that is quickly found: digits,
-/// perhaps a sign before and a point among them. Both parts of digits / 10^n are exact, so their quotient is rounded
-/// once, as by `str::parse` (Clinger 1990).
+/// perhaps a sign before, a point among them and an exponent after. Few digits and 10^n are both exact, so their quotient
+/// is rounded once, as by `str::parse` (Clinger 1990), which reads the others.
 #[inline]
-fn quick_number(bytes: &[u8], at: usize, separator: u8) -> Option<(f64, usize)> {
+fn quick_number(text: &str, at: usize, separator: u8) -> Option<(f64, usize)> {
+    let bytes = text.as_bytes();
     let is_end = |at: usize| match bytes.get(at) {
         None | Some(b'\n' | b'\r') => true,
         Some(b) => *b == separator,
@@ -277,12 +278,12 @@ fn quick_number(bytes: &[u8], at: usize, separator: u8) -> Option<(f64, usize)> 
         }
         at
     };
-    let mut at = spaces(at);
-    if is_end(at) {
-        return Some((f64::NAN, at));
+    let start = spaces(at);
+    if is_end(start) {
+        return Some((f64::NAN, start));
     }
-    let negative = bytes.get(at) == Some(&b'-');
-    at += usize::from(negative);
+    let negative = bytes.get(start) == Some(&b'-');
+    let first = start + usize::from(negative);
     let mut digits = 0u64;
     let mut take = |at: &mut usize| {
         let start = *at;
@@ -292,23 +293,33 @@ fn quick_number(bytes: &[u8], at: usize, separator: u8) -> Option<(f64, usize)> 
         }
         *at - start
     };
-    let start = at;
+    let mut at = first;
     let whole = take(&mut at);
-    if whole > 1 && bytes[start] == b'0' {
+    // A code such as 007.
+    if whole > 1 && bytes[first] == b'0' {
         return None;
     }
-    let mut fraction = 0;
-    if bytes.get(at) == Some(&b'.') {
+    let has_point = bytes.get(at) == Some(&b'.');
+    at += usize::from(has_point);
+    let fraction = if has_point { take(&mut at) } else { 0 };
+    let has_exponent = matches!(bytes.get(at), Some(b'e' | b'E'));
+    if has_exponent {
         at += 1;
-        fraction = take(&mut at);
+        at += usize::from(matches!(bytes.get(at), Some(b'-' | b'+')));
+        at += bytes[at..].iter().take_while(|b| b.is_ascii_digit()).count();
     }
     let end = spaces(at);
-    // 19 digits cannot overflow.
-    if !(1..=19).contains(&(whole + fraction)) || digits > MAX_EXACT || !is_end(end) {
+    if whole + fraction == 0 || !is_end(end) {
         return None;
     }
-    let value = if fraction == 0 { digits as f64 } else { digits as f64 / POWERS[fraction] };
-    Some((if negative { -value } else { value }, end))
+    // 19 digits cannot overflow.
+    if whole + fraction <= 19 && digits <= MAX_EXACT && !has_exponent {
+        let value = if fraction == 0 { digits as f64 } else { digits as f64 / POWERS[fraction] };
+        return Some((if negative { -value } else { value }, end));
+    }
+    // A long whole number may be an identifier.
+    let is_number = has_point || has_exponent;
+    is_number.then(|| text[start..at].parse().ok()).flatten().map(|value| (value, end))
 }
 
 /// The cell at `at`, not trimmed, and its end: the place of a separator or of a line end. A quote opens a cell only at

@@ -208,7 +208,7 @@ impl<'t> Cut<'t> {
         let width = records.iter().map(Vec::len).max_by_key(|width| (count(*width), *width)).unwrap_or(0);
         let mut fitting = count(width);
         // The first line may lack the name of the first column.
-        if records.len() > 2 && records.first().is_some_and(|first| first.len() + 1 == width) {
+        if records.len() > 2 && width > 2 && records[0].len() + 1 == width {
             fitting += 1;
         }
         let share = fitting as f64 / records.len().max(1) as f64;

@@ -538,12 +538,43 @@ fn random_tables_are_read_as_written_whatever_the_blocks() {
     }
 }
 
+#[test]
+fn runs_of_spaces_are_cut_alike_whatever_the_blocks() {
+    let mut random = Random(5);
+    for _ in 0..60 {
+        let mut text = "n kind  m\n".to_owned();
+        let rows = 3 + random.below(6);
+        let mut expected = [const { Vec::new() }; 3];
+        for _ in 0..rows {
+            for (c, cells) in
+                [["1", "-2.5", "300"], ["x", "two words", "say \"hi\""], ["4", "5", "0.5"]].iter().enumerate()
+            {
+                let cell = random.of(cells);
+                let quoted = cell.contains([' ', '"']) || random.below(4) == 0;
+                text += random.of(if c == 0 { &["", " ", "   "] } else { &[" ", "  ", "\t", " \t "] });
+                text += &if quoted { format!("\"{}\"", cell.replace('"', "\"\"")) } else { cell.to_owned() };
+                expected[c].push(cell.to_owned());
+            }
+            text += random.of(&["\n", "  \n", "\n\n", "\r\n", " \t\n"]);
+        }
+        for block in (1..text.len()).chain([BLOCK]) {
+            let t = read_in_blocks(text.as_bytes(), &ReadOptions::default(), block).unwrap().table;
+            assert_eq!(
+                (t.names.as_slice(), t.rows),
+                (&["n", "kind", "m"].map(String::from)[..], rows),
+                "{text:?}"
+            );
+            assert_eq!([0, 1, 2].map(|c| cells(&t.columns[c])), expected, "{text:?}");
+        }
+    }
+}
+
 /// The `csv` package as a second opinion on what the cells are: any bytes of a small alphabet.
 #[test]
 fn random_bytes_are_cut_as_by_the_csv_package() {
     let mut random = Random(11);
     let mut n_read = 0;
-    for _ in 0..30_000 {
+    for _ in 0..10_000 {
         let n = 1 + random.below(30);
         let bytes: Vec<u8> = (0..n).map(|_| b"a1\",,\n\r\n\"x"[random.below(10)]).collect();
         let text = [&b"h,h\n"[..], &bytes].concat();
@@ -562,5 +593,5 @@ fn random_bytes_are_cut_as_by_the_csv_package() {
             assert_eq!(cells(column), expected, "{:?}", String::from_utf8_lossy(&text));
         }
     }
-    assert!(n_read > 300, "{n_read}");
+    assert!(n_read > 100, "{n_read}");
 }
