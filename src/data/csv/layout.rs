@@ -321,7 +321,7 @@ fn without_mark(bytes: &[u8]) -> Result<Encoding, &'static str> {
         return Ok(Encoding::Utf16Be);
     }
     let is_control = |b: &u8| matches!(b, 0..=8 | 14..=26 | 28..=31);
-    if bytes.iter().filter(|b| is_control(b)).count() * 50 > bytes.len() {
+    if bytes.iter().filter(|b| is_control(b)).count() * 10 > bytes.len() {
         return Err("binary");
     }
     Ok(Encoding::Utf8)
