@@ -264,10 +264,9 @@ fn numbers_with_faults(
     }
     if let (Some(fault), true) = (unknown.first(), distinct_numbers <= FEW_CODES) {
         let what = format!(
-            "{} different numbers and {:?}: they may be numbers with {:?} for missing values, or codes",
+            "{} different numbers, and {}: they may be numbers and a missing value, or codes",
             count(distinct_numbers as u64),
-            shorten(fault.text),
-            shorten(fault.text)
+            shown(fault, levels, codes, context)
         );
         return Err(context.error(what, either(&[&context.flag("number"), &context.flag("category")])));
     }
@@ -356,6 +355,13 @@ fn note_of(faults: &[Fault], what: &str, context: &Context) -> Vec<String> {
     vec![format!("{role} {:?} holds {what}; taken as missing: {}", context.name, listed(&shown))]
 }
 
+/// A fault with the first row that has it: `line 17 "x4"`.
+fn shown(fault: &Fault, levels: &[String], codes: &[u32], context: &Context) -> String {
+    let level = levels.iter().position(|text| text == fault.text).unwrap_or(0) as u32;
+    let row = codes.iter().position(|code| *code == level).unwrap_or(0);
+    format!("{} {:?}", (context.place)(row), shorten(fault.text))
+}
+
 fn too_many_faults(
     levels: &[String],
     codes: &[u32],
@@ -366,15 +372,8 @@ fn too_many_faults(
 ) -> DataError {
     let known: usize = counts.iter().sum();
     let rows: usize = unknown.iter().map(|fault| fault.rows).sum();
-    let shown: Vec<String> = unknown
-        .iter()
-        .take(MAX_MARKERS)
-        .map(|fault| {
-            let level = levels.iter().position(|text| text == fault.text).unwrap_or(0) as u32;
-            let row = codes.iter().position(|code| *code == level).unwrap_or(0);
-            format!("{} {:?}", (context.place)(row), shorten(fault.text))
-        })
-        .collect();
+    let shown: Vec<String> =
+        unknown.iter().take(MAX_MARKERS).map(|fault| shown(fault, levels, codes, context)).collect();
     let more = match unknown.len() - shown.len() {
         0 => String::new(),
         more => format!(" and {} other texts", count(more as u64)),
