@@ -217,6 +217,9 @@ fn control_characters_of_names_are_escaped_wherever_they_are_shown() {
         vec!["eval", &evil("")],
         vec!["predict", &run, "--data", "few.csv"],
         vec!["train", "--data", &data, "--task", "regress", "-o", "other"],
+        vec!["train", &evil("")],
+        vec!["train", "--lr", &evil("")],
+        vec!["sweep", "--hidden", &evil("")],
     ] {
         fs::write(dir.path().join("few.csv"), "z\n1\n2\n").unwrap();
         let output = bngpu(dir.path(), &args);
@@ -225,6 +228,34 @@ fn control_characters_of_names_are_escaped_wherever_they_are_shown() {
             &format!("{args:?}"),
             [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()),
         );
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_name_with_a_line_break_forges_no_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let forged = |name: &str| format!("{name}\nerror: forged");
+    let (data, run) = (forged("d") + ".csv", forged("run"));
+    // The line break is quoted, in the header and in the cells.
+    let (target, class) = (format!("\"{}\"", forged("kind")), format!("\"{}\"", forged("a")));
+    fs::write(dir.path().join(&data), table(80, &target, &[&class, "b"])).unwrap();
+    let args = "train --preset plain --hidden 4 --epochs 2 --device cpu --log debug --data";
+    let none = forged("none");
+    for (code, args) in [
+        (0, [words(args), vec![&data, "-o", &run]].concat()),
+        (0, vec!["eval", &run]),
+        (0, vec!["predict", &run, "--data", &data, "-o", &none]),
+        (0, vec!["report", &run]),
+        (0, vec!["resume", &run]),
+        (1, vec!["eval", &none]),
+        (1, vec!["eval", &run, "--data", &forged("other")]),
+        (1, vec!["train", "--data", &data, "--target", &none, "-o", "x"]),
+        (2, vec!["predict", &run, "--data", &data, "-o", &data]),
+    ] {
+        let output = said(dir.path(), code, &args);
+        let is_forged = |text: &String| text.lines().any(|line| line.starts_with("error: forged"));
+        assert!(!output.iter().any(is_forged), "{args:?}: {output:?}");
     }
 }
 

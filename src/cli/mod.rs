@@ -14,6 +14,7 @@ mod sweep_tests;
 mod tests;
 
 use std::any::TypeId;
+use std::borrow::Cow;
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -29,6 +30,7 @@ pub use args::{
 pub use exit::Exit;
 use sweep_args::any_case;
 
+use crate::base::text::printable;
 use crate::spec::{
     Bytes, ConfigError, Count, PartialConfig, PartialSweep, Real, RunRequest, Seed, SweepOptions,
     SweepRequest, resolve_over, resolve_sweep_over, shard_of, text,
@@ -87,7 +89,15 @@ fn is_number(arg: &clap::Arg) -> bool {
 /// Wrong usage ends the process with [`Exit::Usage`] and a message, `--help` and `--version` with
 /// [`Exit::Done`].
 pub fn parse() -> Cli {
-    try_parse_from(std::env::args_os()).unwrap_or_else(|e| e.exit())
+    try_parse_from(std::env::args_os()).unwrap_or_else(|error| {
+        let text = error.render().to_string();
+        // An argument may hold what a terminal would obey.
+        if let (true, Cow::Owned(escaped)) = (error.use_stderr(), printable(&text)) {
+            let _ = io::stderr().write_all(escaped.as_bytes());
+            std::process::exit(error.exit_code());
+        }
+        error.exit()
+    })
 }
 
 /// Parses arguments, the program's name first.

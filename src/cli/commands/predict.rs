@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use crate::base::text::count;
+use crate::base::text::{count, in_line};
 use crate::base::{is_same_file, write_whole};
 use crate::cli::{Exit, PredictArgs};
 use crate::data::{Part, Preprocessing, Task, path_of};
@@ -41,7 +41,8 @@ pub fn run(args: PredictArgs) -> Result<Exit, Failure> {
     match &args.output {
         Some(path) => {
             write_whole(path, text.as_bytes())?;
-            say(format!("predictions of {} rows written to {}", count(n as u64), path.display()));
+            let path = path.display().to_string();
+            say(format!("predictions of {} rows written to {}", count(n as u64), in_line(&path)));
         }
         // Exact, except where a terminal would obey a label.
         None if std::io::stdout().is_terminal() => stdout::show(&text).map_err(Failure::Stdout)?,

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use crate::base::text::in_line;
 use crate::base::write_whole;
 use crate::cli::{Exit, ReportArgs};
 use crate::report::page::{Findings, SweepPage, TrainingPage};
@@ -19,7 +20,7 @@ pub fn run(args: ReportArgs) -> Result<Exit, Failure> {
     let html = if dir.path().join(TRIALS).is_file() { sweep(&dir)? } else { training(&dir)? };
     let output = args.output.unwrap_or_else(|| dir.file(RunFile::Report));
     write_whole(&output, html.as_bytes())?;
-    say(format!("page    {}", output.display()));
+    say(format!("page    {}", in_line(&output.display().to_string())));
     Ok(Exit::Done)
 }
 

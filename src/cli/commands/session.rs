@@ -1,7 +1,7 @@
 //! Shared by `train` and `resume`: prints the plan, the progress and the summary.
 
 use crate::base::shell_word;
-use crate::base::text::{count, counted, counted_as, name};
+use crate::base::text::{count, counted, counted_as, in_line, name};
 use crate::cli::Exit;
 use crate::data::{Dataset, Task};
 use crate::report::{
@@ -94,7 +94,7 @@ pub fn train(
 fn sum_up(session: &Session, outcome: &Outcome, run: String) -> Result<Exit, Failure> {
     let state = &outcome.state;
     if outcome.was_over {
-        say(format!("the run {run} has already ended: nothing to resume"));
+        say(format!("the run {} has already ended: nothing to resume", in_line(&run)));
     }
     let stopped = match &state.ended {
         Some(Ended::Stopped { reason }) => format!("stopped: {reason}\n"),
@@ -109,7 +109,8 @@ fn sum_up(session: &Session, outcome: &Outcome, run: String) -> Result<Exit, Fai
         });
         warn(format!("diverged: NaN or infinity at step {}{}", count(step), member.unwrap_or_default()));
         if let Some(last) = &outcome.last {
-            warn(format!("the last good checkpoint is {} (step {})", last.display(), count(state.step)));
+            let last = last.display().to_string();
+            warn(format!("the last good checkpoint is {} (step {})", in_line(&last), count(state.step)));
         }
     }
     let summary = EndSummary {
