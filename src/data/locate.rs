@@ -20,6 +20,8 @@ pub(crate) enum Format {
     Npz,
     Npy,
     Parquet,
+    /// Arrow's file and stream formats; Feather version 2 is the first.
+    Arrow,
 }
 
 /// A source that was found.
@@ -47,7 +49,7 @@ impl Located {
     }
 }
 
-const EXTENSIONS: [&str; 6] = [".csv", ".csv.gz", ".npz", ".npy", ".parquet", ".tsv"];
+const EXTENSIONS: [&str; 8] = [".csv", ".csv.gz", ".npz", ".npy", ".parquet", ".tsv", ".feather", ".arrow"];
 
 /// Finds `source`: `digits`, `-` for standard input, a path, or a name in the data folders (`data_dir`, else `$BNGPU_DATA`; then the
 /// platform's).
@@ -124,9 +126,11 @@ fn describe(path: &Path) -> Result<Located, DataError> {
         "npz" => located(Format::Npz),
         "npy" => located(Format::Npy),
         "parquet" | "pq" => located(Format::Parquet),
+        "feather" | "arrow" | "ipc" | "arrows" => located(Format::Arrow),
         _ if super::idx::is_idx_name(&lower) => located(Format::IdxFile),
         _ => match file::first_bytes(path, 16)?.as_slice() {
             [b'P', b'A', b'R', b'1', ..] => located(Format::Parquet),
+            [b'A', b'R', b'R', b'O', b'W', b'1', ..] => located(Format::Arrow),
             [0x93, b'N', b'U', b'M', b'P', b'Y', ..] => located(Format::Npy),
             [b'P', b'K', 3, 4, ..] => located(Format::Npz),
             _ => Err(DataError::file(

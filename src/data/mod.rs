@@ -13,6 +13,10 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 mod array;
+#[cfg(feature = "parquet")]
+mod arrow;
+#[cfg(feature = "parquet")]
+mod binary;
 mod check;
 mod columns;
 mod csv;
@@ -21,6 +25,10 @@ mod encode;
 mod error;
 mod file;
 mod idx;
+#[cfg(feature = "parquet")]
+mod ipc;
+#[cfg(feature = "parquet")]
+mod join;
 mod load;
 mod locate;
 mod memory;
@@ -260,8 +268,16 @@ pub fn path_of(source: &str, data_dir: Option<&Path>) -> Result<Option<PathBuf>,
 }
 
 /// Reads a source as it is. `target` is the user's name for it, for formats with named arrays.
-#[cfg_attr(not(feature = "npz"), expect(unused_variables))]
 fn read_raw(located: &Located, options: &ReadOptions, target: Option<&str>) -> Result<Raw, DataError> {
+    let raw = read_file(located, options, target)?;
+    if raw.rows == 0 {
+        return Err(DataError::file(&raw.file, "holds no rows", "expected a table with rows"));
+    }
+    Ok(raw)
+}
+
+#[cfg_attr(not(feature = "npz"), expect(unused_variables))]
+fn read_file(located: &Located, options: &ReadOptions, target: Option<&str>) -> Result<Raw, DataError> {
     let path: &Path = &located.path;
     match located.format {
         Format::Digits => digits::read(),
@@ -275,8 +291,10 @@ fn read_raw(located: &Located, options: &ReadOptions, target: Option<&str>) -> R
         Format::Npy => npy::read(path),
         #[cfg(feature = "parquet")]
         Format::Parquet => parquet::read(path, options),
+        #[cfg(feature = "parquet")]
+        Format::Arrow => ipc::read(path, options),
         #[cfg(not(feature = "parquet"))]
-        Format::Parquet => Err(not_built(path, "parquet")),
+        Format::Parquet | Format::Arrow => Err(not_built(path, "parquet")),
     }
 }
 
