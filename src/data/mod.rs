@@ -1,9 +1,9 @@
 //! Loads a data source as numbers for training.
 //!
-//! A source (embedded digits, IDX folder, CSV, NPZ, NPY, Parquet) is read as it is (`raw`), its target is
-//! interpreted (`target`), its rows are split (`split`), and its columns are encoded and scaled (`encode`,
-//! `scale`), fitted on the training rows alone. The fitted [`Preprocessing`] is stored with the model, and `eval`
-//! and `predict` apply it to raw rows.
+//! A source (embedded digits, a table, a spreadsheet, a database, arrays, images) is read as it is (`raw`), its target is
+//! interpreted (`target`), its rows are split (`split`), and its columns are encoded and scaled (`encode`, `scale`),
+//! fitted on the training rows alone. The fitted [`Preprocessing`] is stored with the model, and `eval` and `predict`
+//! apply it to raw rows.
 //!
 //! A format is one file with a function that returns a `raw::Raw`; `ARCHITECTURE.md` lists where it is entered.
 
@@ -15,7 +15,6 @@ use serde::{Deserialize, Serialize};
 mod array;
 #[cfg(feature = "parquet")]
 mod arrow;
-#[cfg(feature = "parquet")]
 mod binary;
 mod check;
 mod columns;
@@ -23,12 +22,16 @@ mod csv;
 mod digits;
 mod encode;
 mod error;
+#[cfg(feature = "excel")]
+mod excel;
 mod file;
 mod idx;
+#[cfg(feature = "images")]
+mod images;
 #[cfg(feature = "parquet")]
 mod ipc;
-#[cfg(feature = "parquet")]
 mod join;
+mod jsonl;
 mod load;
 mod locate;
 mod memory;
@@ -38,10 +41,13 @@ mod npz;
 mod numbers;
 #[cfg(feature = "parquet")]
 mod parquet;
+mod parts;
 mod preprocessing;
 mod raw;
 mod scale;
 mod split;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 mod table;
 mod target;
 mod times;
@@ -269,7 +275,10 @@ pub fn path_of(source: &str, data_dir: Option<&Path>) -> Result<Option<PathBuf>,
 
 /// Reads a source as it is. `target` is the user's name for it, for formats with named arrays.
 fn read_raw(located: &Located, options: &ReadOptions, target: Option<&str>) -> Result<Raw, DataError> {
-    let raw = read_file(located, options, target)?;
+    let raw = match located.format {
+        Format::Parts => parts::read(located, options, |part, options| read_file(part, options, target)),
+        _ => read_file(located, options, target),
+    }?;
     if raw.rows == 0 {
         return Err(DataError::file(&raw.file, "holds no rows", "expected a table with rows"));
     }
@@ -281,9 +290,10 @@ fn read_file(located: &Located, options: &ReadOptions, target: Option<&str>) -> 
     let path: &Path = &located.path;
     match located.format {
         Format::Digits => digits::read(),
-        Format::IdxFolder => idx::read_folder(path),
+        Format::IdxFolder | Format::Parts => idx::read_folder(path),
         Format::IdxFile => idx::read_file(path),
         Format::Csv => csv::read_file(path, options),
+        Format::Json => jsonl::read(path, options),
         #[cfg(feature = "npz")]
         Format::Npz => npz::read(path, target),
         #[cfg(not(feature = "npz"))]
@@ -295,10 +305,28 @@ fn read_file(located: &Located, options: &ReadOptions, target: Option<&str>) -> 
         Format::Arrow => ipc::read(path, options),
         #[cfg(not(feature = "parquet"))]
         Format::Parquet | Format::Arrow => Err(not_built(path, "parquet")),
+        #[cfg(feature = "excel")]
+        Format::Excel => excel::read(path, located.selection.as_deref(), options),
+        #[cfg(not(feature = "excel"))]
+        Format::Excel => Err(not_built(path, "excel")),
+        #[cfg(feature = "sqlite")]
+        Format::Sqlite => sqlite::read(path, located.selection.as_deref(), options),
+        #[cfg(not(feature = "sqlite"))]
+        Format::Sqlite => Err(not_built(path, "sqlite")),
+        #[cfg(feature = "images")]
+        Format::Images => images::read(located, options),
+        #[cfg(not(feature = "images"))]
+        Format::Images => Err(not_built(path, "images")),
     }
 }
 
-#[cfg(not(all(feature = "npz", feature = "parquet")))]
+#[cfg(not(all(
+    feature = "excel",
+    feature = "images",
+    feature = "npz",
+    feature = "parquet",
+    feature = "sqlite"
+)))]
 fn not_built(path: &Path, feature: &str) -> DataError {
     let what = format!("this build does not read {feature}");
     let remedy = format!("build bngpu with its feature `{feature}`, or convert the file to CSV");
