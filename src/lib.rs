@@ -118,11 +118,12 @@
 //! |---|---|
 //! | `cli`, on by default | the program: arguments, terminal, figures, pages, demonstrations, benchmark; includes all others |
 //! | `gpu` | the GPU engine, and the choice of a device |
-//! | `npz`, `parquet` | these data formats |
+//! | `parquet` | Parquet and Arrow (Feather) files |
+//! | `excel`, `images`, `npz`, `sqlite` | spreadsheets, images in files, NumPy archives, SQLite databases |
 //! | `compression` | tables packed with zstd, bzip2 or xz |
 //! | `tensorboard` | event files of a sweep |
 //!
-//! Without features, the library reads the embedded digits, CSV, NPY and IDX files, trains and sweeps on the CPU engine
+//! Without features, the library reads the embedded digits, CSV, JSON, NPY and IDX files, trains and sweeps on the CPU engine
 //! ([`engine::CpuFactory`]), and compiles for `wasm32-unknown-unknown`.
 
 // Without the program, some library code is unused.

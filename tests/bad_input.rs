@@ -106,7 +106,7 @@ fn bad_text_tables_are_refused() {
     c.file("binary", "binary.csv", b"\x7fELF\0\0\0\x01", &["binary"]);
     c.file("a spreadsheet", "sheet.csv", b"PK\x03\x04rest", &["spreadsheet"]);
     c.file("Parquet called csv", "p.csv", b"PAR1xxxxPAR1", &["Parquet"]);
-    c.file("a NumPy array called csv", "n.csv", b"\x93NUMPY\x01\0", &["NumPy"]);
+    c.file("a NumPy array called csv", "n.csv", b"\x93NUMPY\x01\0", &["numpy.save"]);
     c.file("two columns of one name", "twice.csv", b"a,b,a\n1,2,3\n4,5,6\n", &["\"a\"", "columns 0 and 2"]);
     c.file("infinity", "inf.csv", b"a,b\n1,2.5\n-inf,3\n4,5\n", &["line 3", "\"a\"", "infinite"]);
     c.file("overflow", "1e999.csv", b"a,b\n1,2.5\n3,1e999\n", &["line 3", "\"b\"", "too large"]);
@@ -295,7 +295,7 @@ fn bad_image_folders_are_refused() {
     const X: &str = "train-images-idx3-ubyte";
     const Y: &str = "train-labels-idx1-ubyte";
     c.folder("empty folder", &[], &["empty folder"]);
-    c.folder("folder of other files", &[("notes.txt", b"hi".to_vec())], &["no IDX", "notes.txt"]);
+    c.folder("folder of other files", &[("notes.txt", b"hi".to_vec())], &["or IDX files, only", "notes.txt"]);
     c.folder("hidden files", &[(".DS_Store", b"x".to_vec())], &["empty folder"]);
     c.folder("no labels", &[(X, images(20))], &["no labels"]);
     c.folder("no images", &[(Y, labels(20))], &["no images"]);

@@ -11,8 +11,8 @@ use crate::engine::cpu::threads;
 use crate::report::language::Lang;
 use crate::spec::preset::Preset;
 use crate::spec::{
-    Activation, AskedColumn, Count, Hidden, LogLevel, PartialConfig, PartialSweep, Precision, Real,
-    TableRequest,
+    Activation, AskedColumn, Count, Hidden, ImageSize, LogLevel, PartialConfig, PartialSweep, Precision,
+    Real, TableRequest,
 };
 
 /// Trains batch-normalised neural networks on any GPU, or on the CPU.
@@ -219,6 +219,9 @@ pub struct TableArgs {
     /// The first line of a text file is data
     #[arg(long)]
     pub no_header: bool,
+    /// Size to which images in files are brought: 32, or 32x24 for width and height
+    #[arg(long, value_name = "SIZE")]
+    pub image_size: Option<ImageSize>,
 }
 
 impl From<TableArgs> for TableRequest {
@@ -230,6 +233,7 @@ impl From<TableArgs> for TableRequest {
             missing: args.missing,
             header: (args.header || args.no_header).then_some(args.header),
             missing_indicator: None,
+            image_size: args.image_size,
         }
     }
 }

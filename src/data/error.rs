@@ -5,6 +5,7 @@ use std::path::Path;
 
 use thiserror::Error;
 
+use super::locate::KNOWN;
 pub(crate) use crate::base::text::shorten;
 use crate::base::text::{SHOWN, count, listed};
 
@@ -13,8 +14,8 @@ use crate::base::text::{SHOWN, count, listed};
 pub enum DataError {
     /// Neither a file, a folder, nor a name in a data folder.
     #[error(
-        "no data set {name:?}: looked at {}; give a file (.csv, .csv.gz, .npz, .npy, .parquet), a folder of \
-         IDX files, the name of a data set in the data folder ($BNGPU_DATA), or `digits`", looked.join(", ")
+        "no data set {name:?}: looked at {}; give {KNOWN}, the name of a data set in the data folder \
+         ($BNGPU_DATA), or `digits`", looked.join(", ")
     )]
     NotFound { name: String, looked: Vec<String> },
     /// An error of the operating system.
@@ -43,7 +44,7 @@ impl DataError {
         let remedy = match source.kind() {
             PermissionDenied => "make it readable for this user",
             NotFound => "check the path",
-            IsADirectory => "give a file, or a folder that holds IDX files",
+            IsADirectory => "give a file, or a folder of tables or images",
             _ => "check the file and its disk",
         };
         DataError::Io { path: path.display().to_string(), source, remedy }

@@ -209,12 +209,12 @@ fn idx_files(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
     }
     let what = match names.len() {
         0 => "is an empty folder".to_owned(),
-        _ => format!("holds no IDX files, only {}", list(&names)),
+        _ => format!("holds no tables, images or IDX files, only {}", list(&names)),
     };
     Err(DataError::file(
         &folder.display().to_string(),
         what,
-        "expected names like train-images-idx3-ubyte.gz and train-labels-idx1-ubyte.gz; for a table, give its file",
+        "expected names like train-images-idx3-ubyte.gz and train-labels-idx1-ubyte.gz, or a folder of images for each class",
     ))
 }
 

@@ -285,12 +285,12 @@ impl Fitting<'_> {
         notes: &mut Vec<String>,
     ) -> Result<(Inputs, Vec<ColumnReport>), DataError> {
         match &mut raw.features {
-            RawFeatures::Bytes { data, n_features, full_scale } => {
+            RawFeatures::Bytes { data, n_features, full_scale, shape } => {
                 let scaling = match self.settings.scaling {
                     Scaling::None => ByteScaling::unit(*n_features, *full_scale),
                     Scaling::Standard | Scaling::Clipped => ByteScaling::fit(data, *n_features, self.train),
                 };
-                Ok((Inputs::Bytes(scaling), Vec::new()))
+                Ok((Inputs::Bytes(ByteScaling { shape: *shape, ..scaling }), Vec::new()))
             }
             RawFeatures::Table(table) => {
                 let (source_columns, named) = (table.columns.len(), table.named);
@@ -383,7 +383,7 @@ impl Fitting<'_> {
 
 /// Images have no columns to be named.
 fn refuse_for_images(raw: &Raw, table: &TableRequest) -> Result<Named, DataError> {
-    let TableRequest { columns, drop, keep, missing, header: _, missing_indicator: _ } = table;
+    let TableRequest { columns, drop, keep, missing, header: _, missing_indicator: _, image_size: _ } = table;
     let given = [
         ("--column", columns.is_empty()),
         ("--drop", drop.is_empty()),
@@ -552,6 +552,15 @@ fn read_for_training(located: &Located, request: &LoadRequest) -> Result<Raw, Da
         names: &names,
         text: Some(&as_text),
         missing: &request.table.missing,
+        image_size: request.table.image_size,
+        image_shape: None,
     };
-    read_raw(located, &options, wanted)
+    let raw = read_raw(located, &options, wanted)?;
+    match (request.table.image_size, &raw.features) {
+        (None, _) | (_, RawFeatures::Bytes { shape: Some(_), .. }) => Ok(raw),
+        _ => {
+            let what = format!("is about images in files, but {} holds none", raw.file);
+            Err(DataError::setting("--image-size", what, "leave it out"))
+        }
+    }
 }

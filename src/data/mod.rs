@@ -1,9 +1,9 @@
 //! Loads a data source as numbers for training.
 //!
-//! A source (embedded digits, IDX folder, CSV, NPZ, NPY, Parquet) is read as it is (`raw`), its target is
-//! interpreted (`target`), its rows are split (`split`), and its columns are encoded and scaled (`encode`,
-//! `scale`), fitted on the training rows alone. The fitted [`Preprocessing`] is stored with the model, and `eval`
-//! and `predict` apply it to raw rows.
+//! A source (embedded digits, a table, a spreadsheet, a database, arrays, images) is read as it is (`raw`), its target is
+//! interpreted (`target`), its rows are split (`split`), and its columns are encoded and scaled (`encode`, `scale`),
+//! fitted on the training rows alone. The fitted [`Preprocessing`] is stored with the model, and `eval` and `predict`
+//! apply it to raw rows.
 //!
 //! A format is one file with a function that returns a `raw::Raw`; `ARCHITECTURE.md` lists where it is entered.
 
@@ -13,14 +13,25 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 mod array;
+#[cfg(feature = "parquet")]
+mod arrow;
+mod binary;
 mod check;
 mod columns;
 mod csv;
 mod digits;
 mod encode;
 mod error;
+#[cfg(feature = "excel")]
+mod excel;
 mod file;
 mod idx;
+#[cfg(feature = "images")]
+mod images;
+#[cfg(feature = "parquet")]
+mod ipc;
+mod join;
+mod jsonl;
 mod load;
 mod locate;
 mod memory;
@@ -30,10 +41,13 @@ mod npz;
 mod numbers;
 #[cfg(feature = "parquet")]
 mod parquet;
+mod parts;
 mod preprocessing;
 mod raw;
 mod scale;
 mod split;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 mod table;
 mod target;
 mod times;
@@ -260,14 +274,26 @@ pub fn path_of(source: &str, data_dir: Option<&Path>) -> Result<Option<PathBuf>,
 }
 
 /// Reads a source as it is. `target` is the user's name for it, for formats with named arrays.
-#[cfg_attr(not(feature = "npz"), expect(unused_variables))]
 fn read_raw(located: &Located, options: &ReadOptions, target: Option<&str>) -> Result<Raw, DataError> {
+    let raw = match located.format {
+        Format::Parts => parts::read(located, options, |part, options| read_file(part, options, target)),
+        _ => read_file(located, options, target),
+    }?;
+    if raw.rows == 0 {
+        return Err(DataError::file(&raw.file, "holds no rows", "expected a table with rows"));
+    }
+    Ok(raw)
+}
+
+#[cfg_attr(not(feature = "npz"), expect(unused_variables))]
+fn read_file(located: &Located, options: &ReadOptions, target: Option<&str>) -> Result<Raw, DataError> {
     let path: &Path = &located.path;
     match located.format {
         Format::Digits => digits::read(),
-        Format::IdxFolder => idx::read_folder(path),
+        Format::IdxFolder | Format::Parts => idx::read_folder(path),
         Format::IdxFile => idx::read_file(path),
         Format::Csv => csv::read_file(path, options),
+        Format::Json => jsonl::read(path, options),
         #[cfg(feature = "npz")]
         Format::Npz => npz::read(path, target),
         #[cfg(not(feature = "npz"))]
@@ -275,12 +301,32 @@ fn read_raw(located: &Located, options: &ReadOptions, target: Option<&str>) -> R
         Format::Npy => npy::read(path),
         #[cfg(feature = "parquet")]
         Format::Parquet => parquet::read(path, options),
+        #[cfg(feature = "parquet")]
+        Format::Arrow => ipc::read(path, options),
         #[cfg(not(feature = "parquet"))]
-        Format::Parquet => Err(not_built(path, "parquet")),
+        Format::Parquet | Format::Arrow => Err(not_built(path, "parquet")),
+        #[cfg(feature = "excel")]
+        Format::Excel => excel::read(path, located.selection.as_deref(), options),
+        #[cfg(not(feature = "excel"))]
+        Format::Excel => Err(not_built(path, "excel")),
+        #[cfg(feature = "sqlite")]
+        Format::Sqlite => sqlite::read(path, located.selection.as_deref(), options),
+        #[cfg(not(feature = "sqlite"))]
+        Format::Sqlite => Err(not_built(path, "sqlite")),
+        #[cfg(feature = "images")]
+        Format::Images => images::read(located, options),
+        #[cfg(not(feature = "images"))]
+        Format::Images => Err(not_built(path, "images")),
     }
 }
 
-#[cfg(not(all(feature = "npz", feature = "parquet")))]
+#[cfg(not(all(
+    feature = "excel",
+    feature = "images",
+    feature = "npz",
+    feature = "parquet",
+    feature = "sqlite"
+)))]
 fn not_built(path: &Path, feature: &str) -> DataError {
     let what = format!("this build does not read {feature}");
     let remedy = format!("build bngpu with its feature `{feature}`, or convert the file to CSV");

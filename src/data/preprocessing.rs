@@ -306,6 +306,9 @@ impl Preprocessing {
         };
         let mut options = ReadOptions { text: Some(&text), ..ReadOptions::default() };
         let mut names = vec![];
+        if let Inputs::Bytes(scaling) = &self.inputs {
+            options.image_shape = scaling.shape;
+        }
         if let Inputs::Columns { columns, named, reading, .. } = &self.inputs {
             if *named {
                 names.extend(columns.iter().map(|c| c.name.as_str()));

@@ -1,5 +1,6 @@
 //! The common result of all formats: features as stored, a target, and the source's own parts.
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::DataError;
@@ -36,8 +37,33 @@ pub(crate) enum RawFeatures {
         data: Vec<u8>,
         n_features: usize,
         full_scale: u8,
+        /// Of images in files.
+        shape: Option<ImageShape>,
     },
     Table(Table),
+}
+
+/// Shape of images as inputs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ImageShape {
+    pub width: u32,
+    pub height: u32,
+    /// 1 is grey, 3 red, green and blue.
+    pub channels: u8,
+}
+
+impl ImageShape {
+    /// Bytes of an image.
+    pub fn len(&self) -> usize {
+        self.width as usize * self.height as usize * usize::from(self.channels)
+    }
+}
+
+impl std::fmt::Display for ImageShape {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        let kind = if self.channels == 1 { "grey" } else { "colour" };
+        write!(f, "{}x{} pixels, {kind}", self.width, self.height)
+    }
 }
 
 /// The target column.
@@ -84,7 +110,7 @@ impl Raw {
         }
         let n_features: usize = x.shape.iter().skip(1).product();
         let features = match x.values {
-            Values::Bytes(data) => RawFeatures::Bytes { data, n_features, full_scale: 255 },
+            Values::Bytes(data) => RawFeatures::Bytes { data, n_features, full_scale: 255, shape: None },
             Values::Numbers(values) => {
                 if let Some(i) = values.iter().position(|v| v.is_infinite()) {
                     return Err(DataError::cell(

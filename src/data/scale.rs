@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::raw::ImageShape;
+
 /// x ↦ (x - shift) · factor
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Scale {
@@ -69,12 +71,19 @@ pub const STD_FLOOR: f64 = 0.5;
 pub(crate) struct ByteScaling {
     pub shift: Vec<f32>,
     pub factor: Vec<f32>,
+    /// Of images in files, so that others are brought to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shape: Option<ImageShape>,
 }
 
 impl ByteScaling {
     /// byte / full_scale
     pub fn unit(n_features: usize, full_scale: u8) -> ByteScaling {
-        ByteScaling { shift: vec![0.0; n_features], factor: vec![1.0 / f32::from(full_scale); n_features] }
+        ByteScaling {
+            shift: vec![0.0; n_features],
+            factor: vec![1.0 / f32::from(full_scale); n_features],
+            shape: None,
+        }
     }
 
     /// Mean 0 and variance 1 over the rows `train` of `data` `[N, n_features]`, deviations floored by
@@ -100,6 +109,7 @@ impl ByteScaling {
         ByteScaling {
             shift: sums.iter().map(|(sum, _)| (*sum as f64 / n as f64) as f32).collect(),
             factor: vars.iter().map(factor).collect(),
+            shape: None,
         }
     }
 

@@ -2,6 +2,9 @@
 
 use std::collections::HashMap;
 
+use super::raw::ImageShape;
+use crate::spec::ImageSize;
+
 /// The code of a missing cell in a text column.
 pub(crate) const MISSING: u32 = u32::MAX;
 
@@ -260,6 +263,10 @@ pub(crate) struct ReadOptions<'a> {
     pub text: Option<&'a WhichText<'a>>,
     /// Further markers of missing cells, in any column; case does not matter.
     pub missing: &'a [String],
+    /// Size to which images in files are brought.
+    pub image_size: Option<ImageSize>,
+    /// Shape of the images that a model takes.
+    pub image_shape: Option<ImageShape>,
 }
 
 pub(crate) type WhichText<'a> = dyn Fn(&[String], bool) -> Vec<bool> + 'a;

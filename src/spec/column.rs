@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::values::ImageSize;
+
 /// Order of day, month and year in dates whose month is a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -93,7 +95,7 @@ impl fmt::Display for AskedColumn {
     }
 }
 
-/// How the table of a run is read, where the user says so.
+/// How the table or the images of a run are read, where the user says so.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TableRequest {
     /// Types of columns; those of the others are decided from their values.
@@ -108,4 +110,6 @@ pub struct TableRequest {
     pub header: Option<bool>,
     /// Whether missing numbers have an indicator; those of which more than 1 % are missing if none.
     pub missing_indicator: Option<bool>,
+    /// Size to which images in files are brought; their own if none.
+    pub image_size: Option<ImageSize>,
 }

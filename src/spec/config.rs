@@ -13,13 +13,15 @@ use super::document::{Document, read_file};
 use super::network::{Activation, BatchNorm, Embed, Init};
 use super::settings::settings;
 use super::training::{OptimizerKind, Schedule};
-use super::values::{Bytes, Count, Hidden, LogLevel, Precision, Real, Seed, TaskKind, Time, Watched};
+use super::values::{
+    Bytes, Count, Hidden, ImageSize, LogLevel, Precision, Real, Seed, TaskKind, Time, Watched,
+};
 
 settings! {
     /// Everything that `train` accepts, each value given or not. A field is both the flag `--its-name` and the key
     /// `its-name` of a configuration file.
     pub struct PartialConfig {
-        /// What to train on: `digits` (built in), a folder of IDX files, a .csv[.gz], .npz, .npy or .parquet file, or a name in the data folder
+        /// What to train on: `digits` (built in); a table (CSV, Parquet, Arrow, JSON Lines, Excel, SQLite, NumPy); a folder or 'pattern*' of such files; a folder of images for each class, or of IDX files; or a name in the data folder
         #[arg(long, value_name = "SRC", help_heading = "Data", value_hint = clap::ValueHint::AnyPath)]
         data: String = "digits".into();
         /// Label column of a table, by name or index [default: the last column]
@@ -49,6 +51,9 @@ settings! {
             /// Only fill missing numbers with the median
             #[arg(long, help_heading = "Data", overrides_with = "missing_indicator")]
             no_missing_indicator;
+        /// Size to which images in files are brought: 32, or 32x24 for width and height [default: their own size]
+        #[arg(long, value_name = "SIZE", help_heading = "Data")]
+        image_size: ImageSize;
         /// Predict a class or a number [default: from the target]
         #[arg(long, value_name = "TASK", help_heading = "Data")]
         task: TaskKind;

@@ -125,6 +125,13 @@ pub struct Bytes(pub u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Time(pub Duration);
 
+/// Width and height of images in pixels, as `32` or `32x24`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ImageSize {
+    pub width: u32,
+    pub height: u32,
+}
+
 /// Units of each hidden layer, first to last: `128,64`, `100x3`, `none`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hidden(pub Vec<usize>);
@@ -254,6 +261,28 @@ impl FromStr for Hidden {
     }
 }
 
+impl Typed for ImageSize {
+    const EXPECTED: &'static str = "a size of 1 to 4096 pixels, for example 32, or 32x24 (width x height)";
+    const TEXT: bool = true;
+    const NUMBER: bool = true;
+}
+
+impl FromStr for ImageSize {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (width, height) = text.split_once(['x', 'X']).unwrap_or((text, text));
+        let number = |text: &str| text.trim().parse().ok().filter(|n| (1..=4096).contains(n));
+        let size = number(width).zip(number(height));
+        size.map(|(width, height)| ImageSize { width, height }).ok_or_else(expected::<Self>)
+    }
+}
+
+impl Display for ImageSize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}x{}", self.width, self.height)
+    }
+}
+
 impl Typed for Init {
     const EXPECTED: &'static str = "he, xavier or normal:STD, for example normal:0.01";
     const TEXT: bool = true;
@@ -377,6 +406,7 @@ typed_serde! {
     Bytes => |bytes| bytes.0,
     Time => |time| humantime::format_duration(time.0).to_string(),
     Hidden => |hidden| hidden.0,
+    ImageSize => |size| size.to_string(),
     Init => |init| init.to_string(),
     Embed => |embed| embed.to_string(),
     Seed => |seed| SeedText(seed.0),

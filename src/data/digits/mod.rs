@@ -32,7 +32,7 @@ pub(crate) fn read() -> Result<Raw, DataError> {
         file: "digits".into(),
         rows: rows.len(),
         content: digest(&[&cells]),
-        features: RawFeatures::Bytes { data, n_features: PIXELS, full_scale: 16 },
+        features: RawFeatures::Bytes { data, n_features: PIXELS, full_scale: 16, shape: None },
         target: Some(TargetColumn { name: "label".into(), index: PIXELS, column: Column::Number(labels) }),
         holds_target: false,
         given: None,
