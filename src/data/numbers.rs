@@ -77,6 +77,11 @@ pub(crate) fn is_number_like(text: &str) -> bool {
             .is_some_and(|parts| body(parts.body, false).is_some() || body(parts.body, true).is_some())
 }
 
+/// Whether a text that looks like a number has no unit.
+pub(crate) fn is_bare(text: &str) -> bool {
+    plain_number(text).is_some() || Parts::of(text).is_some_and(|parts| parts.unit().is_empty())
+}
+
 /// Whether all of a plain number's digits fit both readings of its point: `1.234`, `12.345`, but not `0.123` or `1.23`.
 pub(crate) fn is_ambiguous(text: &str, sign: char) -> bool {
     let text = text.trim_start_matches(['-', '+']);

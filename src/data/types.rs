@@ -20,11 +20,11 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::DataError;
-use super::numbers::{self, Ambiguity, Inferred, NumberFormat, is_number_like};
+use super::numbers::{self, Ambiguity, Inferred, NumberFormat, is_bare, is_number_like};
 use super::table::{Column, MISSING, is_missing};
 use super::times;
 use crate::base::shell_word;
-use crate::base::text::{count, listed, shorten};
+use crate::base::text::{count, counted, listed, shorten};
 use crate::spec::{AskedType, DateOrder};
 
 /// Most different texts among numbers that are taken for markers of missing values.
@@ -242,7 +242,16 @@ fn numbers_with_faults(
     context: &Context,
 ) -> Result<Option<Decided>, DataError> {
     let good = || levels.iter().map(String::as_str).filter(|text| is_number_like(text));
-    let format = match numbers::infer(good(), context.semicolons, None) {
+    let bare = || good().filter(|text| is_bare(text));
+    let mut inferred = numbers::infer(good(), context.semicolons, None);
+    if let Inferred::Ambiguous(Ambiguity::Units { .. }) = inferred
+        && good().count() - bare().count() <= MAX_MARKERS
+        && bare().count() > FEW_CODES
+    {
+        // 12x among hundreds of bare numbers is a fault.
+        inferred = numbers::infer(bare(), context.semicolons, None);
+    }
+    let format = match inferred {
         Inferred::Numbers(format) => format,
         Inferred::No => return Ok(None),
         // A few texts that return, such as "2 rooms" and "1 flat", are categories.
@@ -376,7 +385,7 @@ fn too_many_faults(
         unknown.iter().take(MAX_MARKERS).map(|fault| shown(fault, levels, codes, context)).collect();
     let more = match unknown.len() - shown.len() {
         0 => String::new(),
-        more => format!(" and {} other texts", count(more as u64)),
+        more => format!(" and {}", counted(more as u64, "other text")),
     };
     let what = format!(
         "{} of {} cells are {kind}s, but not {}{more}",
