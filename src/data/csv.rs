@@ -294,7 +294,8 @@ impl Reader<'_> {
         {
             return Problem::Data(error);
         }
-        refuse(self.input.name(), fault, line, Some((layout.width, layout.first_line))).into()
+        let with_width = if layout.width == layout.first.len() { layout.first_line } else { layout.next_line };
+        refuse(self.input.name(), fault, line, Some((layout.width, with_width))).into()
     }
 
     /// Reads the `wanted` columns again, as text.

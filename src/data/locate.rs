@@ -259,7 +259,8 @@ fn describe(path: &Path) -> Result<Located, DataError> {
         return Err(DataError::file(&file, what, format!("convert it {}", how.replace("FILE", &file_name))));
     }
     if first.starts_with(b"PK\x03\x04") {
-        return located(Format::Npz);
+        let is_zip = file_name.to_lowercase().ends_with(".zip");
+        return located(if is_zip { Format::Csv } else { Format::Npz });
     }
     Err(DataError::file(&file, "unsupported file format", format!("expected {KNOWN}; rename or convert it")))
 }

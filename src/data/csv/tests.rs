@@ -273,7 +273,7 @@ fn a_separator_at_the_end_of_every_line_is_left_out() {
         );
         assert_eq!(read.notes, [TRAILING]);
     }
-    assert!(error(b"a,b\n1,2,\n3,4\n").contains("line 3: 2 cells"));
+    assert!(error(b"a,b\n1,2,\n3,4\n").contains("line 3: 2 cells, but line 2 has 3"));
     let t = table("a,b,\n1,2,\n3,4,5\n");
     assert_eq!(t.names, ["a", "b", "Unnamed: 2"]);
     // R's write.table
