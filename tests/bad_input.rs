@@ -152,13 +152,9 @@ fn bad_text_tables_are_refused() {
         &["line 4", "\"b\"", "\"x4\""],
         |r| r.task = Some(TaskKind::Regress),
     );
-    for (case, marks, words) in [(
-        "several slips",
-        vec![(5, "a"), (6, "-"), (7, "b"), (8, "c"), (9, ""), (298, "d")],
-        vec!["294 of 298", "line 7 \"a\", line 9 \"b\", line 10 \"c\" and 1 other text"],
-    )] {
-        c.file(case, "slips.csv", slips(&marks).as_bytes(), &words);
-    }
+    let marks = [(5, "a"), (6, "-"), (7, "b"), (8, "c"), (9, ""), (298, "d")];
+    let words = ["294 of 298", "line 7 \"a\", line 9 \"b\", line 10 \"c\" and 1 other text"];
+    c.file("several slips", "slips.csv", slips(&marks).as_bytes(), &words);
     c.file(
         "a quote within a cell",
         "inner.csv",
@@ -203,7 +199,7 @@ fn bad_text_tables_are_refused() {
     c.file("zstd cut off", "cut.csv.zst", &zst(good.as_bytes())[..40], &["damaged zstd", "again"]);
     c.file("not bzip2", "plain.csv.bz2", good.as_bytes(), &["not bzip2", ".bz2"]);
     c.file("unknown format", "data.xyz", b"hello", &["unsupported file format", ".parquet"]);
-    c.at_least(47);
+    c.at_least(46);
 }
 
 /// Rows that differ only in an id.

@@ -274,9 +274,9 @@ impl Table {
             let names = (0..columns.len()).map(|at| style.cell(names[at]));
             line(names.chain(["target".into()]).collect());
         }
-        for row in 0..rows {
+        for (row, target) in target.iter().enumerate() {
             let cells = columns.iter().map(|column| style.cell(&column.cells[row]));
-            line(cells.chain([style.cell(&target[row].to_string())]).collect());
+            line(cells.chain([style.cell(&target.to_string())]).collect());
         }
         Table { style, columns, target, text }
     }

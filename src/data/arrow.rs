@@ -178,15 +178,16 @@ fn cells(array: &dyn Array) -> CellOf<'_> {
         Timestamp(TimeUnit::Nanosecond, _) => {
             of::<TimestampNanosecondType>(array, |v| seconds(v, TimeUnit::Nanosecond))
         }
-        Duration(TimeUnit::Second) => of::<DurationSecondType>(array, |v| seconds(v, TimeUnit::Second)),
+        // A length of time is a number, in seconds; it has no place in a week or a day.
+        Duration(TimeUnit::Second) => of::<DurationSecondType>(array, |v| Cell::Number(v as f64)),
         Duration(TimeUnit::Millisecond) => {
-            of::<DurationMillisecondType>(array, |v| seconds(v, TimeUnit::Millisecond))
+            of::<DurationMillisecondType>(array, |v| Cell::Number(v as f64 / 1e3))
         }
         Duration(TimeUnit::Microsecond) => {
-            of::<DurationMicrosecondType>(array, |v| seconds(v, TimeUnit::Microsecond))
+            of::<DurationMicrosecondType>(array, |v| Cell::Number(v as f64 / 1e6))
         }
         Duration(TimeUnit::Nanosecond) => {
-            of::<DurationNanosecondType>(array, |v| seconds(v, TimeUnit::Nanosecond))
+            of::<DurationNanosecondType>(array, |v| Cell::Number(v as f64 / 1e9))
         }
         Utf8 => {
             let texts = array.as_string::<i32>();

@@ -155,7 +155,7 @@ impl Reader<'_> {
         let is_text =
             |(column, force): (&Joined, &bool)| *force || layout.separator == b';' && column.may_be_grouped();
         let text: Vec<bool> = columns.iter().zip(&force).map(is_text).collect();
-        self.into_text(layout, &rules, (!header).then_some(&first), &text, lines.len(), &mut columns)?;
+        self.reread_as_text(layout, &rules, (!header).then_some(&first), &text, lines.len(), &mut columns)?;
         let columns: Vec<_> = columns
             .into_iter()
             .zip(&text)
@@ -294,7 +294,8 @@ impl Reader<'_> {
         {
             return Problem::Data(error);
         }
-        let with_width = if layout.width == layout.first.len() { layout.first_line } else { layout.next_line };
+        let with_width =
+            if layout.width == layout.first.len() { layout.first_line } else { layout.next_line };
         refuse(self.input.name(), fault, line, Some((layout.width, with_width))).into()
     }
 
@@ -350,7 +351,7 @@ impl Reader<'_> {
     }
 
     /// Turns columns of numbers into text where `text` has it. `first` is the first row, if the first line is one.
-    fn into_text(
+    fn reread_as_text(
         &self,
         layout: &Layout,
         rules: &Rules,

@@ -111,7 +111,7 @@ pub(crate) struct Settings {
 /// Result of fitting a column.
 pub(crate) enum Fitted {
     Kept {
-        encoding: ColumnEncoding,
+        encoding: Box<ColumnEncoding>,
         /// Training rows without a number.
         imputed: usize,
         /// Categories without an indicator.
@@ -221,7 +221,7 @@ impl ColumnEncoding {
         let imputed = if matches!(kind, Kind::Category { .. }) { 0 } else { n_missing };
         let reading = Some(reading.clone());
         let encoding = ColumnEncoding { name: name.into(), position, reading, kind, scales, quantiles };
-        Ok(Fitted::Kept { encoding, imputed, folded })
+        Ok(Fitted::Kept { encoding: Box::new(encoding), imputed, folded })
     }
 
     /// Writes the inputs of this column for the rows `order` into `out` `[order.len(), width]`, from input
@@ -474,7 +474,7 @@ mod tests {
 
     fn fit_scaled(column: &Column, train: &[usize], scaling: Scaling) -> ColumnEncoding {
         match fitted(column, train, scaling) {
-            Fitted::Kept { encoding, .. } => encoding,
+            Fitted::Kept { encoding, .. } => *encoding,
             Fitted::Dropped(why) => panic!("{why}"),
         }
     }

@@ -348,7 +348,7 @@ impl Fitting<'_> {
                         rare.extend((folded > 0).then(|| format!("{name:?} ({})", count(folded as u64))));
                         notes.extend(columns::leak(name, column, self.target, self.is_class, self.train));
                         report.encoding = encoding.describe();
-                        encodings.push(encoding);
+                        encodings.push(*encoding);
                         kept.push((table.names[position].clone(), decided.column));
                     }
                     Fitted::Dropped(why) => {

@@ -248,7 +248,7 @@ pub(crate) fn plain_number(cell: &str) -> Option<f64> {
     let digits = cell.strip_prefix(['-', '+']).unwrap_or(cell).as_bytes();
     let is_whole = digits.iter().all(u8::is_ascii_digit);
     let is_code = matches!(digits, [b'0', next, ..] if next.is_ascii_digit());
-    let is_rounded = is_whole && digits.len() > 15 && value.abs() > MAX_EXACT as f64;
+    let is_rounded = is_whole && digits.len() > 15 && value.abs() >= MAX_EXACT as f64;
     (!is_code && !is_rounded).then_some(value)
 }
 

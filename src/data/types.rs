@@ -226,10 +226,11 @@ fn of_texts(levels: Vec<String>, codes: Vec<u32>, context: &Context) -> Result<D
         if let Some(decided) = numbers_with_faults(&levels, &codes, &counts, context)? {
             return Ok(decided);
         }
-    } else if !is_code && share(&is_date_like) {
-        if let Some(decided) = dates_with_faults(&levels, &codes, &counts, context)? {
-            return Ok(decided);
-        }
+    } else if !is_code
+        && share(&is_date_like)
+        && let Some(decided) = dates_with_faults(&levels, &codes, &counts, context)?
+    {
+        return Ok(decided);
     }
     Ok(read_as(ColumnType::Category, Reading::Text, levels, codes))
 }
@@ -269,7 +270,7 @@ fn numbers_with_faults(
             // 12, 12A, 7B: codes.
             return Ok(None);
         }
-        return Err(too_many_faults(levels, codes, counts, &unknown, "number", context));
+        return Err(too_many_faults(levels, codes, counts, &faults, "number", context));
     }
     if let (Some(fault), true) = (unknown.first(), distinct_numbers <= FEW_CODES) {
         let what = format!(
@@ -301,7 +302,7 @@ fn dates_with_faults(
     let faults = faults(levels, counts, |text| times::parse(text, order).is_some());
     let unknown: Vec<&Fault> = faults.iter().filter(|fault| !is_marker(fault.text)).collect();
     if unknown.len() > MAX_MARKERS {
-        return Err(too_many_faults(levels, codes, counts, &unknown, "date", context));
+        return Err(too_many_faults(levels, codes, counts, &faults, "date", context));
     }
     let notes = note_of(&faults, "dates", context);
     let markers = faults.iter().map(|fault| fault.text.to_owned()).collect();
@@ -375,11 +376,12 @@ fn too_many_faults(
     levels: &[String],
     codes: &[u32],
     counts: &[usize],
-    unknown: &[&Fault],
+    faults: &[Fault],
     kind: &str,
     context: &Context,
 ) -> DataError {
-    let known: usize = counts.iter().sum();
+    let unknown: Vec<&Fault> = faults.iter().filter(|fault| !is_marker(fault.text)).collect();
+    let good = counts.iter().sum::<usize>() - faults.iter().map(|fault| fault.rows).sum::<usize>();
     let rows: usize = unknown.iter().map(|fault| fault.rows).sum();
     let shown: Vec<String> =
         unknown.iter().take(MAX_MARKERS).map(|fault| shown(fault, levels, codes, context)).collect();
@@ -389,8 +391,8 @@ fn too_many_faults(
     };
     let what = format!(
         "{} of {} cells are {kind}s, but not {}{more}",
-        count((known - rows) as u64),
-        count(known as u64),
+        count(good as u64),
+        count((good + rows) as u64),
         shown.join(", ")
     );
     let as_missing = format!("{} to take them as missing", context.flag(kind));

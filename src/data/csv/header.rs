@@ -43,7 +43,7 @@ impl Clues<'_> {
         let has = |name: &&str| cells.contains(name);
         let is_name = |name: &&str| !is_missing(name) && kind_of(name) != Kind::Number;
         self.names.iter().any(|name| is_name(name) && has(name))
-            || self.names.len() > 1 && self.names.iter().all(|name| has(name))
+            || self.names.len() > 1 && self.names.iter().all(has)
     }
 
     /// Whether a column has a name where the lines below have values of another kind.

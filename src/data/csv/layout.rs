@@ -273,8 +273,8 @@ fn find_separator(text: &str) -> u8 {
 
 /// Enough of `text` for the records that are looked at.
 fn first_lines(text: &str) -> &str {
-    let ends = memchr::memchr2_iter(b'\n', b'\r', text.as_bytes());
-    ends.skip(4 * RECORDS).next().map_or(text, |end| &text[..end])
+    let mut ends = memchr::memchr2_iter(b'\n', b'\r', text.as_bytes());
+    ends.nth(4 * RECORDS).map_or(text, |end| &text[..end])
 }
 
 /// The encoding of a file, from its first bytes; refuses what is not text.
