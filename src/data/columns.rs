@@ -38,7 +38,7 @@ pub struct ColumnReport {
     pub encoding: String,
     /// Rows without a value.
     pub missing: usize,
-    /// Different values among the first [`DISTINCT_ROWS`] rows that have one.
+    /// Different values among the first 65,536 rows that have one.
     pub distinct: usize,
     /// The first value.
     pub example: String,
@@ -47,7 +47,7 @@ pub struct ColumnReport {
 }
 
 /// Rows whose different values are counted.
-pub const DISTINCT_ROWS: usize = 1 << 16;
+const DISTINCT_ROWS: usize = 1 << 16;
 /// Bins of a histogram.
 const BINS: usize = 16;
 /// Most values that are listed.
@@ -145,8 +145,11 @@ fn columns_of(table: &Table) -> String {
 
 /// The target if none is named: the last column that is not left out and does not number the rows.
 pub(crate) fn default_target(table: &Table, roles: &[Role]) -> Option<usize> {
-    let usable =
-        |at: &usize| roles[*at] == Role::Input && !numbers_the_rows(&table.names[*at], &table.columns[*at]);
+    let usable = |at: &usize| {
+        let (name, column) = (&table.names[*at], &table.columns[*at]);
+        let is_other = matches!(column, Column::Other { .. });
+        roles[*at] == Role::Input && !is_other && !numbers_the_rows(name, column)
+    };
     (0..table.names.len()).rev().find(usable)
 }
 

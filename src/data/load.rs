@@ -315,7 +315,11 @@ impl Fitting<'_> {
         for at in 0..table.columns.len() {
             decided.push(match self.named.roles[at] {
                 Role::Input => columns::decide(table, at, self.named.asked[at], false)?,
-                _ => types::undecided(std::mem::replace(&mut table.columns[at], Column::Number(Vec::new()))),
+                // What it is is told, but nothing depends on it.
+                _ => {
+                    let column = table.columns[at].clone();
+                    columns::decide(table, at, None, false).unwrap_or_else(|_| types::undecided(column))
+                }
             });
         }
         // A table of a single column that counts is what it is for.
