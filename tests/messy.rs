@@ -554,3 +554,115 @@ fn ignored_columns_may_be_anything_at_predict() {
         assert!(error.contains(expected), "{text:?}: {error}");
     }
 }
+
+/// Found by a hostile reader; each was silently wrong.
+#[test]
+fn what_looks_like_one_thing_and_is_another() {
+    let of = |cell: fn(usize) -> String, separator| {
+        described(&cells(cell), separator, &[]).map(|(report, _)| report)
+    };
+    // Whole prices in Switzerland and Germany are no negative numbers.
+    for (cell, separator) in [
+        (
+            (|i| if i % 2 == 0 { format!("{}.-", i + 1) } else { format!("{}.50", i + 1) })
+                as fn(usize) -> String,
+            '\t',
+        ),
+        (|i| if i % 2 == 0 { format!("{},-", i + 1) } else { format!("{},50", i + 1) }, ';'),
+        (|i| format!("CHF {}'{:03}.-", i + 1, i), ','),
+        (
+            |i| {
+                if i % 2 == 0 {
+                    format!("Rs {}/-", i * 37 % ROWS + 1)
+                } else {
+                    format!("Rs {}", i * 37 % ROWS + 1)
+                }
+            },
+            ',',
+        ),
+    ] {
+        let report = of(cell, separator).unwrap();
+        assert!(report.kind == ColumnType::Number && range(&report)[0] >= 1.0, "{report:?}");
+    }
+    // Words for true and false of different pairs are categories.
+    for words in [["N", "F"], ["Y", "T"], ["no", "f"]] {
+        let (report, _) = described(&cells(|i| words[i * 3 % 7 % 2].into()), ',', &[]).unwrap();
+        assert_eq!(report.kind, ColumnType::Category, "{words:?}");
+    }
+    // These are asked about.
+    for cell in [
+        (|i| format!("20-{:02}-{:02}", i % 12 + 1, i % 28 + 1)) as fn(usize) -> String,
+        |i| if i % 2 == 0 { "8:10".into() } else { format!("2024-03-{:02} 14:05", i % 28 + 1) },
+        |i| if i % 2 == 0 { format!("{}/12/2024", i % 12 + 14) } else { format!("12/{}/2024", i % 12 + 14) },
+    ] {
+        let error = of(cell, ',').unwrap_err().to_string();
+        assert!(error.contains("--column"), "{error}");
+    }
+    // One padded number makes no codes, nor does a frequent word make categories of many numbers.
+    let report = of(|i| if i == 7 { "05".into() } else { (i * 37 % 47 + 18).to_string() }, ',').unwrap();
+    assert_eq!((report.kind, range(&report)[0]), (ColumnType::Number, 5.0));
+    let report = of(|i| if i % 5 < 3 { "k. A.".into() } else { some(i).to_string() }, ',').unwrap();
+    assert_eq!((report.kind, report.missing), (ColumnType::Number, 36));
+    let report =
+        of(|i| ["€14.5M", "€565K", "€0", "€1.2M"].get(i % 5).map_or(format!("€{i}K"), |t| (*t).into()), ',')
+            .unwrap();
+    assert_eq!((report.kind, range(&report)), (ColumnType::Number, [0.0, 14.5e6]));
+    let report = of(|i| format!("2024-03-{:02} 12:00:{:02},123", i % 28 + 1, i % 60), ',').unwrap();
+    assert_eq!(report.kind, ColumnType::Date);
+    // Years of two digits are told.
+    let (_, description) =
+        described(&cells(|i| format!("{:02}.{:02}.{:02}", i % 28 + 1, i % 12 + 1, 60 + i % 30)), ',', &[])
+            .unwrap();
+    assert!(description.notes.iter().any(|note| note.contains("1969 to 2068")), "{:?}", description.notes);
+}
+
+#[test]
+fn decimal_commas_in_one_column_question_those_of_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut text = String::from("weight\tprice\ty\n");
+    (0..ROWS).for_each(|i| {
+        writeln!(text, "{},{:03}\t{},{:02}\t{}", i % 9 + 1, i * 7, i, i % 90 + 5, i % 7).unwrap()
+    });
+    let error = describe(&write(&folder, "t.tsv", text)).unwrap_err().to_string();
+    assert!(error.contains("weight") && error.contains("number:comma"), "{error}");
+}
+
+#[test]
+fn one_row_is_read_as_in_a_larger_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut text = String::from("sales\tx\ty\n");
+    (0..ROWS).for_each(|i| {
+        let sales =
+            if i % 3 == 0 { format!("{}.{:03}", i + 1, i * 7) } else { format!("{},{:02}", i, i % 90) };
+        writeln!(text, "{sales}\t{}\t{}", some(i), i % 7).unwrap();
+    });
+    let data = load(&write(&folder, "t.tsv", text)).unwrap();
+    let predict =
+        |text: &str| data.preprocessing.read(&write(&folder, "n.tsv", text).source, None, Part::All).unwrap();
+    let many = predict("sales\tx\n1.234\t0.5\n2.500,00\t0.6\n").features;
+    let one = predict("sales\tx\n1.234\t0.5\n").features;
+    assert_eq!(one, many[..2]);
+}
+
+#[test]
+fn empty_and_unnamed_columns_at_the_end_are_no_targets() {
+    let folder = tempfile::tempdir().unwrap();
+    for end in [",,", ",,redo"] {
+        let mut text = String::from("a,b,y,,\n");
+        (0..ROWS).for_each(|i| {
+            let end = if i % 4 == 0 { end } else { ",," };
+            writeln!(text, "{},{},{}{end}", some(i), i * 11 % 17, ["p", "q"][i * 5 % 11 % 2]).unwrap();
+        });
+        let data = load(&write(&folder, "t.csv", text)).unwrap();
+        assert_eq!(data.preprocessing.target_name(), "y", "{end:?}");
+    }
+}
+
+#[test]
+fn words_for_true_in_the_target_are_one_class() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut text = String::from("x,y\n");
+    (0..ROWS).for_each(|i| writeln!(text, "{},{}", some(i), ["Yes", "no", "yes", "No"][i % 4]).unwrap());
+    let data = load(&write(&folder, "t.csv", text)).unwrap();
+    assert_eq!(data.task.n_outputs(), 2);
+}

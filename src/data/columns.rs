@@ -143,12 +143,11 @@ fn columns_of(table: &Table) -> String {
     }
 }
 
-/// The target if none is named: the last column that is not left out and does not number the rows.
+/// The target if none is named: the last column that has a name, is not left out and does not number the rows.
 pub(crate) fn default_target(table: &Table, roles: &[Role]) -> Option<usize> {
     let usable = |at: &usize| {
         let (name, column) = (&table.names[*at], &table.columns[*at]);
-        let is_other = matches!(column, Column::Other { .. });
-        roles[*at] == Role::Input && !is_other && !numbers_the_rows(name, column)
+        roles[*at] == Role::Input && !name.starts_with("Unnamed: ") && !numbers_the_rows(name, column)
     };
     (0..table.names.len()).rev().find(usable)
 }

@@ -133,12 +133,17 @@ impl Reader<'_> {
         let names = self.options.names;
         let clues = Clues { first: &first, columns: &columns, rows: lines.len(), names };
         let header = self.options.header.unwrap_or_else(|| names_rows || clues.is_header());
-        let ends_in_separator = first.len() > 1
+        let width = first.len();
+        // Without a header, an empty last column may be one whose values are missing.
+        while header
+            && first.len() > 1
             && first.last().is_some_and(String::is_empty)
-            && columns.last().is_some_and(Joined::is_empty);
-        if ends_in_separator {
+            && columns.last().is_some_and(Joined::is_empty)
+        {
             first.pop();
             columns.pop();
+        }
+        if first.len() < width {
             notes.push(TRAILING.into());
         }
         if header && lines.is_empty() {

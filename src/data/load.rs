@@ -311,6 +311,7 @@ impl Fitting<'_> {
         notes: &mut Vec<String>,
     ) -> Result<(Vec<ColumnEncoding>, Vec<ColumnReport>), DataError> {
         let is_input = |at: &usize| self.named.roles[*at] == Role::Input;
+        table.semicolons |= table.columns.iter().any(types::has_decimal_commas);
         let mut decided = Vec::with_capacity(table.columns.len());
         for at in 0..table.columns.len() {
             decided.push(match self.named.roles[at] {
@@ -455,7 +456,11 @@ fn read_target(
             target.column = decided.column;
             Ok(decided.reading)
         }
-        // Truth values keep their words, which are the names of the classes.
+        // Truth values keep their words, which are the names of the classes: True and true are one of them.
+        (ColumnType::Boolean, _) => {
+            types::merge_truths(&mut target.column);
+            Ok(as_it_is)
+        }
         _ => Ok(as_it_is),
     }
 }
@@ -516,6 +521,7 @@ pub fn describe(request: &LoadRequest) -> Result<Description, DataError> {
         RawFeatures::Bytes { n_features, .. } => pixels = Some(*n_features),
         RawFeatures::Table(table) => {
             how = table.how.clone();
+            table.semicolons |= table.columns.iter().any(types::has_decimal_commas);
             for at in 0..table.columns.len() {
                 let decided = columns::decide(table, at, named.asked[at], false)?;
                 let is_input = named.roles[at] == Role::Input && decided.kind.is_input();

@@ -36,6 +36,7 @@ impl NumberFormat {
         let factor = match magnitude(&unit) {
             Some(factor) if self.magnitudes => factor,
             _ if unit.is_empty() || Some(&unit) == self.unit.as_ref() => 1.0,
+            _ if self.magnitudes && is_currency(&unit) => 1.0,
             _ => return None,
         };
         let size = body(parts.body, self.comma)? * factor;
@@ -110,7 +111,7 @@ pub(crate) fn infer<'a>(
         };
         let unit = parts.unit();
         let is_zero = parts.body.bytes().all(|b| !(b'1'..=b'9').contains(&b));
-        if !(unit.is_empty() && is_zero) && units.insert(unit) {
+        if !((unit.is_empty() || is_currency(&unit)) && is_zero) && units.insert(unit) {
             examples.push(text);
         }
         match (body(parts.body, false), body(parts.body, true)) {
@@ -153,7 +154,8 @@ pub(crate) fn infer<'a>(
         },
     };
     let magnitudes = units.iter().any(|unit| magnitude(unit).is_some());
-    if magnitudes && units.iter().all(|unit| unit.is_empty() || magnitude(unit).is_some()) {
+    let is_plain = |unit: &String| unit.is_empty() || is_currency(unit) || magnitude(unit).is_some();
+    if magnitudes && units.iter().all(is_plain) {
         return Inferred::Numbers(NumberFormat { comma, unit: None, magnitudes: true });
     }
     // An amount without its currency is still an amount of it.
@@ -199,7 +201,7 @@ impl<'a> Parts<'a> {
         let start =
             (0..bytes.len()).find(|at| digit(*at) || (matches!(bytes[*at], b'.' | b',') && digit(at + 1)))?;
         let (prefix, rest) = (text.get(..start)?, text.get(start..)?);
-        let (prefix, inner_minus) = match prefix.trim().strip_suffix(['-', '−']) {
+        let (prefix, inner_minus) = match prefix.trim().strip_suffix(['-', '−', '–']) {
             Some(prefix) => (prefix.trim(), true),
             None => (prefix.trim(), false),
         };
@@ -208,9 +210,13 @@ impl<'a> Parts<'a> {
         let suffix = &rest[length..];
         let apart = body.len() < length;
         let (suffix, after_minus) = match suffix.trim() {
-            "-" | "−" => ("", true),
+            // 83,- and 5'115.- are whole prices in Germany, Austria and Switzerland; 500/- in India.
+            "-" | "--" | "–" | "—" if body.ends_with([',', '.']) => ("", false),
+            "/-" => ("", false),
+            "-" | "−" | "–" => ("", true),
             suffix => (suffix, false),
         };
+        let body = if body.len() > 1 { body.strip_suffix([',', '.']).unwrap_or(body) } else { body };
         if u8::from(in_brackets) + u8::from(minus) + u8::from(inner_minus) + u8::from(after_minus) > 1 {
             return None;
         }
@@ -231,12 +237,17 @@ impl<'a> Parts<'a> {
         suffix.is_empty()
             || (self.prefix.is_empty() && (is_currency(suffix) || UNITS.contains(&suffix)))
             || (apart && is_word() && self.prefix.is_empty())
-            || magnitude(suffix).is_some()
+            || self.magnitude().is_some()
+    }
+
+    /// What a `K`, `M` or `B` directly after the number multiplies it by.
+    fn magnitude(&self) -> Option<f64> {
+        magnitude(self.suffix).filter(|_| !self.apart)
     }
 
     /// The unit, in one way of writing.
     fn unit(&self) -> String {
-        if magnitude(self.suffix).is_some() {
+        if self.magnitude().is_some() {
             return self.suffix.to_owned();
         }
         let unit = if self.prefix.is_empty() { self.suffix } else { self.prefix };
@@ -252,7 +263,7 @@ impl<'a> Parts<'a> {
 }
 
 fn signed(text: &str) -> (&str, bool) {
-    match text.strip_prefix(['-', '−']) {
+    match text.strip_prefix(['-', '−', '–']) {
         Some(rest) => (rest.trim_start(), true),
         None => (text.strip_prefix('+').unwrap_or(text), false),
     }

@@ -294,7 +294,7 @@ impl Preprocessing {
             if let Ok(places) = self.align("", names, named) {
                 if let Inputs::Columns { columns, .. } = &self.inputs {
                     for (column, at) in columns.iter().zip(&places.inputs) {
-                        text[*at] = column.reading().is_text();
+                        text[*at] = column.reading().needs_texts();
                     }
                 }
                 if let Some(target) = places.target {
@@ -371,6 +371,12 @@ impl Preprocessing {
                 return Ok(());
             }
             let fault = |what: String| DataError::column(file, name, what, "give the column as in training");
+            if let Some(unit) = reading.unit().filter(|_| matches!(before, Column::Number(_))) {
+                let text = format!(
+                    "{role} {name:?}: training had its numbers in {unit}, this file has none: taken as in {unit}"
+                );
+                notes.push(text);
+            }
             let (after, unread) = reading.apply(before).map_err(fault)?;
             if unread.rows > 0 && !unread.any_read {
                 let example = shorten(&unread.example);

@@ -41,6 +41,21 @@ pub(crate) fn parse(text: &str, order: DateOrder) -> Option<Moment> {
     Some(Moment { seconds: midnight + time_of_day(clock)? - offset, has_date: true })
 }
 
+/// Whether the year of a date has two digits only.
+pub(crate) fn has_short_year(text: &str) -> bool {
+    let date = text.split([' ', 'T']).next().unwrap_or(text);
+    let mut groups = date.split(|c: char| !c.is_ascii_digit()).filter(|digits| !digits.is_empty());
+    date.contains(['-', '/', '.']) && groups.all(|digits| digits.len() <= 2)
+}
+
+/// Whether all parts of a date have two digits and the first may be a year, as in 20-01-31, the last a month's day.
+pub(crate) fn may_begin_with_short_year(text: &str) -> bool {
+    let date = text.split([' ', 'T']).next().unwrap_or(text);
+    let parts: Vec<u32> =
+        date.split(['-', '/']).map_while(|p| if p.len() == 2 { p.parse().ok() } else { None }).collect();
+    matches!(parts[..], [_, 1..=12, 1..=31]) && date.len() == 8
+}
+
 /// Reads a date of eight digits, 20240331, as seconds since 1970.
 pub(crate) fn of_digits(value: f64) -> Option<f64> {
     // Years outside of 1800 to 2199 are more likely amounts or numbers of articles.
@@ -174,10 +189,11 @@ fn time_of_day(text: &str) -> Option<f64> {
     let second: f64 = match second {
         None => 0.0,
         Some(text) => {
-            let whole = text.split('.').next().filter(|whole| is_short(whole) && whole.len() == 2)?;
-            let fraction = text[whole.len()..].strip_prefix('.').unwrap_or_default();
+            let whole = text.split(['.', ',']).next().filter(|whole| is_short(whole) && whole.len() == 2)?;
+            let fraction = text[whole.len()..].strip_prefix(['.', ',']).unwrap_or_default();
             let complete = fraction.bytes().all(|b| b.is_ascii_digit()) && fraction.len() <= 9;
-            (complete && !text.ends_with('.')).then(|| text.parse().ok()).flatten()?
+            let ended = !text.ends_with(['.', ',']);
+            (complete && ended).then(|| text.replace(',', ".").parse().ok()).flatten()?
         }
     };
     let (hour, minute): (f64, f64) = (hour.parse().ok()?, minute.parse().ok()?);

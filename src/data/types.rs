@@ -208,7 +208,7 @@ fn of_texts(levels: Vec<String>, codes: Vec<u32>, context: &Context) -> Result<D
     let counts = counts(&levels, &codes);
     let known: usize = counts.iter().sum();
     let texts = || levels.iter().map(String::as_str);
-    if texts().all(|text| truth(text).is_some()) {
+    if texts().all(|text| truth(text).is_some()) && are_of_one_pair(texts()) {
         return Ok(read_as(ColumnType::Boolean, Reading::Boolean, levels, codes));
     }
     // More than a half makes a column of numbers or dates with some faults; below that, texts that may be both.
@@ -219,9 +219,11 @@ fn of_texts(levels: Vec<String>, codes: Vec<u32>, context: &Context) -> Result<D
     let unmarked = known - rows_of(&|text| is_marker(text) && !is_number_like(text));
     let share = |is: &dyn Fn(&str) -> bool| {
         let rows = rows_of(is);
-        rows > 0 && 2 * rows > unmarked
+        let (good, others) = texts().partition::<Vec<&str>, _>(|text| is(text));
+        rows > 0 && (2 * rows > unmarked || good.len() > FEW_CODES && others.len() <= MAX_MARKERS)
     };
-    let is_code = texts().any(is_code);
+    // One 05 among ages is a number; a tenth of such cells makes codes, and so does a whole number that f64 would round.
+    let is_code = 10 * rows_of(&is_code) > known || texts().any(is_rounded);
     if !is_code && share(&is_number_like) {
         if let Some(decided) = numbers_with_faults(&levels, &codes, &counts, context)? {
             return Ok(decided);
@@ -233,6 +235,14 @@ fn of_texts(levels: Vec<String>, codes: Vec<u32>, context: &Context) -> Result<D
         return Ok(decided);
     }
     Ok(read_as(ColumnType::Category, Reading::Text, levels, codes))
+}
+
+/// Whether only decimal commas explain the numbers of a column.
+pub(crate) fn has_decimal_commas(column: &Column) -> bool {
+    let Column::Text { levels, .. } = column else { return false };
+    let numbers = || levels.iter().map(String::as_str).filter(|text| is_number_like(text));
+    2 * numbers().count() > levels.len()
+        && matches!(numbers::infer(numbers(), false, None), Inferred::Numbers(format) if format.comma)
 }
 
 /// Reads texts that are mostly numbers; none if they are rather codes.
@@ -304,7 +314,14 @@ fn dates_with_faults(
     if unknown.len() > MAX_MARKERS {
         return Err(too_many_faults(levels, codes, counts, &faults, "date", context));
     }
-    let notes = note_of(&faults, "dates", context);
+    let mut notes = note_of(&faults, "dates", context);
+    if let Some(text) = good.iter().find(|text| times::has_short_year(text)) {
+        let name = context.name;
+        notes.push(format!(
+            "column {name:?}: years of two digits ({:?}) are taken as 1969 to 2068",
+            shorten(text)
+        ));
+    }
     let markers = faults.iter().map(|fault| fault.text.to_owned()).collect();
     let reading = Reading::Date { order, digits: false, markers };
     let (column, _) = reading.dates(levels, codes);
@@ -314,13 +331,39 @@ fn dates_with_faults(
 /// The order of day, month and year that reads all dates; the user is asked where two orders do.
 fn order_of(dates: &[&str], context: &Context) -> Result<Option<DateOrder>, DataError> {
     let reads_all = |order| dates.iter().all(|text| times::parse(text, order).is_some());
+    let has_date =
+        |text: &&&str| DateOrder::ALL.iter().any(|o| times::parse(text, *o).is_some_and(|m| m.has_date));
+    if let (Some(date), Some(time)) = (dates.iter().find(has_date), dates.iter().find(|text| !has_date(text)))
+    {
+        let what = format!("{:?} is a date, {:?} a time of day", shorten(date), shorten(time));
+        let remedy = format!("give all cells of the column one of them, or {}", context.flag("category"));
+        return Err(context.error(what, remedy));
+    }
+    if let Some(text) =
+        dates.first().filter(|_| dates.iter().all(|text| times::may_begin_with_short_year(text)))
+    {
+        let what = format!("{:?} may begin with a year or end with one", shorten(text));
+        let remedy = "write years with four digits, or say that it ends with one: ";
+        return Err(context.error(what, remedy.to_owned() + &context.flag("date:dmy")));
+    }
     if reads_all(DateOrder::Ymd) {
         return Ok(Some(DateOrder::Ymd));
     }
     Ok(match (reads_all(DateOrder::Dmy), reads_all(DateOrder::Mdy)) {
         (true, false) => Some(DateOrder::Dmy),
         (false, true) => Some(DateOrder::Mdy),
-        (false, false) => None,
+        (false, false) => {
+            let only = |order, other| {
+                let reads =
+                    |text: &&&str| times::parse(text, order).is_some() && times::parse(text, other).is_none();
+                dates.iter().find(reads)
+            };
+            let (day, month) = (only(DateOrder::Dmy, DateOrder::Mdy), only(DateOrder::Mdy, DateOrder::Dmy));
+            let (Some(day), Some(month)) = (day, month) else { return Ok(None) };
+            let what = format!("{:?} has the day first, {:?} the month", shorten(day), shorten(month));
+            let remedy = format!("write all dates in one order, or {}", context.flag("category"));
+            return Err(context.error(what, remedy));
+        }
         (true, true) => {
             let reading = |text: &str, order| times::parse(text, order).map(|m| times::written(m.seconds));
             let different = |text: &&&str| reading(text, DateOrder::Dmy) != reading(text, DateOrder::Mdy);
@@ -568,14 +611,15 @@ fn is_named_as_id(name: &str) -> bool {
     whole.contains(&lower.as_str())
         || ends.iter().any(|end| lower.ends_with(end))
         // PassengerId, customerID
-        || ((name.ends_with("Id") || name.ends_with("ID")) && name.len() > 2)
+        || (name.ends_with("Id") && name.len() > 2)
+        || name.strip_suffix("ID").is_some_and(|rest| rest.ends_with(|c: char| !c.is_uppercase()))
 }
 
 fn are_different_integers(values: &[f64]) -> bool {
-    if !values.iter().all(|v| v.fract() == 0.0) {
+    let mut sorted: Vec<f64> = values.iter().copied().filter(|v| !v.is_nan()).collect();
+    if sorted.is_empty() || !sorted.iter().all(|v| v.fract() == 0.0) {
         return false;
     }
-    let mut sorted = values.to_vec();
     sorted.sort_unstable_by(f64::total_cmp);
     sorted.windows(2).all(|pair| pair[0] != pair[1])
 }
@@ -607,14 +651,18 @@ pub(crate) fn counts(levels: &[String], codes: &[u32]) -> Vec<usize> {
     counts
 }
 
-/// A whole number with zeros in front, such as 007 of a postcode.
+/// A whole number with zeros in front, such as 007 of a postcode; 00 is as good as 0.
 fn is_code(text: &str) -> bool {
     let bytes = text.as_bytes();
-    let digits = bytes.len() >= 2 && bytes.iter().all(u8::is_ascii_digit);
-    // 00 is as good as 0, and a whole number that f64 rounds is an identifier.
-    digits
-        && ((bytes[0] == b'0' && bytes.iter().any(|b| *b != b'0'))
-            || (bytes.len() > 15 && super::table::plain_number(text).is_none()))
+    bytes.len() >= 2
+        && bytes[0] == b'0'
+        && bytes.iter().all(u8::is_ascii_digit)
+        && bytes.iter().any(|b| *b != b'0')
+}
+
+/// A whole number that f64 rounds: an identifier.
+fn is_rounded(text: &str) -> bool {
+    text.len() > 15 && text.bytes().all(|b| b.is_ascii_digit()) && super::table::plain_number(text).is_none()
 }
 
 fn is_date_like(text: &str) -> bool {
@@ -661,6 +709,33 @@ pub(crate) fn truth(text: &str) -> Option<bool> {
     is_one_of(&["false", "no", "f", "n", "off", "0", "0.0"]).then_some(false)
 }
 
+/// Gives all words for true one code, that of the first, and so for false.
+pub(crate) fn merge_truths(column: &mut Column) {
+    let Column::Text { levels, codes } = column else { return };
+    let truths: Vec<Option<bool>> = levels.iter().map(|level| truth(level)).collect();
+    let first = |of: &Option<bool>| truths.iter().position(|truth| truth == of).unwrap_or(0);
+    let mut kept: Vec<usize> = truths.iter().map(first).collect();
+    kept.sort_unstable();
+    kept.dedup();
+    let code = |at: usize| kept.iter().position(|kept| *kept == first(&truths[at])).unwrap_or(0) as u32;
+    let new: Vec<u32> = (0..levels.len()).map(code).collect();
+    codes.iter_mut().filter(|code| **code != MISSING).for_each(|code| *code = new[*code as usize]);
+    *levels = kept.iter().map(|at| levels[*at].clone()).collect();
+}
+
+/// Whether words for true and false belong together: `y` and `no` do, `n` and `f` (normal and fusion, say) do not.
+fn are_of_one_pair<'a>(words: impl Iterator<Item = &'a str>) -> bool {
+    let group = |word: &str| match word.to_ascii_lowercase().as_str() {
+        "true" | "false" => [true, true, false, false],
+        "t" | "f" => [true, false, false, false],
+        "yes" | "no" => [false, false, true, true],
+        "y" | "n" => [false, false, true, false],
+        _ => [true, false, true, false],
+    };
+    let all = words.map(group).fold([true; 4], |all, own| std::array::from_fn(|at| all[at] && own[at]));
+    all.contains(&true)
+}
+
 /// Cells that a reading could not read.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Unread {
@@ -674,6 +749,20 @@ impl Reading {
     /// Whether a text file must give the cells of the column as texts.
     pub fn is_text(&self) -> bool {
         matches!(self, Reading::Text)
+    }
+
+    /// Whether a text file must give its cells as texts: 1.234 may not be read as a plain number if points separate
+    /// thousands.
+    pub fn needs_texts(&self) -> bool {
+        self.is_text() || matches!(self, Reading::Number { format, .. } if format.comma)
+    }
+
+    /// The unit of its numbers.
+    pub fn unit(&self) -> Option<&str> {
+        match self {
+            Reading::Number { format, .. } => format.unit.as_deref(),
+            _ => None,
+        }
     }
 
     /// Reads a column: what cannot be read is missing, and counted unless training saw it, too.
@@ -769,9 +858,6 @@ impl Reading {
 
     fn numbers(&self, levels: &[String], codes: &[u32]) -> (Column, Unread) {
         let (values, unread) = self.of_levels(levels, codes, |text| match self {
-            // A letter may be a fault; these words are not.
-            Reading::Number { .. } if text.eq_ignore_ascii_case("true") => Some(1.0),
-            Reading::Number { .. } if text.eq_ignore_ascii_case("false") => Some(0.0),
             Reading::Number { format, .. } => format.parse(text),
             _ => truth(text).map(|is| f64::from(u8::from(is))),
         });

@@ -27,7 +27,8 @@ impl Clues<'_> {
     /// Whether the first line names the columns.
     pub fn is_header(&self) -> bool {
         if self.rows == 0 {
-            return self.is_named() || self.all_names_differ();
+            // One line for a trained model, without any of its names, is a row to predict.
+            return self.is_named() || self.names.len() < 2 && self.all_names_differ();
         }
         self.is_named()
             || self.is_text_over_values()
@@ -75,7 +76,12 @@ impl Clues<'_> {
     fn is_new_text_over_classes(&self) -> bool {
         let texts: Vec<_> = self.pairs().filter(|(_, column)| kind_of_column(column) == Kind::Text).collect();
         let is_wanted = |cell: &String| self.names.contains(&cell.as_str());
+        let is_value = |(cell, column): (&String, &Joined)| {
+            let below = kind_of_column(column);
+            matches!(below, Kind::Date | Kind::Boolean) && kind_of(cell) == below
+        };
         !texts.is_empty()
+            && !self.pairs().any(is_value)
             && self.numbers_may_be_names()
             && texts.iter().all(|(cell, column)| is_named_by(cell) && !recurs(cell, column))
             && (self.first.iter().any(is_wanted)
