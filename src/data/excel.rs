@@ -214,7 +214,17 @@ impl<'a> Cells<'a> {
         let is_named = |(_, value): &(usize, Data)| {
             self.options.names.iter().any(|name| value.to_string().trim() == *name)
         };
-        let header = self.options.header.unwrap_or(first.iter().all(text) || first.iter().any(is_named));
+        // Years may be names: country, 2019, 2020.
+        let mut years = std::collections::BTreeSet::new();
+        let mut is_year = |(_, value): &(usize, Data)| match value {
+            Data::Int(year) => (1900..=2100).contains(year) && years.insert(*year),
+            Data::Float(year) => {
+                year.fract() == 0.0 && (1900.0..=2100.0).contains(year) && years.insert(*year as i64)
+            }
+            _ => false,
+        };
+        let names = first.iter().any(text) && first.iter().all(|cell| text(cell) || is_year(cell));
+        let header = self.options.header.unwrap_or(names || first.iter().any(is_named));
         if header {
             let names =
                 first.into_iter().map(|(column, value)| (column, value.to_string().trim().to_owned()));
@@ -309,7 +319,8 @@ impl<'a> Cells<'a> {
                 .collect(),
             false => positions(end - start),
         };
-        let table = Table { named, lines: Some(self.lines), ..table(self.file, names, columns, rows) };
+        let how = if named { "the first row names the columns" } else { "no row names the columns" }.into();
+        let table = Table { named, how, lines: Some(self.lines), ..table(self.file, names, columns, rows) };
         Ok((table, self.errors))
     }
 }
