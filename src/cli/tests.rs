@@ -34,6 +34,7 @@ const EVERY_FLAG: &[&[&str]] = &[
     &["--drop", "name,2"],
     &["--keep", "id"],
     &["--missing", "unknown,--"],
+    &["--image-size", "32"],
     &["--header"],
     &["--no-header"],
     &["--no-missing-indicator"],

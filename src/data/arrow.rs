@@ -344,7 +344,7 @@ mod tests {
             ("time32", "Time([1.5, NaN, 0.0])"),
             ("time64", "Time([1.500000001, NaN, 0.0])"),
             ("stamp", "Time([1700000000.1234567, NaN, -1e-9])"),
-            ("lasted", "Time([90.0, NaN, -5.0])"),
+            ("lasted", "Number([90.0, NaN, -5.0])"),
             ("bytes", "Text { levels: [\"text\", \"more\"], codes: [0, 4294967295, 1] }"),
             ("blob", "Other { what: \"binary values\", missing: [false, true, false] }"),
             ("code", "Text { levels: [\"ab\", \"cd\"], codes: [0, 4294967295, 1] }"),
