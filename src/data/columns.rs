@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::DataError;
 use super::error::{list, nearest};
+use super::raw::{Raw, RawFeatures, TargetColumn};
 use super::table::{Column, Table};
 use super::types::{self, ColumnType, Context, Decided, counts, numbers_the_rows};
 use crate::base::text::{count, shorten};
@@ -175,20 +176,33 @@ pub(crate) fn check_names(table: &Table, used: impl Iterator<Item = usize>) -> R
     Ok(())
 }
 
-/// Decides what the column at `at` holds, and takes its values out of the table.
-pub(crate) fn decide(
-    table: &mut Table,
-    at: usize,
+/// Decides what the target holds.
+pub(crate) fn decide_target(
+    raw: &Raw,
+    target: &TargetColumn,
     asked: Option<AskedType>,
-    is_target: bool,
 ) -> Result<Decided, DataError> {
+    let place = |row: usize| raw.place(row);
+    let context = Context {
+        file: &raw.file,
+        name: &target.name,
+        semicolons: matches!(&raw.features, RawFeatures::Table(table) if table.semicolons),
+        is_target: true,
+        asked,
+        place: &place,
+    };
+    types::decide(target.column.clone(), &context)
+}
+
+/// Decides what the column at `at`, which is not the target, holds, and takes its values out of the table.
+pub(crate) fn decide(table: &mut Table, at: usize, asked: Option<AskedType>) -> Result<Decided, DataError> {
     let column = std::mem::replace(&mut table.columns[at], Column::Number(Vec::new()));
     let place = |row: usize| table.place(row);
     let context = Context {
         file: &table.file,
         name: &table.names[at],
         semicolons: table.semicolons,
-        is_target,
+        is_target: false,
         asked,
         place: &place,
     };

@@ -37,10 +37,7 @@ pub fn load(request: &LoadRequest) -> Result<Dataset, DataError> {
     let located = locate(&request.source, request.data_dir.as_deref())?;
     let wanted = request.target.as_deref();
     let mut raw = read_for_training(&located, request)?;
-    let mut named = match &raw.features {
-        RawFeatures::Table(table) => columns::named(table, &request.table)?,
-        RawFeatures::Bytes { .. } => refuse_for_images(&raw, &request.table)?,
-    };
+    let mut named = named(&raw, &request.table)?;
     if let RawFeatures::Table(table) = &raw.features {
         columns::check_names(table, (0..table.names.len()).filter(|at| named.roles[*at] == Role::Input))?;
     }
@@ -315,11 +312,11 @@ impl Fitting<'_> {
         let mut decided = Vec::with_capacity(table.columns.len());
         for at in 0..table.columns.len() {
             decided.push(match self.named.roles[at] {
-                Role::Input => columns::decide(table, at, self.named.asked[at], false)?,
-                // What it is is told, but nothing depends on it.
+                Role::Input => columns::decide(table, at, self.named.asked[at])?,
+                // Its type is told, but nothing depends on it.
                 _ => {
                     let column = table.columns[at].clone();
-                    columns::decide(table, at, None, false).unwrap_or_else(|_| types::undecided(column))
+                    columns::decide(table, at, None).unwrap_or_else(|_| types::undecided(column))
                 }
             });
         }
@@ -386,6 +383,14 @@ impl Fitting<'_> {
     }
 }
 
+/// The columns that a request names; images have none.
+fn named(raw: &Raw, request: &TableRequest) -> Result<Named, DataError> {
+    match &raw.features {
+        RawFeatures::Table(table) => columns::named(table, request),
+        RawFeatures::Bytes { .. } => refuse_for_images(raw, request),
+    }
+}
+
 /// Images have no columns to be named.
 fn refuse_for_images(raw: &Raw, table: &TableRequest) -> Result<Named, DataError> {
     let TableRequest { columns, drop, keep, missing, header: _, missing_indicator: _, image_size: _ } = table;
@@ -429,17 +434,7 @@ fn read_target(
     if is_settled {
         return Ok(as_it_is);
     }
-    let semicolons = matches!(&raw.features, RawFeatures::Table(table) if table.semicolons);
-    let place = |row: usize| raw.place(row);
-    let context = types::Context {
-        file: &raw.file,
-        name: &target.name,
-        semicolons,
-        is_target: true,
-        asked,
-        place: &place,
-    };
-    let decided = types::decide(target.column.clone(), &context)?;
+    let decided = columns::decide_target(raw, target, asked)?;
     let refuse = |what: String| {
         Err(DataError::column(
             &raw.file,
@@ -509,10 +504,7 @@ pub fn describe(request: &LoadRequest) -> Result<Description, DataError> {
     let located = locate(&request.source, request.data_dir.as_deref())?;
     let mut raw = read_for_training(&located, request)?;
     let mut notes = std::mem::take(&mut raw.notes);
-    let mut named = match &raw.features {
-        RawFeatures::Table(table) => columns::named(table, &request.table)?,
-        RawFeatures::Bytes { .. } => refuse_for_images(&raw, &request.table)?,
-    };
+    let mut named = named(&raw, &request.table)?;
     let asked = raw.choose_target(request.target.as_deref(), &mut named)?;
     let mut columns = Vec::new();
     let mut pixels = None;
@@ -523,7 +515,7 @@ pub fn describe(request: &LoadRequest) -> Result<Description, DataError> {
             how = table.how.clone();
             table.semicolons |= table.columns.iter().any(types::has_decimal_commas);
             for at in 0..table.columns.len() {
-                let decided = columns::decide(table, at, named.asked[at], false)?;
+                let decided = columns::decide(table, at, named.asked[at])?;
                 let is_input = named.roles[at] == Role::Input && decided.kind.is_input();
                 let role = match named.roles[at] {
                     Role::Input if !is_input => Role::LeftOut,
@@ -534,17 +526,9 @@ pub fn describe(request: &LoadRequest) -> Result<Description, DataError> {
             }
         }
     }
-    if let (Some(target), RawFeatures::Table(table)) = (raw.target.take(), &raw.features) {
-        let place = |row: usize| table.place(row);
-        let context = types::Context {
-            file: &table.file,
-            name: &target.name,
-            semicolons: table.semicolons,
-            is_target: true,
-            asked,
-            place: &place,
-        };
-        let decided = types::decide(target.column, &context)?;
+    let target = raw.target.as_ref().filter(|_| pixels.is_none());
+    if let Some(target) = target {
+        let decided = columns::decide_target(&raw, target, asked)?;
         columns
             .insert(target.index.min(columns.len()), columns::report(&target.name, &decided, Role::Target));
         notes.extend(decided.notes);

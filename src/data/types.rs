@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | number | numbers, however written; a few texts are taken as missing | its number |
 //! | boolean | `true`/`false`, `yes`/`no`, `1`/`0` and the like | 0 or 1 |
-//! | date | dates, times of day, or both | seconds since 1970 and places in the year, the week and the day |
+//! | date | dates, with or without a time, or times of day | seconds since 1970 and places in the year, the week and the day |
 //! | category | texts that return | an indicator for each |
 //! | text | sentences that do not return | left out |
 //! | identifier | names or numbers that are different in every row | left out |
@@ -218,9 +218,10 @@ fn of_texts(levels: Vec<String>, codes: Vec<u32>, context: &Context) -> Result<D
     // Marks of missing values say nothing of the type.
     let unmarked = known - rows_of(&|text| is_marker(text) && !is_number_like(text));
     let share = |is: &dyn Fn(&str) -> bool| {
-        let rows = rows_of(is);
-        let (good, others) = texts().partition::<Vec<&str>, _>(|text| is(text));
-        rows > 0 && (2 * rows > unmarked || good.len() > FEW_CODES && others.len() <= MAX_MARKERS)
+        let good: Vec<usize> =
+            levels.iter().zip(&counts).filter(|(text, _)| is(text)).map(|(_, n)| *n).collect();
+        let (rows, others) = (good.iter().sum::<usize>(), levels.len() - good.len());
+        rows > 0 && (2 * rows > unmarked || good.len() > FEW_CODES && others <= MAX_MARKERS)
     };
     // One 05 among ages is a number; a tenth of such cells makes codes, and so does a whole number that f64 would round.
     let is_code = 10 * rows_of(&is_code) > known || texts().any(is_rounded);
@@ -399,10 +400,7 @@ fn note_of(faults: &[Fault], what: &str, context: &Context) -> Vec<String> {
     }
     let shown: Vec<String> = faults
         .iter()
-        .map(|fault| {
-            format!("{:?} in {} rows", shorten(fault.text), count(fault.rows as u64))
-                .replace("in 1 rows", "in 1 row")
-        })
+        .map(|fault| format!("{:?} in {}", shorten(fault.text), counted(fault.rows as u64, "row")))
         .collect();
     let role = if context.is_target { "target" } else { "column" };
     vec![format!("{role} {:?} holds {what}; taken as missing: {}", context.name, listed(&shown))]
