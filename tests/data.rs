@@ -471,3 +471,33 @@ fn digits_can_be_predicted_from_a_table() {
     assert_eq!(rows.features, own.features[..5 * 64]);
     assert!(Path::new(&path).exists());
 }
+
+#[test]
+fn parts_of_an_archive_have_one_scale() {
+    let folder = tempfile::tempdir().unwrap();
+    let bytes = |n: usize| (0..n * 4).map(|i| (i * 37 % 251) as u8).collect::<Vec<_>>();
+    let floats = |n: usize, factor: f64| {
+        bytes(n).iter().flat_map(|b| (f64::from(*b) * factor).to_le_bytes()).collect::<Vec<_>>()
+    };
+    let classes =
+        |n: usize| npy("|u1", &format!("({n},)"), &(0..n).map(|i| (i % 2) as u8).collect::<Vec<_>>());
+    let pixels = |n: usize| npy("|u1", &format!("({n}, 2, 2)"), &bytes(n));
+    let numbers = |n: usize, factor: f64| npy("<f8", &format!("({n}, 2, 2)"), &floats(n, factor));
+    let file = |train: Vec<u8>, test: Vec<u8>| {
+        let (y_train, y_test) = (classes(20), classes(8));
+        let archive = npz(&[("x_train", train), ("y_train", y_train), ("x_test", test), ("y_test", y_test)]);
+        load(&write(&folder, "a.npz", &archive))
+    };
+    let same = file(pixels(20), pixels(8)).unwrap();
+    let whole = file(pixels(20), numbers(8, 1.0)).unwrap();
+    assert_eq!(same.features, whole.features);
+    for (train, test, what) in [
+        (pixels(20), numbers(8, 1.0 / 255.0), "numbers that are no bytes"),
+        (numbers(20, 1.0 / 255.0), pixels(8), "holds bytes"),
+        (numbers(20, 1.0 / 255.0), numbers(8, 1.0), "whole numbers from 0 to 255"),
+        (numbers(20, 1.0), numbers(8, 1.0 / 255.0), "numbers from 0 to 1"),
+    ] {
+        let error = file(train, test).unwrap_err().to_string();
+        assert!(error.contains(what) && error.contains("x_test"), "{error}");
+    }
+}

@@ -185,6 +185,28 @@ fn files_of_other_programs_give_the_same_data() {
     }
 }
 
+/// R writes 15 digits of a number, row names if it is not told otherwise, and decimal commas in half of Europe.
+#[test]
+fn files_of_r_give_the_same_data_to_15_digits() {
+    let expected = load(&request(foreign("pandas.csv"))).unwrap();
+    let values = |data: &Dataset| match &data.features {
+        Features::Floats(values) => values.clone(),
+        Features::Bytes(_) => panic!("bytes"),
+    };
+    let names = ["r.csv", "r-row-names.csv", "r-csv2.csv", "r-table.tsv", "r-table.txt"];
+    let all: Vec<Dataset> = names
+        .iter()
+        .map(|name| load(&request(foreign(name))).unwrap_or_else(|e| panic!("{name}: {e}")))
+        .collect();
+    for (name, data) in names.iter().zip(&all) {
+        assert_eq!(data.preprocessing.input_names(), expected.preprocessing.input_names(), "{name}");
+        assert_eq!(data.targets, expected.targets, "{name}");
+        assert_eq!(data.features, all[0].features, "{name}");
+        let near = |(a, b): (&f32, &f32)| (a - b).abs() <= 1e-6 * b.abs().max(1.0);
+        assert!(values(data).iter().zip(&values(&expected)).all(near), "{name}");
+    }
+}
+
 #[test]
 fn files_named_for_a_split_are_its_parts() {
     let folder = tempfile::tempdir().unwrap();

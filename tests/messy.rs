@@ -666,3 +666,108 @@ fn words_for_true_in_the_target_are_one_class() {
     let data = load(&write(&folder, "t.csv", text)).unwrap();
     assert_eq!(data.task.n_outputs(), 2);
 }
+
+/// The target's decimal commas are evidence as those of an input are, in training as in `describe`.
+#[test]
+fn decimal_commas_of_the_target_question_the_inputs() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut text = String::from("weight\tx\tprice\n");
+    (0..ROWS).for_each(|i| {
+        writeln!(text, "{},{:03}\t{}\t{},{:02}", i % 9 + 1, i * 7, some(i), i, i % 90 + 5).unwrap()
+    });
+    let request = write(&folder, "t.tsv", text);
+    let (described, loaded) =
+        (describe(&request).unwrap_err().to_string(), load(&request).unwrap_err().to_string());
+    assert!(described.contains("weight") && described.contains("number:comma"), "{described}");
+    assert_eq!(described, loaded);
+}
+
+/// A number of JSON stays 1.234 beside texts and under a model whose file had decimal commas.
+#[test]
+fn typed_numbers_have_one_reading() {
+    let folder = tempfile::tempdir().unwrap();
+    let line =
+        |x: &str, i: usize| format!("{{\"x\": {x}, \"u\": {}, \"y\": {}}}\n", i * 37 % 101, i * 7 % 13);
+    let mixed = |i: usize| match i % 2 {
+        0 => line(&format!("\"{},{}\"", i + 1, i % 9 + 1), i),
+        _ => line(&format!("{}.{:03}", i % 9 + 1, i * 7 + 1), i),
+    };
+    let text: String = (0..ROWS).map(mixed).collect();
+    let error = describe(&write(&folder, "mixed.jsonl", text)).unwrap_err().to_string();
+    assert!(error.contains("both signs"), "{error}");
+
+    let mut text = String::from("x;u;y\n");
+    (0..ROWS).for_each(|i| writeln!(text, "{},{};{};{}", i, i % 90 + 5, i * 37 % 101, i * 7 % 13).unwrap());
+    let data = load(&write(&folder, "t.csv", text)).unwrap();
+    let first = |name: &str, text: &str| {
+        let rows = data.preprocessing.read(&write(&folder, name, text).source, None, Part::All).unwrap();
+        rows.features[0]
+    };
+    let expected = first("a.csv", "x;u\n1,234;5\n");
+    assert_eq!(first("b.jsonl", "{\"x\": 1.234, \"u\": 5}\n"), expected);
+    assert_eq!(first("c.jsonl", "{\"x\": \"1,234\", \"u\": 5}\n"), expected);
+    assert_ne!(first("d.jsonl", "{\"x\": 1234, \"u\": 5}\n"), expected);
+}
+
+#[test]
+fn shares_without_their_percent_sign_are_refused_at_predict() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, unit: &str| {
+        let mut text = String::from("share,x,y\n");
+        (0..ROWS).for_each(|i| writeln!(text, "{}{unit},{},{}", some(i), i * 11 % 17, i * 7 % 13).unwrap());
+        write(&folder, name, text)
+    };
+    for (unit, is_refused) in [("%", true), (" %", true), (" kg", false), ("€", false)] {
+        let data = load(&file("t.csv", unit)).unwrap();
+        let read =
+            |name: &str, unit: &str| data.preprocessing.read(&file(name, unit).source, None, Part::All);
+        assert!(read("same.csv", unit).unwrap().notes.is_empty(), "{unit}");
+        match read("bare.csv", "") {
+            Err(error) => assert!(is_refused && error.to_string().contains("share"), "{unit}: {error}"),
+            Ok(rows) => {
+                assert!(!is_refused, "{unit}");
+                assert!(rows.notes.iter().any(|note| note.contains("none: taken as in")), "{:?}", rows.notes);
+            }
+        }
+    }
+}
+
+#[test]
+fn months_and_dates_of_sap() {
+    let month = |sign: char| cells(|row| format!("{:02}{sign}{}", row % 12 + 1, 2010 + row * 7 % 13));
+    for cells in [month('.'), month('/'), month('-')] {
+        let (report, _) = described(&cells, ',', &[]).unwrap();
+        assert_eq!(report.kind, ColumnType::Date, "{}", cells[0]);
+        // `date -u -d 2010-01-01 +%s`, and of 2022-12-01 at most
+        assert_eq!(range(&report)[0], 1_262_304_000.0, "{}", cells[0]);
+    }
+    let day = |row: usize| format!("2024{:02}{:02}", row % 12 + 1, row * 7 % 28 + 1);
+    for (none, cells) in [
+        ("99991231", cells(|row| if row % 5 == 0 { "99991231".into() } else { day(row) })),
+        ("00000000", cells(|row| if row % 5 == 0 { "00000000".into() } else { day(row) })),
+        ("0", cells(|row| if row % 5 == 0 { "0".into() } else { day(row) })),
+    ] {
+        let (report, description) = described(&cells, ',', &[]).unwrap();
+        assert_eq!((report.kind, report.missing), (ColumnType::Date, 12), "{none}");
+        assert!(description.notes.iter().any(|note| note.contains("99991231")), "{:?}", description.notes);
+        assert!(range(&report)[0] >= 1_704_067_200.0 && range(&report)[1] < 1_735_689_600.0, "{report:?}");
+    }
+}
+
+#[test]
+fn a_last_column_that_is_mostly_empty_is_no_target_unless_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut text = String::from("x,price,remark\n");
+    (0..ROWS).for_each(|i| {
+        writeln!(text, "{},{},{}", some(i), i * 11 % 17, if i % 9 == 0 { ["a", "b"][i % 2] } else { "" })
+            .unwrap();
+    });
+    let mut request = write(&folder, "t.csv", text);
+    for error in [load(&request).unwrap_err().to_string(), describe(&request).unwrap_err().to_string()] {
+        assert!(error.contains("remark") && error.contains("--target"), "{error}");
+    }
+    request.target = Some("remark".into());
+    assert!(describe(&request).is_ok());
+    request.target = Some("price".into());
+    assert_eq!(load(&request).unwrap().preprocessing.target_name(), "price");
+}

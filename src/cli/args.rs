@@ -161,6 +161,8 @@ pub struct EvalArgs {
     #[arg(long, value_name = "WHICH")]
     pub weights: Option<WeightsArg>,
     #[command(flatten)]
+    pub header: HeaderArgs,
+    #[command(flatten)]
     pub common: CommonArgs,
 }
 
@@ -213,12 +215,8 @@ pub struct TableArgs {
     /// Further texts that stand for a missing value
     #[arg(long, value_name = "TEXT,...", value_delimiter = ',', allow_hyphen_values = true)]
     pub missing: Vec<String>,
-    /// The first line of a text file names the columns
-    #[arg(long, overrides_with = "no_header")]
-    pub header: bool,
-    /// The first line of a text file is data
-    #[arg(long)]
-    pub no_header: bool,
+    #[command(flatten)]
+    pub header: HeaderArgs,
     /// Size to which images in files are brought: 32, or 32x24 for width and height
     #[arg(long, value_name = "SIZE")]
     pub image_size: Option<ImageSize>,
@@ -231,10 +229,28 @@ impl From<TableArgs> for TableRequest {
             drop: args.drop,
             keep: args.keep,
             missing: args.missing,
-            header: (args.header || args.no_header).then_some(args.header),
+            header: args.header.given(),
             missing_indicator: None,
             image_size: args.image_size,
         }
+    }
+}
+
+/// Whether the first line of a text file names the columns.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct HeaderArgs {
+    /// The first line of a text file names the columns [default: decided from the file]
+    #[arg(long, overrides_with = "no_header")]
+    header: bool,
+    /// The first line of a text file is data
+    #[arg(long)]
+    no_header: bool,
+}
+
+impl HeaderArgs {
+    /// What the flags say, if there are any.
+    pub fn given(self) -> Option<bool> {
+        (self.header || self.no_header).then_some(self.header)
     }
 }
 
@@ -250,6 +266,8 @@ pub struct PredictArgs {
     /// Folder to search for data sets by name [default: the run's, else $BNGPU_DATA, else the platform's data folder]
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub data_dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub header: HeaderArgs,
     /// File for the predictions, CSV or with --json JSON lines [default: stdout]
     #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub output: Option<PathBuf>,

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::encode::{ColumnEncoding, Kind};
+use super::encode::{CODE, ColumnEncoding, Kind};
 use super::preprocessing::{Inputs, Preprocessing, TrainedOn};
 use super::scale::Scale;
 use super::target::TargetEncoding;
@@ -85,10 +85,12 @@ impl ColumnEncoding {
                 ensure(different, || wrong("a part of the calendar is listed twice"))?;
                 (1 + 2 * cycles.len() + usize::from(*missing), median.is_finite())
             }
-            Kind::Category { levels, other, missing } => {
-                let different: HashSet<&String> = levels.iter().collect();
-                ensure(different.len() == levels.len(), || wrong("a category is listed twice"))?;
-                (levels.len() + usize::from(*other) + usize::from(*missing), true)
+            Kind::Category { levels, coded, other, missing } => {
+                let different: HashSet<&String> = levels.iter().chain(coded).collect();
+                let listed = levels.len() + coded.len();
+                ensure(different.len() == listed, || wrong("a category is listed twice"))?;
+                let codes = if coded.is_empty() { 0 } else { CODE };
+                (levels.len() + codes + usize::from(*other) + usize::from(*missing), true)
             }
         };
         let fits = match (kind, reading) {

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::DataError;
 use super::error::{list, nearest};
 use super::raw::{Raw, RawFeatures, TargetColumn};
-use super::table::{Column, Table};
+use super::table::{Column, Table, Texts};
 use super::types::{self, ColumnType, Context, Decided, counts, numbers_the_rows};
 use crate::base::text::{count, shorten};
 use crate::spec::{AskedType, TableRequest};
@@ -153,14 +153,14 @@ pub(crate) fn default_target(table: &Table, roles: &[Role]) -> Option<usize> {
     (0..table.names.len()).rev().find(usable)
 }
 
-/// Which columns a text file must give as texts, whatever is in them.
-pub(crate) fn as_text(request: &TableRequest, names: &[String]) -> Vec<bool> {
+/// Which columns a reader must give as texts, whatever is in them.
+pub(crate) fn as_text(request: &TableRequest, names: &[String]) -> Vec<Texts> {
     let asked = |at: usize, wanted: &str| wanted == names[at] || wanted.parse() == Ok(at);
     let is_text = |at: usize| {
         request.columns.iter().any(|c| c.asked == AskedType::Category && asked(at, &c.name))
             || request.keep.iter().any(|name| asked(at, name))
     };
-    (0..names.len()).map(is_text).collect()
+    (0..names.len()).map(|at| if is_text(at) { Texts::All } else { Texts::NoNumbers }).collect()
 }
 
 /// Refuses two inputs, or an input and the target, with one name.
@@ -186,7 +186,7 @@ pub(crate) fn decide_target(
     let context = Context {
         file: &raw.file,
         name: &target.name,
-        semicolons: matches!(&raw.features, RawFeatures::Table(table) if table.semicolons),
+        may_have_commas: matches!(&raw.features, RawFeatures::Table(table) if table.may_have_commas),
         is_target: true,
         asked,
         place: &place,
@@ -201,7 +201,7 @@ pub(crate) fn decide(table: &mut Table, at: usize, asked: Option<AskedType>) -> 
     let context = Context {
         file: &table.file,
         name: &table.names[at],
-        semicolons: table.semicolons,
+        may_have_commas: table.may_have_commas,
         is_target: false,
         asked,
         place: &place,

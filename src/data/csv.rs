@@ -13,7 +13,7 @@ use sha2::Digest;
 
 use super::file::{Source, begin_hash};
 use super::raw::Raw;
-use super::table::{ReadOptions, Table, positions};
+use super::table::{ReadOptions, Table, Texts, positions};
 use super::{DataError, memory};
 use crate::base::text::{count, counted};
 
@@ -156,10 +156,14 @@ impl Reader<'_> {
             lines.insert(0, layout.first_line);
         }
         let names = if header { header_names(&first) } else { positions(first.len()) };
-        let force = self.options.text.map_or_else(|| vec![false; names.len()], |text| text(&names, header));
-        let is_text =
-            |(column, force): (&Joined, &bool)| *force || layout.separator == b';' && column.may_be_grouped();
-        let text: Vec<bool> = columns.iter().zip(&force).map(is_text).collect();
+        let wanted = self
+            .options
+            .texts
+            .map_or_else(|| vec![Texts::NoNumbers; names.len()], |texts| texts(&names, header));
+        let is_text = |(column, wanted): (&Joined, &Texts)| {
+            *wanted != Texts::NoNumbers || layout.separator == b';' && column.may_be_grouped()
+        };
+        let text: Vec<bool> = columns.iter().zip(&wanted).map(is_text).collect();
         self.reread_as_text(layout, &rules, (!header).then_some(&first), &text, lines.len(), &mut columns)?;
         let columns: Vec<_> = columns
             .into_iter()
@@ -183,7 +187,7 @@ impl Reader<'_> {
             named: header,
             columns,
             lines: Some(lines),
-            semicolons: layout.separator == b';',
+            may_have_commas: layout.separator == b';',
             how,
         };
         Ok(Read { table, content: content.unwrap_or_default(), notes })
@@ -195,20 +199,20 @@ impl Reader<'_> {
         let Ok(parsed) = parse(&layout.sample, rules, &numbers) else { return numbers };
         let rows = parsed.lines.len();
         let mut columns: Vec<Joined> = parsed.columns.into_iter().map(Joined::from).collect();
-        let (mut force, first) = (vec![false; layout.width], &layout.first);
-        if let (Some(text), true) = (self.options.text, first.len() == layout.width) {
+        let (mut wanted, first) = (vec![Texts::NoNumbers; layout.width], &layout.first);
+        if let (Some(texts), true) = (self.options.texts, first.len() == layout.width) {
             let clues = Clues { first, columns: &columns, rows, names: self.options.names };
             let header = self.options.header.unwrap_or_else(|| clues.is_header());
             let names = if header { header_names(first) } else { positions(first.len()) };
-            force = text(&names, header);
+            wanted = texts(&names, header);
         }
-        let is_text = |(column, force): (&mut Joined, bool)| {
-            let is_text = force
+        let is_text = |(column, wanted): (&mut Joined, Texts)| {
+            let is_text = wanted != Texts::NoNumbers
                 || matches!(column, Joined::Text { .. } | Joined::Late)
                 || column.may_be_grouped() && layout.separator == b';';
             if is_text { Mode::Text } else { Mode::Number }
         };
-        columns.iter_mut().zip(force).map(is_text).collect()
+        columns.iter_mut().zip(wanted).map(is_text).collect()
     }
 
     /// Reads all records below the first.

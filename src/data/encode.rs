@@ -4,17 +4,18 @@
 //! |---|---|
 //! | numbers | the value, or the training median if missing; if more than 1 % of the training rows lack it, also an indicator of missing |
 //! | dates | the seconds since 1970; sine and cosine of the place in the year, the week and the day, each where it varies; the indicator as for numbers |
-//! | text | one indicator for each category (at most [`MAX_LEVELS`], the most frequent in the training rows), one for "other" and one for missing if training rows have any; a category that is not in the training rows counts as "other", or is all zeros if there is no "other" |
+//! | text | one indicator for each category (at most [`MAX_LEVELS`], the most frequent in the training rows); the code of the category if it is none of these, in [`CODE`] inputs of ±[`SIGN`], random but the same for the same text; one indicator for "other", the categories of one training row, and one for missing, if training rows have any; a category that is not in the training rows counts as "other", or is all zeros if there is no "other" |
 //!
 //! With `--standardize`, the numbers then get mean 0 and variance 1 over the training rows; indicators stay 0 and 1
 //! (standardised, a rare category would be a huge number, and the tables of docs/quality.md lose by it), as do numbers
 //! that are all 0 or 1. A constant input becomes 0. With `--clip-inputs`, the numbers are then limited smoothly to ±[`CLIP`].
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use super::DataError;
 use super::scale::{Moments, Scale, smooth_clip};
-use crate::base::text::shorten;
+use crate::base::text::{count, shorten};
 use crate::spec::Embed;
 
 use super::table::{Column, MISSING, Table};
@@ -25,6 +26,12 @@ use super::types::Reading;
 pub(crate) const CLIP: f64 = 3.0;
 /// Maximum number of indicators for the categories of a text column.
 pub const MAX_LEVELS: usize = 64;
+/// Inputs of the code of a category without an indicator: different categories have different codes, nearly
+/// orthogonal to each other, so a layer tells them apart as it tells indicators (Weinberger et al., 2009,
+/// "Feature hashing for large scale multitask learning").
+pub(crate) const CODE: usize = 16;
+/// Size of a code's inputs: a code is as long as an indicator.
+const SIGN: f32 = 0.25;
 /// Most training rows that quantiles are taken of.
 const QUANTILE_ROWS: usize = 1 << 16;
 /// A category of fewer training rows has no indicator of its own.
@@ -74,8 +81,15 @@ pub(crate) enum Kind {
         range: Option<[f64; 2]>,
         cycles: Vec<Cycle>,
     },
-    /// One indicator for each level; then "other", if `other`; then missing, if `missing`.
-    Category { levels: Vec<String>, other: bool, missing: bool },
+    /// One indicator for each level; then the code of those in `coded`, if there are any; then "other", if `other`; then
+    /// missing, if `missing`.
+    Category {
+        levels: Vec<String>,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        coded: Vec<String>,
+        other: bool,
+        missing: bool,
+    },
 }
 
 /// How the inputs of a column are scaled.
@@ -155,9 +169,13 @@ impl ColumnEncoding {
                 let cycles: Vec<&str> = cycles.iter().map(|cycle| cycle.name()).collect();
                 (["time elapsed"].into_iter().chain(cycles).collect::<Vec<_>>().join(", "), *missing)
             }
-            Kind::Category { levels, other, missing } => {
+            Kind::Category { levels, coded, other, missing } => {
+                let coded = match coded.len() {
+                    0 => String::new(),
+                    n => format!(", {} more in {CODE} hashed inputs", count(n as u64)),
+                };
                 let other = if *other { " and \"other\"" } else { "" };
-                (format!("{} indicators{other}", levels.len()), *missing)
+                (format!("{} indicators{coded}{other}", levels.len()), *missing)
             }
         };
         if missing { format!("{what}, is missing") } else { what }
@@ -264,29 +282,39 @@ impl ColumnEncoding {
                 )?;
                 Ok(met)
             }
-            (Kind::Category { levels, other, missing }, Column::Text { levels: found, codes }) => {
-                let hot: Vec<Option<usize>> = {
+            (Kind::Category { levels, coded, other, missing }, Column::Text { levels: found, codes }) => {
+                let code_inputs = if coded.is_empty() { 0 } else { CODE };
+                let other_input = other.then_some(levels.len() + code_inputs);
+                let missing_input = missing.then_some(levels.len() + code_inputs + usize::from(*other));
+                let written: Vec<Written> = {
+                    let all = levels.iter().chain(coded).enumerate();
                     let known: std::collections::HashMap<&str, usize> =
-                        levels.iter().enumerate().map(|(i, l)| (l.as_str(), i)).collect();
-                    let of = |l: &String| known.get(l.as_str()).copied().or(other.then_some(levels.len()));
+                        all.map(|(i, l)| (l.as_str(), i)).collect();
+                    let of = |level: &String| match (known.get(level.as_str()), other_input) {
+                        (Some(at), _) if *at < levels.len() => Written::One(*at),
+                        (Some(_), _) => Written::Code(code(level)),
+                        (None, Some(at)) => Written::One(at),
+                        (None, None) => Written::Nothing,
+                    };
                     found.iter().map(of).collect()
                 };
-                let missing_input = missing.then_some(levels.len() + usize::from(*other));
                 let zeros: Vec<f32> = self.scales.iter().map(|s| s.apply(0.0) as f32).collect();
                 for (out, row) in rows.zip(order) {
                     out.copy_from_slice(&zeros);
-                    let input = match codes[*row] {
+                    let written = match codes[*row] {
                         MISSING => {
                             met.missing += 1;
-                            missing_input
+                            missing_input.map_or(Written::Nothing, Written::One)
                         }
-                        code => {
-                            met.unknown += usize::from(hot[code as usize].is_none());
-                            hot[code as usize]
+                        level => {
+                            met.unknown += usize::from(written[level as usize] == Written::Nothing);
+                            written[level as usize]
                         }
                     };
-                    if let Some(input) = input {
-                        out[input] = self.scales[input].apply(1.0) as f32;
+                    match written {
+                        Written::One(input) => out[input] = self.scales[input].apply(1.0) as f32,
+                        Written::Code(code) => out[levels.len()..][..CODE].copy_from_slice(&code),
+                        Written::Nothing => {}
                     }
                 }
                 Ok(met)
@@ -362,6 +390,22 @@ impl ColumnEncoding {
         }
         Ok(())
     }
+}
+
+/// How a category is written.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Written {
+    /// As a 1 at this input.
+    One(usize),
+    /// As signs from the first input of codes on.
+    Code([f32; CODE]),
+    Nothing,
+}
+
+/// The code of a category: the first bits of the SHA-256 of its text as signs.
+fn code(level: &str) -> [f32; CODE] {
+    let digest = Sha256::digest(level.as_bytes());
+    std::array::from_fn(|at| if digest[at / 8] >> (at % 8) & 1 == 1 { SIGN } else { -SIGN })
 }
 
 /// Enough rows for a median and for quantiles, evenly spaced.
@@ -448,19 +492,26 @@ fn fit_categories(
     let mut seen: Vec<usize> = (0..levels.len()).filter(|l| counts[*l] > 0).collect();
     seen.sort_by(|a, b| counts[*b].cmp(&counts[*a]).then(levels[*a].cmp(&levels[*b])));
     let has_input = |l: &usize| counts[*l] >= FEWEST;
-    let kept = seen.iter().filter(|l| has_input(l)).count().min(MAX_LEVELS);
+    let kept = seen.iter().filter(|l| has_input(l)).count();
     if kept == 0 {
         return Err("each of its texts is too rare to learn from");
     }
     let folded = seen.split_off(kept);
-    seen.sort_by(|a, b| levels[*a].cmp(&levels[*b]));
-    let mut ones: Vec<usize> = seen.iter().map(|l| counts[*l]).collect();
+    let mut coded = seen.split_off(kept.min(MAX_LEVELS));
+    for some in [&mut seen, &mut coded] {
+        some.sort_by(|a, b| levels[*a].cmp(&levels[*b]));
+    }
+    let moments = |rows: usize| Moments::binary(rows, train.len());
+    let mut inputs: Vec<Moments> = seen.iter().map(|l| moments(counts[*l])).collect();
+    if !coded.is_empty() {
+        inputs.extend([Moments { mean: 0.0, std: 1.0 }; CODE]);
+    }
     let n_other: usize = folded.iter().map(|l| counts[*l]).sum();
     let (other, missing) = (n_other > 0, n_missing > 0);
-    ones.extend(other.then_some(n_other));
-    ones.extend(missing.then_some(n_missing));
-    let kind = Kind::Category { levels: seen.iter().map(|l| levels[*l].clone()).collect(), other, missing };
-    Ok((kind, ones.iter().map(|n| Moments::binary(*n, train.len())).collect(), folded.len()))
+    inputs.extend(other.then(|| moments(n_other)));
+    inputs.extend(missing.then(|| moments(n_missing)));
+    let texts = |some: &[usize]| some.iter().map(|l| levels[*l].clone()).collect();
+    Ok((Kind::Category { levels: texts(&seen), coded: texts(&coded), other, missing }, inputs, folded.len()))
 }
 
 #[cfg(test)]
@@ -504,7 +555,7 @@ mod tests {
             columns: vec![column],
             rows,
             lines: None,
-            semicolons: false,
+            may_have_commas: false,
             how: String::new(),
         };
         let (width, order) = (encoding.inputs(), (0..rows).collect::<Vec<_>>());
@@ -538,7 +589,7 @@ mod tests {
         let column = text(&[Some("b"), Some("a"), None, Some("a"), Some("b"), Some("late")]);
         let encoding = fit(&column, &[0, 1, 2, 3, 4]);
         let levels = vec!["a".to_owned(), "b".into()];
-        assert_eq!(encoding.kind, Kind::Category { levels, other: false, missing: true });
+        assert_eq!(encoding.kind, Kind::Category { levels, coded: Vec::new(), other: false, missing: true });
         let out = write(&encoding, column);
         assert_eq!(out[0], [0.0, 1.0, 0.0]);
         assert_eq!(out[1], [1.0, 0.0, 0.0]);
@@ -547,11 +598,33 @@ mod tests {
     }
 
     #[test]
-    fn many_categories_are_capped_and_ids_dropped() {
-        let names: Vec<String> = (0..1000).map(|i| format!("c{}", (i * i) % 211)).collect();
+    fn many_categories_have_codes_and_ids_are_dropped() {
+        // 106 different names, one of them in one row.
+        let mut names: Vec<String> = (0..1000).map(|i| format!("c{}", (i * i) % 211)).collect();
+        names.push("once".into());
         let column = text(&names.iter().map(|n| Some(n.as_str())).collect::<Vec<_>>());
-        let encoding = fit(&column, &(0..1000).collect::<Vec<_>>());
-        assert_eq!(encoding.inputs(), MAX_LEVELS + 1);
+        let encoding = fit_scaled(&column, &(0..1001).collect::<Vec<_>>(), Scaling::Clipped);
+        assert_eq!(encoding.inputs(), MAX_LEVELS + CODE + 1);
+        let mut seen = std::collections::HashMap::new();
+        for (name, out) in names.iter().zip(write(&encoding, column)) {
+            let length: f32 = out.iter().map(|x| x * x).sum();
+            assert_eq!(length, 1.0, "{name}");
+            // An indicator, or a code.
+            assert!(
+                out[..MAX_LEVELS].contains(&1.0) != out[MAX_LEVELS..][..CODE].iter().any(|x| *x != 0.0)
+                    || name == "once"
+            );
+            assert_eq!(out[MAX_LEVELS + CODE] == 1.0, name == "once");
+            assert_eq!(seen.entry(name).or_insert(out.clone()), &out);
+        }
+        let different: std::collections::HashSet<_> = seen.values().map(|out| format!("{out:?}")).collect();
+        assert_eq!(different.len(), 107);
+        // `printf c1 | sha256sum` begins with d0; its bits from the lowest are 0 0 0 0 1 0 1 1.
+        let signs: Vec<bool> = code("c1")[..8].iter().map(|x| *x > 0.0).collect();
+        assert_eq!(signs, [false, false, false, false, true, false, true, true]);
+        let unknown = write(&encoding, text(&[Some("new"), None]));
+        assert_eq!(unknown[0][MAX_LEVELS + CODE], 1.0);
+        assert!(unknown[1].iter().all(|x| *x == 0.0));
         let names: Vec<String> = (0..8).map(|i| format!("id{i}")).collect();
         let column = text(&names.iter().map(|n| Some(n.as_str())).collect::<Vec<_>>());
         let fitted = fitted(&column, &[0, 1, 2, 3, 4, 5, 6, 7], Scaling::Standard);

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::table::{Cell, Column, ColumnBuilder, MISSING, ReadOptions, Table};
+use super::table::{Cell, Column, ColumnBuilder, MISSING, ReadOptions, Table, Texts};
 
 /// A table of a file that names its columns.
 pub(super) fn table(file: &str, names: Vec<String>, columns: Vec<Column>, rows: usize) -> Table {
@@ -13,7 +13,7 @@ pub(super) fn table(file: &str, names: Vec<String>, columns: Vec<Column>, rows: 
         columns,
         rows,
         lines: None,
-        semicolons: false,
+        may_have_commas: false,
         how: String::new(),
     }
 }
@@ -51,9 +51,9 @@ pub(super) fn as_asked(table: &mut Table, options: &ReadOptions) {
         levels.retain(|level| !options.is_missing(level));
         codes.iter_mut().filter(|code| **code != MISSING).for_each(|code| *code = codes_of[*code as usize]);
     }
-    let Some(text) = options.text else { return };
-    let wanted = text(&table.names, table.named);
-    for (column, _) in table.columns.iter_mut().zip(wanted).filter(|(_, wanted)| *wanted) {
+    let Some(texts) = options.texts else { return };
+    let wanted = texts(&table.names, table.named);
+    for (column, _) in table.columns.iter_mut().zip(wanted).filter(|(_, wanted)| *wanted == Texts::All) {
         if let Column::Number(_) | Column::Time(_) = column {
             let mut builder = ColumnBuilder::text();
             (0..column.len()).for_each(|row| builder.push(cell(column, row)));

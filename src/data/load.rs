@@ -308,7 +308,6 @@ impl Fitting<'_> {
         notes: &mut Vec<String>,
     ) -> Result<(Vec<ColumnEncoding>, Vec<ColumnReport>), DataError> {
         let is_input = |at: &usize| self.named.roles[*at] == Role::Input;
-        table.semicolons |= table.columns.iter().any(types::has_decimal_commas);
         let mut decided = Vec::with_capacity(table.columns.len());
         for at in 0..table.columns.len() {
             decided.push(match self.named.roles[at] {
@@ -513,7 +512,6 @@ pub fn describe(request: &LoadRequest) -> Result<Description, DataError> {
         RawFeatures::Bytes { n_features, .. } => pixels = Some(*n_features),
         RawFeatures::Table(table) => {
             how = table.how.clone();
-            table.semicolons |= table.columns.iter().any(types::has_decimal_commas);
             for at in 0..table.columns.len() {
                 let decided = columns::decide(table, at, named.asked[at])?;
                 let is_input = named.roles[at] == Role::Input && decided.kind.is_input();
@@ -544,12 +542,16 @@ fn read_for_training(located: &Located, request: &LoadRequest) -> Result<Raw, Da
     let options = ReadOptions {
         header: request.table.header,
         names: &names,
-        text: Some(&as_text),
+        texts: Some(&as_text),
         missing: &request.table.missing,
         image_size: request.table.image_size,
         image_shape: None,
     };
-    let raw = read_raw(located, &options, wanted)?;
+    let mut raw = read_raw(located, &options, wanted)?;
+    if let RawFeatures::Table(table) = &mut raw.features {
+        // The target is still one of its columns, and says as much as any other.
+        table.may_have_commas |= table.columns.iter().any(types::has_decimal_commas);
+    }
     match (request.table.image_size, &raw.features) {
         (None, _) | (_, RawFeatures::Bytes { shape: Some(_), .. }) => Ok(raw),
         _ => {

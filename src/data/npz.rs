@@ -64,7 +64,11 @@ pub(crate) fn read(path: &Path, target: Option<&str>) -> Result<Raw, DataError> 
         }
         match &mut x {
             None => x = Some(inputs_array),
-            Some(all) => append(&name, inputs, all, inputs_array)?,
+            Some(all) => {
+                let inputs_array =
+                    Array { values: like(&name, inputs, &all.values, inputs_array.values)?, ..inputs_array };
+                append(&name, inputs, all, inputs_array)?;
+            }
         }
     }
     let x = x.ok_or_else(|| no_inputs(&name, &arrays))?;
@@ -149,6 +153,43 @@ fn flat(mut array: Array) -> Array {
         array.shape.pop();
     }
     array
+}
+
+/// The values of a further part as those of the parts before it: bytes for bytes.
+///
+/// # Errors
+/// Pixels from 0 to 255 in one part and from 0 to 1 in the other, and bytes in one part only where the other's numbers are
+/// none.
+fn like(file: &str, name: &str, before: &Values, more: Values) -> Result<Values, DataError> {
+    let refuse = |what: &str| {
+        Err(DataError::column(
+            file,
+            name,
+            format!("{what}, unlike the part before it"),
+            "write all parts with one type",
+        ))
+    };
+    let whole = |v: &f64| (0.0..=255.0).contains(v) && v.fract() == 0.0;
+    match (before, more) {
+        (Values::Bytes(_), Values::Numbers(more))
+            if more.iter().all(whole) && more.iter().any(|v| *v > 1.0) =>
+        {
+            Ok(Values::Bytes(more.iter().map(|v| *v as u8).collect()))
+        }
+        (Values::Bytes(_), Values::Numbers(_)) => refuse("holds numbers that are no bytes from 0 to 255"),
+        (Values::Numbers(_), Values::Bytes(_)) => refuse("holds bytes"),
+        (Values::Numbers(before), Values::Numbers(more)) => {
+            let bytes = |v: &[f64]| v.iter().all(whole) && v.iter().any(|v| *v > 1.0);
+            let shares =
+                |v: &[f64]| v.iter().all(|v| (0.0..=1.0).contains(v)) && v.iter().any(|v| v.fract() != 0.0);
+            match () {
+                () if bytes(before) && shares(&more) => refuse("holds numbers from 0 to 1"),
+                () if shares(before) && bytes(&more) => refuse("holds whole numbers from 0 to 255"),
+                () => Ok(Values::Numbers(more)),
+            }
+        }
+        (_, more) => Ok(more),
+    }
 }
 
 fn append(file: &str, name: &str, all: &mut Array, more: Array) -> Result<(), DataError> {

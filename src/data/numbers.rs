@@ -93,11 +93,11 @@ pub(crate) fn is_ambiguous(text: &str, sign: char) -> bool {
         && text.bytes().all(|b| b.is_ascii_digit() || b == sign as u8)
 }
 
-/// Infers the format from texts, all of which look like numbers. `semicolons` tells that cells are separated by
-/// semicolons, which is usual where the decimal sign is a comma; `comma` is what the user says of the decimal sign.
+/// Infers the format from texts, all of which look like numbers. `may_have_commas` tells that the
+/// table has decimal commas elsewhere, or separates cells by semicolons as such tables do; `comma` is what the user says of the decimal sign.
 pub(crate) fn infer<'a>(
     texts: impl Iterator<Item = &'a str> + Clone,
-    semicolons: bool,
+    may_have_commas: bool,
     comma: Option<bool>,
 ) -> Inferred {
     let (mut units, mut examples) = (BTreeSet::new(), Vec::new());
@@ -147,7 +147,7 @@ pub(crate) fn infer<'a>(
         (None, Some(_), None) => false,
         (None, None, Some(_)) => true,
         (None, None, None) => match (either_point, either_comma) {
-            (Some(text), _) | (_, Some(text)) if semicolons => return sign(text),
+            (Some(text), _) | (_, Some(text)) if may_have_commas => return sign(text),
             (Some(_), Some(text)) => return sign(text),
             // Between commas, whoever writes 1,234 quotes it: the comma is no decimal sign there.
             _ => false,
@@ -368,8 +368,8 @@ const UNITS: [&str; 101] = [
 mod tests {
     use super::*;
 
-    fn values(texts: &[&str], semicolons: bool) -> Result<Vec<f64>, Inferred> {
-        match infer(texts.iter().copied(), semicolons, None) {
+    fn values(texts: &[&str], may_have_commas: bool) -> Result<Vec<f64>, Inferred> {
+        match infer(texts.iter().copied(), may_have_commas, None) {
             Inferred::Numbers(format) => Ok(texts
                 .iter()
                 .map(|text| format.parse(text).unwrap_or_else(|| panic!("{text:?} as {format:?}")))
@@ -406,7 +406,7 @@ mod tests {
 
     #[test]
     fn what_has_two_readings_is_ambiguous() {
-        for (texts, semicolons) in [
+        for (texts, may_have_commas) in [
             (&["1.234", "5.678"][..], true),
             (&["1,234", "5,678"], true),
             (&["1,5", "2.5"], false),
@@ -415,7 +415,7 @@ mod tests {
             (&["5 kg", "300 g"], false),
             (&["3 cm", "4 mm", "5 cm"], false),
         ] {
-            let found = values(texts, semicolons);
+            let found = values(texts, may_have_commas);
             assert!(matches!(found, Err(Inferred::Ambiguous(_))), "{texts:?}: {found:?}");
         }
         let Err(Inferred::Ambiguous(Ambiguity::Sign { text, as_point, as_comma })) = values(&["1.234"], true)

@@ -6,12 +6,12 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::encode::{ColumnEncoding, Kind, Met};
+use super::encode::{CODE, ColumnEncoding, Kind, Met};
 use super::locate::{Located, locate};
 use super::raw::{Raw, RawFeatures, hex};
 use super::scale::ByteScaling;
 use super::split::{Fractions, assign};
-use super::table::{Column, ReadOptions, Table};
+use super::table::{Column, ReadOptions, Table, Texts};
 use super::target::TargetEncoding;
 use super::times::Cycle;
 use super::types::{Reading, Unread};
@@ -145,9 +145,10 @@ impl Preprocessing {
                     let names = [format!("{name}: time elapsed")];
                     (names.into_iter().chain(cycles.iter().flat_map(pair)).collect(), *missing)
                 }
-                Kind::Category { levels, other, missing } => {
+                Kind::Category { levels, coded, other, missing } => {
                     let levels = levels.iter().map(|l| format!("{name}={l}"));
-                    (levels.chain(other.then(|| format!("{name} is other"))).collect(), *missing)
+                    let codes = (1..=CODE).map(|i| format!("{name}: code {i}")).filter(|_| !coded.is_empty());
+                    (levels.chain(codes).chain(other.then(|| format!("{name} is other"))).collect(), *missing)
                 }
             };
             names.extend(missing.then(|| format!("{name} is missing")));
@@ -199,6 +200,13 @@ impl Preprocessing {
     /// One unit of the network's output in the user's units (regression).
     pub fn target_scale(&self) -> f64 {
         1.0 / self.target.scale.factor
+    }
+
+    /// Says whether the first line of text files names their columns; none leaves it as in training.
+    pub fn expect_header(&mut self, header: Option<bool>) {
+        if let (Inputs::Columns { reading, .. }, Some(header)) = (&mut self.inputs, header) {
+            reading.header = Some(header);
+        }
     }
 
     /// Reads all rows of `part` from `source` as inputs `[N, F]`, with targets if every row has one. Keeps rows
@@ -289,22 +297,22 @@ impl Preprocessing {
 
     /// Reads a source and orders its columns as in training.
     fn read_aligned(&self, located: &Located) -> Result<Raw, DataError> {
-        let text = |names: &[String], named: bool| {
-            let mut text = vec![false; names.len()];
+        let texts = |names: &[String], named: bool| {
+            let mut texts = vec![Texts::NoNumbers; names.len()];
             if let Ok(places) = self.align("", names, named) {
                 if let Inputs::Columns { columns, .. } = &self.inputs {
                     for (column, at) in columns.iter().zip(&places.inputs) {
-                        text[*at] = column.reading().needs_texts();
+                        texts[*at] = column.reading().texts();
                     }
                 }
                 if let Some(target) = places.target {
-                    text[target] = self.target.text;
+                    texts[target] = self.target.texts();
                 }
-                places.kept.iter().for_each(|at| text[*at] = true);
+                places.kept.iter().for_each(|at| texts[*at] = Texts::All);
             }
-            text
+            texts
         };
-        let mut options = ReadOptions { text: Some(&text), ..ReadOptions::default() };
+        let mut options = ReadOptions { texts: Some(&texts), ..ReadOptions::default() };
         let mut names = vec![];
         if let Inputs::Bytes(scaling) = &self.inputs {
             options.image_shape = scaling.shape;
@@ -371,7 +379,13 @@ impl Preprocessing {
                 return Ok(());
             }
             let fault = |what: String| DataError::column(file, name, what, "give the column as in training");
-            if let Some(unit) = reading.unit().filter(|_| matches!(before, Column::Number(_))) {
+            if let Some(unit) = reading.unit().filter(|_| reading.lacks_unit(&before)) {
+                // Other units change by a factor that nobody forgets; a spreadsheet gives 45 % as 0.45.
+                if unit == "%" {
+                    let what = "training had its numbers in %, this file has none: 45 may be 45 % or 4500 %";
+                    let remedy = "write the numbers with %, as in training";
+                    return Err(DataError::column(file, name, what, remedy));
+                }
                 let text = format!(
                     "{role} {name:?}: training had its numbers in {unit}, this file has none: taken as in {unit}"
                 );

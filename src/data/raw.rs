@@ -7,6 +7,7 @@ use super::DataError;
 use super::array::{Array, Values};
 use super::columns::{self, Named, Role};
 use super::table::{Column, Table};
+use crate::base::text::count;
 use crate::spec::AskedType;
 
 /// A source as read, rows ordered train | val | test if it has such parts.
@@ -210,6 +211,17 @@ impl Raw {
                 what,
                 "choose another with --target",
             ));
+        }
+        let column = &table.columns[index];
+        let missing = (0..column.len()).filter(|row| column.is_missing(*row)).count();
+        if wanted.is_none() && 2 * missing > column.len() {
+            let what = format!(
+                "the last column is the target unless --target names another, but {} of its {} cells are empty",
+                count(missing as u64),
+                count(column.len() as u64)
+            );
+            let remedy = "say which column is to be predicted: --target NAME";
+            return Err(DataError::column(&self.file, &table.names[index], what, remedy));
         }
         named.roles.remove(index);
         let asked = named.asked.remove(index);

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::numbers::is_ambiguous;
 use super::raw::ImageShape;
 use crate::spec::ImageSize;
 
@@ -157,11 +158,14 @@ fn level(levels: &mut Vec<String>, seen: &mut HashMap<String, u32>, text: &str) 
     code
 }
 
-/// A typed cell as the text that a CSV file would hold.
+/// A typed cell as the text that a CSV file would hold. The number 1.234 becomes 1.2340, which nobody can take for 1234.
 fn text_of(cell: Cell) -> String {
     match cell {
         Cell::Missing | Cell::Other(_) => String::new(),
-        Cell::Number(v) => v.to_string(),
+        Cell::Number(v) => {
+            let text = v.to_string();
+            if is_ambiguous(&text, '.') { text + "0" } else { text }
+        }
         Cell::Integer(i) => i.to_string(),
         Cell::Boolean(v) => v.to_string(),
         Cell::Text(text) => text.to_owned(),
@@ -181,8 +185,8 @@ pub(crate) struct Table {
     pub rows: usize,
     /// Line of each row in a text file.
     pub lines: Option<Vec<u64>>,
-    /// Whether its cells are separated by semicolons, which is usual where numbers have decimal commas.
-    pub semicolons: bool,
+    /// Whether numbers may have decimal commas: may_have_commas separate its cells, or another column has them.
+    pub may_have_commas: bool,
     /// How the file was read, in words.
     pub how: String,
 }
@@ -205,7 +209,7 @@ impl Table {
             columns: Vec::new(),
             rows: self.rows,
             lines: self.lines.clone(),
-            semicolons: self.semicolons,
+            may_have_commas: self.may_have_commas,
             how: self.how.clone(),
         }
     }
@@ -221,7 +225,7 @@ impl Table {
             columns: (0..n_columns).map(column).collect(),
             rows,
             lines: None,
-            semicolons: false,
+            may_have_commas: false,
             how: String::new(),
         }
     }
@@ -259,8 +263,8 @@ pub(crate) struct ReadOptions<'a> {
     pub header: Option<bool>,
     /// The first line of a text file names the columns if it holds one of these.
     pub names: &'a [&'a str],
-    /// Selects columns to read as text even if all cells are plain numbers, given (names, whether the file has them).
-    pub text: Option<&'a WhichText<'a>>,
+    /// Selects the cells to give as texts, given (names, whether the file has them).
+    pub texts: Option<&'a WhichTexts<'a>>,
     /// Further markers of missing cells, in any column; case does not matter.
     pub missing: &'a [String],
     /// Size to which images in files are brought.
@@ -269,7 +273,19 @@ pub(crate) struct ReadOptions<'a> {
     pub image_shape: Option<ImageShape>,
 }
 
-pub(crate) type WhichText<'a> = dyn Fn(&[String], bool) -> Vec<bool> + 'a;
+pub(crate) type WhichTexts<'a> = dyn Fn(&[String], bool) -> Vec<Texts> + 'a;
+
+/// Which cells of a column a reader must give as texts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Texts {
+    /// None, if all are plain numbers.
+    #[default]
+    NoNumbers,
+    /// All of a text file, where 1.234 may be 1234. Numbers of formats whose cells have types are numbers.
+    Written,
+    /// All.
+    All,
+}
 
 impl ReadOptions<'_> {
     /// Whether a text means "no value".

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::numbers::is_number_like;
 use super::raw::{Raw, TargetColumn};
 use super::scale::{Moments, Scale};
-use super::table::Column;
+use super::table::{Column, Texts};
 use super::types::{Reading, truth};
 use super::{DataError, Targets, Task, TaskKind};
 use crate::base::text::{count, shorten};
@@ -37,6 +37,17 @@ pub(crate) struct TargetEncoding {
     /// models of versions without it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub constant: Option<f64>,
+}
+
+impl TargetEncoding {
+    /// Which cells it needs as texts.
+    pub fn texts(&self) -> Texts {
+        match &self.reading {
+            _ if self.text => Texts::All,
+            Some(reading) => reading.texts(),
+            None => Texts::NoNumbers,
+        }
+    }
 }
 
 /// Classes or numbers, from the values or as forced; integers that are not forced get a note.

@@ -67,6 +67,16 @@ pub(crate) fn of_digits(value: f64) -> Option<f64> {
     Some(date.ok()?.to_zoned(TimeZone::UTC).ok()?.timestamp().as_second() as f64)
 }
 
+/// Whether a number stands for no date, or for one that never comes, among dates of eight digits, as SAP writes them.
+pub(crate) fn is_no_date(value: f64) -> bool {
+    value == 0.0 || value == 99_991_231.0
+}
+
+/// Whether a text is a month and a year, such as 03.2024, which may look like a number.
+pub(crate) fn is_month_of_year(text: &str) -> bool {
+    text.len() == 7 && text.as_bytes()[2] == b'.' && date(text, DateOrder::Ymd).is_some()
+}
+
 /// The date at the start of a text, and what follows it.
 fn date(text: &str, order: DateOrder) -> Option<(civil::Date, &str)> {
     // A day of the week says nothing that the date does not.
@@ -83,14 +93,19 @@ fn date(text: &str, order: DateOrder) -> Option<(civil::Date, &str)> {
     }
     let (separator, rest) = separator(rest)?;
     let (second, rest) = token(rest)?;
-    let months_and_years_only = matches!((first, second), (Token::Digits(_, 4), Token::Digits(_, 2)));
     let Some((third, rest)) = separator_like(rest, separator).and_then(token) else {
-        // 2024-03
-        let (Token::Digits(year, 4), Token::Digits(month, 2), "-") = (first, second, separator) else {
-            return None;
+        let (year, month) = match (first, second) {
+            // 2024-03
+            (Token::Digits(year, 4), Token::Digits(month, 2)) if separator == "-" => (year, month),
+            // 03/2024, 03.2024, Mar 2024
+            (Token::Digits(month, 2), Token::Digits(year @ 1800..2200, 4)) if separator != " " => {
+                (year, month)
+            }
+            (Token::Month(month), Token::Digits(year, 4)) => (year, month),
+            _ => return None,
         };
-        let complete = rest.is_empty() && months_and_years_only;
-        return complete
+        return rest
+            .is_empty()
             .then(|| civil::Date::new(year as i16, month as i8, 1).ok())
             .flatten()
             .map(|d| (d, rest));
@@ -326,7 +341,7 @@ mod tests {
             ),
             (&["1969-12-31 23:59:59.5", "31.12.69 23:59:59.500"], -0.5),
             (&["1900-01-01"], -2_208_988_800.0),
-            (&["2024-03"], 1_709_251_200.0),
+            (&["2024-03", "03/2024", "03.2024", "03-2024", "Mar 2024", "March-2024"], 1_709_251_200.0),
         ] {
             for text in texts {
                 assert_eq!(seconds(text, DateOrder::Ymd), Some(expected), "{text}");
@@ -374,6 +389,10 @@ mod tests {
             "1-1-1",
             "20241301",
             "2024-3",
+            "3.2024",
+            "13.2024",
+            "03.1234",
+            "Mar 24",
             "12:30:5",
             "2024-03-31 12:00+99:00",
             "May",

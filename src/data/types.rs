@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use super::DataError;
 use super::numbers::{self, Ambiguity, Inferred, NumberFormat, is_bare, is_number_like};
-use super::table::{Column, MISSING, is_missing};
+use super::table::{Column, MISSING, Texts, is_missing};
 use super::times;
 use crate::base::shell_word;
 use crate::base::text::{count, counted, listed, shorten};
@@ -135,8 +135,8 @@ pub(crate) struct Context<'a> {
     /// For messages.
     pub file: &'a str,
     pub name: &'a str,
-    /// Whether cells are separated by semicolons.
-    pub semicolons: bool,
+    /// See [`Table::may_have_commas`](super::table::Table::may_have_commas).
+    pub may_have_commas: bool,
     /// Whether it is the target.
     pub is_target: bool,
     pub asked: Option<AskedType>,
@@ -174,7 +174,7 @@ pub(crate) fn decide(column: Column, context: &Context) -> Result<Decided, DataE
             let reading = Reading::Date { order: DateOrder::Ymd, digits: false, markers: Vec::new() };
             Ok(finish(plain(ColumnType::Date, column, reading), context))
         }
-        Column::Number(values) => Ok(finish(of_numbers(values), context)),
+        Column::Number(values) => Ok(finish(of_numbers(values, context), context)),
         Column::Text { levels, codes } => Ok(finish(of_texts(levels, codes, context)?, context)),
     }
 }
@@ -185,7 +185,7 @@ pub(crate) fn undecided(column: Column) -> Decided {
 }
 
 /// Plain numbers: also truth values and dates of eight digits.
-fn of_numbers(values: Vec<f64>) -> Decided {
+fn of_numbers(values: Vec<f64>, context: &Context) -> Decided {
     let known = || values.iter().copied().filter(|v| !v.is_nan());
     if known().all(|v| v == 0.0 || v == 1.0) {
         return Decided {
@@ -195,10 +195,12 @@ fn of_numbers(values: Vec<f64>) -> Decided {
             notes: Vec::new(),
         };
     }
-    if known().all(|v| times::of_digits(v).is_some()) {
+    let is_date = |v: f64| times::of_digits(v).is_some();
+    if known().all(|v| is_date(v) || times::is_no_date(v)) && known().any(is_date) {
+        let notes = note_of_no_dates(known().filter(|v| times::is_no_date(*v)).count(), context);
         let column = Column::Time(values.iter().map(|v| times::of_digits(*v).unwrap_or(f64::NAN)).collect());
         let reading = Reading::Date { order: DateOrder::Ymd, digits: true, markers: Vec::new() };
-        return Decided { kind: ColumnType::Date, reading, column, notes: Vec::new() };
+        return Decided { kind: ColumnType::Date, reading, column, notes };
     }
     let column = Column::Number(values);
     Decided { kind: ColumnType::Number, reading: Reading::default(), column, notes: Vec::new() }
@@ -225,6 +227,20 @@ fn of_texts(levels: Vec<String>, codes: Vec<u32>, context: &Context) -> Result<D
     };
     // One 05 among ages is a number; a tenth of such cells makes codes, and so does a whole number that f64 would round.
     let is_code = 10 * rows_of(&is_code) > known || texts().any(is_rounded);
+    let all_unmarked =
+        |is: &dyn Fn(&str) -> bool| rows_of(is) > 0 && rows_of(&|text| is(text) || is_marker(text)) == known;
+    if all_unmarked(&is_date_of_digits) {
+        let no_dates = rows_of(&|text| text.parse().is_ok_and(times::is_no_date));
+        let reading = Reading::Date { order: DateOrder::Ymd, digits: true, markers: Vec::new() };
+        let (column, _) = reading.dates(&levels, &codes);
+        let notes = note_of_no_dates(no_dates, context);
+        return Ok(Decided { kind: ColumnType::Date, reading, column, notes });
+    }
+    if all_unmarked(&times::is_month_of_year)
+        && let Some(decided) = dates_with_faults(&levels, &codes, &counts, context)?
+    {
+        return Ok(decided);
+    }
     if !is_code && share(&is_number_like) {
         if let Some(decided) = numbers_with_faults(&levels, &codes, &counts, context)? {
             return Ok(decided);
@@ -236,6 +252,20 @@ fn of_texts(levels: Vec<String>, codes: Vec<u32>, context: &Context) -> Result<D
         return Ok(decided);
     }
     Ok(read_as(ColumnType::Category, Reading::Text, levels, codes))
+}
+
+/// Whether a text is a date of eight digits, or one that stands for none.
+fn is_date_of_digits(text: &str) -> bool {
+    text.len() == 8 && text.parse().is_ok_and(|v| times::of_digits(v).is_some() || times::is_no_date(v))
+}
+
+fn note_of_no_dates(rows: usize, context: &Context) -> Vec<String> {
+    let cells = counted(rows as u64, "row");
+    let note = format!(
+        "column {:?} holds dates; 00000000 and 99991231, in {cells}, are taken as missing",
+        context.name
+    );
+    (rows > 0).then_some(note).into_iter().collect()
 }
 
 /// Whether only decimal commas explain the numbers of a column.
@@ -255,13 +285,13 @@ fn numbers_with_faults(
 ) -> Result<Option<Decided>, DataError> {
     let good = || levels.iter().map(String::as_str).filter(|text| is_number_like(text));
     let bare = || good().filter(|text| is_bare(text));
-    let mut inferred = numbers::infer(good(), context.semicolons, None);
+    let mut inferred = numbers::infer(good(), context.may_have_commas, None);
     if let Inferred::Ambiguous(Ambiguity::Units { .. }) = inferred
         && good().count() - bare().count() <= MAX_MARKERS
         && bare().count() > FEW_CODES
     {
         // 12x among hundreds of bare numbers is a fault.
-        inferred = numbers::infer(bare(), context.semicolons, None);
+        inferred = numbers::infer(bare(), context.may_have_commas, None);
     }
     let format = match inferred {
         Inferred::Numbers(format) => format,
@@ -484,7 +514,7 @@ fn as_asked(column: Column, asked: AskedType, context: &Context) -> Result<Decid
         }
         (AskedType::Number { comma }, Column::Text { levels, .. }) => {
             let good = levels.iter().map(String::as_str).filter(|text| is_number_like(text));
-            let reading = match numbers::infer(good, context.semicolons, comma) {
+            let reading = match numbers::infer(good, context.may_have_commas, comma) {
                 Inferred::Numbers(format) => Reading::Number { format, markers: Vec::new() },
                 Inferred::No => Reading::default(),
                 Inferred::Ambiguous(ambiguity) => return Err(ambiguous(&ambiguity, context)),
@@ -744,15 +774,33 @@ pub(crate) struct Unread {
 }
 
 impl Reading {
-    /// Whether a text file must give the cells of the column as texts.
+    /// Whether its cells stay texts.
     pub fn is_text(&self) -> bool {
         matches!(self, Reading::Text)
     }
 
-    /// Whether a text file must give its cells as texts: 1.234 may not be read as a plain number if points separate
-    /// thousands.
-    pub fn needs_texts(&self) -> bool {
-        self.is_text() || matches!(self, Reading::Number { format, .. } if format.comma)
+    /// Which cells it needs as texts: 1.234 may not be read as a plain number if points separate thousands.
+    pub fn texts(&self) -> Texts {
+        match self {
+            Reading::Text => Texts::All,
+            Reading::Number { format, .. } if format.comma => Texts::Written,
+            _ => Texts::NoNumbers,
+        }
+    }
+
+    /// Whether its numbers have a unit, and no number of `column` has one.
+    pub fn lacks_unit(&self, column: &Column) -> bool {
+        if self.unit().is_none() {
+            return false;
+        }
+        match column {
+            Column::Number(_) => true,
+            Column::Text { levels, .. } => {
+                let numbers = || levels.iter().filter(|text| is_number_like(text));
+                numbers().count() > 0 && numbers().all(|text| is_bare(text))
+            }
+            Column::Time(_) | Column::Other { .. } => false,
+        }
     }
 
     /// The unit of its numbers.
@@ -800,7 +848,10 @@ impl Reading {
                 if !digits || read.iter().all(|v| v.is_nan()) {
                     return Err("holds numbers, not dates".into());
                 }
-                let unread = || values.iter().zip(&read).filter(|(v, read)| read.is_nan() && !v.is_nan());
+                let unread = || {
+                    let pairs = values.iter().zip(&read);
+                    pairs.filter(|(v, read)| read.is_nan() && !v.is_nan() && !times::is_no_date(**v))
+                };
                 let example = unread().next().map(|(v, _)| v.to_string()).unwrap_or_default();
                 let (rows, any_read) = (unread().count(), true);
                 (Column::Time(read), Unread { rows, any_read, example })
@@ -885,7 +936,11 @@ impl Reading {
         let values: Vec<f64> = levels.iter().map(|text| read(text).unwrap_or(f64::NAN)).collect();
         let is_fault = |at: usize| {
             let text = &levels[at];
-            values[at].is_nan() && !is_marker(text) && !markers.contains(text)
+            let is_no_date = || {
+                matches!(self, Reading::Date { digits: true, .. })
+                    && text.parse().is_ok_and(times::is_no_date)
+            };
+            values[at].is_nan() && !is_marker(text) && !markers.contains(text) && !is_no_date()
         };
         let faults: Vec<bool> = (0..levels.len()).map(is_fault).collect();
         let mut unread = Unread::default();

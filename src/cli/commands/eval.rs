@@ -15,7 +15,8 @@ pub fn run(args: EvalArgs) -> Result<Exit, Failure> {
     let reporting = args.common.reporting;
     start_log(reporting.log, reporting.quiet);
     let dir = open_model(&args.run)?;
-    let stored = weights(&dir, args.weights)?;
+    let mut stored = weights(&dir, args.weights)?;
+    stored.preprocessing.expect_header(args.header.given());
     let factory =
         device_of_run(&dir, args.common.device.as_deref(), &stored.request, in_single(&stored.request))?;
 

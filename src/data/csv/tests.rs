@@ -347,8 +347,9 @@ fn text_late_in_the_file_keeps_the_exact_texts() {
 
 #[test]
 fn a_column_can_be_forced_to_text() {
-    let force = |names: &[String], _: bool| names.iter().map(|n| n == "zip" || n == "0").collect();
-    let options = ReadOptions { text: Some(&force), ..ReadOptions::default() };
+    let wanted = |text: bool| if text { Texts::All } else { Texts::NoNumbers };
+    let force = |names: &[String], _: bool| names.iter().map(|n| wanted(n == "zip" || n == "0")).collect();
+    let options = ReadOptions { texts: Some(&force), ..ReadOptions::default() };
     for (text, levels) in [
         ("zip,x\n007,1\n010,2\n", &["007", "010"][..]),
         ("zip,x\n7.0,1\n7,2\n", &["7.0", "7"]),
@@ -368,8 +369,8 @@ fn a_column_can_be_forced_to_text() {
         }
     }
     // Text that is not forced after all becomes numbers.
-    let force = |names: &[String], named: bool| vec![!named; names.len()];
-    let options = ReadOptions { text: Some(&force), ..ReadOptions::default() };
+    let force = |names: &[String], named: bool| vec![wanted(!named); names.len()];
+    let options = ReadOptions { texts: Some(&force), ..ReadOptions::default() };
     assert_eq!(types(&read_in_blocks(b"a,b\n1,2\n", &options, BLOCK).unwrap().table), "nn");
 }
 

@@ -1,0 +1,4 @@
+//! A Parquet file.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| bngpu_fuzz::read("fuzz.parquet", bytes));

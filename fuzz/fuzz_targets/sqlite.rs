@@ -1,0 +1,4 @@
+//! A database.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| bngpu_fuzz::read("fuzz.db", bytes));
