@@ -4,11 +4,13 @@
 //! |---|---|
 //! | numbers | the value, or the training median if missing; if more than 1 % of the training rows lack it, also an indicator of missing |
 //! | dates | the seconds since 1970; sine and cosine of the place in the year, the week and the day, each where it varies; the indicator as for numbers |
-//! | text | one indicator for each category (at most [`MAX_LEVELS`], the most frequent in the training rows); the code of the category if it is none of these, in [`CODE`] inputs of ±[`SIGN`], random but the same for the same text; one indicator for "other", the categories of one training row, and one for missing, if training rows have any; a category that is not in the training rows counts as "other", or is all zeros if there is no "other" |
+//! | text | one indicator for each category; of more than 128 categories, for the [`MAX_LEVELS`] most frequent in the training rows, and the others share [`CODE`] inputs: a code of ±[`SIGN`], random but the same for the same text; one indicator for "other", the categories of one training row, and one for missing, if training rows have any; a category that is not in the training rows counts as "other", or is all zeros if there is no "other" |
 //!
 //! With `--standardize`, the numbers then get mean 0 and variance 1 over the training rows; indicators stay 0 and 1
 //! (standardised, a rare category would be a huge number, and the tables of docs/quality.md lose by it), as do numbers
 //! that are all 0 or 1. A constant input becomes 0. With `--clip-inputs`, the numbers are then limited smoothly to ±[`CLIP`].
+
+use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -24,14 +26,15 @@ use super::types::Reading;
 
 /// Limit of standardised numbers under smooth clipping.
 pub(crate) const CLIP: f64 = 3.0;
-/// Maximum number of indicators for the categories of a text column.
+/// Categories of a text column that have an indicator each, where it has more than [`MAX_LEVELS`] + [`CODE`]; up to
+/// there, all have one.
 pub const MAX_LEVELS: usize = 64;
 /// Inputs of the code of a category without an indicator: different categories have different codes, nearly
 /// orthogonal to each other, so a layer tells them apart as it tells indicators (Weinberger et al., 2009,
 /// "Feature hashing for large scale multitask learning").
-pub(crate) const CODE: usize = 16;
+pub(crate) const CODE: usize = 64;
 /// Size of a code's inputs: a code is as long as an indicator.
-const SIGN: f32 = 0.25;
+const SIGN: f32 = 0.125;
 /// Most training rows that quantiles are taken of.
 const QUANTILE_ROWS: usize = 1 << 16;
 /// A category of fewer training rows has no indicator of its own.
@@ -242,82 +245,60 @@ impl ColumnEncoding {
         Ok(Fitted::Kept { encoding: Box::new(encoding), imputed, folded })
     }
 
-    /// Writes the inputs of this column for the rows `order` into `out` `[order.len(), width]`, from input
-    /// `offset` on.
-    pub fn write(
+    /// The inputs of this column for the rows `order` of `column`, to be put into rows by [`Prepared::write`]. `table` is
+    /// for messages.
+    pub fn prepare(
         &self,
         table: &Table,
-        column: usize,
+        column: &Column,
         order: &[usize],
-        out: &mut [f32],
-        width: usize,
-        offset: usize,
-    ) -> Result<Met, DataError> {
-        let mut met = Met::default();
-        let rows = out.chunks_exact_mut(width).map(|row| &mut row[offset..offset + self.scales.len()]);
-        match (&self.kind, &table.columns[column]) {
-            (Kind::Number { median, missing, clip, range }, Column::Number(values)) => {
-                self.write_numbers(
-                    table,
-                    values,
-                    [*median, clip.unwrap_or(f64::INFINITY)],
-                    *range,
-                    *missing,
-                    &[],
-                    rows.zip(order),
-                    &mut met,
-                )?;
-                Ok(met)
-            }
-            (Kind::Date { median, missing, clip, range, cycles }, Column::Time(values)) => {
-                self.write_numbers(
-                    table,
-                    values,
-                    [*median, clip.unwrap_or(f64::INFINITY)],
-                    *range,
-                    *missing,
-                    cycles,
-                    rows.zip(order),
-                    &mut met,
-                )?;
-                Ok(met)
-            }
+    ) -> Result<(Prepared, Met), DataError> {
+        match (&self.kind, column) {
+            (Kind::Number { median, missing, clip, range }, Column::Number(values)) => self.numbers(
+                table,
+                values,
+                [*median, clip.unwrap_or(f64::INFINITY)],
+                *range,
+                *missing,
+                &[],
+                order,
+            ),
+            (Kind::Date { median, missing, clip, range, cycles }, Column::Time(values)) => self.numbers(
+                table,
+                values,
+                [*median, clip.unwrap_or(f64::INFINITY)],
+                *range,
+                *missing,
+                cycles,
+                order,
+            ),
             (Kind::Category { levels, coded, other, missing }, Column::Text { levels: found, codes }) => {
                 let code_inputs = if coded.is_empty() { 0 } else { CODE };
                 let other_input = other.then_some(levels.len() + code_inputs);
                 let missing_input = missing.then_some(levels.len() + code_inputs + usize::from(*other));
-                let written: Vec<Written> = {
-                    let all = levels.iter().chain(coded).enumerate();
-                    let known: std::collections::HashMap<&str, usize> =
-                        all.map(|(i, l)| (l.as_str(), i)).collect();
-                    let of = |level: &String| match (known.get(level.as_str()), other_input) {
-                        (Some(at), _) if *at < levels.len() => Written::One(*at),
-                        (Some(_), _) => Written::Code(code(level)),
-                        (None, Some(at)) => Written::One(at),
-                        (None, None) => Written::Nothing,
-                    };
-                    found.iter().map(of).collect()
+                let all = levels.iter().chain(coded).enumerate();
+                let known: HashMap<&str, usize> = all.map(|(i, l)| (l.as_str(), i)).collect();
+                let one = |input: usize| Written::One(input, self.scales[input].apply(1.0) as f32);
+                let of = |level: &String| match (known.get(level.as_str()), other_input) {
+                    (Some(at), _) if *at < levels.len() => one(*at),
+                    (Some(_), _) => Written::Code(Box::new(code(level))),
+                    (None, Some(at)) => one(at),
+                    (None, None) => Written::Nothing,
                 };
-                let zeros: Vec<f32> = self.scales.iter().map(|s| s.apply(0.0) as f32).collect();
-                for (out, row) in rows.zip(order) {
-                    out.copy_from_slice(&zeros);
-                    let written = match codes[*row] {
-                        MISSING => {
-                            met.missing += 1;
-                            missing_input.map_or(Written::Nothing, Written::One)
-                        }
-                        level => {
-                            met.unknown += usize::from(written[level as usize] == Written::Nothing);
-                            written[level as usize]
-                        }
-                    };
-                    match written {
-                        Written::One(input) => out[input] = self.scales[input].apply(1.0) as f32,
-                        Written::Code(code) => out[levels.len()..][..CODE].copy_from_slice(&code),
-                        Written::Nothing => {}
-                    }
-                }
-                Ok(met)
+                let mut written: Vec<Written> = found.iter().map(of).collect();
+                let codes: Vec<u32> = order.iter().map(|row| codes[*row]).collect();
+                let met = Met {
+                    missing: codes.iter().filter(|code| **code == MISSING).count(),
+                    unknown: codes
+                        .iter()
+                        .filter(|code| matches!(written.get(**code as usize), Some(Written::Nothing)))
+                        .count(),
+                    far: 0,
+                };
+                // MISSING is no level's code.
+                written.push(missing_input.map_or(Written::Nothing, one));
+                let zeros = self.scales.iter().map(|s| s.apply(0.0) as f32).collect();
+                Ok((Prepared::Category { zeros, coded_from: levels.len(), written, codes }, met))
             }
             // A column that is empty in a file has no type there.
             (_, column) if (0..column.len()).all(|row| column.is_missing(row)) => {
@@ -327,8 +308,7 @@ impl ColumnEncoding {
                     Kind::Date { .. } => Column::Time(vec![f64::NAN; rows]),
                     Kind::Category { .. } => Column::Text { levels: Vec::new(), codes: vec![MISSING; rows] },
                 };
-                let table = Table { columns: vec![empty], ..table.clone_without_columns() };
-                self.write(&table, 0, order, out, width, offset)
+                self.prepare(table, &empty, order)
             }
             (_, column) => {
                 let holds = match column {
@@ -345,7 +325,7 @@ impl ColumnEncoding {
 
     /// Numbers or seconds: the value; sine and cosine of the cycles; whether it is missing.
     #[expect(clippy::too_many_arguments, reason = "the parts of two kinds")]
-    fn write_numbers<'a>(
+    fn numbers(
         &self,
         table: &Table,
         values: &[f64],
@@ -353,14 +333,15 @@ impl ColumnEncoding {
         range: Option<[f64; 2]>,
         missing: bool,
         cycles: &[Cycle],
-        rows: impl Iterator<Item = (&'a mut [f32], &'a usize)>,
-        met: &mut Met,
-    ) -> Result<(), DataError> {
+        order: &[usize],
+    ) -> Result<(Prepared, Met), DataError> {
         let clip = limit.is_finite().then_some(limit);
         let [low, high] = range.map_or([f64::NEG_INFINITY, f64::INFINITY], |[low, high]| {
             [low - (high - low), high + (high - low)]
         });
-        for (out, row) in rows {
+        let mut met = Met::default();
+        let mut inputs = vec![Vec::with_capacity(order.len()); self.scales.len()];
+        for row in order {
             let known = Some(values[*row]).filter(|v| !v.is_nan());
             let value = known.unwrap_or(median);
             if !(self.scales[0].apply(value) as f32).is_finite() {
@@ -377,28 +358,67 @@ impl ColumnEncoding {
             }
             met.missing += usize::from(known.is_none());
             met.far += usize::from(value < low || value > high);
-            out[0] = scaled(value, self.scales[0], clip) as f32;
-            for (pair, cycle) in out[1..].chunks_exact_mut(2).zip(cycles) {
+            inputs[0].push(scaled(value, self.scales[0], clip) as f32);
+            for (pair, cycle) in inputs[1..].chunks_exact_mut(2).zip(cycles) {
                 let (sin, cos) = libm::sincos(std::f64::consts::TAU * cycle.phase(value));
                 // A missing date is nowhere in a cycle.
-                pair.copy_from_slice(&[sin, cos].map(|x| if known.is_some() { x as f32 } else { 0.0 }));
+                let pair_of = [sin, cos].map(|x| if known.is_some() { x as f32 } else { 0.0 });
+                pair.iter_mut().zip(pair_of).for_each(|(input, x)| input.push(x));
             }
             if missing {
                 let at = 1 + 2 * cycles.len();
-                out[at] = self.scales[at].apply(f64::from(u8::from(known.is_none()))) as f32;
+                inputs[at].push(self.scales[at].apply(f64::from(u8::from(known.is_none()))) as f32);
             }
         }
-        Ok(())
+        Ok((Prepared::Numbers(inputs), met))
+    }
+}
+
+/// The inputs of a column, in the order of the rows to be written, smaller than the column was.
+pub(crate) enum Prepared {
+    /// The values of each input.
+    Numbers(Vec<Vec<f32>>),
+    Category {
+        /// A row without a category.
+        zeros: Vec<f32>,
+        /// The first input of codes.
+        coded_from: usize,
+        /// How each level is written; the last is how a missing one is.
+        written: Vec<Written>,
+        codes: Vec<u32>,
+    },
+}
+
+impl Prepared {
+    /// Writes the rows from `first` on, into the inputs from `offset` on of `out` `[rows, width]`.
+    pub fn write(&self, first: usize, out: &mut [f32], width: usize, offset: usize) {
+        let rows = out.chunks_exact_mut(width).map(|row| &mut row[offset..]).zip(first..);
+        match self {
+            Prepared::Numbers(inputs) => {
+                for (out, row) in rows {
+                    out.iter_mut().zip(inputs).for_each(|(out, input)| *out = input[row]);
+                }
+            }
+            Prepared::Category { zeros, coded_from, written, codes } => {
+                for (out, row) in rows {
+                    out[..zeros.len()].copy_from_slice(zeros);
+                    match &written[(codes[row] as usize).min(written.len() - 1)] {
+                        Written::One(input, value) => out[*input] = *value,
+                        Written::Code(code) => out[*coded_from..][..CODE].copy_from_slice(&**code),
+                        Written::Nothing => {}
+                    }
+                }
+            }
+        }
     }
 }
 
 /// How a category is written.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Written {
-    /// As a 1 at this input.
-    One(usize),
+pub(crate) enum Written {
+    /// As this value, 1 scaled, at this input.
+    One(usize, f32),
     /// As signs from the first input of codes on.
-    Code([f32; CODE]),
+    Code(Box<[f32; CODE]>),
     Nothing,
 }
 
@@ -497,7 +517,8 @@ fn fit_categories(
         return Err("each of its texts is too rare to learn from");
     }
     let folded = seen.split_off(kept);
-    let mut coded = seen.split_off(kept.min(MAX_LEVELS));
+    // Codes pay only where they are fewer inputs than indicators would be.
+    let mut coded = seen.split_off(if kept > MAX_LEVELS + CODE { MAX_LEVELS } else { kept });
     for some in [&mut seen, &mut coded] {
         some.sort_by(|a, b| levels[*a].cmp(&levels[*b]));
     }
@@ -547,20 +568,13 @@ mod tests {
     }
 
     fn write(encoding: &ColumnEncoding, column: Column) -> Vec<Vec<f32>> {
-        let rows = column.len();
-        let table = Table {
-            file: "t.csv".into(),
-            names: vec!["c".into()],
-            named: true,
-            columns: vec![column],
-            rows,
-            lines: None,
-            may_have_commas: false,
-            how: String::new(),
-        };
-        let (width, order) = (encoding.inputs(), (0..rows).collect::<Vec<_>>());
-        let mut out = vec![9.0; rows * width];
-        encoding.write(&table, 0, &order, &mut out, width, 0).unwrap();
+        let table = Table::from_matrix("t.csv", &[], 0);
+        let (width, order) = (encoding.inputs(), (0..column.len()).collect::<Vec<_>>());
+        let mut out = vec![9.0; order.len() * width];
+        let (prepared, _) = encoding.prepare(&table, &column, &order).unwrap();
+        let half = order.len() / 2;
+        prepared.write(0, &mut out[..half * width], width, 0);
+        prepared.write(half, &mut out[half * width..], width, 0);
         out.chunks(width).map(<[f32]>::to_vec).collect()
     }
 
@@ -599,8 +613,8 @@ mod tests {
 
     #[test]
     fn many_categories_have_codes_and_ids_are_dropped() {
-        // 106 different names, one of them in one row.
-        let mut names: Vec<String> = (0..1000).map(|i| format!("c{}", (i * i) % 211)).collect();
+        // 138 different names, and one that is in one row.
+        let mut names: Vec<String> = (0..1000).map(|i| format!("c{}", (i * i) % 411)).collect();
         names.push("once".into());
         let column = text(&names.iter().map(|n| Some(n.as_str())).collect::<Vec<_>>());
         let encoding = fit_scaled(&column, &(0..1001).collect::<Vec<_>>(), Scaling::Clipped);
@@ -618,7 +632,7 @@ mod tests {
             assert_eq!(seen.entry(name).or_insert(out.clone()), &out);
         }
         let different: std::collections::HashSet<_> = seen.values().map(|out| format!("{out:?}")).collect();
-        assert_eq!(different.len(), 107);
+        assert_eq!(different.len(), 139);
         // `printf c1 | sha256sum` begins with d0; its bits from the lowest are 0 0 0 0 1 0 1 1.
         let signs: Vec<bool> = code("c1")[..8].iter().map(|x| *x > 0.0).collect();
         assert_eq!(signs, [false, false, false, false, true, false, true, true]);

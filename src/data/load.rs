@@ -151,7 +151,7 @@ pub fn load(request: &LoadRequest) -> Result<Dataset, DataError> {
             Features::Bytes(order.iter().flat_map(image).copied().collect())
         }
         // Categories that only validation or test rows have are usual, so they get no note.
-        RawFeatures::Table(_) => Features::Floats(preprocessing.encode(&raw, &order, &mut Vec::new())?),
+        RawFeatures::Table(_) => Features::Floats(preprocessing.encode(&mut raw, &order, &mut Vec::new())?),
     };
     Ok(Dataset {
         name: located.name,

@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::path::Path;
 
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::encode::{CODE, ColumnEncoding, Kind, Met};
+use super::encode::{CODE, ColumnEncoding, Kind, Met, Prepared};
 use super::locate::{Located, locate};
 use super::raw::{Raw, RawFeatures, hex};
 use super::scale::ByteScaling;
@@ -18,6 +19,8 @@ use super::types::{Reading, Unread};
 use super::{DataError, Part, Rows, Split, Targets, Task, read_raw, target};
 use crate::base::text::{count, counted, listed, shorten};
 
+/// Rows of a block of inputs that one thread puts together, small enough for its cache.
+const ROWS_AT_ONCE: usize = 512;
 /// The remedy where pixels were expected.
 const PIXELS: &str = "give images like those in training, as numbers from 0 to 255";
 
@@ -282,7 +285,7 @@ impl Preprocessing {
                 Err(error) => notes.push(format!("the target column is not used: {error}")),
             }
         }
-        let features = self.encode(&raw, &order, &mut notes)?;
+        let features = self.encode(&mut raw, &order, &mut notes)?;
         let kept = kept.into_iter().map(|(name, column)| {
             let text = |row: &usize| match &column {
                 Column::Text { levels, codes } => {
@@ -531,32 +534,44 @@ impl Preprocessing {
         })
     }
 
-    /// Inputs `[order.len(), F]` of the rows `order`.
+    /// Inputs `[order.len(), F]` of the rows `order`. Takes the columns out of a table, so that they are in memory once.
     pub(crate) fn encode(
         &self,
-        raw: &Raw,
+        raw: &mut Raw,
         order: &[usize],
         notes: &mut Vec<String>,
     ) -> Result<Vec<f32>, DataError> {
-        match (&self.inputs, &raw.features) {
+        match (&self.inputs, &mut raw.features) {
             (Inputs::Bytes(scaling), RawFeatures::Bytes { data, .. }) => Ok(scaling.rows(data, order)),
             (Inputs::Bytes(scaling), RawFeatures::Table(table)) => encode_pixels(scaling, table, order),
             (Inputs::Columns { columns, .. }, RawFeatures::Table(table)) => {
-                let width = self.n_features();
-                let mut out = vec![0.0; order.len() * width];
-                let mut offset = 0;
+                let found = std::mem::take(&mut table.columns);
+                let (inputs, met): (Vec<Prepared>, Vec<Met>) = columns
+                    .par_iter()
+                    .zip(found)
+                    .map(|(encoding, column)| encoding.prepare(table, &column, order))
+                    .collect::<Result<Vec<_>, _>>()?
+                    .into_iter()
+                    .unzip();
                 let mut missing = Vec::new();
-                for (at, column) in columns.iter().enumerate() {
-                    let met = column.write(table, at, order, &mut out, width, offset)?;
+                for (column, met) in columns.iter().zip(met) {
                     notes.extend(met_note(column, met, order.len()));
                     if met.missing > 0 {
                         missing.push(format!("{:?} ({})", column.name, count(met.missing as u64)));
                     }
-                    offset += column.inputs();
                 }
                 if !missing.is_empty() {
                     notes.push(format!("missing values, filled as in training: {}", listed(&missing)));
                 }
+                let width = self.n_features();
+                let mut out = vec![0.0; order.len() * width];
+                out.par_chunks_mut(ROWS_AT_ONCE * width).enumerate().for_each(|(block, out)| {
+                    let mut offset = 0;
+                    for (encoding, inputs) in columns.iter().zip(&inputs) {
+                        inputs.write(block * ROWS_AT_ONCE, out, width, offset);
+                        offset += encoding.inputs();
+                    }
+                });
                 Ok(out)
             }
             (Inputs::Columns { .. }, RawFeatures::Bytes { .. }) => {

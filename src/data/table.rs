@@ -200,20 +200,6 @@ impl Table {
         }
     }
 
-    /// The same file and rows, without columns.
-    pub fn clone_without_columns(&self) -> Table {
-        Table {
-            file: self.file.clone(),
-            names: Vec::new(),
-            named: self.named,
-            columns: Vec::new(),
-            rows: self.rows,
-            lines: self.lines.clone(),
-            may_have_commas: self.may_have_commas,
-            how: self.how.clone(),
-        }
-    }
-
     /// A table of a matrix `[rows, columns]`, row-major, whose columns are named by their positions.
     pub fn from_matrix(file: &str, values: &[f64], n_columns: usize) -> Table {
         let rows = values.len().checked_div(n_columns).unwrap_or(0);
