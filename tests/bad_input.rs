@@ -124,7 +124,12 @@ fn bad_text_tables_are_refused() {
         b"a,b\n?,1\nNA,2\n,1\nnull,2\nNaN,1\nn/a,2\n",
         &["no column left"],
     );
-    c.file("an empty target", "notarget.csv", b"a,b\n1,\n2,NA\n3,?\n", &["\"b\"", "no row has a target"]);
+    c.file(
+        "an empty target",
+        "notarget.csv",
+        b"a,b\n1,\n2,NA\n3,?\n",
+        &["\"b\"", "cells are empty", "--target"],
+    );
     c.file("one class", "oneclass.csv", b"a,b\n1,x\n2,x\n3,x\n", &["\"b\"", "one class", "\"x\""]);
     c.file("a class of one row", "lone.csv", lone().as_bytes(), &["line 22", "\"kind\"", "\"c\"", "one row"]);
     c.file_with(
@@ -460,7 +465,7 @@ fn bad_parquet_files_are_refused() {
         "parquet: nulls alone",
         "h.parquet",
         &table(Cells::Long(vec![None; 6])),
-        &["\"b\"", "no row has a target"],
+        &["\"b\"", "cells are empty", "--target"],
     );
     c.file_with("parquet: unknown target", "i.parquet", &good, &["\"q\"", "\"a\"", "\"b\""], |r| {
         r.target = Some("q".into());

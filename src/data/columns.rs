@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use rayon::prelude::*;
 use serde::Serialize;
 
 use super::DataError;
@@ -194,9 +195,26 @@ pub(crate) fn decide_target(
     types::decide(target.column.clone(), &context)
 }
 
-/// Decides what the column at `at`, which is not the target, holds, and takes its values out of the table.
-pub(crate) fn decide(table: &mut Table, at: usize, asked: Option<AskedType>) -> Result<Decided, DataError> {
-    let column = std::mem::replace(&mut table.columns[at], Column::Number(Vec::new()));
+/// Decides what all columns of the table but the target hold, and takes them out of it. What is no input may hold
+/// anything.
+pub(crate) fn decide_all(table: &mut Table, named: &Named) -> Result<Vec<Decided>, DataError> {
+    let columns = std::mem::take(&mut table.columns);
+    let table = &*table;
+    let decided: Vec<Result<Decided, DataError>> = columns
+        .into_par_iter()
+        .enumerate()
+        .map(|(at, column)| match named.roles[at] {
+            Role::Input => decide(table, at, column, named.asked[at]),
+            // Its type is told, but nothing depends on it.
+            _ => Ok(decide(table, at, column.clone(), None).unwrap_or_else(|_| types::undecided(column))),
+        })
+        .collect();
+    // The first error in the order of the columns, whichever was found first.
+    decided.into_iter().collect()
+}
+
+/// Decides what the column at `at` holds.
+fn decide(table: &Table, at: usize, column: Column, asked: Option<AskedType>) -> Result<Decided, DataError> {
     let place = |row: usize| table.place(row);
     let context = Context {
         file: &table.file,
@@ -236,7 +254,7 @@ pub(crate) fn report(name: &str, decided: &Decided, role: Role) -> ColumnReport 
         role,
         reading: decided.reading.describe(),
         encoding: String::new(),
-        missing: column.len() - known().count(),
+        missing: column.n_missing(),
         distinct,
         example: first.map(text).unwrap_or_default(),
         values: values_of(column),

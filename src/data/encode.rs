@@ -344,7 +344,8 @@ impl ColumnEncoding {
         for row in order {
             let known = Some(values[*row]).filter(|v| !v.is_nan());
             let value = known.unwrap_or(median);
-            if !(self.scales[0].apply(value) as f32).is_finite() {
+            let x = self.scales[0].apply(value);
+            if !(x as f32).is_finite() {
                 return Err(DataError::cell(
                     &table.file,
                     table.place(*row),
@@ -358,7 +359,7 @@ impl ColumnEncoding {
             }
             met.missing += usize::from(known.is_none());
             met.far += usize::from(value < low || value > high);
-            inputs[0].push(scaled(value, self.scales[0], clip) as f32);
+            inputs[0].push(clipped(x, clip) as f32);
             for (pair, cycle) in inputs[1..].chunks_exact_mut(2).zip(cycles) {
                 let (sin, cos) = libm::sincos(std::f64::consts::TAU * cycle.phase(value));
                 // A missing date is nowhere in a cycle.
@@ -435,7 +436,10 @@ fn sample(train: &[usize]) -> impl Iterator<Item = &usize> {
 
 /// A number as the network's input.
 fn scaled(value: f64, scale: Scale, clip: Option<f64>) -> f64 {
-    let x = scale.apply(value);
+    clipped(scale.apply(value), clip)
+}
+
+fn clipped(x: f64, clip: Option<f64>) -> f64 {
     clip.map_or(x, |limit| smooth_clip(x, limit))
 }
 
@@ -476,7 +480,8 @@ fn fit_numbers(
     let filled = |row: &usize| if values[*row].is_nan() { median } else { values[*row] };
     let mut moments = vec![Moments::of(train.iter().map(filled))];
     let seen = || train.iter().map(|row| values[*row]).filter(|v| !v.is_nan());
-    let range = Some([seen().fold(f64::INFINITY, f64::min), seen().fold(f64::NEG_INFINITY, f64::max)]);
+    let wider = |[low, high]: [f64; 2], v: f64| [low.min(v), high.max(v)];
+    let range = Some(seen().fold([f64::INFINITY, f64::NEG_INFINITY], wider));
     let cycles: Vec<Cycle> =
         Cycle::ALL.into_iter().filter(|cycle| is_date && varies(*cycle, seen())).collect();
     // Sine and cosine are of the size of standardised numbers as they are.

@@ -351,20 +351,25 @@ fn in_zip(source: Source) -> Result<Source, DataError> {
     Err(DataError::file(&source.name, what, "build bngpu with its feature `npz`, or unpack it"))
 }
 
-/// The name of the file that holds what came on standard input.
-const SPOOLED: &str = "standard input";
+/// Names of files that hold what is read once: standard input, and the rows that a database sent.
+const SPOOLED: [&str; 2] = [STDIN, ROWS];
+const STDIN: &str = "standard input";
+const ROWS: &str = "the rows of the database";
 
 /// A path for messages.
 pub(crate) fn name_of(path: &Path) -> String {
-    match path.file_name().is_some_and(|name| name == SPOOLED) {
-        true => SPOOLED.into(),
-        false => path.display().to_string(),
-    }
+    let file_name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    if SPOOLED.contains(&file_name) { file_name.into() } else { path.display().to_string() }
 }
 
-/// What came on standard input, in a file that lives as long as this value.
+/// What can be read once, in a file that lives as long as this value.
 #[derive(Debug)]
-pub(crate) struct Spooled(TempDir);
+pub(crate) struct Spooled {
+    folder: TempDir,
+    name: &'static str,
+    /// As the user names it, without secrets.
+    pub source: String,
+}
 
 impl Spooled {
     /// Reads standard input to its end.
@@ -378,16 +383,22 @@ impl Spooled {
                 "pipe a table into it, as in cat a.csv | bngpu ...",
             ));
         }
-        Spooled::read(&mut stdin.lock())
+        Spooled::read(&mut stdin.lock(), STDIN, "-".into())
     }
 
-    fn read(input: &mut impl Read) -> Result<Spooled, DataError> {
+    /// Reads the CSV, with a header, that a database sends.
+    #[cfg(feature = "postgres")]
+    pub fn rows(input: &mut impl Read, source: String) -> Result<Spooled, DataError> {
+        Spooled::read(input, ROWS, source)
+    }
+
+    fn read(input: &mut impl Read, name: &'static str, source: String) -> Result<Spooled, DataError> {
         let folder = TempDir::with_prefix("bngpu-").map_err(|e| DataError::io(&std::env::temp_dir(), e))?;
-        let spooled = Spooled(folder);
+        let spooled = Spooled { folder, name, source };
         let path = spooled.path();
         let copied = File::create_new(&path).and_then(|mut file| io::copy(input, &mut file));
         match copied {
-            Ok(0) => Err(DataError::file(SPOOLED, "is empty", "pipe a table into it")),
+            Ok(0) => Err(DataError::file(name, "is empty", "pipe a table into it")),
             Ok(_) => Ok(spooled),
             Err(e) => Err(DataError::io(&path, e)),
         }
@@ -395,7 +406,12 @@ impl Spooled {
 
     /// The file.
     pub fn path(&self) -> PathBuf {
-        self.0.path().join(SPOOLED)
+        self.folder.path().join(self.name)
+    }
+
+    /// Whether its first line certainly names the columns.
+    pub fn has_header(&self) -> bool {
+        self.name == ROWS
     }
 }
 
@@ -508,12 +524,17 @@ mod tests {
 
     #[test]
     fn standard_input_is_kept_in_a_file_and_named() {
-        let spooled = Spooled::read(&mut &b"a,b\n1,2\n"[..]).unwrap();
+        let spooled = Spooled::read(&mut &b"a,b\n1,2\n"[..], STDIN, "-".into()).unwrap();
         let path = spooled.path();
         assert_eq!(read(&path).unwrap(), b"a,b\n1,2\n");
         assert_eq!(name_of(&path), "standard input");
         drop(spooled);
         assert!(!path.exists());
-        assert!(Spooled::read(&mut &b""[..]).unwrap_err().to_string().contains("standard input: is empty"));
+        assert!(
+            Spooled::read(&mut &b""[..], STDIN, "-".into())
+                .unwrap_err()
+                .to_string()
+                .contains("standard input: is empty")
+        );
     }
 }

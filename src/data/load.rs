@@ -1,5 +1,7 @@
 //! Loads the data of a request for training.
 
+use rayon::prelude::*;
+
 use super::columns::{self, ColumnReport, Named, Role};
 use super::encode::{ColumnEncoding, Fitted, Scaling, Settings, Source};
 use super::error::list;
@@ -308,17 +310,7 @@ impl Fitting<'_> {
         notes: &mut Vec<String>,
     ) -> Result<(Vec<ColumnEncoding>, Vec<ColumnReport>), DataError> {
         let is_input = |at: &usize| self.named.roles[*at] == Role::Input;
-        let mut decided = Vec::with_capacity(table.columns.len());
-        for at in 0..table.columns.len() {
-            decided.push(match self.named.roles[at] {
-                Role::Input => columns::decide(table, at, self.named.asked[at])?,
-                // Its type is told, but nothing depends on it.
-                _ => {
-                    let column = table.columns[at].clone();
-                    columns::decide(table, at, None).unwrap_or_else(|_| types::undecided(column))
-                }
-            });
-        }
+        let mut decided = columns::decide_all(table, self.named)?;
         // A table of a single column that counts is what it is for.
         let inputs = || (0..decided.len()).filter(|at| is_input(at));
         let index = |at: &usize| decided[*at].kind == ColumnType::Index;
@@ -330,16 +322,18 @@ impl Fitting<'_> {
         }
         let (mut encodings, mut kept, mut reports) = (Vec::new(), Vec::new(), Vec::new());
         let (mut constant, mut missing, mut rare) = (Vec::new(), Vec::new(), Vec::new());
-        for (position, decided) in decided.into_iter().enumerate() {
+        let fitted: Vec<_> = decided
+            .par_iter()
+            .enumerate()
+            .map(|(position, decided)| self.fit(table, position, decided))
+            .collect();
+        for (position, (decided, (mut report, fitted))) in decided.into_iter().zip(fitted).enumerate() {
             let (name, role) = (table.names[position].as_str(), self.named.roles[position]);
-            let mut report = columns::report(name, &decided, role);
             if role == Role::Input {
                 notes.extend(decided.notes.iter().cloned());
             }
-            if role == Role::Input && decided.kind.is_input() {
-                let column = &decided.column;
-                let source = Source { table, name, position, reading: &decided.reading, column };
-                match ColumnEncoding::fit(source, self.train, self.settings)? {
+            if let Some((fitted, leak)) = fitted {
+                match fitted? {
                     Fitted::Kept { encoding, imputed, folded } => {
                         if encoding.scales.iter().all(|s| s.factor == 0.0) {
                             constant.push(format!("{name:?}"));
@@ -347,7 +341,7 @@ impl Fitting<'_> {
                         missing
                             .extend((imputed > 0).then(|| format!("{name:?} ({})", count(imputed as u64))));
                         rare.extend((folded > 0).then(|| format!("{name:?} ({})", count(folded as u64))));
-                        notes.extend(columns::leak(name, column, self.target, self.is_class, self.train));
+                        notes.extend(leak);
                         report.encoding = encoding.describe();
                         encodings.push(*encoding);
                         kept.push((table.names[position].clone(), decided.column));
@@ -381,6 +375,24 @@ impl Fitting<'_> {
         Ok((encodings, reports))
     }
 }
+
+impl Fitting<'_> {
+    /// The report of a column, and its encoding with a warning of a leak, if it is an input.
+    fn fit(&self, table: &Table, position: usize, decided: &Decided) -> (ColumnReport, Option<FittedInput>) {
+        let (name, role) = (table.names[position].as_str(), self.named.roles[position]);
+        let report = columns::report(name, decided, role);
+        let is_input = role == Role::Input && decided.kind.is_input();
+        let fitted = is_input.then(|| {
+            let column = &decided.column;
+            let source = Source { table, name, position, reading: &decided.reading, column };
+            let leak = columns::leak(name, column, self.target, self.is_class, self.train);
+            (ColumnEncoding::fit(source, self.train, self.settings), leak)
+        });
+        (report, fitted)
+    }
+}
+
+type FittedInput = (Result<Fitted, DataError>, Option<String>);
 
 /// The columns that a request names; images have none.
 fn named(raw: &Raw, request: &TableRequest) -> Result<Named, DataError> {
@@ -512,8 +524,7 @@ pub fn describe(request: &LoadRequest) -> Result<Description, DataError> {
         RawFeatures::Bytes { n_features, .. } => pixels = Some(*n_features),
         RawFeatures::Table(table) => {
             how = table.how.clone();
-            for at in 0..table.columns.len() {
-                let decided = columns::decide(table, at, named.asked[at])?;
+            for (at, decided) in columns::decide_all(table, &named)?.into_iter().enumerate() {
                 let is_input = named.roles[at] == Role::Input && decided.kind.is_input();
                 let role = match named.roles[at] {
                     Role::Input if !is_input => Role::LeftOut,

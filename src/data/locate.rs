@@ -47,7 +47,7 @@ pub(crate) struct Located {
     pub parts: Vec<Located>,
     /// Short name, for the run's folder.
     pub name: String,
-    /// The file of what came on standard input, which lives as long as this.
+    /// The file of what came on standard input or from a database, which lives as long as this.
     pub spooled: Option<Arc<Spooled>>,
 }
 
@@ -56,10 +56,10 @@ impl Located {
         Located { format, path: path.to_owned(), selection: None, parts: Vec::new(), name, spooled: None }
     }
 
-    /// The absolute path of this source, or `digits`, or `-`.
+    /// The absolute path of this source, or `digits`, or `-`, or a connection string without its password.
     pub fn source(&self) -> String {
-        if self.spooled.is_some() {
-            return "-".into();
+        if let Some(spooled) = &self.spooled {
+            return spooled.source.clone();
         }
         if self.format == Format::Digits {
             return "digits".into();
@@ -139,7 +139,7 @@ pub(crate) const KNOWN: &str = "a table (.csv, .tsv, .parquet, .feather, .arrow,
                                 .sqlite, .db), arrays (.npz, .npy), a folder or pattern of such tables, a folder \
                                 of images for each class (.png, .jpg, .webp, .bmp, .gif), or a folder of IDX files";
 
-/// Finds `source`: `digits`, `-` for standard input, a path, a pattern of files, or a name in the data folders (`data_dir`, else
+/// Finds `source`: `digits`, `-` for standard input, `postgres://...` for a database, a path, a pattern of files, or a name in the data folders (`data_dir`, else
 /// `$BNGPU_DATA`; then the platform's). After `::` stands what is read of the file, such as a sheet.
 ///
 /// # Errors
@@ -150,6 +150,9 @@ pub(crate) fn locate(source: &str, data_dir: Option<&Path>) -> Result<Located, D
     }
     if source == "-" {
         return stdin();
+    }
+    if is_connection(source) {
+        return rows(source);
     }
     let mut looked = Vec::new();
     let path = Path::new(source);
@@ -190,6 +193,31 @@ fn stdin() -> Result<Located, DataError> {
     let format = describe(&path).map_or(Format::Csv, |located| located.format);
     let located = Located::new(format, &path, "stdin".into());
     Ok(Located { spooled: Some(Arc::new(spooled)), ..located })
+}
+
+/// Whether a source is the connection string of a PostgreSQL database.
+fn is_connection(source: &str) -> bool {
+    ["postgres://", "postgresql://"].iter().any(|scheme| source.starts_with(scheme))
+}
+
+/// A table of a database, or the rows of a query, after the connection string and `::`.
+#[cfg(feature = "postgres")]
+fn rows(source: &str) -> Result<Located, DataError> {
+    let (url, selection) = match source.split_once(SELECTS) {
+        Some((url, selection)) => (url, Some(selection.trim()).filter(|selection| !selection.is_empty())),
+        None => (source, None),
+    };
+    let spooled = super::postgres::spool(url, selection)?;
+    let located = Located::new(Format::Csv, &spooled.path(), "postgres".into());
+    Ok(Located { spooled: Some(Arc::new(spooled)), ..located })
+}
+
+#[cfg(not(feature = "postgres"))]
+fn rows(source: &str) -> Result<Located, DataError> {
+    let url = source.split(SELECTS).next().unwrap_or(source);
+    let remedy = "build bngpu with --features postgres, or: psql -c \"COPY NAME TO STDOUT CSV HEADER\" | bngpu ... --data -";
+    let host = url.rsplit('@').next().unwrap_or(url);
+    Err(DataError::file(host, "this build does not read PostgreSQL", remedy))
 }
 
 /// What may follow a name in the data folder.

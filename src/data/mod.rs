@@ -42,6 +42,8 @@ mod numbers;
 #[cfg(feature = "parquet")]
 mod parquet;
 mod parts;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod preprocessing;
 mod raw;
 mod scale;
@@ -292,6 +294,9 @@ fn read_file(located: &Located, options: &ReadOptions, target: Option<&str>) -> 
         Format::Digits => digits::read(),
         Format::IdxFolder | Format::Parts => idx::read_folder(path),
         Format::IdxFile => idx::read_file(path),
+        Format::Csv if located.spooled.as_ref().is_some_and(|spooled| spooled.has_header()) => {
+            csv::read_file(path, &ReadOptions { header: Some(true), ..*options })
+        }
         Format::Csv => csv::read_file(path, options),
         Format::Json => jsonl::read(path, options),
         #[cfg(feature = "npz")]

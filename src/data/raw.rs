@@ -213,7 +213,7 @@ impl Raw {
             ));
         }
         let column = &table.columns[index];
-        let missing = (0..column.len()).filter(|row| column.is_missing(*row)).count();
+        let missing = column.n_missing();
         if wanted.is_none() && 2 * missing > column.len() {
             let what = format!(
                 "the last column is the target unless --target names another, but {} of its {} cells are empty",

@@ -108,13 +108,19 @@ pub(crate) fn take(
         }
     }
     let mut taken = Vec::with_capacity(wanted);
-    for (rows, count) in of_class.iter_mut().zip(counts) {
-        rows.sort_by_key(|row| (hash(seed, purpose, *row as u64), *row));
-        taken.extend(rows.drain(..count.min(rows.len().saturating_sub(1))));
+    for (rows, count) in of_class.iter().zip(counts) {
+        let count = count.min(rows.len().saturating_sub(1));
+        if count > 0 {
+            let mut keys: Vec<(u64, usize)> =
+                rows.iter().map(|row| (hash(seed, purpose, *row as u64), *row)).collect();
+            keys.select_nth_unstable(count);
+            taken.extend(keys[..count].iter().map(|(_, row)| row));
+        }
     }
     taken.sort_unstable();
-    *rows = of_class.concat();
     rows.sort_unstable();
+    let mut next = taken.iter().copied().peekable();
+    rows.retain(|row| next.next_if_eq(row).is_none());
     taken
 }
 

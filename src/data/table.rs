@@ -32,6 +32,15 @@ impl Column {
         }
     }
 
+    /// Rows without a value.
+    pub fn n_missing(&self) -> usize {
+        match self {
+            Column::Number(values) | Column::Time(values) => values.iter().filter(|v| v.is_nan()).count(),
+            Column::Text { codes, .. } => codes.iter().filter(|code| **code == MISSING).count(),
+            Column::Other { missing, .. } => missing.iter().filter(|missing| **missing).count(),
+        }
+    }
+
     pub fn is_missing(&self, row: usize) -> bool {
         match self {
             Column::Number(values) | Column::Time(values) => values[row].is_nan(),

@@ -160,7 +160,7 @@ impl Context<'_> {
 /// # Errors
 /// Values that can be read in two ways, or not in the way that the user asked for.
 pub(crate) fn decide(column: Column, context: &Context) -> Result<Decided, DataError> {
-    let known = (0..column.len()).filter(|row| !column.is_missing(*row)).count();
+    let known = column.len() - column.n_missing();
     let plain = |kind, column, reading| Decided { kind, reading, column, notes: Vec::new() };
     if known == 0 {
         return Ok(plain(ColumnType::Empty, column, Reading::default()));
