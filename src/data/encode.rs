@@ -429,8 +429,8 @@ fn code(level: &str) -> [f32; CODE] {
     std::array::from_fn(|at| if digest[at / 8] >> (at % 8) & 1 == 1 { SIGN } else { -SIGN })
 }
 
-/// Enough rows for a median and for quantiles, evenly spaced.
-fn sample(train: &[usize]) -> impl Iterator<Item = &usize> {
+/// Enough rows for a median, for quantiles and for a warning, evenly spaced.
+pub(crate) fn sample(train: &[usize]) -> impl Iterator<Item = &usize> {
     train.iter().step_by(train.len().div_ceil(QUANTILE_ROWS).max(1))
 }
 

@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::columns::{self, ColumnReport, Named, Role};
-use super::encode::{ColumnEncoding, Fitted, Scaling, Settings, Source};
+use super::encode::{ColumnEncoding, Fitted, Scaling, Settings, Source, sample};
 use super::error::list;
 use super::locate::{Located, locate};
 use super::preprocessing::{Inputs, Preprocessing, TableReading, TrainedOn};
@@ -322,10 +322,11 @@ impl Fitting<'_> {
         }
         let (mut encodings, mut kept, mut reports) = (Vec::new(), Vec::new(), Vec::new());
         let (mut constant, mut missing, mut rare) = (Vec::new(), Vec::new(), Vec::new());
+        let sampled: Vec<usize> = sample(self.train).copied().collect();
         let fitted: Vec<_> = decided
             .par_iter()
             .enumerate()
-            .map(|(position, decided)| self.fit(table, position, decided))
+            .map(|(position, decided)| self.fit(table, position, decided, &sampled))
             .collect();
         for (position, (decided, (mut report, fitted))) in decided.into_iter().zip(fitted).enumerate() {
             let (name, role) = (table.names[position].as_str(), self.named.roles[position]);
@@ -377,15 +378,21 @@ impl Fitting<'_> {
 }
 
 impl Fitting<'_> {
-    /// The report of a column, and its encoding with a warning of a leak, if it is an input.
-    fn fit(&self, table: &Table, position: usize, decided: &Decided) -> (ColumnReport, Option<FittedInput>) {
+    /// The report of a column, and its encoding with a warning of a leak in the rows `sampled`, if it is an input.
+    fn fit(
+        &self,
+        table: &Table,
+        position: usize,
+        decided: &Decided,
+        sampled: &[usize],
+    ) -> (ColumnReport, Option<FittedInput>) {
         let (name, role) = (table.names[position].as_str(), self.named.roles[position]);
         let report = columns::report(name, decided, role);
         let is_input = role == Role::Input && decided.kind.is_input();
         let fitted = is_input.then(|| {
             let column = &decided.column;
             let source = Source { table, name, position, reading: &decided.reading, column };
-            let leak = columns::leak(name, column, self.target, self.is_class, self.train);
+            let leak = columns::leak(name, column, self.target, self.is_class, sampled);
             (ColumnEncoding::fit(source, self.train, self.settings), leak)
         });
         (report, fitted)
