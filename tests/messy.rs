@@ -609,7 +609,7 @@ fn what_looks_like_one_thing_and_is_another() {
     assert_eq!((report.kind, range(&report)), (ColumnType::Number, [0.0, 14.5e6]));
     let report = of(|i| format!("2024-03-{:02} 12:00:{:02},123", i % 28 + 1, i % 60), ',').unwrap();
     assert_eq!(report.kind, ColumnType::Date);
-    // Years of two digits are told.
+    // A note says how years of two digits are read.
     let (_, description) =
         described(&cells(|i| format!("{:02}.{:02}.{:02}", i % 28 + 1, i % 12 + 1, 60 + i % 30)), ',', &[])
             .unwrap();

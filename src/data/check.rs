@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::encode::{CODE, ColumnEncoding, Kind};
+use super::encode::{ColumnEncoding, Kind, code_inputs};
 use super::preprocessing::{Inputs, Preprocessing, TrainedOn};
 use super::scale::Scale;
 use super::target::TargetEncoding;
@@ -89,8 +89,7 @@ impl ColumnEncoding {
                 let different: HashSet<&String> = levels.iter().chain(coded).collect();
                 let listed = levels.len() + coded.len();
                 ensure(different.len() == listed, || wrong("a category is listed twice"))?;
-                let codes = if coded.is_empty() { 0 } else { CODE };
-                (levels.len() + codes + usize::from(*other) + usize::from(*missing), true)
+                (levels.len() + code_inputs(coded) + usize::from(*other) + usize::from(*missing), true)
             }
         };
         let fits = match (kind, reading) {

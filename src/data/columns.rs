@@ -205,7 +205,7 @@ pub(crate) fn decide_all(table: &mut Table, named: &Named) -> Result<Vec<Decided
         .enumerate()
         .map(|(at, column)| match named.roles[at] {
             Role::Input => decide(table, at, column, named.asked[at]),
-            // Its type is told, but nothing depends on it.
+            // Its type is shown, but nothing depends on it.
             _ => Ok(decide(table, at, column.clone(), None).unwrap_or_else(|_| types::undecided(column))),
         })
         .collect();

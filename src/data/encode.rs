@@ -32,7 +32,7 @@ pub const MAX_LEVELS: usize = 64;
 /// Inputs of the code of a category without an indicator: different categories have different codes, nearly
 /// orthogonal to each other, so a layer tells them apart as it tells indicators (Weinberger et al., 2009,
 /// "Feature hashing for large scale multitask learning").
-pub(crate) const CODE: usize = 64;
+const CODE: usize = 64;
 /// Size of a code's inputs: a code is as long as an indicator.
 const SIGN: f32 = 0.125;
 /// Most training rows that quantiles are taken of.
@@ -273,7 +273,7 @@ impl ColumnEncoding {
                 order,
             ),
             (Kind::Category { levels, coded, other, missing }, Column::Text { levels: found, codes }) => {
-                let code_inputs = if coded.is_empty() { 0 } else { CODE };
+                let code_inputs = code_inputs(coded);
                 let other_input = other.then_some(levels.len() + code_inputs);
                 let missing_input = missing.then_some(levels.len() + code_inputs + usize::from(*other));
                 let all = levels.iter().chain(coded).enumerate();
@@ -421,6 +421,11 @@ pub(crate) enum Written {
     /// As signs from the first input of codes on.
     Code(Box<[f32; CODE]>),
     Nothing,
+}
+
+/// Inputs that the categories `coded` share.
+pub(crate) fn code_inputs(coded: &[String]) -> usize {
+    if coded.is_empty() { 0 } else { CODE }
 }
 
 /// The code of a category: the first bits of the SHA-256 of its text as signs.

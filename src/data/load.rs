@@ -375,9 +375,7 @@ impl Fitting<'_> {
         (table.names, table.columns) = kept.into_iter().unzip();
         Ok((encodings, reports))
     }
-}
 
-impl Fitting<'_> {
     /// The report of a column, and its encoding with a warning of a leak in the rows `sampled`, if it is an input.
     fn fit(
         &self,

@@ -7,7 +7,7 @@ use std::path::Path;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::encode::{CODE, ColumnEncoding, Kind, Met, Prepared};
+use super::encode::{ColumnEncoding, Kind, Met, Prepared, code_inputs};
 use super::locate::{Located, locate};
 use super::raw::{Raw, RawFeatures, hex};
 use super::scale::ByteScaling;
@@ -150,7 +150,7 @@ impl Preprocessing {
                 }
                 Kind::Category { levels, coded, other, missing } => {
                     let levels = levels.iter().map(|l| format!("{name}={l}"));
-                    let codes = (1..=CODE).map(|i| format!("{name}: code {i}")).filter(|_| !coded.is_empty());
+                    let codes = (1..=code_inputs(coded)).map(|i| format!("{name}: code {i}"));
                     (levels.chain(codes).chain(other.then(|| format!("{name} is other"))).collect(), *missing)
                 }
             };
@@ -383,7 +383,7 @@ impl Preprocessing {
             }
             let fault = |what: String| DataError::column(file, name, what, "give the column as in training");
             if let Some(unit) = reading.unit().filter(|_| reading.lacks_unit(&before)) {
-                // Other units change by a factor that nobody forgets; a spreadsheet gives 45 % as 0.45.
+                // A spreadsheet gives 45 % as 0.45; other units do not change the number.
                 if unit == "%" {
                     let what = "training had its numbers in %, this file has none: 45 may be 45 % or 4500 %";
                     let remedy = "write the numbers with %, as in training";
