@@ -282,7 +282,7 @@ fn impossible_sweeps_are_refused_before_there_is_a_folder() {
         ("--hidden 65536x64", "fewer or smaller --hidden layers"),
         ("--hidden 16,65536x9", "hidden 65536x9: the network needs"),
         ("--lr 1e-3..1e-1:log", "--trials"),
-        ("--device nonsense", "no such device"),
+        ("--device nonsense", "--device nonsense: "),
     ] {
         let said = output([words("sweep --quiet"), words(args), vec!["-o", &folder]].concat());
         let text = String::from_utf8_lossy(&said.stderr);

@@ -195,18 +195,24 @@ pub(crate) fn decide_target(
     types::decide(target.column.clone(), &context)
 }
 
-/// Decides what all columns of the table but the target hold, and takes them out of it. What is no input may hold
-/// anything.
-pub(crate) fn decide_all(table: &mut Table, named: &Named) -> Result<Vec<Decided>, DataError> {
-    let columns = std::mem::take(&mut table.columns);
-    let table = &*table;
-    let decided: Vec<Result<Decided, DataError>> = columns
+/// Decides what `columns`, all of the table but the target, hold. What is no input may hold anything.
+pub(crate) fn decide_all(
+    table: &Table,
+    columns: Vec<Column>,
+    named: &Named,
+) -> Result<Vec<(Decided, ColumnReport)>, DataError> {
+    let decided: Vec<Result<_, DataError>> = columns
         .into_par_iter()
         .enumerate()
-        .map(|(at, column)| match named.roles[at] {
-            Role::Input => decide(table, at, column, named.asked[at]),
-            // Its type is shown, but nothing depends on it.
-            _ => Ok(decide(table, at, column.clone(), None).unwrap_or_else(|_| types::undecided(column))),
+        .map(|(at, column)| {
+            let role = named.roles[at];
+            let decided = match role {
+                Role::Input => decide(table, at, column, named.asked[at])?,
+                // Its type is shown, but nothing depends on it.
+                _ => decide(table, at, column.clone(), None).unwrap_or_else(|_| types::undecided(column)),
+            };
+            let report = report(&table.names[at], &decided, role);
+            Ok((decided, report))
         })
         .collect();
     // The first error in the order of the columns, whichever was found first.
@@ -238,16 +244,15 @@ pub(crate) fn report(name: &str, decided: &Decided, role: Role) -> ColumnReport 
         Column::Text { levels, codes } => levels[codes[row] as usize].clone(),
         Column::Other { what, .. } => (*what).to_owned(),
     };
-    let distinct = match column {
+    let mut some: Vec<u64> = match column {
         Column::Number(values) | Column::Time(values) => {
-            let bits = known().take(DISTINCT_ROWS).map(|row| (values[row] + 0.0).to_bits());
-            bits.collect::<HashSet<_>>().len()
+            known().take(DISTINCT_ROWS).map(|row| (values[row] + 0.0).to_bits()).collect()
         }
-        Column::Text { codes, .. } => {
-            known().take(DISTINCT_ROWS).map(|row| codes[row]).collect::<HashSet<_>>().len()
-        }
-        Column::Other { .. } => 0,
+        Column::Text { codes, .. } => known().take(DISTINCT_ROWS).map(|row| codes[row].into()).collect(),
+        Column::Other { .. } => Vec::new(),
     };
+    some.sort_unstable();
+    some.dedup();
     ColumnReport {
         name: name.to_owned(),
         kind: decided.kind,
@@ -255,29 +260,63 @@ pub(crate) fn report(name: &str, decided: &Decided, role: Role) -> ColumnReport 
         reading: decided.reading.describe(),
         encoding: String::new(),
         missing: column.n_missing(),
-        distinct,
+        distinct: some.len(),
         example: first.map(text).unwrap_or_default(),
         values: values_of(column),
     }
 }
 
+/// The least and the largest of numbers that are not NaN; if there are none, the first is larger than the second.
+pub(crate) fn ends(values: &[f64]) -> [f64; 2] {
+    // Comparisons with NaN are false. Several at a time, as the compiler does not reorder them by itself.
+    let mut lanes = [[f64::INFINITY; LANES], [f64::NEG_INFINITY; LANES]];
+    let narrow = |[low, high]: &mut [[f64; LANES]; 2], at: usize, v: f64| {
+        low[at] = if v < low[at] { v } else { low[at] };
+        high[at] = if v > high[at] { v } else { high[at] };
+    };
+    let chunks = values.chunks_exact(LANES);
+    chunks.remainder().iter().for_each(|v| narrow(&mut lanes, 0, *v));
+    chunks.for_each(|chunk| (0..LANES).for_each(|at| narrow(&mut lanes, at, chunk[at])));
+    let [low, high] = lanes;
+    [low.into_iter().fold(f64::INFINITY, f64::min), high.into_iter().fold(f64::NEG_INFINITY, f64::max)]
+}
+
+const LANES: usize = 8;
+
+/// Rows in each of [`BINS`] equal parts from `least` to `largest`, without infinite numbers and NaN.
+fn histogram(values: &[f64], least: f64, largest: f64) -> Vec<usize> {
+    let width = (largest - least) / BINS as f64;
+    // One more bin takes what is not finite; a constant column has a width of 0, and all is in the first.
+    let mut rows = [[0usize; BINS + 1]; 2];
+    let mut bins = [0; 1 << 10];
+    for values in values.chunks(bins.len()) {
+        let last = (BINS - 1) as f64;
+        for (bin, v) in bins.iter_mut().zip(values) {
+            let place = if width > 0.0 { (v - least) / width } else { 0.0 };
+            let place = if place < last { place } else { last };
+            *bin = if v.is_finite() { place as i32 } else { BINS as i32 };
+        }
+        // Two counters, so that two equal bins in a row need not wait for each other.
+        for pair in bins[..values.len()].chunks(2) {
+            pair.iter().zip(&mut rows).for_each(|(bin, rows)| rows[*bin as usize] += 1);
+        }
+    }
+    (0..BINS).map(|bin| rows[0][bin] + rows[1][bin]).collect()
+}
+
 fn values_of(column: &Column) -> Values {
     match column {
         Column::Number(values) | Column::Time(values) => {
-            let known = || values.iter().copied().filter(|v| v.is_finite());
-            let (least, largest) =
-                known().fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), v| (a.min(v), b.max(v)));
+            let mut found = ends(values);
+            if found[0].is_infinite() || found[1].is_infinite() {
+                let finite: Vec<f64> = values.iter().copied().filter(|v| v.is_finite()).collect();
+                found = ends(&finite);
+            }
+            let [least, largest] = found;
             if least > largest {
                 return Values::None;
             }
-            let mut rows = vec![0; BINS];
-            let width = (largest - least) / BINS as f64;
-            known().for_each(|v| {
-                // A constant column has a width of 0.
-                let bin = if width > 0.0 { ((v - least) / width) as usize } else { 0 };
-                rows[bin.min(BINS - 1)] += 1;
-            });
-            Values::Histogram { least, largest, rows }
+            Values::Histogram { least, largest, rows: histogram(values, least, largest) }
         }
         Column::Text { levels, codes } => {
             let mut common: Vec<(&String, usize)> = levels.iter().zip(counts(levels, codes)).collect();
@@ -293,6 +332,8 @@ fn values_of(column: &Column) -> Values {
 const LEAK: f64 = 0.999;
 /// Fewer rows than this show nothing.
 const LEAK_ROWS: usize = 50;
+/// So many tell a share of 99.9 % from less.
+pub(crate) const MAX_LEAK_ROWS: usize = 1 << 14;
 
 /// A warning if `column` alone tells the target of the rows `rows`: `target` holds classes or values, and `is_class`
 /// says which.
@@ -373,12 +414,58 @@ fn correlation(values: &[f64], target: &[f64], rows: &[usize]) -> f64 {
 
 /// A note that rows are sorted by class, if they are: such an order says nothing, but often goes with a leak.
 pub(crate) fn sorted_by_class(name: &str, classes: &[usize], rows: &[usize]) -> Option<String> {
-    let n_classes = rows.iter().map(|row| classes[*row]).collect::<HashSet<_>>().len();
     let changes = rows.windows(2).filter(|pair| classes[pair[0]] != classes[pair[1]]).count();
+    // Sorted rows change class less often than there are classes.
+    if changes > rows.iter().map(|row| classes[*row]).max()? {
+        return None;
+    }
+    let runs = rows.chunk_by(|a, b| classes[*a] == classes[*b]);
+    let n_classes = runs.map(|run| classes[run[0]]).collect::<HashSet<_>>().len();
     (n_classes >= 2 && rows.len() >= LEAK_ROWS && changes == n_classes - 1).then(|| {
         format!(
             "the {} rows are sorted by {name:?}: a column that grows from row to row would tell it",
             count(rows.len() as u64)
         )
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::rngs::ChaCha8Rng;
+    use rand::{RngExt, SeedableRng};
+
+    #[test]
+    fn histograms_count_every_finite_number_once() {
+        let mut random = ChaCha8Rng::seed_from_u64(4);
+        for n in [1, 2, 7, 8, 9, 1023, 1024, 1025, 5000] {
+            let mut values: Vec<f64> = (0..n).map(|_| random.random_range(-3.0..5.0)).collect();
+            for (at, odd) in [(3, f64::NAN), (5, f64::INFINITY), (n / 2, f64::NEG_INFINITY)] {
+                if at > 0 && at < n {
+                    values[at] = odd;
+                }
+            }
+            let finite: Vec<f64> = values.iter().copied().filter(|v| v.is_finite()).collect();
+            let mut sorted = finite.clone();
+            sorted.sort_by(f64::total_cmp);
+            let (low, high) = (sorted[0], sorted[sorted.len() - 1]);
+            let mut expected = vec![0; BINS];
+            for v in &finite {
+                let at =
+                    (0..BINS).filter(|bin| (v - low) * BINS as f64 >= (high - low) * *bin as f64).count();
+                expected[at.max(1) - 1] += 1;
+            }
+            let Values::Histogram { least, largest, rows } = values_of(&Column::Number(values)) else {
+                panic!("{n} numbers have no histogram");
+            };
+            assert_eq!((least, largest, rows.iter().sum::<usize>()), (low, high, finite.len()), "{n}");
+            let moved: usize = rows.iter().zip(&expected).map(|(a, b)| a.abs_diff(*b)).sum();
+            // One number may be at an edge.
+            assert!(
+                if low < high { moved <= 2 } else { rows[0] == finite.len() },
+                "{n}: {rows:?} {expected:?}"
+            );
+        }
+        assert_eq!(values_of(&Column::Number(vec![f64::NAN, f64::INFINITY])), Values::None);
+    }
 }

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::DataError;
+use super::columns::ends;
 use super::scale::{Moments, Scale, smooth_clip};
 use crate::base::text::{count, shorten};
 use crate::spec::Embed;
@@ -35,8 +36,10 @@ pub const MAX_LEVELS: usize = 64;
 const CODE: usize = 64;
 /// Size of a code's inputs: a code is as long as an indicator.
 const SIGN: f32 = 0.125;
-/// Most training rows that quantiles are taken of.
+/// Most training rows that quantiles, and the median of a column without gaps, are taken of.
 const QUANTILE_ROWS: usize = 1 << 16;
+/// Rows that are encoded at a time.
+const ROWS_IN_CACHE: usize = 1 << 10;
 /// A category of fewer training rows has no indicator of its own.
 const FEWEST: usize = 2;
 /// Share of training rows without a number from which an indicator tells them apart.
@@ -187,18 +190,26 @@ impl ColumnEncoding {
     /// Fits a column on the rows `train` alone.
     pub fn fit(source: Source, train: &[usize], settings: Settings) -> Result<Fitted, DataError> {
         let Source { table, name, position, column, reading } = source;
-        let n_missing = train.iter().filter(|row| column.is_missing(**row)).count();
+        // Of a column of numbers, one copy in the order of the rows is faster than many looks at the rows.
+        let seen: Vec<f64> = match column {
+            Column::Number(values) | Column::Time(values) => train.iter().map(|row| values[*row]).collect(),
+            Column::Text { .. } | Column::Other { .. } => Vec::new(),
+        };
+        let n_missing = match column {
+            Column::Number(_) | Column::Time(_) => seen.iter().filter(|v| v.is_nan()).count(),
+            _ => train.iter().filter(|row| column.is_missing(**row)).count(),
+        };
         if n_missing == train.len() {
             return Ok(Fitted::Dropped("it is empty in the training rows"));
         }
         let (kind, moments, folded) = match column {
             Column::Other { what, .. } => return Ok(Fitted::Dropped(what)),
-            Column::Number(values) | Column::Time(values) => {
+            Column::Number(_) | Column::Time(_) => {
                 let is_date = matches!(column, Column::Time(_));
-                let (kind, moments) = fit_numbers(values, is_date, train, n_missing, settings);
+                let (kind, moments) = fit_numbers(&seen, is_date, n_missing, settings);
                 if !moments[0].std.is_finite() || !moments[0].mean.is_finite() {
-                    return Err(match train.iter().find(|row| values[**row].is_infinite()) {
-                        Some(row) => DataError::cell(
+                    return Err(match train.iter().zip(&seen).find(|(_, v)| v.is_infinite()) {
+                        Some((row, _)) => DataError::cell(
                             &table.file,
                             table.place(*row),
                             name,
@@ -222,19 +233,16 @@ impl ColumnEncoding {
         };
         // Truth values stay 0 and 1, as all indicators do.
         let is_truth = matches!(&kind, Kind::Number { range: Some([low, high]), .. } if *low == 0.0 && *high == 1.0)
-            && matches!(column, Column::Number(values) if train.iter().all(|row| !(0.0 < values[*row] && values[*row] < 1.0)));
+            && seen.iter().all(|v| !(0.0 < *v && *v < 1.0));
         let is_number = |input: usize| input == 0 && !is_truth && !matches!(kind, Kind::Category { .. });
         let scale = |(input, m): (usize, &Moments)| match settings.scaling {
             Scaling::Standard | Scaling::Clipped if is_number(input) || m.is_constant() => m.scale(),
             _ => Scale::IDENTITY,
         };
         let scales: Vec<Scale> = moments.iter().enumerate().map(scale).collect();
-        let quantiles = match (column, &kind) {
-            (
-                Column::Number(values) | Column::Time(values),
-                Kind::Number { clip, .. } | Kind::Date { clip, .. },
-            ) if !moments[0].is_constant() && !is_truth => {
-                let known = sample(train).map(|row| values[*row]).filter(|v| !v.is_nan());
+        let quantiles = match &kind {
+            Kind::Number { clip, .. } | Kind::Date { clip, .. } if !moments[0].is_constant() && !is_truth => {
+                let known = sample(&seen, QUANTILE_ROWS).copied().filter(|v| !v.is_nan());
                 quantiles(known.map(|v| scaled(v, scales[0], *clip) as f32).collect())
             }
             _ => Vec::new(),
@@ -254,24 +262,9 @@ impl ColumnEncoding {
         order: &[usize],
     ) -> Result<(Prepared, Met), DataError> {
         match (&self.kind, column) {
-            (Kind::Number { median, missing, clip, range }, Column::Number(values)) => self.numbers(
-                table,
-                values,
-                [*median, clip.unwrap_or(f64::INFINITY)],
-                *range,
-                *missing,
-                &[],
-                order,
-            ),
-            (Kind::Date { median, missing, clip, range, cycles }, Column::Time(values)) => self.numbers(
-                table,
-                values,
-                [*median, clip.unwrap_or(f64::INFINITY)],
-                *range,
-                *missing,
-                cycles,
-                order,
-            ),
+            (Kind::Number { .. }, Column::Number(values)) | (Kind::Date { .. }, Column::Time(values)) => {
+                self.numbers(table, values, order)
+            }
             (Kind::Category { levels, coded, other, missing }, Column::Text { levels: found, codes }) => {
                 let code_inputs = code_inputs(coded);
                 let other_input = other.then_some(levels.len() + code_inputs);
@@ -324,54 +317,68 @@ impl ColumnEncoding {
     }
 
     /// Numbers or seconds: the value; sine and cosine of the cycles; whether it is missing.
-    #[expect(clippy::too_many_arguments, reason = "the parts of two kinds")]
-    fn numbers(
-        &self,
-        table: &Table,
-        values: &[f64],
-        [median, limit]: [f64; 2],
-        range: Option<[f64; 2]>,
-        missing: bool,
-        cycles: &[Cycle],
-        order: &[usize],
-    ) -> Result<(Prepared, Met), DataError> {
-        let clip = limit.is_finite().then_some(limit);
+    fn numbers(&self, table: &Table, values: &[f64], order: &[usize]) -> Result<(Prepared, Met), DataError> {
+        let (median, missing, clip, range, cycles) = match &self.kind {
+            Kind::Number { median, missing, clip, range } => (*median, *missing, *clip, *range, &[][..]),
+            Kind::Date { median, missing, clip, range, cycles } => {
+                (*median, *missing, *clip, *range, cycles.as_slice())
+            }
+            Kind::Category { .. } => (f64::NAN, false, None, None, &[][..]),
+        };
         let [low, high] = range.map_or([f64::NEG_INFINITY, f64::INFINITY], |[low, high]| {
             [low - (high - low), high + (high - low)]
         });
+        let scale = self.scales[0];
         let mut met = Met::default();
-        let mut inputs = vec![Vec::with_capacity(order.len()); self.scales.len()];
-        for row in order {
-            let known = Some(values[*row]).filter(|v| !v.is_nan());
-            let value = known.unwrap_or(median);
-            let x = self.scales[0].apply(value);
-            if !(x as f32).is_finite() {
-                return Err(DataError::cell(
-                    &table.file,
-                    table.place(*row),
-                    &self.name,
-                    format!(
-                        "{} is out of range for the network's 32-bit numbers",
-                        shorten(&format!("{value:e}"))
-                    ),
-                    "rescale the column, or leave the cell empty if the value is missing",
-                ));
+        let mut first = Vec::with_capacity(order.len());
+        let mut block = [0.0; ROWS_IN_CACHE];
+        // One simple loop after the other over a few rows: the compiler takes several numbers at a time.
+        for rows in order.chunks(ROWS_IN_CACHE) {
+            let block = &mut block[..rows.len()];
+            block.iter_mut().zip(rows).for_each(|(v, row)| *v = values[*row]);
+            met.missing += block.iter().filter(|v| v.is_nan()).count();
+            block.iter_mut().for_each(|v| *v = if v.is_nan() { median } else { *v });
+            met.far += block.iter().filter(|v| (**v < low) | (**v > high)).count();
+            block.iter_mut().for_each(|v| *v = scale.apply(*v));
+            if !block.iter().fold(true, |all, x| all & (*x as f32).is_finite()) {
+                return Err(self.too_large(table, values, median, rows));
             }
-            met.missing += usize::from(known.is_none());
-            met.far += usize::from(value < low || value > high);
-            inputs[0].push(clipped(x, clip) as f32);
-            for (pair, cycle) in inputs[1..].chunks_exact_mut(2).zip(cycles) {
-                let (sin, cos) = libm::sincos(std::f64::consts::TAU * cycle.phase(value));
-                // A missing date is nowhere in a cycle.
-                let pair_of = [sin, cos].map(|x| if known.is_some() { x as f32 } else { 0.0 });
-                pair.iter_mut().zip(pair_of).for_each(|(input, x)| input.push(x));
-            }
-            if missing {
-                let at = 1 + 2 * cycles.len();
-                inputs[at].push(self.scales[at].apply(f64::from(u8::from(known.is_none()))) as f32);
+            match clip {
+                Some(limit) => first.extend(block.iter().map(|x| smooth_clip(*x, limit) as f32)),
+                None => first.extend(block.iter().map(|x| *x as f32)),
             }
         }
+        let mut inputs = vec![first];
+        for cycle in cycles {
+            let (mut sines, mut cosines) = (Vec::with_capacity(order.len()), Vec::with_capacity(order.len()));
+            for value in order.iter().map(|row| values[*row]) {
+                let (sin, cos) = libm::sincos(std::f64::consts::TAU * cycle.phase(value));
+                // A missing date is nowhere in a cycle.
+                sines.push(if value.is_nan() { 0.0 } else { sin as f32 });
+                cosines.push(if value.is_nan() { 0.0 } else { cos as f32 });
+            }
+            inputs.extend([sines, cosines]);
+        }
+        if missing {
+            let [no, yes] = [0.0, 1.0].map(|x| self.scales[inputs.len()].apply(x) as f32);
+            inputs.push(order.iter().map(|row| if values[*row].is_nan() { yes } else { no }).collect());
+        }
         Ok((Prepared::Numbers(inputs), met))
+    }
+
+    /// The error of the first of `rows` whose number f32 does not have.
+    fn too_large(&self, table: &Table, values: &[f64], median: f64, rows: &[usize]) -> DataError {
+        let filled = |row: usize| if values[row].is_nan() { median } else { values[row] };
+        let is_large = |row: &usize| !(self.scales[0].apply(filled(*row)) as f32).is_finite();
+        let row = rows.iter().copied().find(is_large).unwrap_or(0);
+        let value = shorten(&format!("{:e}", filled(row))).to_owned();
+        DataError::cell(
+            &table.file,
+            table.place(row),
+            &self.name,
+            format!("{value} is out of range for the network's 32-bit numbers"),
+            "rescale the column, or leave the cell empty if the value is missing",
+        )
     }
 }
 
@@ -434,9 +441,9 @@ fn code(level: &str) -> [f32; CODE] {
     std::array::from_fn(|at| if digest[at / 8] >> (at % 8) & 1 == 1 { SIGN } else { -SIGN })
 }
 
-/// Enough rows for a median, for quantiles and for a warning, evenly spaced.
-pub(crate) fn sample(train: &[usize]) -> impl Iterator<Item = &usize> {
-    train.iter().step_by(train.len().div_ceil(QUANTILE_ROWS).max(1))
+/// At most `most` of the training rows, evenly spaced.
+pub(crate) fn sample<T>(train: &[T], most: usize) -> impl Iterator<Item = &T> {
+    train.iter().step_by(train.len().div_ceil(most).max(1))
 }
 
 /// A number as the network's input.
@@ -462,39 +469,26 @@ fn quantiles(mut values: Vec<f32>) -> Vec<f32> {
     (0..Embed::QUANTILES).map(quantile).collect()
 }
 
-fn fit_numbers(
-    values: &[f64],
-    is_date: bool,
-    train: &[usize],
-    n_missing: usize,
-    settings: Settings,
-) -> (Kind, Vec<Moments>) {
+/// Fits the numbers of the training rows, NaN where they are missing.
+fn fit_numbers(seen: &[f64], is_date: bool, n_missing: usize, settings: Settings) -> (Kind, Vec<Moments>) {
+    let known = || seen.iter().copied().filter(|v| !v.is_nan());
     // A column without gaps needs its median at predict, where a sample is good enough.
-    let known = |rows: &mut dyn Iterator<Item = &usize>| -> Vec<f64> {
-        rows.map(|row| values[*row]).filter(|v| !v.is_nan()).collect()
-    };
-    let mut known = if n_missing > 0 { known(&mut train.iter()) } else { known(&mut sample(train)) };
-    let middle = known.len() / 2;
-    let is_even = known.len().is_multiple_of(2);
-    let (below, upper, _) = known.select_nth_unstable_by(middle, f64::total_cmp);
-    let upper = *upper;
-    let median = match below.iter().copied().max_by(f64::total_cmp) {
-        Some(lower) if is_even => lower / 2.0 + upper / 2.0,
-        _ => upper,
-    };
-    let filled = |row: &usize| if values[*row].is_nan() { median } else { values[*row] };
-    let mut moments = vec![Moments::of(train.iter().map(filled))];
-    let seen = || train.iter().map(|row| values[*row]).filter(|v| !v.is_nan());
-    let wider = |[low, high]: [f64; 2], v: f64| [low.min(v), high.max(v)];
-    let range = Some(seen().fold([f64::INFINITY, f64::NEG_INFINITY], wider));
+    let median = median(if n_missing > 0 {
+        known().collect()
+    } else {
+        sample(seen, QUANTILE_ROWS).copied().collect()
+    });
+    let filled = seen.iter().map(|v| if v.is_nan() { median } else { *v });
+    let mut moments = vec![Moments::of(filled)];
+    let range = Some(ends(seen));
     let cycles: Vec<Cycle> =
-        Cycle::ALL.into_iter().filter(|cycle| is_date && varies(*cycle, seen())).collect();
+        Cycle::ALL.into_iter().filter(|cycle| is_date && varies(*cycle, known())).collect();
     // Sine and cosine are of the size of standardised numbers as they are.
     moments.extend(std::iter::repeat_n(Moments { mean: 0.0, std: 1.0 }, 2 * cycles.len()));
-    let by_share = n_missing as f64 > MISSING_SHARE * train.len() as f64;
+    let by_share = n_missing as f64 > MISSING_SHARE * seen.len() as f64;
     let missing = settings.missing_indicator.map_or(by_share, |asked| asked && n_missing > 0);
     if missing {
-        moments.push(Moments::binary(n_missing, train.len()));
+        moments.push(Moments::binary(n_missing, seen.len()));
     }
     let clip = (settings.scaling == Scaling::Clipped).then_some(CLIP);
     let kind = match is_date {
@@ -502,6 +496,17 @@ fn fit_numbers(
         false => Kind::Number { median, missing, clip, range },
     };
     (kind, moments)
+}
+
+/// The median of numbers; there is at least one.
+fn median(mut values: Vec<f64>) -> f64 {
+    let (middle, is_even) = (values.len() / 2, values.len().is_multiple_of(2));
+    let (below, upper, _) = values.select_nth_unstable_by(middle, f64::total_cmp);
+    let upper = *upper;
+    match below.iter().copied().max_by(f64::total_cmp) {
+        Some(lower) if is_even => lower / 2.0 + upper / 2.0,
+        _ => upper,
+    }
 }
 
 /// Whether the places in a cycle differ.

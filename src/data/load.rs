@@ -44,35 +44,19 @@ pub fn load(request: &LoadRequest) -> Result<Dataset, DataError> {
         columns::check_names(table, (0..table.names.len()).filter(|at| named.roles[*at] == Role::Input))?;
     }
     let asked = raw.choose_target(wanted, &mut named)?;
-    let mut target = raw.target.take().ok_or_else(|| no_target(&raw))?;
+    let target = raw.target.take().ok_or_else(|| no_target(&raw))?;
     let mut notes = std::mem::take(&mut raw.notes);
-    let reading = read_target(&raw, &mut target, asked.or(force(request.task)), &mut notes)?;
-
-    let images = matches!(raw.features, RawFeatures::Bytes { .. });
-    let (kind, note) = target::decide(&raw, &target, images, request.task)?;
-    notes.extend(note);
-    let kept: Vec<usize> = (0..raw.rows).filter(|row| !target.column.is_missing(*row)).collect();
-    if kept.len() < raw.rows {
-        notes.push(format!(
-            "{} without a target ({:?}) left out",
-            counted((raw.rows - kept.len()) as u64, "row"),
-            target.name
-        ));
-    }
-    if kept.len() == 1 {
-        let remedy = "give more rows, below the header if there is one";
-        return Err(DataError::file(&raw.file, "holds one row, expected at least two", remedy));
-    }
-    let task = match kind {
-        TaskKind::Classify => Task::Classify { classes: target::classes(&raw, &target)? },
-        TaskKind::Regress => Task::Regress,
-    };
-    let class = target::class_of_rows(&raw, &target, &task)?;
-    check_classes(&raw, &target, &task, &kept, &class, fractions)?;
-    let parts = assign(&raw, &kept, |row| class[row], fractions, request.seed);
-    check_parts(&raw, &parts)?;
+    let columns = raw.take_columns();
+    let (goal, decided) = rayon::join(
+        || Goal::decide(&raw, target, asked, request, fractions),
+        || match &raw.features {
+            RawFeatures::Table(table) => columns::decide_all(table, columns, &named),
+            RawFeatures::Bytes { .. } => Ok(Vec::new()),
+        },
+    );
+    let Goal { target, reading, task, class, parts, notes: of_goal, sorted } = goal?;
+    notes.extend(of_goal);
     let split_notes = split_notes(&raw, &parts, fractions);
-    note_unseen_classes(&task, &class, &parts, &mut notes);
 
     let (scale, clamp, constant) = match &task {
         Task::Classify { .. } if request.clamp == Some(true) => {
@@ -108,27 +92,28 @@ pub fn load(request: &LoadRequest) -> Result<Dataset, DataError> {
     };
     let split = Split { train: parts.train.len(), val: parts.val.len(), test: parts.test.len() };
     let values = leak_target(&target.column, &class);
+    let is_class = matches!(task, Task::Classify { .. });
     let fitting = Fitting {
         train: &parts.train,
         settings: Settings { scaling, missing_indicator: request.table.missing_indicator },
         table: &request.table,
-        named: &named,
         target: &values,
-        is_class: matches!(task, Task::Classify { .. }),
+        is_class,
     };
-    if matches!(task, Task::Classify { .. }) && raw.given.is_none() {
-        notes.extend(columns::sorted_by_class(&target.name, &class, &kept));
-    }
-    let (inputs, mut reports) = fitting.inputs(&mut raw, &mut notes)?;
-    let decided = Decided {
-        kind: if matches!(task, Task::Regress) { ColumnType::Number } else { ColumnType::Category },
+    notes.extend(sorted);
+    let target_decided = Decided {
+        kind: if is_class { ColumnType::Category } else { ColumnType::Number },
         reading: encoding.reading.clone().unwrap_or(if text { Reading::Text } else { Reading::default() }),
         column: target.column.clone(),
         notes: Vec::new(),
     };
+    let (inputs, target_report) = rayon::join(
+        || fitting.inputs(&mut raw, decided?, &mut notes),
+        || columns::report(&target.name, &target_decided, Role::Target),
+    );
+    let (inputs, mut reports) = inputs?;
     if !reports.is_empty() {
-        let report = columns::report(&target.name, &decided, Role::Target);
-        reports.insert(target.index.min(reports.len()), report);
+        reports.insert(target.index.min(reports.len()), target_report);
     }
     let preprocessing = Preprocessing {
         inputs,
@@ -146,15 +131,20 @@ pub fn load(request: &LoadRequest) -> Result<Dataset, DataError> {
 
     let order = parts.ordered();
     let targets = target::encode(&raw, &target, &task, scale, &order)?;
-    let fingerprint = fingerprint(&preprocessing, &order);
-    let features = match &raw.features {
-        RawFeatures::Bytes { data, n_features, .. } => {
-            let image = |row: &usize| &data[row * n_features..(row + 1) * n_features];
-            Features::Bytes(order.iter().flat_map(image).copied().collect())
-        }
-        // Categories that only validation or test rows have are usual, so they get no note.
-        RawFeatures::Table(_) => Features::Floats(preprocessing.encode(&mut raw, &order, &mut Vec::new())?),
-    };
+    let (fingerprint, features) = rayon::join(
+        || fingerprint(&preprocessing, &order),
+        || match &raw.features {
+            RawFeatures::Bytes { data, n_features, .. } => {
+                let image = |row: &usize| &data[row * n_features..(row + 1) * n_features];
+                Ok(Features::Bytes(order.iter().flat_map(image).copied().collect()))
+            }
+            // Categories that only validation or test rows have are usual, so they get no note.
+            RawFeatures::Table(_) => {
+                preprocessing.encode(&mut raw, &order, &mut Vec::new()).map(Features::Floats)
+            }
+        },
+    );
+    let features = features?;
     Ok(Dataset {
         name: located.name,
         source: request.source.clone(),
@@ -173,6 +163,60 @@ pub fn load(request: &LoadRequest) -> Result<Dataset, DataError> {
         notes,
         split_notes,
     })
+}
+
+/// What is to be learned, and from which rows.
+struct Goal {
+    target: TargetColumn,
+    reading: Reading,
+    task: Task,
+    /// The class of each row; 0 in a regression.
+    class: Vec<usize>,
+    parts: Parts,
+    notes: Vec<String>,
+    /// A note on rows that are sorted by class.
+    sorted: Option<String>,
+}
+
+impl Goal {
+    /// Decides what the target is, and which rows train.
+    fn decide(
+        raw: &Raw,
+        mut target: TargetColumn,
+        asked: Option<AskedType>,
+        request: &LoadRequest,
+        fractions: Fractions,
+    ) -> Result<Goal, DataError> {
+        let mut notes = Vec::new();
+        let reading = read_target(raw, &mut target, asked.or(force(request.task)), &mut notes)?;
+        let images = matches!(raw.features, RawFeatures::Bytes { .. });
+        let (kind, note) = target::decide(raw, &target, images, request.task)?;
+        notes.extend(note);
+        let kept: Vec<usize> = (0..raw.rows).filter(|row| !target.column.is_missing(*row)).collect();
+        if kept.len() < raw.rows {
+            notes.push(format!(
+                "{} without a target ({:?}) left out",
+                counted((raw.rows - kept.len()) as u64, "row"),
+                target.name
+            ));
+        }
+        if kept.len() == 1 {
+            let remedy = "give more rows, below the header if there is one";
+            return Err(DataError::file(&raw.file, "holds one row, expected at least two", remedy));
+        }
+        let task = match kind {
+            TaskKind::Classify => Task::Classify { classes: target::classes(raw, &target)? },
+            TaskKind::Regress => Task::Regress,
+        };
+        let class = target::class_of_rows(raw, &target, &task)?;
+        check_classes(raw, &target, &task, &kept, &class, fractions)?;
+        let parts = assign(raw, &kept, |row| class[row], fractions, request.seed);
+        check_parts(raw, &parts)?;
+        note_unseen_classes(&task, &class, &parts, &mut notes);
+        let may_be_sorted = matches!(task, Task::Classify { .. }) && raw.given.is_none();
+        let sorted = may_be_sorted.then(|| columns::sorted_by_class(&target.name, &class, &kept)).flatten();
+        Ok(Goal { target, reading, task, class, parts, notes, sorted })
+    }
 }
 
 fn no_target(raw: &Raw) -> DataError {
@@ -270,7 +314,6 @@ struct Fitting<'a> {
     train: &'a [usize],
     settings: Settings,
     table: &'a TableRequest,
-    named: &'a Named,
     /// Classes or values of all rows, to find columns that tell them alone.
     target: &'a [f64],
     is_class: bool,
@@ -281,6 +324,7 @@ impl Fitting<'_> {
     fn inputs(
         &self,
         raw: &mut Raw,
+        decided: Vec<(Decided, ColumnReport)>,
         notes: &mut Vec<String>,
     ) -> Result<(Inputs, Vec<ColumnReport>), DataError> {
         match &mut raw.features {
@@ -292,8 +336,8 @@ impl Fitting<'_> {
                 Ok((Inputs::Bytes(ByteScaling { shape: *shape, ..scaling }), Vec::new()))
             }
             RawFeatures::Table(table) => {
-                let (source_columns, named) = (table.columns.len(), table.named);
-                let (columns, reports) = self.columns(table, notes)?;
+                let (source_columns, named) = (decided.len(), table.named);
+                let (columns, reports) = self.columns(table, decided, notes)?;
                 let reading = TableReading {
                     header: self.table.header,
                     missing: self.table.missing.clone(),
@@ -307,29 +351,32 @@ impl Fitting<'_> {
     fn columns(
         &self,
         table: &mut Table,
+        mut decided: Vec<(Decided, ColumnReport)>,
         notes: &mut Vec<String>,
     ) -> Result<(Vec<ColumnEncoding>, Vec<ColumnReport>), DataError> {
-        let is_input = |at: &usize| self.named.roles[*at] == Role::Input;
-        let mut decided = columns::decide_all(table, self.named)?;
         // A table of a single column that counts is what it is for.
-        let inputs = || (0..decided.len()).filter(|at| is_input(at));
-        let index = |at: &usize| decided[*at].kind == ColumnType::Index;
-        if !inputs().any(|at| decided[at].kind.is_input())
-            && let (Some(at), 1) = (inputs().find(index), inputs().filter(index).count())
-        {
-            decided[at].kind = ColumnType::Number;
-            decided[at].notes.clear();
+        let mut inputs: Vec<_> =
+            decided.iter_mut().filter(|(_, report)| report.role == Role::Input).collect();
+        if !inputs.iter().any(|(decided, _)| decided.kind.is_input()) {
+            inputs.retain(|(decided, _)| decided.kind == ColumnType::Index);
+            if let [(decided, report)] = inputs.as_mut_slice() {
+                (decided.kind, report.kind) = (ColumnType::Number, ColumnType::Number);
+                decided.notes.clear();
+            }
         }
         let (mut encodings, mut kept, mut reports) = (Vec::new(), Vec::new(), Vec::new());
         let (mut constant, mut missing, mut rare) = (Vec::new(), Vec::new(), Vec::new());
-        let sampled: Vec<usize> = sample(self.train).copied().collect();
+        let sampled: Vec<usize> = sample(self.train, columns::MAX_LEAK_ROWS).copied().collect();
         let fitted: Vec<_> = decided
             .par_iter()
             .enumerate()
-            .map(|(position, decided)| self.fit(table, position, decided, &sampled))
+            .map(|(position, (decided, report))| {
+                let is_input = report.role == Role::Input && decided.kind.is_input();
+                is_input.then(|| self.fit(table, position, decided, &sampled))
+            })
             .collect();
-        for (position, (decided, (mut report, fitted))) in decided.into_iter().zip(fitted).enumerate() {
-            let (name, role) = (table.names[position].as_str(), self.named.roles[position]);
+        for (position, ((decided, mut report), fitted)) in decided.into_iter().zip(fitted).enumerate() {
+            let (name, role) = (table.names[position].as_str(), report.role);
             if role == Role::Input {
                 notes.extend(decided.notes.iter().cloned());
             }
@@ -376,24 +423,12 @@ impl Fitting<'_> {
         Ok((encodings, reports))
     }
 
-    /// The report of a column, and its encoding with a warning of a leak in the rows `sampled`, if it is an input.
-    fn fit(
-        &self,
-        table: &Table,
-        position: usize,
-        decided: &Decided,
-        sampled: &[usize],
-    ) -> (ColumnReport, Option<FittedInput>) {
-        let (name, role) = (table.names[position].as_str(), self.named.roles[position]);
-        let report = columns::report(name, decided, role);
-        let is_input = role == Role::Input && decided.kind.is_input();
-        let fitted = is_input.then(|| {
-            let column = &decided.column;
-            let source = Source { table, name, position, reading: &decided.reading, column };
-            let leak = columns::leak(name, column, self.target, self.is_class, sampled);
-            (ColumnEncoding::fit(source, self.train, self.settings), leak)
-        });
-        (report, fitted)
+    /// The encoding of an input, and a warning of a leak in the rows `sampled`.
+    fn fit(&self, table: &Table, position: usize, decided: &Decided, sampled: &[usize]) -> FittedInput {
+        let (name, column) = (table.names[position].as_str(), &decided.column);
+        let source = Source { table, name, position, reading: &decided.reading, column };
+        let leak = columns::leak(name, column, self.target, self.is_class, sampled);
+        (ColumnEncoding::fit(source, self.train, self.settings), leak)
     }
 }
 
@@ -525,17 +560,16 @@ pub fn describe(request: &LoadRequest) -> Result<Description, DataError> {
     let mut columns = Vec::new();
     let mut pixels = None;
     let mut how = String::new();
-    match &mut raw.features {
+    let found = raw.take_columns();
+    match &raw.features {
         RawFeatures::Bytes { n_features, .. } => pixels = Some(*n_features),
         RawFeatures::Table(table) => {
             how = table.how.clone();
-            for (at, decided) in columns::decide_all(table, &named)?.into_iter().enumerate() {
-                let is_input = named.roles[at] == Role::Input && decided.kind.is_input();
-                let role = match named.roles[at] {
-                    Role::Input if !is_input => Role::LeftOut,
-                    role => role,
-                };
-                columns.push(columns::report(&table.names[at], &decided, role));
+            for (decided, mut report) in columns::decide_all(table, found, &named)? {
+                if report.role == Role::Input && !decided.kind.is_input() {
+                    report.role = Role::LeftOut;
+                }
+                columns.push(report);
                 notes.extend(decided.notes);
             }
         }

@@ -19,7 +19,7 @@ use super::DataError;
 use super::arrow::{Joined, unusable};
 use super::binary::{Binary, check_memory};
 use super::join::{as_asked, table};
-use super::raw::Raw;
+use super::raw::{Raw, digest};
 use super::table::{Column, ReadOptions, Table};
 use crate::base::panics;
 
@@ -36,16 +36,17 @@ pub(crate) fn read(path: &Path, options: &ReadOptions) -> Result<Raw, DataError>
     let mut binary = Binary::open(path)?;
     let name = binary.name().to_owned();
     check_magic(&name, &binary)?;
-    let content = binary.digest()?;
-    let mut table = match binary.take_unpacked() {
-        None => decode(&name, || File::open(path).map_err(|e| DataError::io(path, e))),
-        Some(bytes) => {
-            let bytes = Bytes::from(bytes);
-            decode(&name, || Ok(bytes.clone()))
-        }
-    }?;
+    let unpacked = binary.take_unpacked().map(Bytes::from);
+    let (content, decoded) = match &unpacked {
+        None => rayon::join(
+            || binary.digest(),
+            || decode(&name, || File::open(path).map_err(|e| DataError::io(path, e))),
+        ),
+        Some(bytes) => rayon::join(|| Ok(digest(&[bytes])), || decode(&name, || Ok(bytes.clone()))),
+    };
+    let mut table = decoded?;
     as_asked(&mut table, options);
-    Ok(Raw::from_table(table, content))
+    Ok(Raw::from_table(table, content?))
 }
 
 fn check_magic(name: &str, binary: &Binary) -> Result<(), DataError> {

@@ -168,6 +168,14 @@ impl Raw {
         }
     }
 
+    /// Moves all columns out of the table; images have none.
+    pub fn take_columns(&mut self) -> Vec<Column> {
+        match &mut self.features {
+            RawFeatures::Table(table) => std::mem::take(&mut table.columns),
+            RawFeatures::Bytes { .. } => Vec::new(),
+        }
+    }
+
     /// Moves column `index` out of the table and makes it the target.
     pub fn take_target(&mut self, index: usize) {
         if let RawFeatures::Table(table) = &mut self.features {

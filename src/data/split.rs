@@ -3,6 +3,8 @@
 //! A hash of (seed, purpose, row) decides each row's part, so the split does not depend on a generator's version or
 //! on the order of execution.
 
+use rayon::prelude::*;
+
 use super::DataError;
 use super::raw::Raw;
 
@@ -111,8 +113,15 @@ pub(crate) fn take(
     for (rows, count) in of_class.iter().zip(counts) {
         let count = count.min(rows.len().saturating_sub(1));
         if count > 0 {
+            let key = |row: &usize| (hash(seed, purpose, *row as u64), *row);
+            // Hashes are uniform, so nearly all rows that are not taken are seen at once not to be.
+            let share = count as f64 / rows.len() as f64;
+            let limit = ((1.02 * share + 0.001) * 2f64.powi(64)) as u64;
             let mut keys: Vec<(u64, usize)> =
-                rows.iter().map(|row| (hash(seed, purpose, *row as u64), *row)).collect();
+                rows.par_iter().map(key).filter(|(hash, _)| *hash <= limit).collect();
+            if keys.len() <= count {
+                keys = rows.par_iter().map(key).collect();
+            }
             keys.select_nth_unstable(count);
             taken.extend(keys[..count].iter().map(|(_, row)| row));
         }
@@ -163,6 +172,20 @@ mod tests {
         assert_ne!(draw(1), draw(2));
         // Golden: a later version must draw the same rows, or `eval` would test on rows that were trained on.
         assert_eq!(&draw(0)[..5], [24, 28, 54, 85, 86]);
+    }
+
+    #[test]
+    fn the_rows_with_the_least_hashes_are_taken() {
+        for (n, fraction) in [(3, 0.1), (50, 0.02), (5000, 0.001), (20_000, 0.1), (20_000, 0.5), (999, 0.99)]
+        {
+            let mut rows: Vec<usize> = (0..n).collect();
+            let taken = take(&mut rows, |_| 0, fraction, 7, 1);
+            let mut all: Vec<usize> = (0..n).collect();
+            all.sort_by_key(|row| hash(7, 1, *row as u64));
+            let mut expected = all[..taken.len()].to_vec();
+            expected.sort_unstable();
+            assert_eq!(taken, expected, "{fraction} of {n}");
+        }
     }
 
     #[test]

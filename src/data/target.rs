@@ -88,7 +88,7 @@ pub(crate) fn decide(
         return Ok((kind, None));
     }
     let integers = values.iter().all(|v| v.is_nan() || v.fract() == 0.0);
-    let distinct = distinct(values).len();
+    let distinct = if integers { distinct(values).len() } else { values.len() };
     let limit = if images { MAX_IMAGE_CLASSES } else { MAX_INTEGER_CLASSES };
     let name = &target.name;
     Ok(match integers && distinct <= limit {
@@ -111,13 +111,26 @@ pub(crate) fn decide(
     })
 }
 
+/// Up to so many different values, it is quicker to look each one up than to sort all.
+const FEW_DIFFERENT: usize = 64;
+
 /// Sorted, without NaN.
 fn distinct(values: &[f64]) -> Vec<f64> {
+    let mut found: Vec<f64> = Vec::new();
     // -0 is 0: one class.
-    let mut sorted: Vec<f64> = values.iter().filter(|v| !v.is_nan()).map(|v| v + 0.0).collect();
-    sorted.sort_by(f64::total_cmp);
-    sorted.dedup();
-    sorted
+    let known = || values.iter().filter(|v| !v.is_nan()).map(|v| v + 0.0);
+    for value in known() {
+        if let Err(at) = found.binary_search_by(|f| f.total_cmp(&value)) {
+            found.insert(at, value);
+        }
+        if found.len() > FEW_DIFFERENT {
+            found = known().collect();
+            found.sort_unstable_by(f64::total_cmp);
+            found.dedup();
+            break;
+        }
+    }
+    found
 }
 
 /// The classes of the rows that are kept, sorted: numbers by size, texts by their bytes.
@@ -184,14 +197,14 @@ pub(crate) fn class_indices(
             codes.iter().enumerate().map(of_row).collect()
         }
         Column::Number(values) => {
-            let mut seen = std::collections::HashMap::new();
+            let found = distinct(values);
+            let of_value: Vec<Option<u32>> = found.iter().map(|value| class_of(&value.to_string())).collect();
             let of_row = |(row, value): (usize, &f64)| {
-                if value.is_nan() {
-                    return Ok(None);
+                // NaN is not among those found.
+                match found.binary_search_by(|f| f.total_cmp(&(value + 0.0))) {
+                    Err(_) => Ok(None),
+                    Ok(at) => of_value[at].map(Some).ok_or_else(|| unknown(row, &value.to_string())),
                 }
-                let value = value + 0.0;
-                let class = *seen.entry(value.to_bits()).or_insert_with(|| class_of(&value.to_string()));
-                class.map(Some).ok_or_else(|| unknown(row, &value.to_string()))
             };
             values.iter().enumerate().map(of_row).collect()
         }
@@ -312,4 +325,22 @@ pub(crate) fn encode(
             Targets::Values(order.iter().map(scaled).collect::<Result<_, _>>()?)
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::distinct;
+
+    #[test]
+    fn few_and_many_different_numbers_are_found_alike() {
+        for n in [1, 2, 63, 64, 65, 66, 1000] {
+            // Each three times, in no order, with both zeros.
+            let values: Vec<f64> =
+                (0..3 * n).map(|i| f64::from((i * 7919) % n) * -1.0).chain([0.0, f64::NAN]).collect();
+            let expected: Vec<f64> = (0..n).rev().map(|i| 0.0 - f64::from(i)).collect();
+            let found = distinct(&values);
+            assert_eq!(found, expected);
+            assert!(found.iter().all(|v| v.to_bits() != (-0.0f64).to_bits()));
+        }
+    }
 }
