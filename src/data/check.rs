@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::encode::{ColumnEncoding, Kind, code_inputs};
+use super::encode::{ColumnEncoding, Kind, Numbers, code_inputs};
 use super::preprocessing::{Inputs, Preprocessing, TrainedOn};
 use super::scale::Scale;
 use super::target::TargetEncoding;
@@ -72,18 +72,11 @@ impl ColumnEncoding {
         let ColumnEncoding { name, position: _, reading, kind, scales, quantiles } = self;
         let wrong = |what: &str| format!("column {name:?}: {what}");
         let (inputs, finite) = match kind {
-            Kind::Number { median, missing, clip, range }
-            | Kind::Date { median, missing, clip, range, cycles: _ } => {
-                ensure(clip.is_none_or(|clip| clip > 0.0 && clip.is_finite()), || {
-                    wrong("the limit of clipping")
-                })?;
-                let ordered =
-                    range.is_none_or(|[low, high]| low <= high && low.is_finite() && high.is_finite());
-                ensure(ordered, || wrong("the range of its numbers"))?;
-                let cycles = if let Kind::Date { cycles, .. } = kind { cycles.as_slice() } else { &[] };
+            Kind::Number(numbers) => (1 + usize::from(numbers.missing), numbers.check(name)?),
+            Kind::Date { elapsed, cycles } => {
                 let different = (1..cycles.len()).all(|at| !cycles[..at].contains(&cycles[at]));
                 ensure(different, || wrong("a part of the calendar is listed twice"))?;
-                (1 + 2 * cycles.len() + usize::from(*missing), median.is_finite())
+                (1 + 2 * cycles.len() + usize::from(elapsed.missing), elapsed.check(name)?)
             }
             Kind::Category { levels, coded, other, missing } => {
                 let different: HashSet<&String> = levels.iter().chain(coded).collect();
@@ -94,7 +87,7 @@ impl ColumnEncoding {
         };
         let fits = match (kind, reading) {
             (_, None) => !matches!(kind, Kind::Date { .. }),
-            (Kind::Number { .. }, Some(reading)) => {
+            (Kind::Number(_), Some(reading)) => {
                 matches!(reading, Reading::Number { .. } | Reading::Boolean)
             }
             (Kind::Date { .. }, Some(reading)) => matches!(reading, Reading::Date { .. }),
@@ -106,14 +99,23 @@ impl ColumnEncoding {
         ensure(finite && scales.iter().all(|scale| scale.is_usable()), || {
             wrong("a number that is not finite")
         })?;
-        let expected = match kind {
-            Kind::Number { .. } | Kind::Date { .. } => [0, Embed::QUANTILES],
-            Kind::Category { .. } => [0, 0],
-        };
+        let expected = if kind.numbers().is_some() { [0, Embed::QUANTILES] } else { [0, 0] };
         let found = quantiles.len();
         ensure(expected.contains(&found), || wrong(&format!("{found} quantiles, expected {}", expected[1])))?;
         let ascend = quantiles.iter().all(|q| q.is_finite()) && quantiles.is_sorted();
         ensure(ascend, || wrong("its quantiles do not ascend"))
+    }
+}
+
+impl Numbers {
+    /// Whether the median is finite.
+    fn check(&self, name: &str) -> Result<bool, String> {
+        let Numbers { median, missing: _, clip, range } = self;
+        let wrong = |what: &str| format!("column {name:?}: {what}");
+        ensure(clip.is_none_or(|clip| clip > 0.0 && clip.is_finite()), || wrong("the limit of clipping"))?;
+        let ordered = range.is_none_or(|[low, high]| low <= high && low.is_finite() && high.is_finite());
+        ensure(ordered, || wrong("the range of its numbers"))?;
+        Ok(median.is_finite())
     }
 }
 

@@ -66,25 +66,13 @@ pub(crate) struct ColumnEncoding {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub(crate) enum Kind {
-    /// The value; then whether it is missing, if `missing`.
-    Number {
-        median: f64,
-        missing: bool,
-        /// Limit of smooth clipping; none leaves the value as it is, as do models of versions without this field.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        clip: Option<f64>,
-        /// The least and the largest value of the training rows.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        range: Option<[f64; 2]>,
-    },
+    /// The value; then whether it is missing, if [`Numbers::missing`].
+    Number(Numbers),
     /// The time elapsed, as a number; sine and cosine of its place in each cycle; then whether it is missing, if
-    /// `missing`.
+    /// [`Numbers::missing`].
     Date {
-        median: f64,
-        missing: bool,
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        clip: Option<f64>,
-        range: Option<[f64; 2]>,
+        #[serde(flatten)]
+        elapsed: Numbers,
         cycles: Vec<Cycle>,
     },
     /// One indicator for each level; then the code of those in `coded`, if there are any; then "other", if `other`; then
@@ -96,6 +84,32 @@ pub(crate) enum Kind {
         other: bool,
         missing: bool,
     },
+}
+
+/// What the training rows say of a number.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Numbers {
+    /// Taken where it is missing.
+    pub median: f64,
+    /// Whether an input tells where it is missing.
+    pub missing: bool,
+    /// Limit of smooth clipping; none leaves the value as it is, as do models of versions without this field.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clip: Option<f64>,
+    /// The least and the largest value of the training rows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub range: Option<[f64; 2]>,
+}
+
+impl Kind {
+    /// Of a number or a date: the number, and the cycles of a date.
+    pub fn numbers(&self) -> Option<(&Numbers, &[Cycle])> {
+        match self {
+            Kind::Number(numbers) => Some((numbers, &[])),
+            Kind::Date { elapsed, cycles } => Some((elapsed, cycles)),
+            Kind::Category { .. } => None,
+        }
+    }
 }
 
 /// How the inputs of a column are scaled.
@@ -169,11 +183,11 @@ impl ColumnEncoding {
     /// In words, for the table of columns.
     pub fn describe(&self) -> String {
         let (what, missing) = match &self.kind {
-            Kind::Number { missing, .. } if self.quantiles.is_empty() => ("0 or 1".to_owned(), *missing),
-            Kind::Number { missing, .. } => ("number".to_owned(), *missing),
-            Kind::Date { cycles, missing, .. } => {
+            Kind::Number(numbers) if self.quantiles.is_empty() => ("0 or 1".to_owned(), numbers.missing),
+            Kind::Number(numbers) => ("number".to_owned(), numbers.missing),
+            Kind::Date { elapsed, cycles } => {
                 let cycles: Vec<&str> = cycles.iter().map(|cycle| cycle.name()).collect();
-                (["time elapsed"].into_iter().chain(cycles).collect::<Vec<_>>().join(", "), *missing)
+                (["time elapsed"].into_iter().chain(cycles).collect::<Vec<_>>().join(", "), elapsed.missing)
             }
             Kind::Category { levels, coded, other, missing } => {
                 let coded = match coded.len() {
@@ -232,22 +246,23 @@ impl ColumnEncoding {
             },
         };
         // Truth values stay 0 and 1, as all indicators do.
-        let is_truth = matches!(&kind, Kind::Number { range: Some([low, high]), .. } if *low == 0.0 && *high == 1.0)
+        let is_truth = matches!(&kind, Kind::Number(Numbers { range: Some([low, high]), .. }) if *low == 0.0 && *high == 1.0)
             && seen.iter().all(|v| !(0.0 < *v && *v < 1.0));
-        let is_number = |input: usize| input == 0 && !is_truth && !matches!(kind, Kind::Category { .. });
+        let numbers = kind.numbers().map(|(numbers, _)| numbers);
+        let is_number = |input: usize| input == 0 && !is_truth && numbers.is_some();
         let scale = |(input, m): (usize, &Moments)| match settings.scaling {
             Scaling::Standard | Scaling::Clipped if is_number(input) || m.is_constant() => m.scale(),
             _ => Scale::IDENTITY,
         };
         let scales: Vec<Scale> = moments.iter().enumerate().map(scale).collect();
-        let quantiles = match &kind {
-            Kind::Number { clip, .. } | Kind::Date { clip, .. } if !moments[0].is_constant() && !is_truth => {
+        let quantiles = match numbers {
+            Some(numbers) if !moments[0].is_constant() && !is_truth => {
                 let known = sample(&seen, QUANTILE_ROWS).copied().filter(|v| !v.is_nan());
-                quantiles(known.map(|v| scaled(v, scales[0], *clip) as f32).collect())
+                quantiles(known.map(|v| scaled(v, scales[0], numbers.clip) as f32).collect())
             }
             _ => Vec::new(),
         };
-        let imputed = if matches!(kind, Kind::Category { .. }) { 0 } else { n_missing };
+        let imputed = if numbers.is_some() { n_missing } else { 0 };
         let reading = Some(reading.clone());
         let encoding = ColumnEncoding { name: name.into(), position, reading, kind, scales, quantiles };
         Ok(Fitted::Kept { encoding: Box::new(encoding), imputed, folded })
@@ -262,8 +277,11 @@ impl ColumnEncoding {
         order: &[usize],
     ) -> Result<(Prepared, Met), DataError> {
         match (&self.kind, column) {
-            (Kind::Number { .. }, Column::Number(values)) | (Kind::Date { .. }, Column::Time(values)) => {
-                self.numbers(table, values, order)
+            (Kind::Number(numbers), Column::Number(values)) => {
+                self.encode(table, numbers, &[], values, order)
+            }
+            (Kind::Date { elapsed, cycles }, Column::Time(values)) => {
+                self.encode(table, elapsed, cycles, values, order)
             }
             (Kind::Category { levels, coded, other, missing }, Column::Text { levels: found, codes }) => {
                 let code_inputs = code_inputs(coded);
@@ -297,7 +315,7 @@ impl ColumnEncoding {
             (_, column) if (0..column.len()).all(|row| column.is_missing(row)) => {
                 let rows = column.len();
                 let empty = match self.kind {
-                    Kind::Number { .. } => Column::Number(vec![f64::NAN; rows]),
+                    Kind::Number(_) => Column::Number(vec![f64::NAN; rows]),
                     Kind::Date { .. } => Column::Time(vec![f64::NAN; rows]),
                     Kind::Category { .. } => Column::Text { levels: Vec::new(), codes: vec![MISSING; rows] },
                 };
@@ -317,14 +335,15 @@ impl ColumnEncoding {
     }
 
     /// Numbers or seconds: the value; sine and cosine of the cycles; whether it is missing.
-    fn numbers(&self, table: &Table, values: &[f64], order: &[usize]) -> Result<(Prepared, Met), DataError> {
-        let (median, missing, clip, range, cycles) = match &self.kind {
-            Kind::Number { median, missing, clip, range } => (*median, *missing, *clip, *range, &[][..]),
-            Kind::Date { median, missing, clip, range, cycles } => {
-                (*median, *missing, *clip, *range, cycles.as_slice())
-            }
-            Kind::Category { .. } => (f64::NAN, false, None, None, &[][..]),
-        };
+    fn encode(
+        &self,
+        table: &Table,
+        numbers: &Numbers,
+        cycles: &[Cycle],
+        values: &[f64],
+        order: &[usize],
+    ) -> Result<(Prepared, Met), DataError> {
+        let Numbers { median, missing, clip, range } = *numbers;
         let [low, high] = range.map_or([f64::NEG_INFINITY, f64::INFINITY], |[low, high]| {
             [low - (high - low), high + (high - low)]
         });
@@ -491,9 +510,10 @@ fn fit_numbers(seen: &[f64], is_date: bool, n_missing: usize, settings: Settings
         moments.push(Moments::binary(n_missing, seen.len()));
     }
     let clip = (settings.scaling == Scaling::Clipped).then_some(CLIP);
+    let numbers = Numbers { median, missing, clip, range };
     let kind = match is_date {
-        true => Kind::Date { median, missing, clip, range, cycles },
-        false => Kind::Number { median, missing, clip, range },
+        true => Kind::Date { elapsed: numbers, cycles },
+        false => Kind::Number(numbers),
     };
     (kind, moments)
 }
@@ -600,13 +620,13 @@ mod tests {
         let encoding = fit(&column, &[0, 1, 2, 3, 4]);
         assert_eq!(
             encoding.kind,
-            Kind::Number { median: 3.0, missing: true, clip: None, range: Some([1.0, 5.0]) }
+            Kind::Number(Numbers { median: 3.0, missing: true, clip: None, range: Some([1.0, 5.0]) })
         );
         assert_eq!(write(&encoding, column)[2], [3.0, 1.0]);
         let odd = fit(&Column::Number(vec![nan, 7.0, 1.0, 3.0]), &[0, 1, 2, 3]);
         assert_eq!(
             odd.kind,
-            Kind::Number { median: 3.0, missing: true, clip: None, range: Some([1.0, 7.0]) }
+            Kind::Number(Numbers { median: 3.0, missing: true, clip: None, range: Some([1.0, 7.0]) })
         );
         // No value is missing in training: there is no indicator, but later missing values are still imputed.
         let complete = fit(&Column::Number(vec![1.0, 2.0, 9.0]), &[0, 1, 2]);

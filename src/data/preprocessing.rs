@@ -142,11 +142,11 @@ impl Preprocessing {
         let names = |c: &ColumnEncoding| {
             let name = &c.name;
             let (mut names, missing) = match &c.kind {
-                Kind::Number { missing, .. } => (vec![name.clone()], *missing),
-                Kind::Date { missing, cycles, .. } => {
+                Kind::Number(numbers) => (vec![name.clone()], numbers.missing),
+                Kind::Date { elapsed, cycles } => {
                     let pair = |c: &Cycle| ["sin", "cos"].map(|part| format!("{name}: {part} {}", c.name()));
                     let names = [format!("{name}: time elapsed")];
-                    (names.into_iter().chain(cycles.iter().flat_map(pair)).collect(), *missing)
+                    (names.into_iter().chain(cycles.iter().flat_map(pair)).collect(), elapsed.missing)
                 }
                 Kind::Category { levels, coded, other, missing } => {
                     let levels = levels.iter().map(|l| format!("{name}={l}"));
@@ -609,11 +609,7 @@ fn met_note(column: &ColumnEncoding, met: Met, rows: usize) -> Option<String> {
             "column {name:?}: {cells} with a category that is new or was too rare in training"
         ));
     }
-    let (Kind::Number { range: Some([low, high]), .. } | Kind::Date { range: Some([low, high]), .. }) =
-        &column.kind
-    else {
-        return None;
-    };
+    let [low, high] = column.kind.numbers()?.0.range?;
     // A few outliers are usual.
     (met.far * 2 > rows).then(|| {
         let written = |v: f64| match column.kind {
@@ -624,8 +620,8 @@ fn met_note(column: &ColumnEncoding, met: Met, rows: usize) -> Option<String> {
             "column {name:?}: {} of {} rows lie far outside of what training saw, {} to {}: is it in another unit?",
             count(met.far as u64),
             count(rows as u64),
-            written(*low),
-            written(*high)
+            written(low),
+            written(high)
         )
     })
 }
