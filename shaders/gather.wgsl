@@ -1,6 +1,7 @@
 // x [B, I] = rows of the data, scaled and embedded; their numbers into `index`.
 //
-// A row stands at a position of the epoch's permutation (training), or in stored order (evaluation, windows).
+// A row stands at a position of the epoch's permutation of the training rows that are not held out (training), or in
+// stored order (evaluation, windows).
 // Bytes lie four to a word: (byte - shift) * factor, both per feature. They are not embedded: input i is feature i.
 // Grid: one workgroup of LANES for GATHER_ROWS rows x GATHER_INPUTS inputs. No reductions.
 
@@ -43,6 +44,9 @@ fn main(
         var row = step.first + b;
         if shuffled {
             row = permuted(key, layer.member.train_rows, row);
+            if row >= layer.member.held_out {
+                row += layer.member.held_out_rows;
+            }
         }
         if job.w + lane == 0u {
             index[layer.member.first_row + b] = row;

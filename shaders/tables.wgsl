@@ -31,6 +31,8 @@ struct Member {
     features: u32,
     first_input: u32,
     embeds: u32,
+    held_out: u32,
+    held_out_rows: u32,
 }
 
 // One input of a member's network.

@@ -118,6 +118,46 @@ fn an_ensemble_averages_the_probabilities_of_its_members() {
     assert!(page.contains("ensemble of 3 such networks") && page.contains("--ensemble 3"), "no ensemble");
 }
 
+#[test]
+fn models_that_hold_out_rows_of_their_own_are_validated_on_all_of_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let settings = ["--hidden", "12", "--bn", "--lr", "0.01", "--epochs", "3", "--device", "cpu"];
+    let run = folder("run");
+    let trained = ends_with(
+        0,
+        &[&["train"], &settings[..], &["--ensemble", "4", "--val-each", "0.1", "--json", "-o", &run]]
+            .concat(),
+    );
+    let told = String::from_utf8_lossy(&trained.stderr);
+    // A tenth of 1,617 rows each.
+    assert!(told.contains("each of the 4 models holds out 162 validation rows of its own"), "{told}");
+    let result: Value = serde_json::from_slice(&trained.stdout).unwrap();
+    let metrics = RunDir::open(Path::new(&run)).unwrap().read_metrics().unwrap().0;
+    let lowest = metrics.iter().map(|m| m.val_loss.unwrap()).fold(f64::INFINITY, f64::min);
+    assert!((result["val_loss"].as_f64().unwrap() / lowest - 1.0).abs() < 1e-5, "{result} {lowest}");
+
+    let eval = json(&["eval", &run, "--json"]);
+    assert_eq!((&eval["loss"], &eval["acc"]), (&result["test_loss"], &result["test_acc"]));
+    assert_eq!(json(&["eval", &run, "--split", "train", "--json"])["rows"], 1617);
+    let refused = ends_with(1, &["eval", &run, "--split", "val"]);
+    let told = String::from_utf8_lossy(&refused.stderr);
+    assert!(told.contains("held out other rows") && told.contains("--split test"), "{told}");
+
+    // The settings repeat it; a single model has no folds.
+    let config = Path::new(&run).join("config.toml");
+    assert!(fs::read_to_string(&config).unwrap().contains("\nval-each = 0.1\n"));
+    let again = folder("again");
+    ends_with(0, &["train", "--config", config.to_str().unwrap(), "-o", &again, "--quiet"]);
+    let bytes = |run: &str| fs::read(Path::new(run).join("best.safetensors")).unwrap();
+    assert_eq!(bytes(&run), bytes(&again));
+    let single = folder("single");
+    ends_with(0, &[&["train"], &settings[..], &["--val-each", "0.1", "-o", &single, "--quiet"]].concat());
+    assert!(!fs::read_to_string(Path::new(&single).join("config.toml")).unwrap().contains("val-each"));
+    let told = ends_with(2, &["sweep", "--lr", "1,2", "--val-each", "0.1"]).stderr;
+    assert!(String::from_utf8_lossy(&told).contains("bngpu train --ensemble"));
+}
+
 /// A table whose target is never negative, so that predictions are limited to its range.
 fn write_table(path: &Path) {
     let mut text = String::from("a,b,y\n");
@@ -131,6 +171,65 @@ fn write_table(path: &Path) {
         text += &format!("{a:.5},{b:.5},{:.5}\n", (a - b).powi(2) + 0.1 * random());
     }
     fs::write(path, text).unwrap();
+}
+
+#[test]
+fn on_a_table_each_model_holds_out_rows_of_its_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let data = folder("t.csv");
+    write_table(Path::new(&data));
+    let common = ["train", "--data", &data, "--epochs", "2", "--hidden", "8", "--device", "cpu"];
+    let with = |name: &str, flags: &[&str]| {
+        let run = folder(name);
+        let output = ends_with(0, &[&common[..], flags, &["--json", "-o", &run]].concat());
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        (run, told, serde_json::from_slice::<Value>(&output.stdout).unwrap())
+    };
+    // 270 rows without the test part; of them a twentieth, or what is asked for.
+    for (name, flags, each) in [
+        ("usual", &[][..], "14"),
+        ("asked", &["--val-each", "0.1"], "27"),
+        ("all", &["--val-each", "0.8"], "33"),
+    ] {
+        let (run, told, _) = with(name, flags);
+        let expected = format!("each of the 8 models holds out {each} validation rows");
+        assert!(told.contains(&expected), "{told}");
+        // Its files say the same.
+        ends_with(0, &["resume", &run, "--quiet"]);
+        let again = folder(&format!("{name} again"));
+        let config = Path::new(&run).join("config.toml");
+        ends_with(0, &["train", "--config", config.to_str().unwrap(), "-o", &again, "--quiet"]);
+        let bytes = |run: &str| fs::read(Path::new(run).join("best.safetensors")).unwrap();
+        assert_eq!(bytes(&run), bytes(&again), "{name}");
+    }
+    // Half of the rows for each of two: all of them, whose variance is that of the file.
+    let (_, _, halves) = with("halves", &["--ensemble", "2", "--val-each", "0.5", "--test-split", "0"]);
+    let text = fs::read_to_string(&data).unwrap();
+    let y: Vec<f64> =
+        text.lines().skip(1).map(|line| line.rsplit(',').next().unwrap().parse().unwrap()).collect();
+    let mean = y.iter().sum::<f64>() / y.len() as f64;
+    let variance = y.iter().map(|y| (y - mean).powi(2)).sum::<f64>() / y.len() as f64;
+    let [rmse, r2] = ["val_rmse", "val_r2"].map(|key| halves[key].as_f64().unwrap());
+    assert!((r2 - (1.0 - rmse * rmse / variance)).abs() < 1e-4, "{halves}");
+
+    for (name, flags, note) in [
+        ("shared", &["--val-split", "0.2"][..], None),
+        ("both", &["--val-split", "0.2", "--val-each", "0.1"], Some("--val-split has no effect")),
+        ("single", &["--ensemble", "1", "--val-each", "0.1"], Some("--val-each has no effect")),
+        ("plain", &["--preset", "plain"], None),
+        ("many", &["--ensemble", "64", "--test-split", "0.8"], Some("too few rows for each to have its own")),
+    ] {
+        let told = with(name, flags).1.replace("\n        ", " ");
+        match note {
+            Some(note) => assert!(told.contains(note), "{name}: {told}"),
+            None => assert!(!told.contains("holds out") && !told.contains("no effect"), "{name}: {told}"),
+        }
+    }
+    let told = ends_with(0, &["train", "--epochs", "1", "--device", "cpu", "-o", &folder("digits")]).stderr;
+    assert!(!String::from_utf8_lossy(&told).contains("validation rows"));
+    let told = ends_with(2, &["lr-find", "--val-each", "0.1"]).stderr;
+    assert!(String::from_utf8_lossy(&told).contains("lr-find trains one model"));
 }
 
 #[test]

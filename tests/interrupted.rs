@@ -11,10 +11,12 @@ const ARGS: &[&str] = &["--hidden", "24,16", "--bn", "--schedule", "cosine", "--
 const WATCH: &str = "--watch=activations,gradients";
 /// Long enough to be interrupted (a second or so), with several epochs.
 const CPU: &[&str] = &["--device", "cpu", "--batch-size", "8", "--epochs", "120", WATCH];
-const ENSEMBLE: &[&str] = &["--device", "cpu", "--batch-size", "8", "--epochs", "60", "--ensemble", "3"];
+const ENSEMBLE: &[&str] =
+    &["--device", "cpu", "--batch-size", "8", "--epochs", "60", "--ensemble", "3", "--val-each", "0.1"];
 /// The same on the best GPU of the machine, software or not.
 const GPU: &[&str] = &["--device", "gpu", "--batch-size", "64", "--epochs", "24", WATCH];
-const GPU_ENSEMBLE: &[&str] = &["--device", "gpu", "--batch-size", "64", "--epochs", "16", "--ensemble", "3"];
+const GPU_ENSEMBLE: &[&str] =
+    &["--device", "gpu", "--batch-size", "64", "--epochs", "16", "--ensemble", "3", "--val-each", "0.1"];
 
 /// By default a process uses all cores, and 50 processes would wait for each other.
 fn bngpu(command: &str) -> Command {

@@ -73,6 +73,11 @@ macro_rules! of {
     };
 }
 
+/// A split of models that hold out rows of their own, of a model that says nothing of their share.
+fn folded(folds: u64) -> Value {
+    json!({ "train": 20, "val": 2, "test": 2, "folds": folds })
+}
+
 #[test]
 fn models_that_contradict_themselves_are_refused_by_name() {
     let dir = tempfile::tempdir().unwrap();
@@ -110,6 +115,8 @@ fn models_that_contradict_themselves_are_refused_by_name() {
         ("classes", of!("preprocessing", "trained_on.split.train", json!(0))),
         ("classes", of!("preprocessing", "trained_on.split.test", json!(-3))),
         ("classes", of!("preprocessing", "trained_on.val_split", json!(7.0))),
+        ("classes", of!("preprocessing", "trained_on.split", folded(3))),
+        ("classes", of!("preprocessing", "trained_on.split", folded(1 << 63))),
         ("classes", of!("classes", "", json!(["x", "y"]))),
         ("classes", of!("classes", "", json!("x"))),
         ("classes", ("no classes", |file| drop(file.metadata.remove("classes")))),

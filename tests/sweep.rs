@@ -282,13 +282,15 @@ fn impossible_sweeps_are_refused_before_there_is_a_folder() {
         ("--hidden 65536x64", "fewer or smaller --hidden layers"),
         ("--hidden 16,65536x9", "hidden 65536x9: the network needs"),
         ("--lr 1e-3..1e-1:log", "--trials"),
-        ("--device nonsense", "--device nonsense: "),
+        ("--device nonsense", "no such device"),
     ] {
         let said = output([words("sweep --quiet"), words(args), vec!["-o", &folder]].concat());
         let text = String::from_utf8_lossy(&said.stderr);
         let code = if args.contains("device") { 5 } else { 2 };
         assert_eq!(said.status.code(), Some(code), "{args}: {text}");
-        assert!(text.contains(expected), "{args}: {text}");
+        // On a machine without a Vulkan loader, no device has a name.
+        let lacks_loader = code == 5 && text.contains("no Vulkan loader was found");
+        assert!(text.contains(expected) || lacks_loader, "{args}: {text}");
         assert!(!Path::new(&folder).exists(), "{args}");
     }
 }

@@ -58,7 +58,7 @@ pub fn command() -> clap::Command {
         })
     };
     let not_of_lr_find = |arg: clap::Arg| match arg.get_long() {
-        Some("lr" | "output" | "name" | "watch" | "ensemble") => arg.hide(true),
+        Some("lr" | "output" | "name" | "watch" | "ensemble" | "val-each") => arg.hide(true),
         Some("epochs") => arg.help("Passes over the training rows, instead of --steps"),
         Some("steps") => arg.help("Mini-batches to train at each rate [default: 300]"),
         _ => arg,
@@ -165,7 +165,15 @@ impl Typed<PartialConfig> {
         if self.any(|config| config.watch.is_some()) {
             preset.ensemble = None;
         }
-        resolve_over(self.flags.clone(), self.file.clone(), preset)
+        // Rows that are asked for are those of all models.
+        if self.any(|config| config.val_split.is_some()) {
+            preset.val_each = None;
+        }
+        let mut file = self.file.clone();
+        if let (Some(_), Some((_, file))) = (self.flags.val_split, &mut file) {
+            file.val_each = None;
+        }
+        resolve_over(self.flags.clone(), file, preset)
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::spec::preset::{self, Preset, Problem, Target};
-use crate::spec::{Domain, Length, Optimizer, Strategy};
+use crate::spec::{Domain, Folds, Length, Optimizer, Strategy};
 use crate::sweep::Study;
 
 /// Training rows of small and large tables.
@@ -79,6 +79,16 @@ fn flags_of_train_win_over_a_preset() {
     assert_eq!(best("--ensemble 2").ensemble, 2);
     assert_eq!(best("--ensemble 1").ensemble, 1);
     assert_eq!(best("--hidden none").training.network.hidden, [0; 0]);
+    // Validation rows that are asked for are those of all models.
+    let folds = |flags| best(flags).data.folds.filter(Folds::is_used);
+    let of = |models, share| Some(Folds { models, share });
+    assert_eq!(
+        [folds(""), folds("--ensemble 2"), folds("--val-each 0.2")],
+        [of(24, 0.05), of(2, 0.05), of(24, 0.2)]
+    );
+    for flags in ["--ensemble 1", "--val-each 0", "--val-split 0.2", "--watch gradients"] {
+        assert_eq!(folds(flags), None, "{flags}");
+    }
     let sgd = best("--optimizer sgd --momentum 0.9").training.optimizer;
     assert_eq!(sgd, Optimizer::Sgd { momentum: 0.9, nesterov: false });
     // Everything else is the preset's.

@@ -44,7 +44,7 @@ fn argument(arg: &Arg) -> Arg {
             }
             Some("seed") => given.help("Seed of the study: determines its trials and all random numbers"),
             // `resolve_sweep` refuses it with a message of its own.
-            Some("watch" | "ensemble") => given.hide(true),
+            Some("watch" | "ensemble" | "val-each") => given.hide(true),
             Some("output") => given.help("Folder of the sweep [default: runs/DATE-NAME]"),
             Some("name") => given.help("Name of the sweep [default: from the data]"),
             _ => given,

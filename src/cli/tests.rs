@@ -40,6 +40,7 @@ const EVERY_FLAG: &[&[&str]] = &[
     &["--no-missing-indicator"],
     &["--task", "regress"],
     &["--val-split", "0.25"],
+    &["--ensemble", "8", "--val-each", "0.05"],
     &["--test-split", "0"],
     &["--split-seed", "7"],
     &["--no-standardize"],

@@ -8,7 +8,7 @@ use super::scale::Scale;
 use super::target::TargetEncoding;
 use super::types::Reading;
 use super::{Split, Task};
-use crate::spec::Embed;
+use crate::spec::{Embed, MAX_ENSEMBLE};
 
 /// Nothing, or what contradicts the rest, to follow "its preprocessing is invalid: ".
 type Check = Result<(), String>;
@@ -149,11 +149,21 @@ impl TargetEncoding {
 
 impl TrainedOn {
     fn check(&self) -> Check {
-        let TrainedOn { source: _, content: _, val_split, test_split, seed: _, split } = self;
+        let TrainedOn { source: _, content: _, val_split, test_split, val_each, seed: _, split } = self;
         for (name, share) in [("validation", val_split), ("test", test_split)] {
             ensure((0.0..1.0).contains(share), || format!("the share of {name} rows is {share}"))?;
         }
-        let Split { train, val, test } = *split;
+        let Split { train, val, test, folds } = *split;
+        let validated = train.saturating_add(val);
+        let fits = match val_each {
+            None => folds == 0,
+            Some(share) => {
+                let is_possible =
+                    (2..=MAX_ENSEMBLE).contains(&folds) && val > 0 && *share > 0.0 && *share < 1.0;
+                is_possible && val <= validated / folds
+            }
+        };
+        ensure(fits, || format!("{folds} models that hold out {val} rows each, of {validated}"))?;
         let all = train.checked_add(val).and_then(|rows| rows.checked_add(test));
         ensure(train > 0 && all.is_some_and(|rows| u32::try_from(rows).is_ok()), || {
             format!("{train} training, {val} validation and {test} test rows")

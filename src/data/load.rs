@@ -15,7 +15,7 @@ use super::target::{self, TargetEncoding};
 use super::types::{self, ColumnType, Decided, Reading};
 use super::{DataError, Dataset, Features, LoadRequest, Split, Task, TaskKind, read_raw};
 use crate::base::text::{count, counted, listed, shorten};
-use crate::spec::{AskedType, PartialConfig, TableRequest};
+use crate::spec::{AskedType, Folds, PartialConfig, TableRequest};
 
 /// Minimum number of training rows.
 const MIN_TRAIN: usize = 2;
@@ -54,9 +54,9 @@ pub fn load(request: &LoadRequest) -> Result<Dataset, DataError> {
             RawFeatures::Bytes { .. } => Ok(Vec::new()),
         },
     );
-    let Goal { target, reading, task, class, parts, notes: of_goal, sorted } = goal?;
+    let Goal { target, reading, task, class, parts, folds, notes: of_goal, sorted } = goal?;
     notes.extend(of_goal);
-    let split_notes = split_notes(&raw, &parts, fractions);
+    let split_notes = split_notes(&raw, &parts, fractions, folds.is_some());
 
     let (scale, clamp, constant) = match &task {
         Task::Classify { .. } if request.clamp == Some(true) => {
@@ -90,7 +90,8 @@ pub fn load(request: &LoadRequest) -> Result<Dataset, DataError> {
         (true, false) => Scaling::Standard,
         (true, true) => Scaling::Clipped,
     };
-    let split = Split { train: parts.train.len(), val: parts.val.len(), test: parts.test.len() };
+    let split =
+        Split { train: parts.train.len(), val: parts.val.len(), test: parts.test.len(), folds: parts.folds };
     let values = leak_target(&target.column, &class);
     let is_class = matches!(task, Task::Classify { .. });
     let fitting = Fitting {
@@ -124,6 +125,7 @@ pub fn load(request: &LoadRequest) -> Result<Dataset, DataError> {
             content: hex(&raw.content),
             val_split: request.val_split,
             test_split: request.test_split,
+            val_each: folds.map(|folds| folds.share).filter(|_| parts.folds > 0),
             seed: request.seed,
             split,
         },
@@ -173,6 +175,8 @@ struct Goal {
     /// The class of each row; 0 in a regression.
     class: Vec<usize>,
     parts: Parts,
+    /// Asked for, and possible for such data.
+    folds: Option<Folds>,
     notes: Vec<String>,
     /// A note on rows that are sorted by class.
     sorted: Option<String>,
@@ -210,12 +214,13 @@ impl Goal {
         };
         let class = target::class_of_rows(raw, &target, &task)?;
         check_classes(raw, &target, &task, &kept, &class, fractions)?;
-        let parts = assign(raw, &kept, |row| class[row], fractions, request.seed);
+        let folds = request.folds.filter(|asked| asked.is_used() && !(images && request.folds_of_tables));
+        let parts = assign(raw, &kept, |row| class[row], fractions, folds, request.seed);
         check_parts(raw, &parts)?;
         note_unseen_classes(&task, &class, &parts, &mut notes);
         let may_be_sorted = matches!(task, Task::Classify { .. }) && raw.given.is_none();
         let sorted = may_be_sorted.then(|| columns::sorted_by_class(&target.name, &class, &kept)).flatten();
-        Ok(Goal { target, reading, task, class, parts, notes, sorted })
+        Ok(Goal { target, reading, task, class, parts, folds, notes, sorted })
     }
 }
 
@@ -273,7 +278,7 @@ fn check_parts(raw: &Raw, parts: &Parts) -> Result<(), DataError> {
 
 /// Parts without rows, with the consequence, and split flags that were set but are ignored, because the source has its
 /// own parts.
-fn split_notes(raw: &Raw, parts: &Parts, asked: Fractions) -> Vec<String> {
+fn split_notes(raw: &Raw, parts: &Parts, asked: Fractions, with_folds: bool) -> Vec<String> {
     let default = PartialConfig::defaults();
     let [_, val, test] = raw.given.unwrap_or_default();
     let all = [
@@ -296,6 +301,14 @@ fn split_notes(raw: &Raw, parts: &Parts, asked: Fractions) -> Vec<String> {
             notes.push(format!("{flag} {share} is ignored: the source has its own {part} part"));
         }
     }
+    if with_folds && parts.folds == 0 && !parts.val.is_empty() {
+        let why = if val > 0 {
+            "the source has its own"
+        } else {
+            "there are too few rows for each to have its own"
+        };
+        notes.push(format!("the models share their validation rows: {why}"));
+    }
     notes
 }
 
@@ -303,6 +316,10 @@ fn note_unseen_classes(task: &Task, class: &[usize], parts: &Parts, notes: &mut 
     let Task::Classify { classes } = task else { return };
     let mut seen = vec![false; classes.len()];
     parts.train.iter().for_each(|row| seen[class[*row]] = true);
+    if parts.folds > 0 {
+        // Other models train on those of the first.
+        parts.val.iter().for_each(|row| seen[class[*row]] = true);
+    }
     let unseen: Vec<&str> = classes.iter().zip(seen).filter(|(_, s)| !s).map(|(c, _)| c.as_str()).collect();
     if !unseen.is_empty() {
         notes.push(format!("no training row is of class {}: it cannot be learned", list(&unseen)));

@@ -56,7 +56,7 @@ mod times;
 mod types;
 
 pub use crate::spec::TaskKind;
-use crate::spec::{DataRequest, TableRequest};
+use crate::spec::{DataRequest, Folds, TableRequest};
 pub use columns::{ColumnReport, Role, Values};
 pub use error::DataError;
 pub use load::{Description, describe, load};
@@ -123,14 +123,35 @@ impl Targets {
 }
 
 /// Rows of each part; a [`Dataset`]'s rows are ordered train | val | test.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Split {
     pub train: usize,
     pub val: usize,
     pub test: usize,
+    /// Models that hold out validation rows of their own; 0 where all share `val`. Each holds out `val` rows and trains on
+    /// `train`: see [`Split::held_out`].
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub folds: usize,
+}
+
+fn is_zero(n: &usize) -> bool {
+    *n == 0
 }
 
 impl Split {
+    /// The rows outside the test part that model `nth` of an ensemble, from 0, does not train on. Of models with rows of
+    /// their own, the first holds out the last rows, each further one those before.
+    pub fn held_out(&self, nth: usize) -> std::ops::Range<usize> {
+        let back = nth.checked_rem(self.folds).unwrap_or(0) * self.val;
+        self.train - back..self.train + self.val - back
+    }
+
+    /// The rows that some model holds out.
+    pub fn validated(&self) -> std::ops::Range<usize> {
+        let all = self.train + self.val;
+        all - self.folds.max(1) * self.val..all
+    }
+
     /// The rows of a part.
     pub fn range(&self, part: Part) -> std::ops::Range<usize> {
         let (val, test) = (self.train, self.train + self.val);
@@ -204,7 +225,8 @@ impl Dataset {
     /// Baseline on `part`: the accuracy of always predicting the training rows' most frequent class, or the root
     /// mean squared error, in the user's units, of always predicting their mean. None if the part has no rows.
     pub fn baseline(&self, part: Part) -> Option<f64> {
-        self.preprocessing.baseline(&self.targets, self.split.range(part))
+        let rows = if part == Part::Val { self.split.validated() } else { self.split.range(part) };
+        self.preprocessing.baseline(&self.targets, rows)
     }
 }
 
@@ -237,6 +259,10 @@ pub struct LoadRequest {
     pub val_split: f64,
     /// Fraction of all rows, where the source has no test part.
     pub test_split: f64,
+    /// Of models that hold out validation rows of their own, where the source has no validation part.
+    pub folds: Option<Folds>,
+    /// Whether `folds` is for tables alone, not for images.
+    pub folds_of_tables: bool,
     pub standardize: bool,
     /// Limit the standardised numbers of a table smoothly; no effect without `standardize`.
     pub clip_inputs: bool,
@@ -257,6 +283,8 @@ impl From<&DataRequest> for LoadRequest {
             task: data.task,
             val_split: data.val_split,
             test_split: data.test_split,
+            folds: data.folds,
+            folds_of_tables: false,
             standardize: data.standardize,
             clip_inputs: data.clip_inputs,
             clamp: data.clamp,

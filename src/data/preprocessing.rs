@@ -18,6 +18,7 @@ use super::times::Cycle;
 use super::types::{Reading, Unread};
 use super::{DataError, Part, Rows, Split, Targets, Task, read_raw, target};
 use crate::base::text::{count, counted, listed, shorten};
+use crate::spec::Folds;
 
 /// Rows of a block of inputs that one thread puts together, small enough for its cache.
 const ROWS_AT_ONCE: usize = 512;
@@ -73,6 +74,9 @@ pub(crate) struct TrainedOn {
     pub content: String,
     pub val_split: f64,
     pub test_split: f64,
+    /// The share of each model, where models held out rows of their own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub val_each: Option<f64>,
     pub seed: u64,
     pub split: Split,
 }
@@ -491,7 +495,8 @@ impl Preprocessing {
         let all = || (0..raw.rows).collect::<Vec<_>>();
         if part == Part::All {
             if labelled && hex(&raw.content) == self.trained_on.content {
-                let rows = counted(self.trained_on.split.train as u64, "row");
+                let Split { train, val, folds, .. } = self.trained_on.split;
+                let rows = counted((train + if folds > 0 { val } else { 0 }) as u64, "row");
                 notes.push(format!(
                     "the model was trained on {rows} of these data, so the result is too good: --split test takes only \
                      rows that it has not seen"
@@ -526,7 +531,21 @@ impl Preprocessing {
         let kept: Vec<usize> = all().into_iter().filter(|row| has_target[*row]).collect();
         let target = raw.target.as_ref().map(|t| target::class_of_rows(raw, t, &self.task)).transpose()?;
         let class = |row: usize| target.as_ref().map_or(0, |classes| classes[row]);
-        let parts = assign(raw, &kept, class, fractions, self.trained_on.seed);
+        let folds = self.trained_on.split.folds;
+        if part == Part::Val && folds > 0 {
+            let what = format!(
+                "each of the {folds} models of this ensemble held out other rows, so none is new to all of them; the \
+                 training told the validation score"
+            );
+            let remedy = "evaluate the test rows (--split test)";
+            return Err(DataError::file(&raw.file, what, remedy));
+        }
+        let asked = self.trained_on.val_each.map(|share| Folds { models: folds, share });
+        let mut parts = assign(raw, &kept, class, fractions, asked, self.trained_on.seed);
+        if folds > 0 {
+            // Each of them trained some model.
+            parts.train.append(&mut parts.val);
+        }
         Ok(match part {
             Part::Train | Part::All => parts.train,
             Part::Val => parts.val,

@@ -7,13 +7,16 @@ use rayon::prelude::*;
 
 use super::DataError;
 use super::raw::Raw;
+use crate::spec::Folds;
 
-/// Rows of each part, ascending.
+/// Rows of each part, ascending; with folds, the training rows end with those of the folds but the first, last one first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Parts {
     pub train: Vec<usize>,
     pub val: Vec<usize>,
     pub test: Vec<usize>,
+    /// See [`Split::folds`](super::Split).
+    pub folds: usize,
 }
 
 impl Parts {
@@ -52,6 +55,7 @@ pub(crate) fn assign(
     kept: &[usize],
     class: impl Fn(usize) -> usize,
     fractions: Fractions,
+    wanted: Option<Folds>,
     seed: u64,
 ) -> Parts {
     let [train, val, _] = raw.given.unwrap_or([raw.rows, 0, 0]);
@@ -67,9 +71,51 @@ pub(crate) fn assign(
         parts.test = take(&mut parts.train, &class, fractions.test, seed, 0);
     }
     if parts.val.is_empty() {
-        parts.val = take(&mut parts.train, &class, fractions.val, seed, 1);
+        let mut folds = folds(&mut parts.train, &class, wanted, seed).into_iter();
+        parts.folds = folds.len();
+        match folds.next() {
+            Some(first) => {
+                parts.val = first;
+                folds.rev().for_each(|fold| parts.train.extend(fold));
+            }
+            None => parts.val = take(&mut parts.train, &class, fractions.val, seed, 1),
+        }
     }
     parts
+}
+
+/// Removes the share of each model from `rows`, less if there are not so many, and returns them, each ascending: all of one
+/// size, each class in proportion, give or take a row. The only row of a class stays. None if there are not two rows for
+/// each model.
+fn folds(
+    rows: &mut Vec<usize>,
+    class: impl Fn(usize) -> usize,
+    wanted: Option<Folds>,
+    seed: u64,
+) -> Vec<Vec<usize>> {
+    let Some(Folds { models, share }) = wanted.filter(Folds::is_used) else { return Vec::new() };
+    let mut of_class = vec![0usize; rows.iter().map(|row| class(*row) + 1).max().unwrap_or(0)];
+    rows.iter().for_each(|row| of_class[class(*row)] += 1);
+    let (single, several): (Vec<usize>, Vec<usize>) = rows.iter().partition(|row| of_class[class(**row)] < 2);
+    if several.len() / 2 < models {
+        return Vec::new();
+    }
+    let size = ((rows.len() as f64 * share).round() as usize).clamp(1, several.len() / models);
+    // By class, and within it by the hash: of this order, evenly spaced rows are dealt one by one.
+    let mut cards: Vec<(usize, u64, usize)> =
+        several.into_iter().map(|row| (class(row), hash(seed, 2, row as u64), row)).collect();
+    cards.sort_unstable();
+    let dealt_before = |at: usize| (at as u128 * (models * size) as u128 / cards.len() as u128) as usize;
+    let mut folds = vec![Vec::with_capacity(size); models];
+    *rows = single;
+    for (at, (_, _, row)) in cards.iter().enumerate() {
+        let nth = dealt_before(at);
+        let to = if dealt_before(at + 1) > nth { &mut folds[nth % models] } else { &mut *rows };
+        to.push(*row);
+    }
+    folds.iter_mut().for_each(|fold| fold.sort_unstable());
+    rows.sort_unstable();
+    folds
 }
 
 /// Removes `fraction` of `rows` and returns them, ascending: each class in proportion (largest remainders first), but
@@ -146,6 +192,7 @@ fn hash(seed: u64, purpose: u64, index: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::{Part, Split};
     use super::*;
 
     #[test]
@@ -185,8 +232,73 @@ mod tests {
             let mut expected = all[..taken.len()].to_vec();
             expected.sort_unstable();
             assert_eq!(taken, expected, "{fraction} of {n}");
+            let wanted = ((n as f64 * fraction).round() as usize).clamp(1, n - 1);
+            assert_eq!(taken.len(), wanted, "{fraction} of {n}");
         }
     }
+
+    #[test]
+    fn folds_are_of_one_size_and_share_no_row_and_keep_the_shares_of_classes() {
+        // The first class, the last one, and one row in 25 are the rarest.
+        let classes: [fn(usize) -> usize; 3] = [
+            |row| usize::from(!row.is_multiple_of(5)),
+            |row| usize::from(row.is_multiple_of(5)),
+            |row| [2, 0, 1, 0, 1][row % 5] * usize::from(!row.is_multiple_of(2)) + usize::from(row % 25 == 7),
+        ];
+        for (n, share, models, size) in [
+            (100, 0.1, 8, 10),
+            (103, 0.1, 8, 10),
+            (1000, 0.05, 24, 41),
+            (17, 0.1, 8, 2),
+            (824, 0.05, 8, 41),
+            (1617, 0.05, 8, 81),
+            (9011, 0.05, 8, 451),
+            (1000, 0.34, 2, 340),
+            (1000, 0.5, 2, 500),
+        ] {
+            for class in classes {
+                let mut train: Vec<usize> = (0..n).collect();
+                let folds = folds(&mut train, class, Some(Folds { models, share }), 3);
+                assert_eq!(folds.len(), models, "{n}");
+                for fold in &folds {
+                    assert_eq!(fold.len(), size, "{n}");
+                    assert!(fold.is_sorted());
+                    for kind in 0..3 {
+                        let found = fold.iter().filter(|row| class(**row) == kind).count() as f64;
+                        let expected =
+                            (0..n).filter(|row| class(*row) == kind).count() as f64 * size as f64 / n as f64;
+                        assert!((found - expected).abs() <= 1.5, "{found}, not {expected}: {share} of {n}");
+                    }
+                }
+                let mut all = [train, folds.concat()].concat();
+                all.sort_unstable();
+                assert_eq!(all, (0..n).collect::<Vec<_>>());
+            }
+            let split = Split { train: n - size, val: size, test: 5, folds: models };
+            let mut held_out: Vec<usize> = (0..models).flat_map(|nth| split.held_out(nth)).collect();
+            held_out.sort_unstable();
+            assert_eq!(held_out, split.validated().collect::<Vec<_>>());
+            assert_eq!(split.held_out(0), split.range(Part::Val));
+        }
+        // Golden, as for the split.
+        let two = Folds { models: 2, share: 0.005 };
+        assert_eq!(folds(&mut (0..1000).collect(), |_| 0, Some(two), 0), GOLDEN);
+        for (n, share, models) in
+            [(15, 0.1, 8), (100, 0.0, 8), (100, 0.1, 1), (100, 0.1, 0), (9, 0.1, usize::MAX)]
+        {
+            let mut train: Vec<usize> = (0..n).collect();
+            assert!(folds(&mut train, |_| 0, Some(Folds { models, share }), 3).is_empty());
+            assert_eq!(train.len(), n);
+        }
+        // A class of one row is learned by all.
+        let mut train: Vec<usize> = (0..100).collect();
+        let halves = Folds { models: 2, share: 0.5 };
+        let found = folds(&mut train, |row| usize::from(row == 42), Some(halves), 3);
+        assert!(!found.concat().contains(&42) && train.contains(&42));
+    }
+
+    /// Every second of the rows 99, 199, ... in the order of their hashes, by a program in Python.
+    const GOLDEN: [[usize; 5]; 2] = [[31, 273, 292, 303, 329], [173, 175, 258, 525, 986]];
 
     #[test]
     fn no_class_loses_its_last_row() {

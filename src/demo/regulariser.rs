@@ -71,7 +71,7 @@ impl Demo for Regulariser {
         let all = problem.split;
         let train = ROWS.min(all.train);
         // The other training rows are not used.
-        problem.split = Split { train, val: all.val + all.train - train, test: all.test };
+        problem.split = Split { train, val: all.val + all.train - train, test: all.test, folds: 0 };
         let seeds = lab.seeds(8);
         let epochs = lab.pick(60, 100);
         let kinds = kinds();

@@ -19,6 +19,8 @@ fn digits(ask: &Ask) -> Result<Dataset, LabError> {
         task: None,
         val_split: ask.val_split,
         test_split: 0.1,
+        folds: None,
+        folds_of_tables: false,
         standardize: ask.standardize,
         clip_inputs: false,
         clamp: None,

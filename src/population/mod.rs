@@ -7,6 +7,7 @@ mod schedule;
 mod size;
 pub mod tables;
 
+use std::ops::Range;
 use std::sync::Arc;
 
 pub use inputs::Features;
@@ -303,6 +304,14 @@ impl Member {
         })
     }
 
+    /// The same member on more rows, of which it leaves out the stored rows `rows`: it trains on as many as before, the
+    /// first ones that are not left out.
+    #[must_use]
+    pub fn holding_out(mut self, rows: Range<usize>) -> Member {
+        (self.row.held_out, self.row.held_out_rows) = (rows.start as u32, rows.len() as u32);
+        self
+    }
+
     /// The member of a vacant slot. It has no layers and takes no memory except its slot's state.
     fn nobody() -> Member {
         let network = Network {
@@ -430,6 +439,8 @@ fn member_row(
         features: 0,
         first_input: 0,
         embeds: 0,
+        held_out: 0,
+        held_out_rows: 0,
     }
 }
 

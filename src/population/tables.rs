@@ -3,6 +3,8 @@
 
 use bytemuck::{Pod, Zeroable};
 
+use super::random::permuted;
+
 /// One member: the values that do not change from step to step.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Pod, Zeroable)]
@@ -53,6 +55,18 @@ pub struct MemberRow {
     /// First of its rows in `inputs`, and whether there are any: if not, its inputs are the features.
     pub first_input: u32,
     pub embeds: u32,
+    /// First of the stored rows that it holds out, where these lie among its training rows, and their number.
+    pub held_out: u32,
+    pub held_out_rows: u32,
+}
+
+impl MemberRow {
+    /// The stored row at `position` of the epoch with these keys: all training rows in a random order, without those
+    /// that are held out.
+    pub fn training_row(&self, keys: [u32; 8], position: u32) -> u32 {
+        let row = permuted(keys, self.train_rows, position);
+        if row < self.held_out { row } else { row + self.held_out_rows }
+    }
 }
 
 /// One input of a member's network.

@@ -151,7 +151,7 @@ impl Asked {
         }
     }
 
-    /// Refuses `watch` and `ensemble`, which a sweep does not support.
+    /// Refuses `watch`, `ensemble` and `val-each`, which a sweep does not support.
     ///
     /// # Errors
     /// [`ConfigError::Invalid`].
@@ -159,7 +159,7 @@ impl Asked {
         let watch =
             "a sweep does not record layers: drop it, or train one trial alone with `bngpu train --watch`";
         let ensemble = "the trials of a sweep are single models: drop it, and train the best trial with `bngpu train --ensemble`";
-        for (key, expected) in [("watch", watch), ("ensemble", ensemble)] {
+        for (key, expected) in [("watch", watch), ("ensemble", ensemble), ("val-each", ensemble)] {
             if let Some(value) = self.flags.get(key).or_else(|| self.file.get(key)) {
                 let (place, value) = (self.place(key), text(value));
                 return Err(ConfigError::Invalid { place, value, expected: expected.into() });

@@ -130,9 +130,15 @@ impl DataRequest {
         ensure(named, "target", "empty", "name a column of the table, or give its index from 0")?;
         Range::BelowOne.check("val-split", self.val_split, "0.1")?;
         Range::BelowOne.check("test-split", self.test_split, "0.1")?;
-        let sum = format!("{} with --val-split {}", self.test_split, self.val_split);
+        let each = self.folds.map_or(0.0, |folds| folds.share);
+        Range::BelowOne.check("val-each", each, "0.05")?;
         let expected = "their sum must be below 1, so that rows are left for training";
-        ensure(self.val_split + self.test_split < 1.0, "test-split", sum, expected)?;
+        if !self.folds.is_some_and(|folds| folds.is_used()) {
+            let sum = format!("{} with --val-split {}", self.test_split, self.val_split);
+            ensure(self.val_split + self.test_split < 1.0, "test-split", sum, expected)?;
+        }
+        let sum = format!("{each} with --test-split {}", self.test_split);
+        ensure(each + self.test_split < 1.0, "val-each", sum, expected)?;
         let memory = self.data_memory.unwrap_or(1);
         ensure(memory >= 1, "data-memory", memory, "write an amount above 0, for example 512M")
     }

@@ -60,6 +60,9 @@ settings! {
         /// Share of the training rows, 0 to 1, held out for validation
         #[arg(long, value_name = "SHARE", help_heading = "Data")]
         val_split: Real = Real(0.1);
+        /// Share of the training rows, 0 to 1, that each model of an ensemble holds out for validation, different rows for each, in place of --val-split; at 0, all share those of --val-split
+        #[arg(long, value_name = "SHARE", help_heading = "Data")]
+        val_each: Real = Real(0.0);
         /// Share of all rows, 0 to 1, held out for testing if the source has no test set
         #[arg(long, value_name = "SHARE", help_heading = "Data")]
         test_split: Real = Real(0.1);

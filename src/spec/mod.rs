@@ -39,7 +39,7 @@ pub use config_error::{ConfigError, Place};
 pub use hyperparameter::{HYPERPARAMETERS, Hyperparameter, Kind, Owner, SEARCHABLE, hyperparameter};
 pub use network::{Activation, BatchNorm, Embed, Init, Network};
 pub use range::{Invalid, Range};
-pub use request::{DataRequest, DeviceUse, MAX_ENSEMBLE, RunRequest};
+pub use request::{DataRequest, DeviceUse, Folds, MAX_ENSEMBLE, RunRequest};
 pub use resolve::{resolve, resolve_over};
 pub use scale::Scale;
 pub use shard::{Shard, shard_of};

@@ -73,6 +73,7 @@ impl Preset {
             batch-size = {batch}
             epochs = {epochs}
             ensemble = {ensemble}
+            val-each = 0.05
             "#
         )
     }

@@ -19,6 +19,8 @@ pub struct DataRequest {
     pub task: Option<TaskKind>,
     /// Share of the rows outside the test set for validation, 0 ≤ share < 1.
     pub val_split: f64,
+    /// Of an ensemble whose models hold out validation rows of their own.
+    pub folds: Option<Folds>,
     /// Share of all rows for testing, 0 ≤ share < 1, if the source has no test set.
     pub test_split: f64,
     /// Seed of the split of the rows.
@@ -33,6 +35,21 @@ pub struct DataRequest {
     pub data_memory: Option<u64>,
     /// Folder of named data sets; none is `$BNGPU_DATA`, else the platform's data folder.
     pub data_dir: Option<PathBuf>,
+}
+
+/// Models that hold out validation rows of their own, instead of those of `val_split`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Folds {
+    pub models: usize,
+    /// Share of the rows outside the test part that each holds out.
+    pub share: f64,
+}
+
+impl Folds {
+    /// Whether there is more than one, and each holds something out.
+    pub fn is_used(&self) -> bool {
+        self.models > 1 && self.share > 0.0
+    }
 }
 
 /// Most models of an ensemble.
@@ -75,11 +92,12 @@ pub struct DeviceUse {
 }
 
 impl RunRequest {
-    /// The runs of one model each that train the members of the ensemble, on the same rows. The first has the run's
-    /// seed; each further one has the next seed.
+    /// The runs of one model each that train the members of the ensemble; on the same rows, unless these hold out rows of
+    /// their own. The first has the run's seed; each further one has the next seed.
     pub fn members(&self) -> Vec<RunRequest> {
         let member = |n: usize| {
             let mut request = RunRequest { ensemble: 1, ..self.clone() };
+            request.data.folds = None;
             request.training.seed = self.training.nth_seed(n as u64);
             request
         };

@@ -10,7 +10,7 @@ use super::config_error::ConfigError;
 use super::given::Given;
 use super::network::{BatchNorm, Network};
 use super::range::Invalid;
-use super::request::{DataRequest, RunRequest};
+use super::request::{DataRequest, Folds, RunRequest};
 use super::text::written;
 use super::training::{Length, Optimizer, OptimizerKind, Training};
 use super::values::{Bytes, Count, Hidden, Real, Seed, Time};
@@ -128,6 +128,7 @@ fn request(config: PartialConfig) -> RunRequest {
         max_time,
         seed,
         ensemble,
+        val_each,
         device,
         precision,
         output,
@@ -167,6 +168,7 @@ fn request(config: PartialConfig) -> RunRequest {
         Some(steps) => Length::Steps(steps.0.into()),
         None => Length::Epochs(set(epochs, "epochs").0.into()),
     };
+    let ensemble = set(ensemble, "ensemble").0 as usize;
     let mut watch: Vec<_> = watch.unwrap_or_default();
     watch.sort();
     watch.dedup();
@@ -185,6 +187,8 @@ fn request(config: PartialConfig) -> RunRequest {
             },
             task,
             val_split: real(val_split, "val-split"),
+            folds: Some(Folds { models: ensemble, share: real(val_each, "val-each") })
+                .filter(|folds| folds.share != 0.0),
             test_split: real(test_split, "test-split"),
             split_seed: split_seed.or(seed).map_or(0, |seed| seed.0),
             standardize: set(standardize, "standardize"),
@@ -215,7 +219,7 @@ fn request(config: PartialConfig) -> RunRequest {
             max_time: max_time.map(|time| time.0),
             seed: set(seed, "seed").0,
         },
-        ensemble: set(ensemble, "ensemble").0 as usize,
+        ensemble,
         device: set(device, "device"),
         precision: set(precision, "precision"),
         output,
@@ -310,6 +314,7 @@ impl From<&RunRequest> for PartialConfig {
             max_time: training.max_time.map(Time),
             seed: Some(Seed(training.seed)),
             ensemble: (run.ensemble > 1).then(|| count(run.ensemble as u64)),
+            val_each: data.folds.filter(Folds::is_used).map(|folds| Real(folds.share)),
             device: Some(run.device.clone()),
             precision: Some(run.precision),
             output: None,

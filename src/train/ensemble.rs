@@ -14,8 +14,8 @@ impl Trainer<'_> {
     /// Treats the members as one ensemble. They must have the same length of training, batch size, patience and time
     /// limit, and start at the same step.
     ///
-    /// The loss and score on the validation rows are those of the members' averaged predictions, and decide the best
-    /// epoch and the end for all of them. Every member's record is that of the ensemble: training losses, scores and
+    /// The loss and score on the validation rows are those of the members' averaged predictions, or, where each member
+    /// holds out rows of its own, of its own predictions for these. They decide the best epoch and the end for all. Every member's record is that of the ensemble: training losses, scores and
     /// gradient norms are means, samples are those of all members. Events are of the first member. A member that diverges
     /// ends them all.
     #[must_use]
@@ -31,9 +31,8 @@ impl Trainer<'_> {
         stop: &Stop,
     ) -> Result<bool, TrainError> {
         let all: Vec<usize> = (0..self.members.len()).collect();
-        let rows = self.problem.split.range(Part::Val);
-        let has_val = !rows.is_empty();
-        let joint = self.stepper.joint_sums(&equal(all.len()), self.problem, rows, stop)?;
+        let has_val = self.problem.split.val > 0;
+        let joint = self.stepper.validation_sums(&equal(all.len()), self.problem, stop)?;
         let Some((sums, finite)) = joint else { return Ok(false) };
         let val = has_val.then(|| self.problem.evaluation(Part::Val, &sums));
         let improved = val.is_some_and(|(loss, _)| self.improves(0, loss));

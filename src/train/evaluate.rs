@@ -182,6 +182,51 @@ impl Stepper<'_> {
         Ok(Some(bad.map_or(Finite::All, Finite::Not)))
     }
 
+    /// Sums of an ensemble over the validation rows: of the predictions of all members together, or, where each member
+    /// holds out rows of its own, of its predictions for these. `None` if `stop` was set on the way.
+    pub fn validation_sums(
+        &mut self,
+        weights: &[f64],
+        problem: &Problem,
+        stop: &Stop,
+    ) -> Result<Option<(Sums, Finite)>, EngineError> {
+        if problem.split.folds == 0 {
+            return self.joint_sums(weights, problem, problem.split.range(Part::Val), stop);
+        }
+        let population = self.population().clone();
+        let mut left: Vec<Range<usize>> = (0..population.len()).map(|k| problem.split.held_out(k)).collect();
+        // By member, so that the sum does not depend on the batches.
+        let mut own = vec![Sums::default(); population.len()];
+        let mut finite = Finite::All;
+        loop {
+            let next = |(k, rows): (usize, &Range<usize>)| {
+                let rows = rows.start..rows.end.min(rows.start + population.members[k].capacity);
+                (!rows.is_empty()).then_some((k, rows))
+            };
+            let parts: Vec<_> = left.iter().enumerate().filter_map(next).collect();
+            if parts.is_empty() {
+                break;
+            }
+            if stop.asked() {
+                return Ok(None);
+            }
+            for ((k, rows), outputs) in parts.iter().zip(self.outputs_of(&parts)?) {
+                if finite == Finite::All && outputs.iter().any(|z| !z.is_finite()) {
+                    finite = Finite::Not(*k);
+                }
+                left[*k].start = rows.end;
+                problem.add_outputs(rows.clone(), &outputs, &mut own[*k]);
+            }
+        }
+        let mut sums = Sums::default();
+        for of in own {
+            sums.loss += of.loss;
+            sums.hits += of.hits;
+            sums.rows += of.rows;
+        }
+        Ok(Some((sums, finite)))
+    }
+
     /// Sums of the predictions of all members together over the stored rows `rows`: see [`Stepper::mixed`].
     pub fn joint_sums(
         &mut self,

@@ -55,7 +55,8 @@ impl<'a> Inference<'a> {
         self.stepper.info()
     }
 
-    /// Mean loss and score of the predictions for the rows of `part`; none if it has no rows.
+    /// Mean loss and score of the predictions for the rows of `part`; none if it has no rows. Where the members held out
+    /// validation rows of their own, each row of [`Part::Val`] is predicted by the member that did.
     ///
     /// # Errors
     /// [`TrainError::Engine`] or [`TrainError::GaveUp`].
@@ -69,7 +70,10 @@ impl<'a> Inference<'a> {
             return Ok(self.with_tries(|stepper| stepper.evaluations(&[0], part, problem))?.pop());
         }
         let never = Stop::default();
-        let sums = self.with_tries(|stepper| stepper.joint_sums(&shares, problem, rows.clone(), &never))?;
+        let sums = self.with_tries(|stepper| match part {
+            Part::Val => stepper.validation_sums(&shares, problem, &never),
+            _ => stepper.joint_sums(&shares, problem, rows.clone(), &never),
+        })?;
         Ok(sums.map(|(sums, _)| problem.evaluation(part, &sums)))
     }
 

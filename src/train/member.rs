@@ -5,6 +5,15 @@ use crate::spec::Training;
 
 use super::{Problem, TrainError};
 
+/// Lays out the member for `problem` that is number `nth`, from 0, of an ensemble.
+///
+/// # Errors
+/// As [`member`].
+pub fn member_of_ensemble(training: &Training, problem: &Problem, nth: usize) -> Result<Member, TrainError> {
+    let held_out = problem.split.held_out(nth);
+    Ok(member(training, problem)?.holding_out(held_out))
+}
+
 /// Lays out a member for `problem`.
 ///
 /// # Errors

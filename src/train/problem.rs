@@ -20,7 +20,7 @@ pub struct Problem {
     output_range: Option<[f64; 2]>,
     /// Size of one unit of a scaled target in the user's units (regression).
     target_scale: f64,
-    /// Variance of the targets of (train, val, test) about their own mean (regression).
+    /// Variance of the targets of (train, all validation rows, test) about their own mean (regression).
     variances: [f64; 3],
 }
 
@@ -56,7 +56,7 @@ impl Problem {
 
     /// Some rows, all of them in the test part; without targets, losses and scores are meaningless.
     pub fn of_rows(rows: Rows, preprocessing: &Preprocessing) -> Problem {
-        let split = Split { train: 0, val: 0, test: rows.rows };
+        let split = Split { test: rows.rows, ..Split::default() };
         let targets = rows.targets.unwrap_or_else(|| Targets::Classes(vec![0; rows.rows]));
         Problem::of(Values::Floats(rows.features), &targets, split, preprocessing)
     }
@@ -66,7 +66,8 @@ impl Problem {
             Targets::Classes(classes) => (classes.clone(), [0.0; 3]),
             Targets::Values(values) => (
                 values.iter().map(|v| v.to_bits()).collect(),
-                [Part::Train, Part::Val, Part::Test].map(|part| variance(&values[split.range(part)])),
+                [split.range(Part::Train), split.validated(), split.range(Part::Test)]
+                    .map(|rows| variance(&values[rows])),
             ),
         };
         Problem {

@@ -14,7 +14,7 @@ use crate::spec::RunRequest;
 
 use super::{
     Best, Checkpoint, Ended, Events, MemberCheckpoint, Origin, Pace, Problem, RunFiles, Stop, Stored,
-    TrainError, Trainer, TrainingState, member, model,
+    TrainError, Trainer, TrainingState, member_of_ensemble, model,
 };
 
 /// A training whose settings and data have been checked.
@@ -47,8 +47,9 @@ impl Session {
         let columns = dataset.columns_record();
         let problem = Problem::new(dataset);
         let members = request.members();
-        let members: Vec<Member> =
-            members.iter().map(|request| member(&request.training, &problem)).collect::<Result<_, _>>()?;
+        let member =
+            |(nth, request): (usize, &RunRequest)| member_of_ensemble(&request.training, &problem, nth);
+        let members: Vec<Member> = members.iter().enumerate().map(member).collect::<Result<_, _>>()?;
         let shape = [members[0].inputs(), problem.loss.outputs()];
         let origin = Origin::new(&request, shape, preprocessing, fingerprint, problem.split.val > 0);
         let mut population = Population::new(members);

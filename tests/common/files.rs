@@ -24,6 +24,8 @@ pub fn request(source: impl AsRef<Path>) -> LoadRequest {
         table: TableRequest::default(),
         val_split: 0.1,
         test_split: 0.1,
+        folds: None,
+        folds_of_tables: false,
         standardize: true,
         clip_inputs: true,
         clamp: None,

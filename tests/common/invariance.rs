@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use bngpu::engine::Engine;
-use bngpu::population::random::{permuted, shuffle_keys};
+use bngpu::population::random::shuffle_keys;
 use bngpu::population::tables::{ChunkKind, LayerRow, Record, StepRow};
 use bngpu::population::{Buffer, Loss, Member, Population, evaluation_step, training_step};
 use bngpu::spec::{Activation, BatchNorm, Embed, Init, Network, Optimizer, Training};
@@ -412,7 +412,7 @@ pub fn a_bad_row_is_found_at_its_step(make: &Make, seed: u64) {
         let reads = |s: &u64| {
             let (epoch, first, rows) = member.walk.batch_of(*s);
             let keys = shuffle_keys(member.training.seed, epoch as u32);
-            (first..first + rows).any(|p| permuted(keys, case.train_rows as u32, p as u32) == row as u32)
+            (first..first + rows).any(|p| member.row.training_row(keys, p as u32) == row as u32)
         };
         let expected = (0..STEPS).find(reads).map_or(Record::FINITE, |s| s as u32);
         assert_eq!(first_bad(&after, &case.population, m), expected, "case {seed}, member {m}, row {row}");

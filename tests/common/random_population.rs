@@ -215,8 +215,12 @@ pub fn random_member<'a>(
 ) -> Member {
     loop {
         let training = random_training(rng, space);
-        if let Some(member) = Member::new(&training, loss, features, train_rows) {
-            return member;
+        // Some members hold out a window of these rows.
+        let of_rows = &mut Rng(training.seed);
+        let held_out = if of_rows.chance(0.3) { of_rows.between(0, train_rows / 3) } else { 0 };
+        let first = of_rows.between(0, train_rows - held_out);
+        if let Some(member) = Member::new(&training, loss, features, train_rows - held_out) {
+            return member.holding_out(first..first + held_out);
         }
     }
 }

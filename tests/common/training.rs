@@ -23,6 +23,8 @@ pub fn digits(test_split: f64) -> Problem {
         task: None,
         val_split: 0.1,
         test_split,
+        folds: None,
+        folds_of_tables: false,
         standardize: true,
         clip_inputs: true,
         clamp: None,

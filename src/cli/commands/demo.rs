@@ -176,6 +176,8 @@ fn data(args: &DemoArgs, ask: &Ask) -> Result<Dataset, LabError> {
         task: None,
         val_split: ask.val_split,
         test_split,
+        folds: None,
+        folds_of_tables: false,
         standardize: ask.standardize,
         // The claims are about standardised inputs as they are.
         clip_inputs: false,

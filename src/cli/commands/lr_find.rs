@@ -39,7 +39,7 @@ pub fn run(args: LrFindArgs) -> Result<Exit, Failure> {
     if flags.watch.is_some() {
         return Err(Failure::Usage("lr-find watches no layers: use --watch with `bngpu train`".into()));
     }
-    if flags.ensemble.is_some() {
+    if flags.ensemble.is_some() || flags.val_each.is_some() {
         let text = "lr-find trains one model at each rate: use --ensemble with `bngpu train`";
         return Err(Failure::Usage(text.into()));
     }
@@ -62,7 +62,7 @@ pub fn run(args: LrFindArgs) -> Result<Exit, Failure> {
     let settings: Vec<Params> = settings(&rates, both);
     let mut request = sweep(base, &rates, both, settings.len() as u64);
     let sources = devices(&request)?;
-    let dataset = load_and_anchor(&mut request.base)?;
+    let dataset = load_and_anchor(&mut request.base, false)?;
     let about = about(&dataset);
     let search = plan(request, dataset, sources)?;
     introduce(&search, &about);

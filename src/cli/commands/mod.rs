@@ -166,8 +166,12 @@ fn stderr_is_terminal() -> bool {
 
 /// Loads the data of a run; `source` is where they are.
 fn load_data(request: &RunRequest, source: &str) -> Result<Dataset, Failure> {
+    loaded(LoadRequest { source: source.to_owned(), ..LoadRequest::from(&request.data) })
+}
+
+fn loaded(request: LoadRequest) -> Result<Dataset, Failure> {
     let start = Instant::now();
-    let dataset = load(&LoadRequest { source: source.to_owned(), ..LoadRequest::from(&request.data) })?;
+    let dataset = load(&request)?;
     let split = &dataset.split;
     let (ms, features) = (1e3 * start.elapsed().as_secs_f64(), dataset.n_features);
     log::info!("{} loaded in {ms:.0} ms: {} rows", dataset.source, split.train + split.val + split.test);
@@ -275,8 +279,8 @@ fn weights(dir: &RunDir, asked: Option<WeightsArg>) -> Result<Stored, Failure> {
 }
 
 /// Loads the data of a new run, and makes their paths absolute for its record.
-fn load_and_anchor(request: &mut RunRequest) -> Result<Dataset, Failure> {
-    let dataset = load_data(request, &request.data.source)?;
+fn load_and_anchor(request: &mut RunRequest, folds_of_tables: bool) -> Result<Dataset, Failure> {
+    let dataset = loaded(LoadRequest { folds_of_tables, ..LoadRequest::from(&request.data) })?;
     request.data.source = anchored(&request.data.source);
     let absolute = |dir: PathBuf| std::path::absolute(&dir).unwrap_or(dir);
     request.data.data_dir = request.data.data_dir.take().map(absolute);

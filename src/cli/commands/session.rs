@@ -134,7 +134,7 @@ fn sum_up(session: &Session, outcome: &Outcome, run: String) -> Result<Exit, Fai
 fn splits(session: &Session, outcome: &Outcome) -> Vec<SplitSummary> {
     let [val, test] = outcome.evaluations;
     let split = &session.problem.split;
-    let parts = [("val", split.val, val), ("test", split.test, test)];
+    let parts = [("val", split.validated().len(), val), ("test", split.test, test)];
     let of = |((name, rows, evaluation), baseline): ((_, _, Option<_>), Option<f64>)| {
         let (loss, score) = evaluation?;
         Some(SplitSummary { name, rows, loss, score, baseline: baseline.unwrap_or(f64::NAN) })
@@ -212,6 +212,15 @@ pub(super) fn about(dataset: &Dataset) -> About {
         rows(split.test)
     );
     let mut lines = vec![("data", text)];
+    if split.folds > 0 {
+        let text = format!(
+            "each of the {} models holds out {} validation rows of its own and trains on the others; --val-each 0 gives \
+             all models the same validation rows",
+            split.folds,
+            rows(split.val)
+        );
+        lines.push(("folds", text));
+    }
     if let Some([low, high]) = dataset.preprocessing.prediction_range() {
         let why = if low >= 0.0 { " (none is negative)" } else { "" };
         let (low, high) = (exactly(low), exactly(high));

@@ -53,7 +53,7 @@ fn start(args: SweepArgs, preset: impl Fn(preset::Problem) -> String) -> Result<
         RunDir::check_free(output)?;
     }
     let sources = devices(&early)?;
-    let dataset = load_and_anchor(&mut early.base)?;
+    let dataset = load_and_anchor(&mut early.base, false)?;
     let mut request = typed.request_over(&preset(problem_of(&dataset)))?;
     request.base.data = early.base.data;
     let about = about(&dataset);

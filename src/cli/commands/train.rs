@@ -3,8 +3,8 @@
 use crate::cli::{Exit, TrainArgs};
 use crate::engine::{DeviceRequest, choose};
 use crate::run::RunDir;
-use crate::spec::RunRequest;
 use crate::spec::preset::{Preset, Problem};
+use crate::spec::{DataRequest, RunRequest};
 use crate::train::Session;
 
 use super::session::{self, Folder, about};
@@ -28,13 +28,28 @@ pub fn run(args: TrainArgs) -> Result<Exit, Failure> {
         RunDir::check_free(output)?;
     }
     let factory = choose(&DeviceRequest { device: &request.device, using: request.device_use() })?;
-    let dataset = load_and_anchor(&mut request)?;
+    // Whether there is a table, and thus the preset of tables, is known when the rows have been divided.
+    let is_used = |request: &RunRequest| request.data.folds.is_some_and(|folds| folds.is_used());
+    let folds_of_tables = given.is_none() && !is_used(&request);
+    if folds_of_tables && let Ok(usual) = over(Preset::Default, Problem::default()) {
+        request.data.folds = usual.data.folds;
+    }
+    let dataset = load_and_anchor(&mut request, folds_of_tables)?;
     let usual = if dataset.preprocessing.is_table() { Preset::Default } else { Preset::Plain };
     let preset = given.unwrap_or(usual);
-    let request = RunRequest { data: request.data, ..over(preset, problem_of(&dataset))? };
+    let run = over(preset, problem_of(&dataset))?;
+    let data = DataRequest { folds: run.data.folds, ..request.data };
+    let request = RunRequest { data, ..run };
     let name = request.name.clone().unwrap_or_else(|| dataset.name.clone());
     let output = request.output.clone();
     let mut about = about(&dataset);
+    if typed.any(|config| config.val_each.is_some_and(|share| share.0 != 0.0)) && request.ensemble == 1 {
+        about
+            .lines
+            .push(("note", "--val-each has no effect on a single model; --ensemble K trains several".into()));
+    } else if typed.flags.val_split.is_some() && is_used(&request) {
+        about.lines.push(("note", "--val-split has no effect beside --val-each".into()));
+    }
     if given.is_none() && preset == Preset::Default {
         about.lines.push((
             "preset",

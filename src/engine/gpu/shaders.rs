@@ -372,7 +372,9 @@ mod tests {
                 id,
                 features,
                 first_input,
-                embeds
+                embeds,
+                held_out,
+                held_out_rows
             ]
         );
         assert_twins!(InputRow, "Input", 0, [feature, kind, low, factor]);

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use crate::engine::EngineError;
-use crate::population::random::{permuted, shuffle_keys};
+use crate::population::random::shuffle_keys;
 use crate::population::tables::StepRow;
 use crate::population::{Buffer, Population};
 use crate::step::memory::{Table, Values};
@@ -93,8 +93,7 @@ impl DataWindow {
             step.first = targets.len() as u32;
             step.flags &= !StepRow::SHUFFLED;
             for position in first..first + step.rows {
-                let row = if shuffled { permuted(keys, member.row.train_rows, position) } else { position }
-                    as usize;
+                let row = if shuffled { member.row.training_row(keys, position) } else { position } as usize;
                 let (begin, end) = (row * table.features, (row + 1) * table.features);
                 match &table.values {
                     Values::Bytes { values, .. } => bytes.extend_from_slice(&values[begin..end]),

@@ -1,7 +1,7 @@
 //! x `[B, I]` = scaled rows of the data, embedded; their numbers into `index`. Twin of `shaders/gather.wgsl`.
 
 use crate::population::inputs::input;
-use crate::population::random::{permuted, shuffle_keys};
+use crate::population::random::shuffle_keys;
 use crate::population::tables::StepRow;
 use crate::population::{Buffer, Member};
 use crate::step::bounds::{Bound, Observed, Output};
@@ -18,7 +18,7 @@ pub fn cpu<R: Real>(view: &View<R>) {
         let position = view.step.first + b as u32;
         match view.step.flags & StepRow::SHUFFLED {
             0 => position,
-            _ => permuted(keys, view.row().train_rows, position),
+            _ => view.row().training_row(keys, position),
         }
     };
     // Rows; or, if a product's sums are cut in halves, some inputs of all rows, so that they are in the cache of the

@@ -3,9 +3,11 @@
 use super::faulty::{Fault, FaultyFactory};
 use super::*;
 use crate::data::Part;
+use crate::data::Split;
 use crate::run::Score;
+use crate::step::memory::{Table, Values};
 use crate::train::model::{self, layers};
-use crate::train::{Best, Origin, Stepper, Stored};
+use crate::train::{Best, Origin, Stepper, Stored, member_of_ensemble};
 
 /// Trainings that differ by their seeds alone.
 fn seeds(training: &Training, members: u64) -> Vec<Training> {
@@ -14,7 +16,8 @@ fn seeds(training: &Training, members: u64) -> Vec<Training> {
 
 /// Trains an ensemble from a checkpoint, or from the beginning.
 fn train_together(trainings: &[Training], problem: &Problem, from: Checkpoint) -> (Checkpoint, Told) {
-    let members: Vec<Member> = trainings.iter().map(|training| member(training, problem).unwrap()).collect();
+    let member = |(nth, training)| member_of_ensemble(training, problem, nth).unwrap();
+    let members: Vec<Member> = trainings.iter().enumerate().map(member).collect();
     let mut told = Told::default();
     let factory = CpuFactory::default();
     let population = Population::new(members);
@@ -95,6 +98,50 @@ fn members_keep_the_bits_of_trainings_alone_and_the_record_is_that_of_all() {
     // Negative control.
     let (two, _) = averaged(&outputs[..2], &[0.5; 2], targets);
     assert!((two - loss).abs() > 1e-4 * loss);
+}
+
+/// A problem whose rows are these of another, with the last `val` of those before the test rows for validation.
+fn of_rows(problem: &Problem, rows: &[usize], val: usize) -> Problem {
+    let table = &*problem.table;
+    let Values::Bytes { values, shift, factor } = &table.values else { panic!("digits are bytes") };
+    let picked = rows.iter().flat_map(|row| &values[row * table.features..][..table.features]).copied();
+    let values = Values::Bytes { values: picked.collect(), shift: shift.clone(), factor: factor.clone() };
+    let targets = rows.iter().map(|row| table.targets[*row]).collect();
+    let table = Table { values, features: table.features, quantiles: table.quantiles.clone(), targets };
+    let split =
+        Split { train: rows.len() - val - problem.split.test, val, test: problem.split.test, folds: 0 };
+    let mut problem = problem.clone();
+    (problem.table, problem.split) = (Arc::new(table), split);
+    problem
+}
+
+#[test]
+fn members_that_hold_out_rows_of_their_own_are_trainings_on_all_others() {
+    let problem = Problem::new(dataset_of(Some(Folds { models: 3, share: 0.1 })));
+    let split = problem.split;
+    assert_eq!((split.folds, split.train, split.val), (3, 323, 36));
+    let trainings = seeds(&training(), 3);
+    let (end, _) = train_together(&trainings, &problem, Vec::new());
+    let end: Vec<MemberCheckpoint> = end.into_iter().flatten().collect();
+    let (mut losses, mut hits) = (Vec::new(), Vec::new());
+    for (nth, (training, found)) in trainings.iter().zip(&end).enumerate() {
+        let held_out = split.held_out(nth);
+        let others = (0..split.train + split.val).filter(|row| !held_out.contains(row));
+        let rows: Vec<usize> = others.chain(held_out.clone()).chain(split.range(Part::Test)).collect();
+        let alone = of_rows(&problem, &rows, split.val);
+        let (expected, _) = train(std::slice::from_ref(training), &alone);
+        let expected = expected.into_iter().flatten().next().unwrap();
+        assert_same_weights(&found.weights, &expected.weights, "a member");
+        losses.push(expected.history.iter().map(|m| m.val_loss.unwrap()).collect::<Vec<_>>());
+        hits.push(expected.history.last().unwrap().val_score.unwrap().fields()[0].1);
+    }
+    for (epoch, found) in end[0].history.iter().enumerate() {
+        assert_near(found.val_loss.unwrap(), losses.iter().map(|of| of[epoch]).sum::<f64>() / 3.0);
+    }
+    assert_near(
+        end[0].history.last().unwrap().val_score.unwrap().fields()[0].1,
+        hits.iter().sum::<f64>() / 3.0,
+    );
 }
 
 #[test]

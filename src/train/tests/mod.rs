@@ -16,8 +16,8 @@ use crate::engine::CpuFactory;
 use crate::population::{Member, Population};
 use crate::run::{EpochMetrics, Look, RunError, metrics_jsonl};
 use crate::spec::{
-    Activation, BatchNorm, Embed, Init, Length, Network, Optimizer, PartialConfig, RunRequest, Schedule,
-    Training, resolve,
+    Activation, BatchNorm, Embed, Folds, Init, Length, Network, Optimizer, PartialConfig, RunRequest,
+    Schedule, Training, resolve,
 };
 
 use super::model::Weights;
@@ -36,6 +36,10 @@ pub(crate) const EAGER: Pace = Pace {
 };
 
 fn dataset() -> Dataset {
+    dataset_of(None)
+}
+
+fn dataset_of(folds: Option<Folds>) -> Dataset {
     load(&LoadRequest {
         source: "digits".into(),
         target: None,
@@ -43,6 +47,8 @@ fn dataset() -> Dataset {
         task: None,
         val_split: 0.1,
         test_split: 0.8,
+        folds,
+        folds_of_tables: false,
         standardize: true,
         clip_inputs: true,
         clamp: None,
