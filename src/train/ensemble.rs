@@ -15,9 +15,9 @@ impl Trainer<'_> {
     /// limit, and start at the same step.
     ///
     /// The loss and score on the validation rows are those of the members' averaged predictions, or, where each member
-    /// holds out rows of its own, of its own predictions for these. They decide the best epoch and the end for all. Every member's record is that of the ensemble: training losses, scores and
-    /// gradient norms are means, samples are those of all members. Events are of the first member. A member that diverges
-    /// ends them all.
+    /// holds out rows of its own, of its own predictions for these. They decide the best epoch and the end for all.
+    /// Every member's record is that of the ensemble: training losses, scores and gradient norms are means, samples are
+    /// those of all members. Events are of the first member. A member that diverges ends them all.
     #[must_use]
     pub fn as_ensemble(mut self) -> Self {
         self.is_ensemble = self.members.len() > 1;
