@@ -336,7 +336,7 @@ mod tests {
         for n in [1, 2, 63, 64, 65, 66, 1000] {
             // Each three times, in no order, with both zeros.
             let values: Vec<f64> =
-                (0..3 * n).map(|i| f64::from((i * 7919) % n) * -1.0).chain([0.0, f64::NAN]).collect();
+                (0..3 * n).map(|i| -f64::from((i * 7919) % n)).chain([0.0, f64::NAN]).collect();
             let expected: Vec<f64> = (0..n).rev().map(|i| 0.0 - f64::from(i)).collect();
             let found = distinct(&values);
             assert_eq!(found, expected);
