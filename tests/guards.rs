@@ -10,8 +10,9 @@ use serde_json::Value;
 use crate::common::files::Random;
 use crate::common::sweep::{ends_with, lines};
 
-/// A training that takes part of a second.
-const SMALL: &str = "--device cpu --hidden 16 --bn --epochs 12 --lr 0.01 --batch-size 16 --json --quiet";
+/// A training that takes part of a second, whose models share their validation rows.
+const SMALL: &str =
+    "--device cpu --hidden 16 --bn --epochs 12 --lr 0.01 --batch-size 16 --val-each 0 --json --quiet";
 
 /// `a,b,y`: `rows` rows with inputs up to `size` in size, and y between `low` and `low` + 4 if `size` is 1.
 fn write_table(path: &Path, rows: usize, size: f64, low: f64) {
