@@ -324,6 +324,12 @@ fn databases_of_several_tables_ask_for_one() {
     // The source that is stored with the model finds the same rows again.
     let again = some.preprocessing.read(some.preprocessing.source(), None, Part::All).unwrap();
     assert_eq!(again.rows, rows(&some));
+    // A column whose name is not text.
+    let mut bytes = fs::read(&path).unwrap();
+    let places: Vec<usize> = (0..bytes.len() - 5).filter(|at| &bytes[*at..at + 5] == b"whole").collect();
+    places.iter().for_each(|at| bytes[*at] = 0xff);
+    fs::write(&path, &bytes).unwrap();
+    fails("::sales", &["shop.db", "name is not UTF-8"]);
     fs::write(&path, b"SQLite format 3\0 and then something else").unwrap();
     fails("", &["shop.db", "cannot be read"]);
 }

@@ -16,6 +16,7 @@ use super::file::{Source, name_of};
 use super::join::{as_asked, table};
 use super::raw::{Raw, digest};
 use super::table::{Cell, ColumnBuilder, ReadOptions, Table};
+use crate::base::panics;
 
 /// First bytes of a database.
 pub(crate) const MAGIC: &[u8] = b"SQLite format 3\0";
@@ -106,7 +107,12 @@ fn read_rows(file: &str, database: &Connection, query: &str) -> Result<Table, Da
     if !statement.readonly() {
         return Err(DataError::file(file, "the query would change the database", "give one that only reads"));
     }
-    let names: Vec<String> = statement.column_names().map(str::to_owned).collect();
+    // It panics at a name that is not UTF-8.
+    let names = panics::caught(|| statement.column_names().map(str::to_owned).collect::<Vec<String>>());
+    let names = names.map_err(|_| {
+        let remedy = "rename it with ALTER TABLE, or write the table again";
+        DataError::file(file, "has a column whose name is not UTF-8", remedy)
+    })?;
     if names.is_empty() {
         return Err(DataError::file(file, "the query has no columns", "give one that selects some"));
     }
