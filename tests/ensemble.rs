@@ -186,7 +186,7 @@ fn on_a_table_each_model_holds_out_rows_of_its_own() {
         let told = String::from_utf8_lossy(&output.stderr).into_owned();
         (run, told, serde_json::from_slice::<Value>(&output.stdout).unwrap())
     };
-    // 270 rows without the test part; of them a twentieth, or what is asked for.
+    // 270 rows are outside the test part. Each model holds out a twentieth of them, or the share that is asked for.
     for (name, flags, each) in [
         ("usual", &[][..], "14"),
         ("asked", &["--val-each", "0.1"], "27"),

@@ -205,13 +205,15 @@ impl ColumnEncoding {
     pub fn fit(source: Source, train: &[usize], settings: Settings) -> Result<Fitted, DataError> {
         let Source { table, name, position, column, reading } = source;
         // Of a column of numbers, one copy in the order of the rows is faster than many looks at the rows.
-        let seen: Vec<f64> = match column {
-            Column::Number(values) | Column::Time(values) => train.iter().map(|row| values[*row]).collect(),
-            Column::Text { .. } | Column::Other { .. } => Vec::new(),
-        };
-        let n_missing = match column {
-            Column::Number(_) | Column::Time(_) => seen.iter().filter(|v| v.is_nan()).count(),
-            _ => train.iter().filter(|row| column.is_missing(**row)).count(),
+        let (seen, n_missing) = match column {
+            Column::Number(values) | Column::Time(values) => {
+                let seen: Vec<f64> = train.iter().map(|row| values[*row]).collect();
+                let n_missing = seen.iter().filter(|v| v.is_nan()).count();
+                (seen, n_missing)
+            }
+            Column::Text { .. } | Column::Other { .. } => {
+                (Vec::new(), train.iter().filter(|row| column.is_missing(**row)).count())
+            }
         };
         if n_missing == train.len() {
             return Ok(Fitted::Dropped("it is empty in the training rows"));

@@ -54,7 +54,7 @@ pub fn load(request: &LoadRequest) -> Result<Dataset, DataError> {
             RawFeatures::Bytes { .. } => Ok(Vec::new()),
         },
     );
-    let Goal { target, reading, task, class, parts, folds, notes: of_goal, sorted } = goal?;
+    let Goal { target, reading, task, class, parts, folds, notes: of_goal } = goal?;
     notes.extend(of_goal);
     let split_notes = split_notes(&raw, &parts, fractions, folds.is_some());
 
@@ -101,7 +101,6 @@ pub fn load(request: &LoadRequest) -> Result<Dataset, DataError> {
         target: &values,
         is_class,
     };
-    notes.extend(sorted);
     let target_decided = Decided {
         kind: if is_class { ColumnType::Category } else { ColumnType::Number },
         reading: encoding.reading.clone().unwrap_or(if text { Reading::Text } else { Reading::default() }),
@@ -178,8 +177,6 @@ struct Goal {
     /// Asked for, and possible for such data.
     folds: Option<Folds>,
     notes: Vec<String>,
-    /// A note on rows that are sorted by class.
-    sorted: Option<String>,
 }
 
 impl Goal {
@@ -218,9 +215,10 @@ impl Goal {
         let parts = assign(raw, &kept, |row| class[row], fractions, folds, request.seed);
         check_parts(raw, &parts)?;
         note_unseen_classes(&task, &class, &parts, &mut notes);
-        let may_be_sorted = matches!(task, Task::Classify { .. }) && raw.given.is_none();
-        let sorted = may_be_sorted.then(|| columns::sorted_by_class(&target.name, &class, &kept)).flatten();
-        Ok(Goal { target, reading, task, class, parts, folds, notes, sorted })
+        if matches!(task, Task::Classify { .. }) && raw.given.is_none() {
+            notes.extend(columns::sorted_by_class(&target.name, &class, &kept));
+        }
+        Ok(Goal { target, reading, task, class, parts, folds, notes })
     }
 }
 
