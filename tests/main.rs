@@ -13,6 +13,7 @@ mod data;
 mod demo;
 mod ensemble;
 mod examples;
+mod folds;
 mod formats;
 mod gpu_invariance;
 mod gpu_kernels;

@@ -57,7 +57,8 @@ fn weights(run: &Path) -> ModelFile {
 #[test]
 fn auto_gives_an_ensemble_within_its_time_that_eval_and_predict_take() {
     let dir = tempfile::tempdir().unwrap();
-    for (target, score) in [("price", "rmse"), ("class", "acc")] {
+    // With folds, as usual, and without.
+    for (target, score, more) in [("price", "rmse", &[][..]), ("class", "acc", &["--val-split", "0.1"])] {
         let (data, run) = (dir.path().join(format!("{target}.csv")), dir.path().join(target));
         write_table(&data, target);
         let (data, out) = (data.to_str().unwrap(), run.to_str().unwrap());
@@ -65,7 +66,7 @@ fn auto_gives_an_ensemble_within_its_time_that_eval_and_predict_take() {
         let begin = Instant::now();
         // Short trainings, so that several end on a busy machine, too.
         let args = ["--max-time", "10s", "--epochs", "9", "--device", "cpu", "--quiet", "--json", "-o", out];
-        let result = json(&[&["auto", "--data", data, "--target", target], &args[..]].concat());
+        let result = json(&[&["auto", "--data", data, "--target", target], &args[..], more].concat());
         let took = begin.elapsed().as_secs_f64();
         // Other tests run beside this one, so its end is not exact here.
         assert!((0.4 * limit..=2.5 * limit).contains(&took), "{took}");
@@ -83,9 +84,15 @@ fn auto_gives_an_ensemble_within_its_time_that_eval_and_predict_take() {
         for key in ["loss", score] {
             assert_eq!(eval[key].as_f64(), Some(number(&format!("test_{key}"))), "{key}: {eval} {ensemble}");
         }
-        let eval = json(&["eval", ensemble["run"].as_str().unwrap(), "--split", "val", "--json"]);
-        let val = eval["loss"].as_f64().unwrap();
-        assert!((val / number("val_loss") - 1.0).abs() < 1e-4, "{eval} {ensemble}");
+        let on_val = ["eval", ensemble["run"].as_str().unwrap(), "--split", "val", "--json"];
+        if more.is_empty() {
+            let told = ends_with(1, on_val).stderr;
+            assert!(String::from_utf8_lossy(&told).contains("held out other rows"));
+        } else {
+            let eval = json(&on_val);
+            let val = eval["loss"].as_f64().unwrap();
+            assert!((val / number("val_loss") - 1.0).abs() < 1e-4, "{eval} {ensemble}");
+        }
         let predicted = ends_with(0, ["predict", &format!("{out}/ensemble"), "--data", data]);
         assert_eq!(String::from_utf8(predicted.stdout).unwrap().lines().count(), 1 + ROWS);
     }

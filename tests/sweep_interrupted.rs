@@ -62,6 +62,8 @@ const EMBEDDED: &[&str] = &[
     "2",
     "--final-seeds",
     "2",
+    "--folds",
+    "3",
     "--population",
     "4",
     "--device",

@@ -166,11 +166,13 @@ impl Typed<PartialConfig> {
             preset.ensemble = None;
         }
         // Rows that are asked for are those of all models.
-        if self.any(|config| config.val_split.is_some()) {
+        if self.any(|config| config.val_split.is_some() || config.folds.is_some()) {
             preset.val_each = None;
         }
         let mut file = self.file.clone();
-        if let (Some(_), Some((_, file))) = (self.flags.val_split, &mut file) {
+        if let (true, Some((_, file))) =
+            (self.flags.val_split.is_some() || self.flags.folds.is_some(), &mut file)
+        {
             file.val_each = None;
         }
         resolve_over(self.flags.clone(), file, preset)
@@ -202,7 +204,11 @@ impl Typed<PartialSweep> {
     /// # Errors
     /// As [`SweepArgs::request`].
     pub fn request_over(&self, preset: &str) -> Result<SweepRequest, ConfigError> {
-        let preset = PartialSweep::from_toml(preset, "preset".as_ref())?;
+        let mut preset = PartialSweep::from_toml(preset, "preset".as_ref())?;
+        // Rows that are asked for are those of all trainings.
+        if self.any(PartialSweep::has_val_split) {
+            preset.drop_folds();
+        }
         // An explicit shard wins over the environment.
         let given = self.any(PartialSweep::has_shard);
         let shard = if given { None } else { shard_of(|name| std::env::var(name).ok())? };

@@ -81,7 +81,7 @@ fn flags_of_train_win_over_a_preset() {
     assert_eq!(best("--hidden none").training.network.hidden, [0; 0]);
     // Validation rows that are asked for are those of all models.
     let folds = |flags| best(flags).data.folds.filter(Folds::is_used);
-    let of = |models, share| Some(Folds { models, share });
+    let of = |count, share| Some(Folds { count, share });
     assert_eq!(
         [folds(""), folds("--ensemble 2"), folds("--val-each 0.2")],
         [of(24, 0.05), of(2, 0.05), of(24, 0.2)]

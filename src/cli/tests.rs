@@ -41,6 +41,7 @@ const EVERY_FLAG: &[&[&str]] = &[
     &["--task", "regress"],
     &["--val-split", "0.25"],
     &["--ensemble", "8", "--val-each", "0.05"],
+    &["--folds", "3/10"],
     &["--test-split", "0"],
     &["--split-seed", "7"],
     &["--no-standardize"],

@@ -149,7 +149,7 @@ impl TargetEncoding {
 
 impl TrainedOn {
     fn check(&self) -> Check {
-        let TrainedOn { source: _, content: _, val_split, test_split, val_each, seed: _, split } = self;
+        let TrainedOn { source: _, content: _, val_split, test_split, val_each, fold, seed: _, split } = self;
         for (name, share) in [("validation", val_split), ("test", test_split)] {
             ensure((0.0..1.0).contains(share), || format!("the share of {name} rows is {share}"))?;
         }
@@ -163,7 +163,9 @@ impl TrainedOn {
                 is_possible && val <= validated / folds
             }
         };
-        ensure(fits, || format!("{folds} models that hold out {val} rows each, of {validated}"))?;
+        ensure(fits, || format!("{folds} folds of {val} rows each, of {validated}"))?;
+        let (nth, is_one) = (fold.unwrap_or(0), fold.is_none_or(|nth| nth < folds));
+        ensure(is_one, || format!("fold {nth} of {folds}"))?;
         let all = train.checked_add(val).and_then(|rows| rows.checked_add(test));
         ensure(train > 0 && all.is_some_and(|rows| u32::try_from(rows).is_ok()), || {
             format!("{train} training, {val} validation and {test} test rows")

@@ -125,6 +125,7 @@ pub fn load(request: &LoadRequest) -> Result<Dataset, DataError> {
             val_split: request.val_split,
             test_split: request.test_split,
             val_each: folds.map(|folds| folds.share).filter(|_| parts.folds > 0),
+            fold: None,
             seed: request.seed,
             split,
         },
@@ -305,7 +306,7 @@ fn split_notes(raw: &Raw, parts: &Parts, asked: Fractions, with_folds: bool) -> 
         } else {
             "there are too few rows for each to have its own"
         };
-        notes.push(format!("the models share their validation rows: {why}"));
+        notes.push(format!("all models hold out the same validation rows: {why}"));
     }
     notes
 }

@@ -128,8 +128,8 @@ pub struct Split {
     pub train: usize,
     pub val: usize,
     pub test: usize,
-    /// Models that hold out validation rows of their own; 0 where all share `val`. Each holds out `val` rows and trains on
-    /// `train`: see [`Split::held_out`].
+    /// Folds that models hold out for validation; 0 where all hold out the same rows. Each fold has `val` rows, and a model
+    /// trains on the `train` others: see [`Split::held_out`].
     #[serde(default, skip_serializing_if = "is_zero")]
     pub folds: usize,
 }
@@ -139,14 +139,14 @@ fn is_zero(n: &usize) -> bool {
 }
 
 impl Split {
-    /// The rows outside the test part that model `nth` of an ensemble, from 0, does not train on. Of models with rows of
-    /// their own, the first holds out the last rows, each further one those before.
+    /// The rows outside the test part that a model which holds out fold `nth`, from 0, does not train on. The first fold has
+    /// the last rows, each further one those before; after the last fold comes the first again.
     pub fn held_out(&self, nth: usize) -> std::ops::Range<usize> {
         let back = nth.checked_rem(self.folds).unwrap_or(0) * self.val;
         self.train - back..self.train + self.val - back
     }
 
-    /// The rows that some model holds out.
+    /// The rows of all folds, or those of the validation part.
     pub fn validated(&self) -> std::ops::Range<usize> {
         let all = self.train + self.val;
         all - self.folds.max(1) * self.val..all
@@ -259,7 +259,7 @@ pub struct LoadRequest {
     pub val_split: f64,
     /// Fraction of all rows, where the source has no test part.
     pub test_split: f64,
-    /// Of models that hold out validation rows of their own, where the source has no validation part.
+    /// Folds for validation, where the source has no validation part.
     pub folds: Option<Folds>,
     /// Whether `folds` is for tables alone, not for images.
     pub folds_of_tables: bool,

@@ -74,9 +74,12 @@ pub(crate) struct TrainedOn {
     pub content: String,
     pub val_split: f64,
     pub test_split: f64,
-    /// The share of each model, where models held out rows of their own.
+    /// The share of each fold, where models held out folds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub val_each: Option<f64>,
+    /// The fold that this model held out, from 0; none for models that held out different ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fold: Option<usize>,
     pub seed: u64,
     pub split: Split,
 }
@@ -482,6 +485,18 @@ impl Preprocessing {
         Ok(Places { inputs: wanted.into_iter().map(shifted).collect(), target, kept })
     }
 
+    /// The same for a model that held out the fold `nth` where there are folds; none for models that held out different ones.
+    #[must_use]
+    pub(crate) fn of_fold(mut self, nth: Option<usize>) -> Preprocessing {
+        self.trained_on.fold = nth.filter(|_| self.trained_on.split.folds > 0);
+        self
+    }
+
+    /// Whether it is of several models that held out different rows.
+    fn holds_out_several(&self) -> bool {
+        self.trained_on.split.folds > 0 && self.trained_on.fold.is_none()
+    }
+
     /// The rows of `part`.
     fn rows_of(
         &self,
@@ -495,8 +510,8 @@ impl Preprocessing {
         let all = || (0..raw.rows).collect::<Vec<_>>();
         if part == Part::All {
             if labelled && hex(&raw.content) == self.trained_on.content {
-                let Split { train, val, folds, .. } = self.trained_on.split;
-                let rows = counted((train + if folds > 0 { val } else { 0 }) as u64, "row");
+                let Split { train, val, .. } = self.trained_on.split;
+                let rows = counted((train + if self.holds_out_several() { val } else { 0 }) as u64, "row");
                 notes.push(format!(
                     "the model was trained on {rows} of these data, so the result is too good: --split test takes only \
                      rows that it has not seen"
@@ -531,20 +546,25 @@ impl Preprocessing {
         let kept: Vec<usize> = all().into_iter().filter(|row| has_target[*row]).collect();
         let target = raw.target.as_ref().map(|t| target::class_of_rows(raw, t, &self.task)).transpose()?;
         let class = |row: usize| target.as_ref().map_or(0, |classes| classes[row]);
-        let folds = self.trained_on.split.folds;
-        if part == Part::Val && folds > 0 {
-            let what = format!(
-                "each of the {folds} models of this ensemble held out other rows, so none is new to all of them; the \
-                 training told the validation score"
-            );
+        let several = self.holds_out_several();
+        if part == Part::Val && several {
+            let what = "each model of this ensemble held out other rows, so none is new to all of them; the training told \
+                        the validation score";
             let remedy = "evaluate the test rows (--split test)";
             return Err(DataError::file(&raw.file, what, remedy));
         }
-        let asked = self.trained_on.val_each.map(|share| Folds { models: folds, share });
+        let split = self.trained_on.split;
+        let asked = self.trained_on.val_each.map(|share| Folds { count: split.folds, share });
         let mut parts = assign(raw, &kept, class, fractions, asked, self.trained_on.seed);
-        if folds > 0 {
+        if several {
             // Each of them trained some model.
             parts.train.append(&mut parts.val);
+        } else if let Some(nth) = self.trained_on.fold {
+            // The folds but the first are the last training rows.
+            let mut outside = std::mem::take(&mut parts.train);
+            outside.append(&mut parts.val);
+            parts.val = outside.drain(split.held_out(nth)).collect();
+            parts.train = outside;
         }
         Ok(match part {
             Part::Train | Part::All => parts.train,

@@ -93,7 +93,7 @@ fn folds(
     wanted: Option<Folds>,
     seed: u64,
 ) -> Vec<Vec<usize>> {
-    let Some(Folds { models, share }) = wanted.filter(Folds::is_used) else { return Vec::new() };
+    let Some(Folds { count: models, share }) = wanted.filter(Folds::is_used) else { return Vec::new() };
     let mut of_class = vec![0usize; rows.iter().map(|row| class(*row) + 1).max().unwrap_or(0)];
     rows.iter().for_each(|row| of_class[class(*row)] += 1);
     let (single, several): (Vec<usize>, Vec<usize>) = rows.iter().partition(|row| of_class[class(**row)] < 2);
@@ -258,7 +258,7 @@ mod tests {
         ] {
             for class in classes {
                 let mut train: Vec<usize> = (0..n).collect();
-                let folds = folds(&mut train, class, Some(Folds { models, share }), 3);
+                let folds = folds(&mut train, class, Some(Folds { count: models, share }), 3);
                 assert_eq!(folds.len(), models, "{n}");
                 for fold in &folds {
                     assert_eq!(fold.len(), size, "{n}");
@@ -281,18 +281,18 @@ mod tests {
             assert_eq!(split.held_out(0), split.range(Part::Val));
         }
         // Golden, as for the split.
-        let two = Folds { models: 2, share: 0.005 };
+        let two = Folds { count: 2, share: 0.005 };
         assert_eq!(folds(&mut (0..1000).collect(), |_| 0, Some(two), 0), GOLDEN);
         for (n, share, models) in
             [(15, 0.1, 8), (100, 0.0, 8), (100, 0.1, 1), (100, 0.1, 0), (9, 0.1, usize::MAX)]
         {
             let mut train: Vec<usize> = (0..n).collect();
-            assert!(folds(&mut train, |_| 0, Some(Folds { models, share }), 3).is_empty());
+            assert!(folds(&mut train, |_| 0, Some(Folds { count: models, share }), 3).is_empty());
             assert_eq!(train.len(), n);
         }
         // A class of one row is learned by all.
         let mut train: Vec<usize> = (0..100).collect();
-        let halves = Folds { models: 2, share: 0.5 };
+        let halves = Folds { count: 2, share: 0.5 };
         let found = folds(&mut train, |row| usize::from(row == 42), Some(halves), 3);
         assert!(!found.concat().contains(&42) && train.contains(&42));
     }

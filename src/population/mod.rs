@@ -312,6 +312,12 @@ impl Member {
         self
     }
 
+    /// The stored rows that it leaves out.
+    pub fn held_out(&self) -> Range<usize> {
+        let first = self.row.held_out as usize;
+        first..first + self.row.held_out_rows as usize
+    }
+
     /// The member of a vacant slot. It has no layers and takes no memory except its slot's state.
     fn nobody() -> Member {
         let network = Network {

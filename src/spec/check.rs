@@ -130,7 +130,11 @@ impl DataRequest {
         ensure(named, "target", "empty", "name a column of the table, or give its index from 0")?;
         Range::BelowOne.check("val-split", self.val_split, "0.1")?;
         Range::BelowOne.check("test-split", self.test_split, "0.1")?;
-        let each = self.folds.map_or(0.0, |folds| folds.share);
+        if let (Some(folds), Some(_)) = (self.folds, self.fold) {
+            let expected = format!("write 2 to {MAX_ENSEMBLE}, for example 10, or 0 for none");
+            ensure((2..=MAX_ENSEMBLE).contains(&folds.count), "folds", folds.count, &expected)?;
+        }
+        let each = self.folds.filter(|_| self.fold.is_none()).map_or(0.0, |folds| folds.share);
         Range::BelowOne.check("val-each", each, "0.05")?;
         let expected = "their sum must be below 1, so that rows are left for training";
         if !self.folds.is_some_and(|folds| folds.is_used()) {

@@ -14,7 +14,7 @@ use super::network::{Activation, BatchNorm, Embed, Init};
 use super::settings::settings;
 use super::training::{OptimizerKind, Schedule};
 use super::values::{
-    Bytes, Count, Hidden, ImageSize, LogLevel, Precision, Real, Seed, TaskKind, Time, Watched,
+    Bytes, Count, FoldOf, Hidden, ImageSize, LogLevel, Precision, Real, Seed, TaskKind, Time, Watched,
 };
 
 settings! {
@@ -63,6 +63,9 @@ settings! {
         /// Share of the training rows, 0 to 1, that each model of an ensemble holds out for validation, different rows for each, in place of --val-split; at 0, all share those of --val-split
         #[arg(long, value_name = "SHARE", help_heading = "Data")]
         val_each: Real = Real(0.0);
+        /// Divide the rows outside the test part into N folds, and hold out the first for validation, in place of --val-split; I/N holds out fold I, from 0; 0 has no folds
+        #[arg(long, value_name = "N", help_heading = "Data")]
+        folds: FoldOf = FoldOf { nth: 0, of: 0 };
         /// Share of all rows, 0 to 1, held out for testing if the source has no test set
         #[arg(long, value_name = "SHARE", help_heading = "Data")]
         test_split: Real = Real(0.1);

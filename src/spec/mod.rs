@@ -53,6 +53,6 @@ pub use sweep_resolve::{resolve_sweep, resolve_sweep_over};
 pub(crate) use text::{text, value_text};
 pub use training::{Length, Optimizer, OptimizerKind, Schedule, Training};
 pub use values::{
-    Bytes, Count, Hidden, ImageSize, LogLevel, MAX_LAYERS, MAX_UNITS, Precision, Real, Seed, TaskKind, Time,
-    Watched,
+    Bytes, Count, FoldOf, Hidden, ImageSize, LogLevel, MAX_LAYERS, MAX_UNITS, Precision, Real, Seed,
+    TaskKind, Time, Watched,
 };

@@ -99,6 +99,8 @@ pub fn auto(problem: Problem) -> String {
         strategy = "random"
         halving = true
         min-epochs = {}
+        folds = 10
+        finalists = 8
         max-time = "2m"
 
         [space]

@@ -19,8 +19,10 @@ pub struct DataRequest {
     pub task: Option<TaskKind>,
     /// Share of the rows outside the test set for validation, 0 ≤ share < 1.
     pub val_split: f64,
-    /// Of an ensemble whose models hold out validation rows of their own.
+    /// Folds of the rows outside the test part that are held out instead of `val_split`.
     pub folds: Option<Folds>,
+    /// The fold that is held out, from 0; none if model n of an ensemble holds out fold n.
+    pub fold: Option<usize>,
     /// Share of all rows for testing, 0 ≤ share < 1, if the source has no test set.
     pub test_split: f64,
     /// Seed of the split of the rows.
@@ -37,18 +39,24 @@ pub struct DataRequest {
     pub data_dir: Option<PathBuf>,
 }
 
-/// Models that hold out validation rows of their own, instead of those of `val_split`.
+/// Folds of rows for validation, instead of the rows of `val_split`: models that hold out different ones are validated on
+/// rows of their own.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Folds {
-    pub models: usize,
-    /// Share of the rows outside the test part that each holds out.
+    pub count: usize,
+    /// Share of the rows outside the test part in each.
     pub share: f64,
 }
 
 impl Folds {
-    /// Whether there is more than one, and each holds something out.
+    /// All rows outside the test part, give or take fewer than `count`.
+    pub fn of_all(count: usize) -> Folds {
+        Folds { count, share: 1.0 / count as f64 }
+    }
+
+    /// Whether there is more than one, and each has rows.
     pub fn is_used(&self) -> bool {
-        self.models > 1 && self.share > 0.0
+        self.count > 1 && self.share > 0.0
     }
 }
 
@@ -92,16 +100,21 @@ pub struct DeviceUse {
 }
 
 impl RunRequest {
-    /// The runs of one model each that train the members of the ensemble; on the same rows, unless these hold out rows of
-    /// their own. The first has the run's seed; each further one has the next seed.
+    /// The runs of one model each that train the members of the ensemble; on the same rows, unless each holds out another
+    /// fold. The first has the run's seed; each further one has the next seed.
     pub fn members(&self) -> Vec<RunRequest> {
         let member = |n: usize| {
             let mut request = RunRequest { ensemble: 1, ..self.clone() };
-            request.data.folds = None;
+            request.data.folds = request.data.folds.filter(|_| request.data.fold.is_some());
             request.training.seed = self.training.nth_seed(n as u64);
             request
         };
         (0..self.ensemble).map(member).collect()
+    }
+
+    /// The fold that model `nth` of the ensemble holds out, if there are folds.
+    pub fn fold_of(&self, nth: usize) -> usize {
+        self.data.fold.unwrap_or(nth)
     }
 
     /// How the run uses its device.

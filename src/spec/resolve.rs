@@ -11,9 +11,9 @@ use super::given::Given;
 use super::network::{BatchNorm, Network};
 use super::range::Invalid;
 use super::request::{DataRequest, Folds, RunRequest};
-use super::text::written;
+use super::text::{text, written};
 use super::training::{Length, Optimizer, OptimizerKind, Training};
-use super::values::{Bytes, Count, Hidden, Real, Seed, Time};
+use super::values::{Bytes, Count, FoldOf, Hidden, Real, Seed, Time};
 
 /// The run that flags and a file (with its path) describe: flags over the file over the defaults.
 ///
@@ -65,6 +65,15 @@ impl Given {
         if !request.data.standardize && self.flags.get("clip-inputs").and_then(Value::as_bool) == Some(true) {
             let expected = "but only standardised inputs are clipped: drop it, or --no-standardize";
             return Err(self.invalid("clip-inputs", true, expected));
+        }
+        let each = self.value("val-each").and_then(Value::as_float).is_some_and(|share| share != 0.0);
+        if let (true, Some(_)) = (each, request.data.fold) {
+            let expected = "but with --folds, all models hold out the same rows: drop one of them";
+            return Err(self.invalid(
+                "val-each",
+                self.value("val-each").map(text).unwrap_or_default(),
+                expected,
+            ));
         }
         match request.check() {
             Ok(()) => Ok(request),
@@ -129,6 +138,7 @@ fn request(config: PartialConfig) -> RunRequest {
         seed,
         ensemble,
         val_each,
+        folds,
         device,
         precision,
         output,
@@ -169,6 +179,7 @@ fn request(config: PartialConfig) -> RunRequest {
         None => Length::Epochs(set(epochs, "epochs").0.into()),
     };
     let ensemble = set(ensemble, "ensemble").0 as usize;
+    let folds = set(folds, "folds");
     let mut watch: Vec<_> = watch.unwrap_or_default();
     watch.sort();
     watch.dedup();
@@ -187,8 +198,12 @@ fn request(config: PartialConfig) -> RunRequest {
             },
             task,
             val_split: real(val_split, "val-split"),
-            folds: Some(Folds { models: ensemble, share: real(val_each, "val-each") })
-                .filter(|folds| folds.share != 0.0),
+            folds: match folds.of {
+                0 => Some(Folds { count: ensemble, share: real(val_each, "val-each") })
+                    .filter(|folds| folds.share != 0.0),
+                of => Some(Folds::of_all(of as usize)),
+            },
+            fold: (folds.of > 0).then_some(folds.nth as usize),
             test_split: real(test_split, "test-split"),
             split_seed: split_seed.or(seed).map_or(0, |seed| seed.0),
             standardize: set(standardize, "standardize"),
@@ -314,7 +329,14 @@ impl From<&RunRequest> for PartialConfig {
             max_time: training.max_time.map(Time),
             seed: Some(Seed(training.seed)),
             ensemble: (run.ensemble > 1).then(|| count(run.ensemble as u64)),
-            val_each: data.folds.filter(Folds::is_used).map(|folds| Real(folds.share)),
+            val_each: data
+                .folds
+                .filter(|folds| folds.is_used() && data.fold.is_none())
+                .map(|folds| Real(folds.share)),
+            folds: data.folds.zip(data.fold).map(|(folds, nth)| FoldOf {
+                nth: u32::try_from(nth).unwrap_or(0),
+                of: u32::try_from(folds.count).unwrap_or(0),
+            }),
             device: Some(run.device.clone()),
             precision: Some(run.precision),
             output: None,

@@ -67,7 +67,8 @@ pub struct SweepRequest {
 }
 
 impl SweepRequest {
-    /// The complete, validated request of one training: these values beside the settings that all trials share.
+    /// The complete, validated request of one training: these values beside the settings that all trials share. Where there
+    /// are folds, each seed holds out the next.
     ///
     /// # Errors
     /// If a value is of a wrong type or out of its range, which the sweep's own trials never have.
@@ -75,6 +76,10 @@ impl SweepRequest {
         let defaults = PartialConfig::defaults().table()?;
         let mut base = self.base.clone();
         base.training.seed = seed;
+        if let (Some(folds), Some(first)) = (base.data.folds, base.data.fold) {
+            let further = seed.wrapping_sub(self.base.training.seed) % folds.count.max(1) as u64;
+            base.data.fold = Some((first + further as usize) % folds.count.max(1));
+        }
         let mut table = self.shared_table(&base)?;
         for (key, value) in self.settings.iter().chain(params).filter(|(key, _)| is_searchable(key)) {
             table.extend(to_toml(key, value).map(|value| (key.clone(), value)));

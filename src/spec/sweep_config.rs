@@ -105,6 +105,16 @@ impl PartialSweep {
         self.options.shard.is_some()
     }
 
+    /// Whether a share of validation rows is given.
+    pub fn has_val_split(&self) -> bool {
+        self.fixed.val_split.is_some()
+    }
+
+    /// Takes the folds out.
+    pub fn drop_folds(&mut self) {
+        self.fixed.folds = None;
+    }
+
     /// Reads a configuration file.
     ///
     /// # Errors

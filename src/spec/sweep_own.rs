@@ -71,7 +71,7 @@ impl Own<'_> {
             let expected = "but --devices all takes every device; drop one of them";
             return Err(self.asked_invalid("device", &self.base.device, expected));
         }
-        if self.base.data.val_split == 0.0 {
+        if self.base.data.val_split == 0.0 && self.base.data.folds.is_none() {
             let expected =
                 "a sweep compares its trials on the validation rows: write a share above 0, for example 0.1";
             return Err(self.asked_invalid("val-split", 0, expected));

@@ -132,6 +132,13 @@ pub struct ImageSize {
     pub height: u32,
 }
 
+/// A number of folds, and one of them, from 0: `3/10`, or `10` for the first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FoldOf {
+    pub nth: u32,
+    pub of: u32,
+}
+
 /// Units of each hidden layer, first to last: `128,64`, `100x3`, `none`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hidden(pub Vec<usize>);
@@ -283,6 +290,32 @@ impl Display for ImageSize {
     }
 }
 
+impl Typed for FoldOf {
+    const EXPECTED: &'static str =
+        "a number of folds, for example 10, or one of them as I/N, from 0/10 to 9/10";
+    const TEXT: bool = true;
+    const NUMBER: bool = true;
+}
+
+impl FromStr for FoldOf {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (nth, of) = text.split_once('/').unwrap_or(("0", text));
+        let number = |text: &str| text.trim().parse::<u32>().ok();
+        let fold = number(nth).zip(number(of)).map(|(nth, of)| FoldOf { nth, of });
+        fold.filter(|fold| fold.nth < fold.of.max(1)).ok_or_else(expected::<Self>)
+    }
+}
+
+impl Display for FoldOf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.nth {
+            0 => write!(f, "{}", self.of),
+            nth => write!(f, "{nth}/{}", self.of),
+        }
+    }
+}
+
 impl Typed for Init {
     const EXPECTED: &'static str = "he, xavier or normal:STD, for example normal:0.01";
     const TEXT: bool = true;
@@ -407,6 +440,7 @@ typed_serde! {
     Time => |time| humantime::format_duration(time.0).to_string(),
     Hidden => |hidden| hidden.0,
     ImageSize => |size| size.to_string(),
+    FoldOf => |fold| fold.to_string(),
     Init => |init| init.to_string(),
     Embed => |embed| embed.to_string(),
     Seed => |seed| SeedText(seed.0),

@@ -2,9 +2,9 @@
 
 use crate::engine::EngineFactory;
 use crate::population::{Population, Room};
-use crate::spec::Training;
+use crate::spec::RunRequest;
 use crate::train::{
-    Advance, Events, MemberState, Pace, Problem, Stop, StopReason, TrainError, Trainer, member,
+    Advance, Events, MemberState, Pace, Problem, Stop, StopReason, TrainError, Trainer, member_of_run,
 };
 
 use super::outcome::digest;
@@ -28,12 +28,12 @@ pub struct Again {
 pub fn train_again(
     factory: &dyn EngineFactory,
     problem: &Problem,
-    training: &Training,
+    request: &RunRequest,
     record: &TrialRecord,
     events: &mut dyn Events,
     stop: &Stop,
 ) -> Result<Option<Again>, TrainError> {
-    let member = member(training, problem)?;
+    let member = member_of_run(request, problem)?;
     let room = Room::for_members(&[&member], 1);
     let population = Population::with_room(1, room);
     let mut trainer = Trainer::new(factory, population, problem, vec![None], Pace::default(), events)?;

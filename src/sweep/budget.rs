@@ -14,8 +14,8 @@ use super::schedule::TrainingId;
 const REPORT: (f64, f64) = (0.01, 0.05);
 /// Seconds of the report per trial.
 const REPORT_TRIAL_S: f64 = 0.0004;
-/// Largest share of the limit that is kept for all final trainings, and for the fewest that can be compared.
-const FINALS: (f64, f64) = (1.0 / 3.0, 0.5);
+/// Largest share of the limit that is kept for the fewest final trainings that can be compared.
+const FEWEST_FINALS: f64 = 0.5;
 /// Factor on the expected time of the final comparison.
 const SPARE: f64 = 1.1;
 /// The same if there is no time for that.
@@ -56,6 +56,8 @@ pub struct Terms {
     pub trials: u64,
     /// Trials to compare at the end, and their seeds; none in the final stage.
     pub finals: Option<(u64, u64)>,
+    /// Largest share of the limit that is kept for all of them.
+    pub finals_share: f64,
     /// Planned seconds of the work after the last training: the predictions of the ensemble.
     pub after_s: f64,
 }
@@ -173,7 +175,7 @@ impl Budget {
         (work + 0.5 * (parallel - 1.0) * longest).max(parallel * longest) / rate
     }
 
-    /// Seconds kept for the final comparison: for all of it if it takes at most a third of the limit, and for the
+    /// Seconds kept for the final comparison: for as many seeds as fit into its share of the limit, and for the
     /// least that can be compared, two trials with one seed.
     fn reserve(&self) -> (f64, f64) {
         let Some((finalists, seeds)) = self.terms.finals.filter(|_| !self.forced) else { return (0.0, 0.0) };
@@ -185,9 +187,10 @@ impl Budget {
         let one = (costs.sum::<f64>() + unknown * self.terms.mean_s) / finalists as f64;
         let time = |trials: u64, seeds: u64| SPARE * self.seconds(one * (trials * seeds) as f64, longest);
         // If the best are too long, shorter ones are compared.
-        let least = time(finalists.min(2), 1).min(FINALS.1 * limit);
+        let least = time(finalists.min(2), 1).min(FEWEST_FINALS * limit);
         let rounds = (1..=seeds).rev().map(|seeds| time(finalists, seeds));
-        let most = rounds.chain([least]).find(|&time| time <= FINALS.0 * limit).unwrap_or(least);
+        let most =
+            rounds.chain([least]).find(|&time| time <= self.terms.finals_share * limit).unwrap_or(least);
         (most.max(least), least)
     }
 
@@ -461,6 +464,7 @@ mod tests {
             by_seed: false,
             trials: 0,
             finals: None,
+            finals_share: 1.0 / 3.0,
             after_s: 0.0,
         }
     }

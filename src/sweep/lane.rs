@@ -11,7 +11,7 @@ use crate::run::{EpochMetrics, RunError};
 use crate::spec::{Params, RunRequest, SweepRequest};
 use crate::train::{
     Advance, Arrival, Ended, Events, MemberCheckpoint, MemberState, Pace, Problem, Stop, StopReason,
-    TrainError, Trainer, member,
+    TrainError, Trainer, member_of_run,
 };
 
 use super::budget::Budget;
@@ -170,7 +170,7 @@ impl StageContext<'_> {
     /// Why it cannot be trained.
     pub fn training(&self, id: TrainingId, params: &Params) -> Result<(RunRequest, Member), String> {
         let request = self.request.run_request(params, id.seed).map_err(|error| error.to_string())?;
-        let member = member(&request.training, self.problem).map_err(|error| error.to_string())?;
+        let member = member_of_run(&request, self.problem).map_err(|error| error.to_string())?;
         Ok((request, member))
     }
 

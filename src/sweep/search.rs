@@ -12,7 +12,7 @@ use crate::engine::EngineError;
 use crate::population::Member;
 use crate::run::{Environment, RunDir, RunError, RunFile};
 use crate::spec::{ConfigError, Domain, Length, Params, SweepRequest};
-use crate::train::{MemberCheckpoint, Problem, Stored, TrainError, member};
+use crate::train::{MemberCheckpoint, Problem, Stored, TrainError, member_of_run};
 
 use super::budget::{Budget, Terms};
 use super::plan::Speed;
@@ -35,6 +35,9 @@ const LEAST_SLOTS: usize = 4;
 const MORE_SEEDS: u32 = 4;
 /// A prediction's share of the time of a training step with the same rows.
 const FORWARD: f64 = 1.0 / 3.0;
+/// Largest share of a time limit that is kept for the final comparison; with folds, its models are the ensemble.
+const FINALS: f64 = 1.0 / 3.0;
+const FINALS_OF_FOLDS: f64 = 0.5;
 /// How often running trainings are stored, by default.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(30);
 /// With this many waiting trainings per slot, no new ones start.
@@ -174,7 +177,7 @@ impl Search {
         let mut members = Vec::new();
         for params in study.estimate(SAMPLE) {
             let of = request.run_request(&params, request.base.training.seed)?;
-            let member = member(&of.training, &self.problem).map_err(|cause| SweepError::Setting {
+            let member = member_of_run(&of, &self.problem).map_err(|cause| SweepError::Setting {
                 setting: params_text(&params),
                 cause: Box::new(cause),
             })?;
@@ -256,7 +259,7 @@ impl Search {
             params.extend(architecture.map(|value| ("hidden".to_owned(), value.clone())));
             params.extend(most.clone().map(|value| ("batch-size".to_owned(), value)));
             let of = request.run_request(&params, request.base.training.seed).ok()?;
-            member(&of.training, &self.problem).ok()
+            member_of_run(&of, &self.problem).ok()
         };
         architectures.into_iter().filter_map(member).collect()
     }
@@ -284,6 +287,7 @@ impl Search {
             by_seed: !search,
             trials,
             finals: Some(finals).filter(|_| search && finals.0 > 0 && self.request.shard.is_none()),
+            finals_share: if self.problem.split.folds > 0 { FINALS_OF_FOLDS } else { FINALS },
             after_s: if self.request.shard.is_none() { self.ensemble_s } else { 0.0 },
         })
     }
@@ -291,7 +295,7 @@ impl Search {
     /// Predicted seconds of a training with these settings, and its steps; None if it cannot be trained.
     pub(super) fn cost_and_steps(&self, params: &Params) -> Option<(f64, u64)> {
         let request = self.request.run_request(params, self.request.base.training.seed).ok()?;
-        let member = member(&request.training, &self.problem).ok()?;
+        let member = member_of_run(&request, &self.problem).ok()?;
         Some((self.speed?.seconds(&member), member.total_steps()))
     }
 
@@ -333,7 +337,7 @@ impl Search {
         stored: &Stored,
     ) -> Option<MemberCheckpoint> {
         let request = self.request.run_request(params, id.seed).ok()?;
-        let member = member(&request.training, &self.problem).ok()?;
+        let member = member_of_run(&request, &self.problem).ok()?;
         let same = stored.request.training == request.training && stored.fingerprint() == self.fingerprint;
         let mut at = stored.checkpoint(dir, &[&member]).ok()?.pop()?;
         if !same || at.state.ended.is_some() {

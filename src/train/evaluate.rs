@@ -37,6 +37,17 @@ impl Stepper<'_> {
         rows: Range<usize>,
         stop: &Stop,
     ) -> Result<Option<Vec<Sums>>, EngineError> {
+        let rows = vec![rows; members.len()];
+        self.evaluate_each(members, rows, stop)
+    }
+
+    /// As [`Stepper::evaluate`], each member over rows of its own.
+    pub fn evaluate_each(
+        &mut self,
+        members: &[usize],
+        rows: Vec<Range<usize>>,
+        stop: &Stop,
+    ) -> Result<Option<Vec<Sums>>, EngineError> {
         let batches = members.iter().map(|&member| self.population().members[member].capacity).collect();
         self.sums(StepKind::Evaluate, members, rows, batches, stop)
     }
@@ -50,6 +61,7 @@ impl Stepper<'_> {
         batch: usize,
         stop: &Stop,
     ) -> Result<Option<Vec<Sums>>, EngineError> {
+        let rows = vec![rows; members.len()];
         self.sums(StepKind::Watch, members, rows, vec![batch; members.len()], stop)
     }
 
@@ -57,12 +69,13 @@ impl Stepper<'_> {
         &mut self,
         kind: StepKind,
         members: &[usize],
-        rows: Range<usize>,
+        rows: Vec<Range<usize>>,
         batches: Vec<usize>,
         stop: &Stop,
     ) -> Result<Option<Vec<Sums>>, EngineError> {
         let k = self.population().len();
-        let longest = batches.iter().map(|&batch| rows.len().div_ceil(batch)).max().unwrap_or(0);
+        let lengths = rows.iter().zip(&batches).map(|(rows, batch)| rows.len().div_ceil(*batch));
+        let longest = lengths.max().unwrap_or(0);
         let mut sums = vec![Sums::default(); members.len()];
         let mut at = 0;
         while at < longest {
@@ -74,7 +87,7 @@ impl Stepper<'_> {
             for (s, steps) in steps.chunks_exact_mut(k).enumerate() {
                 // Dropout depends on the step number, but evaluation has no dropout.
                 let step = if kind == StepKind::Evaluate { self.next_evaluation() } else { 0 };
-                for (&member, batch) in members.iter().zip(&batches) {
+                for ((&member, rows), batch) in members.iter().zip(&rows).zip(&batches) {
                     let first = rows.start + (at + s) * batch;
                     let len = (*batch).min(rows.end.saturating_sub(first));
                     if len > 0 {
@@ -97,19 +110,32 @@ impl Stepper<'_> {
         Ok(Some(sums))
     }
 
-    /// Mean loss and score of the predictions of `members` for all rows of `part`.
+    /// The rows of `part` for the member in slot `k`: for validation, those that it holds out.
+    pub fn rows_of(&self, k: usize, part: Part, problem: &Problem) -> Range<usize> {
+        match part {
+            Part::Val if problem.split.folds > 0 => self.population().members[k].held_out(),
+            _ => problem.split.range(part),
+        }
+    }
+
+    /// Mean loss and score of the predictions of `members` for all rows of `part`, as [`Stepper::rows_of`] has them.
     pub fn evaluations(
         &mut self,
         members: &[usize],
         part: Part,
         problem: &Problem,
     ) -> Result<Vec<(f64, Score)>, EngineError> {
-        let rows = problem.split.range(part);
+        let rows: Vec<Range<usize>> = members.iter().map(|&k| self.rows_of(k, part, problem)).collect();
         if problem.is_clamped() {
-            let of = |&k: &usize| Ok(problem.evaluation_of_outputs(part, &self.outputs(k, rows.clone())?));
-            return members.iter().map(of).collect();
+            let of = |(&k, rows): (&usize, Range<usize>)| {
+                let outputs = self.outputs(k, rows.clone())?;
+                let mut sums = Sums::default();
+                problem.add_outputs(rows, &outputs, &mut sums);
+                Ok(problem.evaluation(part, &sums))
+            };
+            return members.iter().zip(rows).map(of).collect();
         }
-        let sums = self.evaluate(members, rows, &Stop::default())?.unwrap_or_default();
+        let sums = self.evaluate_each(members, rows, &Stop::default())?.unwrap_or_default();
         Ok(sums.iter().map(|sums| problem.evaluation(part, sums)).collect())
     }
 
@@ -190,11 +216,12 @@ impl Stepper<'_> {
         problem: &Problem,
         stop: &Stop,
     ) -> Result<Option<(Sums, Finite)>, EngineError> {
-        if problem.split.folds == 0 {
-            return self.joint_sums(weights, problem, problem.split.range(Part::Val), stop);
-        }
         let population = self.population().clone();
-        let mut left: Vec<Range<usize>> = (0..population.len()).map(|k| problem.split.held_out(k)).collect();
+        let mut left: Vec<Range<usize>> =
+            (0..population.len()).map(|k| self.rows_of(k, Part::Val, problem)).collect();
+        if let Some(rows) = left.first().filter(|first| left.iter().all(|rows| rows == *first)) {
+            return self.joint_sums(weights, problem, rows.clone(), stop);
+        }
         // By member, so that the sum does not depend on the batches.
         let mut own = vec![Sums::default(); population.len()];
         let mut finite = Finite::All;

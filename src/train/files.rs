@@ -59,7 +59,7 @@ impl Origin {
         Origin {
             members: request.members().into_iter().zip(weights).map(member).collect(),
             config: request.to_toml(),
-            preprocessing,
+            preprocessing: preprocessing.of_fold(request.data.fold),
             fingerprint,
             has_val,
             watch: request.watch.clone(),
@@ -208,7 +208,10 @@ impl Stored {
     pub fn together(models: &[(&Stored, f64)]) -> Result<Stored, RunError> {
         let path = Path::new(IN_MEMORY);
         let Some((first, _)) = models.first() else { return Err(unusable(path, "it has no members".into())) };
-        let encoding = |stored: &Stored| to_json(&stored.preprocessing);
+        // Where each holds out another fold, none is that of all.
+        let encoding = |stored: &Stored| to_json(&stored.preprocessing.clone().of_fold(None));
+        let fold = |stored: &Stored| stored.request.data.fold;
+        let one_fold = models.iter().all(|(stored, _)| fold(stored) == fold(first));
         let mut together = Stored { path: path.into(), trainings: Vec::new(), ..(*first).clone() };
         together.file = first.file.model_only();
         together.file.members.clear();
@@ -225,6 +228,10 @@ impl Stored {
             together.trainings.extend(stored.trainings.iter().cloned());
         }
         together.request.ensemble = together.members();
+        if !one_fold {
+            together.preprocessing = together.preprocessing.of_fold(None);
+            together.file.metadata.insert(PREPROCESSING.into(), to_json(&together.preprocessing));
+        }
         // Refuses wrong weights.
         let fault = |fault| RunError::Model { path: path.into(), fault };
         together.file.to_bytes().map(drop).map_err(fault)?;

@@ -30,7 +30,7 @@ pub use error::TrainError;
 pub use events::{Advance, Events};
 pub use files::{Origin, RunFiles, Stored};
 pub use infer::Inference;
-pub use member::{member, member_of_ensemble};
+pub use member::{member, member_of_fold, member_of_run};
 pub(crate) use mixture::{largest, softmax};
 pub(crate) use pace::Cost;
 pub use pace::Pace;

@@ -94,7 +94,7 @@ impl Problem {
     }
 
     /// Whether predictions are limited to a range. Then the sums of the engines, which are of the outputs as they are,
-    /// are not those of the predictions; [`Problem::evaluation_of_outputs`] gives these.
+    /// are not those of the predictions; [`Problem::add_outputs`] gives these.
     pub fn is_clamped(&self) -> bool {
         self.output_range.is_some()
     }
@@ -109,20 +109,13 @@ impl Problem {
         }
     }
 
-    /// The targets of the rows of `part`.
-    pub fn targets(&self, part: Part) -> Targets {
-        let targets = &self.table.targets[self.split.range(part)];
+    /// The targets of the stored rows `rows`, range by range.
+    pub fn targets(&self, rows: &[Range<usize>]) -> Targets {
+        let targets = rows.iter().flat_map(|rows| &self.table.targets[rows.clone()]).copied();
         match self.loss {
-            Loss::CrossEntropy { .. } => Targets::Classes(targets.to_vec()),
-            Loss::SquaredError => Targets::Values(targets.iter().map(|&bits| f32::from_bits(bits)).collect()),
+            Loss::CrossEntropy { .. } => Targets::Classes(targets.collect()),
+            Loss::SquaredError => Targets::Values(targets.map(f32::from_bits).collect()),
         }
-    }
-
-    /// Mean loss and score of the predictions that the outputs `[rows, O]` for all rows of `part` stand for.
-    pub fn evaluation_of_outputs(&self, part: Part, outputs: &[f32]) -> (f64, Score) {
-        let mut sums = Sums::default();
-        self.add_outputs(self.split.range(part), outputs, &mut sums);
-        self.evaluation(part, &sums)
     }
 
     /// Adds the predictions that the outputs `[rows, O]` for the stored rows `rows` stand for, row by row: the sums do not

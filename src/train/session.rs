@@ -14,7 +14,7 @@ use crate::spec::RunRequest;
 
 use super::{
     Best, Checkpoint, Ended, Events, MemberCheckpoint, Origin, Pace, Problem, RunFiles, Stop, Stored,
-    TrainError, Trainer, TrainingState, member_of_ensemble, model,
+    TrainError, Trainer, TrainingState, member_of_fold, model,
 };
 
 /// A training whose settings and data have been checked.
@@ -48,7 +48,7 @@ impl Session {
         let problem = Problem::new(dataset);
         let members = request.members();
         let member =
-            |(nth, request): (usize, &RunRequest)| member_of_ensemble(&request.training, &problem, nth);
+            |(nth, of): (usize, &RunRequest)| member_of_fold(&of.training, &problem, request.fold_of(nth));
         let members: Vec<Member> = members.iter().enumerate().map(member).collect::<Result<_, _>>()?;
         let shape = [members[0].inputs(), problem.loss.outputs()];
         let origin = Origin::new(&request, shape, preprocessing, fingerprint, problem.split.val > 0);

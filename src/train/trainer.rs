@@ -293,9 +293,9 @@ impl<'a> Trainer<'a> {
         if self.is_ensemble {
             return self.close_epoch_together(events, stop);
         }
-        let rows = self.problem.split.range(Part::Val);
-        let has_val = !rows.is_empty();
-        let Some(sums) = self.stepper.evaluate(closing, rows, stop)? else { return Ok(false) };
+        let has_val = self.problem.split.val > 0;
+        let rows = closing.iter().map(|&at| self.stepper.rows_of(at, Part::Val, self.problem)).collect();
+        let Some(sums) = self.stepper.evaluate_each(closing, rows, stop)? else { return Ok(false) };
         let improves = |at: usize, sums: &Sums| has_val && self.improves(at, sums.loss / sums.rows as f64);
         let improved: Vec<bool> = closing.iter().zip(&sums).map(|(&at, sums)| improves(at, sums)).collect();
         let better = closing.iter().zip(&improved).filter(|(_, improved)| **improved).map(|(&at, _)| at);

@@ -15,7 +15,7 @@ use crate::spec::{
 use crate::sweep::{Memory, SweepEnd, TrialRecord, TrialStatus};
 use crate::train::Stop;
 
-use super::session::about;
+use super::session::{Held, about};
 use super::sweep::{devices, introduce, plan};
 use super::{Failure, load_and_anchor, result, start_log};
 
@@ -63,7 +63,7 @@ pub fn run(args: LrFindArgs) -> Result<Exit, Failure> {
     let mut request = sweep(base, &rates, both, settings.len() as u64);
     let sources = devices(&request)?;
     let dataset = load_and_anchor(&mut request.base, false)?;
-    let about = about(&dataset);
+    let about = about(&dataset, Held::of(&request.base));
     let search = plan(request, dataset, sources)?;
     introduce(&search, &about);
     let settings = (0..).zip(settings).collect();

@@ -51,7 +51,7 @@ pub fn run(args: ReproArgs) -> Result<Exit, Failure> {
     tell("trial", &format!("{}, seed {seed}: {}", record.trial, params_text(&record.params)));
     let factory = source.factory();
     let stop = Stop::on_signals(Exit::Interrupted.code());
-    let again = train_again(factory.as_ref(), &problem, &training.training, &record, &mut Console, &stop)?;
+    let again = train_again(factory.as_ref(), &problem, &training, &record, &mut Console, &stop)?;
     let Some(Again { state: MemberState { state, .. }, weights: now, same }) = again else {
         return Ok(Exit::Interrupted);
     };

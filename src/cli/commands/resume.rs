@@ -6,7 +6,7 @@ use crate::run::{RunDir, RunError, RunFile};
 use crate::spec::{PartialConfig, RunRequest, resolve};
 use crate::train::{Session, Stored};
 
-use super::session::{self, Folder, about};
+use super::session::{self, Folder, Held, about};
 use super::{Failure, device_of_run, load_data, refuse_ensemble_of_sweep, say, start_log, sweep, tell};
 
 pub fn run(args: ResumeArgs) -> Result<Exit, Failure> {
@@ -33,7 +33,7 @@ pub fn run(args: ResumeArgs) -> Result<Exit, Failure> {
         say("no checkpoint yet: training starts from the beginning");
         let factory = device_of_run(&dir, given.as_deref(), &request, request.device_use())?;
         let dataset = load_data(&request, &request.data.source)?;
-        let about = about(&dataset);
+        let about = about(&dataset, Held::of(&request));
         let session = Session::new(request, dataset, factory)?;
         session::introduce(&session, &about);
         return session::train(&session, || Ok(Folder::New(dir)), None);
@@ -60,7 +60,7 @@ pub fn run(args: ResumeArgs) -> Result<Exit, Failure> {
         }
     }
     let factory = device_of_run(&dir, given.as_deref(), &request, request.device_use())?;
-    let about = about(&dataset);
+    let about = about(&dataset, Held::of(&request));
     let session = Session::new(request, dataset, factory)?;
     let checkpoint = stored.checkpoint(&dir, &session.members())?;
     let first = &checkpoint[0];

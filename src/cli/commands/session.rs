@@ -8,6 +8,7 @@ use crate::report::{
     EndSummary, Evaluation, ModelSummary, Progress, SplitSummary, Status, TrainResult, stdout,
 };
 use crate::run::{EpochMetrics, RunDir, RunError};
+use crate::spec::RunRequest;
 use crate::train::{Ended, Events, MemberCheckpoint, Outcome, Session, Stop};
 
 use super::{Failure, columns, few, say, stderr_is_terminal, tell, terminal_width, warn};
@@ -193,8 +194,26 @@ impl About {
     }
 }
 
+/// Which models hold out which fold, where there are folds.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Held {
+    /// Each model of an ensemble another.
+    ByModel,
+    /// All models this one.
+    One(usize),
+    /// The trainings of each seed of a sweep another.
+    BySeed,
+}
+
+impl Held {
+    /// Of a run.
+    pub fn of(request: &RunRequest) -> Held {
+        request.data.fold.map_or(Held::ByModel, Held::One)
+    }
+}
+
 /// Summary of the data.
-pub(super) fn about(dataset: &Dataset) -> About {
+pub(super) fn about(dataset: &Dataset, held: Held) -> About {
     let split = &dataset.split;
     let rows = |n: usize| count(n as u64);
     let what = match &dataset.task {
@@ -213,12 +232,20 @@ pub(super) fn about(dataset: &Dataset) -> About {
     );
     let mut lines = vec![("data", text)];
     if split.folds > 0 {
-        let text = format!(
-            "each of the {} models holds out {} validation rows of its own and trains on the others; --val-each 0 gives \
-             all models the same validation rows",
-            split.folds,
-            rows(split.val)
-        );
+        let (folds, of) = (split.folds, rows(split.val));
+        let text = match held {
+            Held::ByModel => format!(
+                "each of the {folds} models holds out {of} validation rows of its own and trains on the others; \
+                 --val-each 0 gives all models the same validation rows"
+            ),
+            Held::One(nth) => {
+                format!("{folds} folds of {of} rows; fold {nth}, from 0, is held out for validation")
+            }
+            Held::BySeed => format!(
+                "{folds} folds of {of} rows; the trainings of each seed hold out the next one for validation; --folds 0 \
+                 gives all the same validation rows"
+            ),
+        };
         lines.push(("folds", text));
     }
     if let Some([low, high]) = dataset.preprocessing.prediction_range() {

@@ -20,7 +20,7 @@ use crate::sweep::{
 };
 use crate::train::{Stop, StopReason};
 
-use super::session::{About, about};
+use super::session::{About, Held, about};
 use super::{
     Failure, load_and_anchor, load_data, problem_of, report, result, say, start_log, stderr_is_terminal,
     tell, warn,
@@ -56,7 +56,7 @@ fn start(args: SweepArgs, preset: impl Fn(preset::Problem) -> String) -> Result<
     let dataset = load_and_anchor(&mut early.base, false)?;
     let mut request = typed.request_over(&preset(problem_of(&dataset)))?;
     request.base.data = early.base.data;
-    let about = about(&dataset);
+    let about = about(&dataset, Held::BySeed);
     let mut search = plan(request, dataset, sources)?;
     search.started = started;
     introduce(&search, &about);
@@ -249,7 +249,7 @@ pub fn resume(dir: RunDir, args: ResumeArgs) -> Result<Exit, Failure> {
     if let Some(env) = &env {
         check_data(&dir, env, &dataset)?;
     }
-    let about = about(&dataset);
+    let about = about(&dataset, Held::BySeed);
     let mut search = plan(request, dataset, sources)?;
     search.started = started;
     introduce(&search, &about);

@@ -7,7 +7,7 @@ use crate::spec::preset::{Preset, Problem};
 use crate::spec::{DataRequest, RunRequest};
 use crate::train::Session;
 
-use super::session::{self, Folder, about};
+use super::session::{self, Folder, Held, about};
 use super::{Failure, load_and_anchor, problem_of, start_log};
 
 pub fn run(args: TrainArgs) -> Result<Exit, Failure> {
@@ -42,13 +42,14 @@ pub fn run(args: TrainArgs) -> Result<Exit, Failure> {
     let request = RunRequest { data, ..run };
     let name = request.name.clone().unwrap_or_else(|| dataset.name.clone());
     let output = request.output.clone();
-    let mut about = about(&dataset);
+    let mut about = about(&dataset, Held::of(&request));
     if typed.any(|config| config.val_each.is_some_and(|share| share.0 != 0.0)) && request.ensemble == 1 {
         about
             .lines
             .push(("note", "--val-each has no effect on a single model; --ensemble K trains several".into()));
     } else if typed.flags.val_split.is_some() && is_used(&request) {
-        about.lines.push(("note", "--val-split has no effect beside --val-each".into()));
+        let other = if request.data.fold.is_some() { "--folds" } else { "--val-each" };
+        about.lines.push(("note", format!("--val-split has no effect beside {other}")));
     }
     if given.is_none() && preset == Preset::Default {
         about.lines.push((

@@ -133,7 +133,9 @@ pub fn winner(records: &[TrialRecord], request: &SweepRequest, ranked: &[Ranked]
     winner.test_r2 = first.test_r2;
     let searched =
         ranked.iter().find(|other| other.trial == trial.trial).filter(|other| other.value.is_some());
-    winner.optimism.search = searched.map(|other| trial.cost() - other.cost());
+    // Other folds are other rows, which may be easier.
+    let same_rows = request.base.data.fold.is_none();
+    winner.optimism.search = searched.filter(|_| same_rows).map(|other| trial.cost() - other.cost());
     let test = match request.objective {
         Objective::ValLoss => first.test_loss,
         Objective::ValAcc => first.test_acc.or(first.test_r2),

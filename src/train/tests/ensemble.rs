@@ -7,7 +7,7 @@ use crate::data::Split;
 use crate::run::Score;
 use crate::step::memory::{Table, Values};
 use crate::train::model::{self, layers};
-use crate::train::{Best, Origin, Stepper, Stored, member_of_ensemble};
+use crate::train::{Best, Origin, Stepper, Stored, member_of_fold};
 
 /// Trainings that differ by their seeds alone.
 fn seeds(training: &Training, members: u64) -> Vec<Training> {
@@ -16,7 +16,7 @@ fn seeds(training: &Training, members: u64) -> Vec<Training> {
 
 /// Trains an ensemble from a checkpoint, or from the beginning.
 fn train_together(trainings: &[Training], problem: &Problem, from: Checkpoint) -> (Checkpoint, Told) {
-    let member = |(nth, training)| member_of_ensemble(training, problem, nth).unwrap();
+    let member = |(nth, training)| member_of_fold(training, problem, nth).unwrap();
     let members: Vec<Member> = trainings.iter().enumerate().map(member).collect();
     let mut told = Told::default();
     let factory = CpuFactory::default();
@@ -117,7 +117,7 @@ fn of_rows(problem: &Problem, rows: &[usize], val: usize) -> Problem {
 
 #[test]
 fn members_that_hold_out_rows_of_their_own_are_trainings_on_all_others() {
-    let problem = Problem::new(dataset_of(Some(Folds { models: 3, share: 0.1 })));
+    let problem = Problem::new(dataset_of(Some(Folds { count: 3, share: 0.1 })));
     let split = problem.split;
     assert_eq!((split.folds, split.train, split.val), (3, 323, 36));
     let trainings = seeds(&training(), 3);
