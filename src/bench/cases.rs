@@ -96,6 +96,7 @@ impl Case {
             length: Length::Steps(TOTAL),
             patience: None,
             max_time: None,
+            best_epoch: crate::spec::BestEpoch::Lowest,
             seed,
         }
     }

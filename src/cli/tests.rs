@@ -42,6 +42,7 @@ const EVERY_FLAG: &[&[&str]] = &[
     &["--val-split", "0.25"],
     &["--ensemble", "8", "--val-each", "0.05"],
     &["--folds", "3/10"],
+    &["--best-epoch", "last"],
     &["--test-split", "0"],
     &["--split-seed", "7"],
     &["--no-standardize"],

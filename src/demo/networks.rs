@@ -33,6 +33,7 @@ pub fn training(hidden: &[usize], batch_norm: bool, lr: f64, seed: u64) -> Train
         length: Length::Steps(0),
         patience: None,
         max_time: None,
+        best_epoch: crate::spec::BestEpoch::Lowest,
         seed,
     }
 }

@@ -132,6 +132,7 @@ pub fn population(case: u32) -> (Arc<Population>, Arc<Table>) {
             length: Length::Steps(100),
             patience: None,
             max_time: None,
+            best_epoch: crate::spec::BestEpoch::Lowest,
             seed: at as u64,
         };
         Member::new(&training, loss, FEATURES, ROWS)

@@ -341,6 +341,7 @@ impl Member {
             length: Length::Steps(0),
             patience: None,
             max_time: None,
+            best_epoch: crate::spec::BestEpoch::Lowest,
             seed: 0,
         };
         let mut sizes: Sizes = [0; Buffer::COUNT];

@@ -128,6 +128,7 @@ mod tests {
             length: Length::Steps(100),
             patience: None,
             max_time: None,
+            best_epoch: crate::spec::BestEpoch::Lowest,
             seed: 1,
         }
     }

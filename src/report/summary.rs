@@ -273,6 +273,7 @@ mod tests {
             length: Length::Epochs(20),
             patience: None,
             max_time: None,
+            best_epoch: crate::spec::BestEpoch::Lowest,
             seed: 0,
         }
     }

@@ -39,6 +39,7 @@ impl Training {
             length,
             patience,
             max_time,
+            best_epoch: _,
             seed: _,
         } = self;
         network.check()?;

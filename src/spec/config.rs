@@ -12,7 +12,7 @@ use super::config_error::ConfigError;
 use super::document::{Document, read_file};
 use super::network::{Activation, BatchNorm, Embed, Init};
 use super::settings::settings;
-use super::training::{OptimizerKind, Schedule};
+use super::training::{BestEpoch, OptimizerKind, Schedule};
 use super::values::{
     Bytes, Count, FoldOf, Hidden, ImageSize, LogLevel, Precision, Real, Seed, TaskKind, Time, Watched,
 };
@@ -189,6 +189,9 @@ settings! {
         /// Stop after this time, as 30s, 10m or 1h30m [default: no limit]
         #[arg(long, value_name = "TIME", help_heading = "Training")]
         max_time: Time;
+        /// The epoch whose weights are kept as the best: with the lowest validation loss, or the last of a training that reaches its end
+        #[arg(long, value_name = "WHICH", help_heading = "Training")]
+        best_epoch: BestEpoch = BestEpoch::Lowest;
         /// Seed of everything random
         #[arg(long, value_name = "N", help_heading = "Training")]
         seed: Seed = Seed(0);

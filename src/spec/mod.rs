@@ -51,7 +51,7 @@ pub use sweep::SweepRequest;
 pub use sweep_config::{Devices, PartialSweep, SweepOptions};
 pub use sweep_resolve::{resolve_sweep, resolve_sweep_over};
 pub(crate) use text::{text, value_text};
-pub use training::{Length, Optimizer, OptimizerKind, Schedule, Training};
+pub use training::{BestEpoch, Length, Optimizer, OptimizerKind, Schedule, Training};
 pub use values::{
     Bytes, Count, FoldOf, Hidden, ImageSize, LogLevel, MAX_LAYERS, MAX_UNITS, Precision, Real, Seed,
     TaskKind, Time, Watched,

@@ -99,6 +99,7 @@ pub fn auto(problem: Problem) -> String {
         strategy = "random"
         halving = true
         min-epochs = {}
+        best-epoch = "last"
         folds = 10
         finalists = 8
         max-time = "2m"

@@ -135,6 +135,7 @@ fn request(config: PartialConfig) -> RunRequest {
         steps,
         patience,
         max_time,
+        best_epoch,
         seed,
         ensemble,
         val_each,
@@ -232,6 +233,7 @@ fn request(config: PartialConfig) -> RunRequest {
             length,
             patience: patience.map(|epochs| epochs.0.into()),
             max_time: max_time.map(|time| time.0),
+            best_epoch: set(best_epoch, "best-epoch"),
             seed: set(seed, "seed").0,
         },
         ensemble,
@@ -327,6 +329,7 @@ impl From<&RunRequest> for PartialConfig {
             steps,
             patience: training.patience.map(count),
             max_time: training.max_time.map(Time),
+            best_epoch: Some(training.best_epoch),
             seed: Some(Seed(training.seed)),
             ensemble: (run.ensemble > 1).then(|| count(run.ensemble as u64)),
             val_each: data

@@ -51,6 +51,19 @@ named! {
     }
 }
 
+named! {
+    /// The epoch whose weights are the best of a training.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+    pub enum BestEpoch {
+        /// the one with the lowest validation loss
+        #[default]
+        Lowest = "lowest",
+        /// the last, if the training reaches its end; otherwise the one with the lowest validation loss
+        Last = "last",
+    }
+}
+
 /// How long a training lasts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Length {
@@ -87,6 +100,7 @@ pub struct Training {
     pub patience: Option<u64>,
     /// Wall-clock limit.
     pub max_time: Option<Duration>,
+    pub best_epoch: BestEpoch,
     /// Seed of everything random.
     pub seed: u64,
 }

@@ -95,7 +95,8 @@ pub fn fill(record: &mut TrialRecord, member: &MemberState, objective: Objective
     record.rungs = values_at(objective, &member.history, rungs);
     record.curve = curve(&member.history, rungs);
     record.wall_s = state.wall_s;
-    if let Some(best) = best_of(&member.history, u64::MAX) {
+    let kept = state.best.and_then(|best| member.history.iter().find(|metrics| metrics.epoch == best.epoch));
+    if let Some(best) = kept.or_else(|| best_of(&member.history, u64::MAX)) {
         record.best_epoch = Some(best.epoch);
         record.val_loss = best.val_loss.and_then(finite);
         match best.val_score {

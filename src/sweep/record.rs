@@ -57,7 +57,7 @@ pub struct TrialRecord {
     pub reason: Option<String>,
     pub epochs: u64,
     pub steps: u64,
-    /// At the epoch with the lowest validation loss, as are all losses and scores below.
+    /// At the best epoch ([`BestEpoch`](crate::spec::BestEpoch)), as are all losses and scores below.
     pub val_loss: Option<f64>,
     /// Accuracy (classification).
     #[serde(skip_serializing_if = "Option::is_none", default)]

@@ -10,6 +10,7 @@ use crate::data::Part;
 use crate::engine::{Engine, EngineFactory, EngineInfo};
 use crate::population::{Member, Population, learning_rate};
 use crate::run::{EpochMetrics, Look, Score};
+use crate::spec::BestEpoch;
 use crate::step::watch::next_look;
 
 use super::ensemble::Means;
@@ -321,14 +322,16 @@ impl<'a> Trainer<'a> {
         Ok(true)
     }
 
-    /// Whether a validation loss is the lowest so far.
+    /// Whether the current epoch, with this validation loss, is the best so far: see [`BestEpoch`].
     pub(super) fn improves(&self, at: usize, val_loss: f64) -> bool {
-        let best = self.members[at].state.best;
-        val_loss.is_finite() && best.is_none_or(|best| val_loss < best.val_loss)
+        let (member, state) = (self.member(at), &self.members[at].state);
+        let is_last = member.training.best_epoch == BestEpoch::Last && state.step >= member.total_steps();
+        val_loss.is_finite() && (is_last || state.best.is_none_or(|best| val_loss < best.val_loss))
     }
 
     /// Ends a member's current epoch, with these loss and score on the validation rows, if there are any.
     pub(super) fn close_epoch(&mut self, at: usize, val: Option<(f64, Score)>, now: Instant) -> EpochMetrics {
+        let improves = val.is_some_and(|(val_loss, _)| self.improves(at, val_loss));
         let member = &self.stepper.population().members[at];
         let state = &mut self.members[at].state;
         let open = std::mem::take(&mut state.open);
@@ -336,9 +339,7 @@ impl<'a> Trainer<'a> {
         let (train_loss, train_score) = self.problem.evaluation(Part::Train, &train);
         state.epochs += 1;
         state.epochs_since_best += 1;
-        if let Some((val_loss, _)) = val
-            && state.best.is_none_or(|best| val_loss < best.val_loss)
-        {
+        if let (Some((val_loss, _)), true) = (val, improves) {
             state.best = Some(Best { epoch: state.epochs, step: state.step, val_loss });
             state.epochs_since_best = 0;
         }

@@ -264,6 +264,7 @@ pub fn random_training(rng: &mut Rng, space: &Space) -> Training {
         length: Length::Steps(1000),
         patience: None,
         max_time: None,
+        best_epoch: bngpu::spec::BestEpoch::Lowest,
         seed: rng.bits(),
     }
 }
@@ -283,6 +284,7 @@ pub fn plain(network: Network, batch_size: usize) -> Training {
         length: Length::Steps(1000),
         patience: None,
         max_time: None,
+        best_epoch: bngpu::spec::BestEpoch::Lowest,
         seed: 1,
     }
 }

@@ -56,6 +56,7 @@ pub fn training(steps: u64) -> Training {
         length: Length::Steps(steps),
         patience: None,
         max_time: None,
+        best_epoch: bngpu::spec::BestEpoch::Lowest,
         seed: 5,
     }
 }

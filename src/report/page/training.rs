@@ -7,7 +7,7 @@ use super::numbers::short;
 use crate::base::text::{count, duration, number, percent, rate};
 use crate::report::ModelSummary;
 use crate::run::{Architecture, Environment, EpochMetrics, LayerLook, Look, Score};
-use crate::spec::{PartialConfig, RunRequest, resolve};
+use crate::spec::{BestEpoch, Length, PartialConfig, RunRequest, resolve};
 use crate::step::watch::Percentiles;
 
 const SCRIPT: &str = include_str!("training.js");
@@ -47,8 +47,17 @@ impl TrainingPage<'_> {
         self.epochs.iter().any(|epoch| epoch.val_loss.is_some())
     }
 
-    /// The epoch with the lowest loss on the validation rows, or the training rows where there are none.
+    /// The epoch whose weights are the best: see [`BestEpoch`]. Without validation rows, the one with the lowest training loss.
     fn best(&self) -> Option<&EpochMetrics> {
+        if let (Some(last), Some(RunRequest { training, .. })) = (self.epochs.last(), self.request()) {
+            let is_over = match training.length {
+                Length::Epochs(epochs) => last.epoch >= epochs,
+                Length::Steps(steps) => last.step >= steps,
+            };
+            if training.best_epoch == BestEpoch::Last && is_over {
+                return Some(last);
+            }
+        }
         let loss = |epoch: &EpochMetrics| epoch.val_loss.unwrap_or(epoch.train_loss);
         let finite = self.epochs.iter().filter(|epoch| loss(epoch).is_finite());
         finite.min_by(|a, b| loss(a).total_cmp(&loss(b)))

@@ -145,6 +145,33 @@ fn members_that_hold_out_rows_of_their_own_are_trainings_on_all_others() {
 }
 
 #[test]
+fn a_member_with_a_fold_is_one_of_the_rows_in_another_order() {
+    let problem = Problem::new(dataset_of(Some(Folds::of_all(4))));
+    let split = problem.split;
+    assert_eq!((split.folds, split.train, split.val), (4, 270, 89));
+    // All in one population, each with its own validation rows.
+    let members: Vec<Member> =
+        (0..4).map(|nth| member_of_fold(&training(), &problem, nth).unwrap()).collect();
+    let mut told = Told::default();
+    let factory = CpuFactory::default();
+    let mut trainer =
+        Trainer::new(&factory, Population::new(members), &problem, Vec::new(), EAGER, &mut told).unwrap();
+    assert!(trainer.run(&mut told, &Stop::default()).unwrap());
+    let found = told.checkpoints.last().unwrap().clone();
+    for (nth, found) in found.into_iter().flatten().enumerate() {
+        let held_out = split.held_out(nth);
+        let others = (0..split.train + split.val).filter(|row| !held_out.contains(row));
+        let rows: Vec<usize> = others.chain(held_out.clone()).chain(split.range(Part::Test)).collect();
+        let (alone, _) = train(&[training()], &of_rows(&problem, &rows, split.val));
+        let expected = alone.into_iter().flatten().next().unwrap();
+        assert_same_weights(&found.weights, &expected.weights, "a member");
+        let losses = |of: &MemberCheckpoint| of.history.iter().map(|m| m.val_loss).collect::<Vec<_>>();
+        assert_eq!(losses(&found), losses(&expected), "{nth}");
+        assert_eq!(found.best, expected.best);
+    }
+}
+
+#[test]
 fn the_averaged_prediction_decides_the_best_epoch_and_the_end_of_all() {
     let problem = problem();
     let long = Training { length: Length::Epochs(200), lr: 3e-2, patience: Some(2), ..training() };
@@ -165,6 +192,44 @@ fn the_averaged_prediction_decides_the_best_epoch_and_the_end_of_all() {
         assert!(member.best.is_some());
     }
     assert_ne!(end[0].best, end[1].best);
+}
+
+#[test]
+fn the_last_epoch_may_be_the_best_of_a_training_that_reaches_its_end() {
+    let problem = problem();
+    // The rate stays high, so that the lowest loss is not that of the last epoch.
+    let last = Training {
+        length: Length::Epochs(40),
+        lr: 3e-2,
+        schedule: Schedule::Constant,
+        best_epoch: BestEpoch::Last,
+        ..training()
+    };
+    let lowest = Training { best_epoch: BestEpoch::Lowest, ..last.clone() };
+    let ensemble = |training: &Training| {
+        let (end, _) = train_together(&seeds(training, 2), &problem, Vec::new());
+        end.into_iter().flatten().next().unwrap()
+    };
+    let alone = |training: &Training| {
+        let (end, _) = train(std::slice::from_ref(training), &problem);
+        end.into_iter().flatten().next().unwrap()
+    };
+    for (last, lowest) in [(alone(&last), alone(&lowest)), (ensemble(&last), ensemble(&lowest))] {
+        let (of_last, of_lowest) = (last.state.best.unwrap(), lowest.state.best.unwrap());
+        let loss = |at: u64| last.history[at as usize - 1].val_loss.unwrap();
+        assert_eq!((of_last.epoch, of_last.step, of_last.val_loss), (40, last.state.step, loss(40)));
+        assert!(of_lowest.epoch < 40 && of_lowest.val_loss < of_last.val_loss, "{of_lowest:?} {of_last:?}");
+        // The same training; the best model is its state at the end.
+        assert_same_weights(&last.weights, &lowest.weights, "the same");
+        let member = member(&training(), &problem).unwrap();
+        let now = layers(&member, &model::ALONE, &last.weights.params, &last.weights.stats);
+        assert_eq!(last.best.as_deref(), Some(&now));
+        assert_ne!(last.best, lowest.best);
+    }
+    // Stopped early, it has the lowest loss.
+    let patient = alone(&Training { patience: Some(2), ..last });
+    assert!(patient.state.epochs < 40, "{:?}", patient.state);
+    assert_eq!(patient.state.best.unwrap().epoch + 2, patient.state.epochs);
 }
 
 #[test]

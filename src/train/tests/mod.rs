@@ -16,8 +16,8 @@ use crate::engine::CpuFactory;
 use crate::population::{Member, Population};
 use crate::run::{EpochMetrics, Look, RunError, metrics_jsonl};
 use crate::spec::{
-    Activation, BatchNorm, Embed, Folds, Init, Length, Network, Optimizer, PartialConfig, RunRequest,
-    Schedule, Training, resolve,
+    Activation, BatchNorm, BestEpoch, Embed, Folds, Init, Length, Network, Optimizer, PartialConfig,
+    RunRequest, Schedule, Training, resolve,
 };
 
 use super::model::Weights;
@@ -85,6 +85,7 @@ fn training() -> Training {
         length: Length::Steps(38),
         patience: None,
         max_time: None,
+        best_epoch: BestEpoch::Lowest,
         seed: 5,
     }
 }
