@@ -94,7 +94,7 @@ impl Problem {
     }
 
     /// Whether predictions are limited to a range. Then the sums of the engines, which are of the outputs as they are,
-    /// are not those of the predictions; [`Problem::add_outputs`] gives these.
+    /// are not those of the predictions; `add_outputs` gives these.
     pub fn is_clamped(&self) -> bool {
         self.output_range.is_some()
     }
