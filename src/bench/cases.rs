@@ -6,7 +6,9 @@ use std::sync::Arc;
 use crate::population::random::pcg4d;
 use crate::population::tables::StepRow;
 use crate::population::{Loss, Member, Population, TooLarge, check_size};
-use crate::spec::{Activation, BatchNorm, Embed, Init, Length, Network, Optimizer, Schedule, Training};
+use crate::spec::{
+    Activation, BatchNorm, BestEpoch, Embed, Init, Length, Network, Optimizer, Schedule, Training,
+};
 use crate::step::memory::{Table, Values};
 
 /// Rows of the data.
@@ -96,7 +98,7 @@ impl Case {
             length: Length::Steps(TOTAL),
             patience: None,
             max_time: None,
-            best_epoch: crate::spec::BestEpoch::Lowest,
+            best_epoch: BestEpoch::Lowest,
             seed,
         }
     }

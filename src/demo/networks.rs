@@ -2,7 +2,9 @@
 
 use crate::report::figure::{Colour, Shape};
 use crate::report::language::Text;
-use crate::spec::{Activation, BatchNorm, Embed, Init, Length, Network, Optimizer, Schedule, Training};
+use crate::spec::{
+    Activation, BatchNorm, BestEpoch, Embed, Init, Length, Network, Optimizer, Schedule, Training,
+};
 use crate::text;
 
 /// Plain stochastic gradient descent.
@@ -33,7 +35,7 @@ pub fn training(hidden: &[usize], batch_norm: bool, lr: f64, seed: u64) -> Train
         length: Length::Steps(0),
         patience: None,
         max_time: None,
-        best_epoch: crate::spec::BestEpoch::Lowest,
+        best_epoch: BestEpoch::Lowest,
         seed,
     }
 }

@@ -7,7 +7,9 @@ use super::compare::compare;
 use super::{Engine, EngineError};
 use crate::population::random::pcg4d;
 use crate::population::{Loss, Member, Population, evaluation_step, training_step};
-use crate::spec::{Activation, BatchNorm, Embed, Init, Length, Network, Optimizer, Schedule, Training};
+use crate::spec::{
+    Activation, BatchNorm, BestEpoch, Embed, Init, Length, Network, Optimizer, Schedule, Training,
+};
 use crate::step::memory::{Table, Values};
 use crate::step::{Op, StepKind};
 
@@ -132,7 +134,7 @@ pub fn population(case: u32) -> (Arc<Population>, Arc<Table>) {
             length: Length::Steps(100),
             patience: None,
             max_time: None,
-            best_epoch: crate::spec::BestEpoch::Lowest,
+            best_epoch: BestEpoch::Lowest,
             seed: at as u64,
         };
         Member::new(&training, loss, FEATURES, ROWS)

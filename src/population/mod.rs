@@ -15,7 +15,7 @@ pub use room::Room;
 pub use schedule::{Walk, evaluation_step, learning_rate, training_step};
 pub use size::{TooLarge, check_size};
 
-use crate::spec::{Activation, Embed, Init, Length, Network, Optimizer, Schedule, Training};
+use crate::spec::{Activation, BestEpoch, Embed, Init, Length, Network, Optimizer, Schedule, Training};
 use tables::{ChunkKind, InputRow, LayerRow, LossKind, MemberRow, OptimizerKind, Statistic, StepRow};
 
 /// The percentiles that are watched.
@@ -341,7 +341,7 @@ impl Member {
             length: Length::Steps(0),
             patience: None,
             max_time: None,
-            best_epoch: crate::spec::BestEpoch::Lowest,
+            best_epoch: BestEpoch::Lowest,
             seed: 0,
         };
         let mut sizes: Sizes = [0; Buffer::COUNT];

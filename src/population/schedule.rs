@@ -105,7 +105,7 @@ pub fn evaluation_step(first: usize, rows: usize) -> StepRow {
 mod tests {
     use super::*;
     use crate::population::random::{permuted, shuffle_keys};
-    use crate::spec::{Activation, Embed, Init, Length, Network};
+    use crate::spec::{Activation, BestEpoch, Embed, Init, Length, Network};
 
     fn training(schedule: Schedule, lr: f64, warmup: u64) -> Training {
         Training {
@@ -128,7 +128,7 @@ mod tests {
             length: Length::Steps(100),
             patience: None,
             max_time: None,
-            best_epoch: crate::spec::BestEpoch::Lowest,
+            best_epoch: BestEpoch::Lowest,
             seed: 1,
         }
     }

@@ -250,7 +250,7 @@ impl EndSummary<'_> {
 mod tests {
     use super::*;
     use crate::report::result::tests::result;
-    use crate::spec::{Activation, BatchNorm, Embed, Init, Length, Network, Schedule};
+    use crate::spec::{Activation, BatchNorm, BestEpoch, Embed, Init, Length, Network, Schedule};
 
     fn training(hidden: &[usize]) -> Training {
         Training {
@@ -273,7 +273,7 @@ mod tests {
             length: Length::Epochs(20),
             patience: None,
             max_time: None,
-            best_epoch: crate::spec::BestEpoch::Lowest,
+            best_epoch: BestEpoch::Lowest,
             seed: 0,
         }
     }

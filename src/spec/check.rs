@@ -135,7 +135,7 @@ impl DataRequest {
             let expected = format!("write 2 to {MAX_ENSEMBLE}, for example 10, or 0 for none");
             ensure((2..=MAX_ENSEMBLE).contains(&folds.count), "folds", folds.count, &expected)?;
         }
-        let each = self.folds.filter(|_| self.fold.is_none()).map_or(0.0, |folds| folds.share);
+        let each = self.each_fold().map_or(0.0, |folds| folds.share);
         Range::BelowOne.check("val-each", each, "0.05")?;
         let expected = "their sum must be below 1, so that rows are left for training";
         if !self.folds.is_some_and(|folds| folds.is_used()) {

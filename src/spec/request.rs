@@ -39,6 +39,13 @@ pub struct DataRequest {
     pub data_dir: Option<PathBuf>,
 }
 
+impl DataRequest {
+    /// The folds of an ensemble each model of which holds out another.
+    pub fn each_fold(&self) -> Option<Folds> {
+        self.folds.filter(|_| self.fold.is_none())
+    }
+}
+
 /// Folds of rows for validation, instead of the rows of `val_split`: models that hold out different ones are validated on
 /// rows of their own.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -105,7 +112,9 @@ impl RunRequest {
     pub fn members(&self) -> Vec<RunRequest> {
         let member = |n: usize| {
             let mut request = RunRequest { ensemble: 1, ..self.clone() };
-            request.data.folds = request.data.folds.filter(|_| request.data.fold.is_some());
+            if request.data.each_fold().is_some() {
+                request.data.folds = None;
+            }
             request.training.seed = self.training.nth_seed(n as u64);
             request
         };

@@ -66,14 +66,10 @@ impl Given {
             let expected = "but only standardised inputs are clipped: drop it, or --no-standardize";
             return Err(self.invalid("clip-inputs", true, expected));
         }
-        let each = self.value("val-each").and_then(Value::as_float).is_some_and(|share| share != 0.0);
-        if let (true, Some(_)) = (each, request.data.fold) {
+        let each = self.value("val-each").filter(|share| share.as_float().is_some_and(|share| share != 0.0));
+        if let (Some(share), Some(_)) = (each, request.data.fold) {
             let expected = "but with --folds, all models hold out the same rows: drop one of them";
-            return Err(self.invalid(
-                "val-each",
-                self.value("val-each").map(text).unwrap_or_default(),
-                expected,
-            ));
+            return Err(self.invalid("val-each", text(share), expected));
         }
         match request.check() {
             Ok(()) => Ok(request),
@@ -332,10 +328,7 @@ impl From<&RunRequest> for PartialConfig {
             best_epoch: Some(training.best_epoch),
             seed: Some(Seed(training.seed)),
             ensemble: (run.ensemble > 1).then(|| count(run.ensemble as u64)),
-            val_each: data
-                .folds
-                .filter(|folds| folds.is_used() && data.fold.is_none())
-                .map(|folds| Real(folds.share)),
+            val_each: data.each_fold().filter(Folds::is_used).map(|folds| Real(folds.share)),
             folds: data.folds.zip(data.fold).map(|(folds, nth)| FoldOf {
                 nth: u32::try_from(nth).unwrap_or(0),
                 of: u32::try_from(folds.count).unwrap_or(0),

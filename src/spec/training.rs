@@ -100,6 +100,7 @@ pub struct Training {
     pub patience: Option<u64>,
     /// Wall-clock limit.
     pub max_time: Option<Duration>,
+    /// Which epoch's weights are the best.
     pub best_epoch: BestEpoch,
     /// Seed of everything random.
     pub seed: u64,

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use crate::data::Part;
+use crate::engine::EngineFactory;
 use crate::run::Score;
 use crate::spec::MAX_ENSEMBLE;
 use crate::train::Stored;
@@ -70,22 +71,15 @@ impl Search {
         } else {
             Candidates { candidates: (0..models.len()).map(|model| vec![model]).collect(), folds: vec![0] }
         };
-        let mut predictions = vec![Vec::new(); candidates.len()];
-        for (candidate, predictions) in candidates.iter().zip(&mut predictions) {
+        let mut predictions = Vec::with_capacity(candidates.len());
+        for candidate in &candidates {
+            let mut of_all = Vec::new();
             for &nth in &folds {
-                let of_it: Vec<usize> =
-                    candidate.iter().copied().filter(|&model| of_fold[model].1 == nth).collect();
-                let mut mean: Vec<f64> = Vec::new();
-                for &model in &of_it {
-                    let stored = &models[model].1;
-                    let population = stored.population(problem)?;
-                    let mut inference = stored.inference(factory.as_ref(), population, problem, None)?;
-                    let found = problem.predictions(&inference.outputs(problem.split.held_out(nth))?);
-                    mean.resize(found.len(), 0.0);
-                    mean.iter_mut().zip(found).for_each(|(mean, p)| *mean += p / of_it.len() as f64);
-                }
-                predictions.append(&mut mean);
+                let held_out = candidate.iter().filter(|&&model| of_fold[model].1 == nth);
+                let stored: Vec<&Stored> = held_out.map(|&model| &models[model].1).collect();
+                of_all.extend(self.mean_prediction(factory.as_ref(), &stored, nth)?);
             }
+            predictions.push(of_all);
         }
         let rows: Vec<_> = folds.iter().map(|&nth| problem.split.held_out(nth)).collect();
         let Some(selected) = selection::select(&predictions, &problem.targets(&rows), ROUNDS) else {
@@ -127,6 +121,24 @@ impl Search {
             test,
         }))
     }
+
+    /// The mean of what `models` predict for the rows of fold `nth`, or for the validation rows where there are no folds.
+    fn mean_prediction(
+        &self,
+        factory: &dyn EngineFactory,
+        models: &[&Stored],
+        nth: usize,
+    ) -> Result<Vec<f64>, SweepError> {
+        let problem = &self.problem;
+        let mut mean = Vec::new();
+        for stored in models {
+            let mut inference = stored.inference(factory, stored.population(problem)?, problem, None)?;
+            let found = problem.predictions(&inference.outputs(problem.split.held_out(nth))?);
+            mean.resize(found.len(), 0.0);
+            mean.iter_mut().zip(found).for_each(|(mean, p)| *mean += p / models.len() as f64);
+        }
+        Ok(mean)
+    }
 }
 
 /// What an ensemble is selected from where there are folds.
@@ -139,8 +151,8 @@ struct Candidates {
 }
 
 /// The models with seeds that are not `searched`, or else all, by setting, and the folds that the settings have in common.
-/// Settings with the most folds come first, and those that have none in common with them are left out. `models` are the
-/// models with their folds.
+/// The settings with the most folds come first; a setting that shares no fold with those before it is left out. Each of
+/// `models` comes with the fold that it held out.
 fn candidates(models: &[(TrainingId, usize)], searched: &[u64]) -> Candidates {
     let is_final = |id: &TrainingId| !searched.contains(&id.seed);
     let has_finals = models.iter().any(|(id, _)| is_final(id));

@@ -110,7 +110,7 @@ impl Stepper<'_> {
         Ok(Some(sums))
     }
 
-    /// The rows of `part` for the member in slot `k`: for validation, those that it holds out.
+    /// The stored rows of `part`. Where there are folds, the validation rows of the member in slot `k` are those it holds out.
     pub fn rows_of(&self, k: usize, part: Part, problem: &Problem) -> Range<usize> {
         match part {
             Part::Val if problem.split.folds > 0 => self.population().members[k].held_out(),

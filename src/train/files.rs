@@ -212,12 +212,13 @@ impl Stored {
         let encoding = |stored: &Stored| to_json(&stored.preprocessing.clone().of_fold(None));
         let fold = |stored: &Stored| stored.request.data.fold;
         let one_fold = models.iter().all(|(stored, _)| fold(stored) == fold(first));
+        let of_first = encoding(first);
         let mut together = Stored { path: path.into(), trainings: Vec::new(), ..(*first).clone() };
         together.file = first.file.model_only();
         together.file.members.clear();
         together.file.metadata.remove(STATE);
         for (stored, weight) in models {
-            if stored.fingerprint() != first.fingerprint() || encoding(stored) != encoding(first) {
+            if stored.fingerprint() != first.fingerprint() || encoding(stored) != of_first {
                 let what = format!("{} was trained on other data than the first", stored.path.display());
                 return Err(unusable(path, what));
             }

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use bngpu::population::tables::StepRow;
 use bngpu::population::{Features, Loss, Member, Population, evaluation_step, training_step};
-use bngpu::spec::{Activation, BatchNorm, Embed, Init, Length, Network, Optimizer, Schedule, Training};
+use bngpu::spec::{
+    Activation, BatchNorm, BestEpoch, Embed, Init, Length, Network, Optimizer, Schedule, Training,
+};
 use bngpu::step::memory::{Table, Values};
 
 /// SplitMix64 (Steele, Lea & Flood 2014): a separate generator, so that the tests share no random numbers with the
@@ -264,7 +266,7 @@ pub fn random_training(rng: &mut Rng, space: &Space) -> Training {
         length: Length::Steps(1000),
         patience: None,
         max_time: None,
-        best_epoch: bngpu::spec::BestEpoch::Lowest,
+        best_epoch: BestEpoch::Lowest,
         seed: rng.bits(),
     }
 }
@@ -284,7 +286,7 @@ pub fn plain(network: Network, batch_size: usize) -> Training {
         length: Length::Steps(1000),
         patience: None,
         max_time: None,
-        best_epoch: bngpu::spec::BestEpoch::Lowest,
+        best_epoch: BestEpoch::Lowest,
         seed: 1,
     }
 }

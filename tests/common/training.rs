@@ -9,7 +9,9 @@ use bngpu::engine::gpu::adapters::{self, AdapterSummary};
 use bngpu::engine::gpu::{GpuFactory, GpuOptions};
 use bngpu::population::Population;
 use bngpu::run::RunError;
-use bngpu::spec::{Activation, BatchNorm, Embed, Init, Length, Network, Optimizer, Schedule, Training};
+use bngpu::spec::{
+    Activation, BatchNorm, BestEpoch, Embed, Init, Length, Network, Optimizer, Schedule, Training,
+};
 use bngpu::train::{Checkpoint, Events, MemberCheckpoint, Pace, Problem, Stop, TrainError, Trainer, member};
 
 use super::gpu;
@@ -56,7 +58,7 @@ pub fn training(steps: u64) -> Training {
         length: Length::Steps(steps),
         patience: None,
         max_time: None,
-        best_epoch: bngpu::spec::BestEpoch::Lowest,
+        best_epoch: BestEpoch::Lowest,
         seed: 5,
     }
 }
