@@ -62,7 +62,7 @@ fn presets_are_valid_for_tables_of_any_size() {
             assert_eq!(SweepRequest::from_toml(&toml, "c.toml".as_ref()).unwrap(), request, "{toml}");
             let study = Study::new(&request).unwrap();
             for trial in 0..50 {
-                request.run_request(&study.params(trial, &[]), trial).unwrap();
+                request.run_request(&study.params(trial, &[], &[]), trial).unwrap();
             }
         }
     }

@@ -177,7 +177,7 @@ fn train_repeats_every_trial_from_its_configuration() {
         let sweep = request(args);
         let study = Study::new(&sweep).unwrap();
         for i in 0..study.len().min(20) {
-            let params = study.params(i, &[]);
+            let params = study.params(i, &[], &[]);
             let run =
                 sweep.run_request(&params, 77 + i).unwrap_or_else(|e| panic!("{args}: {params:?}: {e}"));
             assert_eq!((run.training.seed, run.data.split_seed), (77 + i, sweep.base.data.split_seed));
@@ -445,7 +445,7 @@ fn a_sweep_with_a_range_is_random_and_a_sweep_of_seeds_is_a_grid() {
     let seeds = request("--seeds 5");
     assert_eq!((seeds.strategy, seeds.trials, seeds.seeds), (Strategy::Grid, 1, 5));
     assert!(seeds.space.dimensions.is_empty());
-    assert_eq!(Study::new(&seeds).unwrap().params(0, &[]), Params::new());
+    assert_eq!(Study::new(&seeds).unwrap().params(0, &[], &[]), Params::new());
     assert_eq!(request("--lr 1,2 --l2 0..1 --trials 9").strategy, Strategy::Random);
 }
 

@@ -77,6 +77,25 @@ impl Domain {
         }
     }
 
+    /// The ends of the positions that [`Domain::at`] maps to a value; both are its position in a range of real numbers.
+    /// None if the domain lacks the value.
+    pub fn part(&self, value: &Value) -> Option<(f64, f64)> {
+        let at = self.position(value)?;
+        match self {
+            Domain::Set(values) => {
+                let (index, of) = ((at * values.len() as f64).floor(), values.len() as f64);
+                Some((index / of, (index + 1.0) / of))
+            }
+            Domain::Range { integer: false, .. } => Some((at, at)),
+            Domain::Range { low, high, scale, integer: true } => {
+                let x = value.as_f64()?;
+                let (from, to) = (scale.forward(low - 0.5), scale.forward(high + 0.5));
+                let end = |x: f64| (scale.forward(x) - from) / (to - from);
+                Some((end(x - 0.5), end(x + 0.5)))
+            }
+        }
+    }
+
     /// The first value of a set, the low end of a range.
     pub fn first(&self) -> Value {
         match self {

@@ -14,6 +14,7 @@ pub mod lane;
 mod lane_tests;
 pub mod merge;
 pub mod outcome;
+mod parzen;
 pub mod plan;
 pub mod record;
 mod run;
@@ -30,6 +31,8 @@ pub mod tensorboard;
 mod test_study;
 mod text;
 mod tpe;
+#[cfg(test)]
+mod tpe_tests;
 pub mod trials;
 
 pub use again::{Again, train_again};

@@ -29,15 +29,16 @@ pub struct TrainingId {
 
 /// The source of the trials' settings.
 pub trait Proposals: Send {
-    /// The settings of a trial; `told` are all trials numbered below `trial` - [`Proposals::window`], in order.
-    fn params(&self, trial: u64, told: &[Told]) -> Params;
+    /// The settings of a trial; `told` are all trials numbered below `trial` - [`Proposals::window`], in order, and
+    /// `running` the settings of those from there to `trial`, which may not have ended.
+    fn params(&self, trial: u64, told: &[Told], running: &[Params]) -> Params;
     /// How many trials may run before the next proposal waits for results; None if proposals use no results.
     fn window(&self) -> Option<u64>;
 }
 
 impl Proposals for Study {
-    fn params(&self, trial: u64, told: &[Told]) -> Params {
-        Study::params(self, trial, told)
+    fn params(&self, trial: u64, told: &[Told], running: &[Params]) -> Params {
+        Study::params(self, trial, told, running)
     }
     fn window(&self) -> Option<u64> {
         (self.strategy() == Strategy::Tpe).then(|| Study::window(self))
@@ -461,18 +462,23 @@ impl<P> Scheduler<P> {
         Some((at, self.seeds.iter().position(|&seed| seed == id.seed)?))
     }
 
+    /// The settings of the trial at a position; None while they wait for results.
     fn params(&mut self, at: usize) -> Option<Params> {
         if self.trials[at].params.is_none() {
-            let told = match self.proposals.window() {
-                None => Vec::new(),
-                Some(window) => {
-                    let number = self.trials[at].number;
-                    let below = self.trials[..at].iter();
-                    let below = below.filter(|trial| trial.number + window < number && !trial.is_left_out());
-                    below.map(|trial| trial.told(&self.rungs)).collect::<Option<Vec<_>>>()?
+            let number = self.trials[at].number;
+            let (mut told, mut running) = (Vec::new(), Vec::new());
+            if let Some(window) = self.proposals.window() {
+                let ended = self.trials[..at].partition_point(|trial| trial.number + window < number);
+                let below = self.trials[..ended].iter().filter(|trial| !trial.is_left_out());
+                told = below.map(|trial| trial.told(&self.rungs)).collect::<Option<Vec<_>>>()?;
+                // Each wants results of lower trials only, so this ends.
+                for before in ended..at {
+                    if !self.trials[before].is_left_out() {
+                        running.push(self.params(before)?);
+                    }
                 }
-            };
-            self.trials[at].params = Some(self.proposals.params(self.trials[at].number, &told));
+            }
+            self.trials[at].params = Some(self.proposals.params(number, &told, &running));
         }
         self.trials[at].params.clone()
     }
@@ -584,8 +590,12 @@ mod tests {
     struct Numbers(Option<u64>);
 
     impl Proposals for Numbers {
-        fn params(&self, trial: u64, told: &[Told]) -> Params {
-            Params::from_iter([("trial".into(), trial.into()), ("told".into(), told.len().into())])
+        fn params(&self, trial: u64, told: &[Told], running: &[Params]) -> Params {
+            Params::from_iter([
+                ("trial".into(), trial.into()),
+                ("told".into(), told.len().into()),
+                ("running".into(), running.iter().map(|params| params["trial"].clone()).collect()),
+            ])
         }
         fn window(&self) -> Option<u64> {
             self.0
@@ -916,7 +926,8 @@ mod tests {
         let mut begun = Vec::new();
         let mut begin = |s: &mut Scheduler<()>| {
             while let Next::Train { id, params, .. } = s.next_training() {
-                begun.push((id.trial, params["told"].as_u64().unwrap()));
+                let running: Vec<u64> = serde_json::from_value(params["running"].clone()).unwrap();
+                begun.push((id.trial, params["told"].as_u64().unwrap(), running));
             }
             begun.len()
         };
@@ -927,14 +938,22 @@ mod tests {
         assert_eq!(begin(&mut s), 3, "trial 3 waits for trial 0");
         s.ended(id(0), Some(1.0));
         assert_eq!(begin(&mut s), 6);
-        assert_eq!(begun, [(0, 0), (1, 0), (2, 0), (3, 1), (4, 2), (5, 3)]);
+        let expected = [
+            (0, 0, vec![]),
+            (1, 0, vec![0]),
+            (2, 0, vec![0, 1]),
+            (3, 1, vec![1, 2]),
+            (4, 2, vec![2, 3]),
+            (5, 3, vec![3, 4]),
+        ];
+        assert_eq!(begun, expected);
     }
 
     #[test]
     fn a_learning_strategy_receives_the_settings_of_restored_trials() {
         struct First;
         impl Proposals for First {
-            fn params(&self, _: u64, told: &[Told]) -> Params {
+            fn params(&self, _: u64, told: &[Told], _: &[Params]) -> Params {
                 told.iter().map(|told| (told.trial.to_string(), told.params["lr"].clone())).collect()
             }
             fn window(&self) -> Option<u64> {

@@ -414,7 +414,7 @@ fn no_room(source: &dyn DeviceSource, members: &[&Member]) -> SweepError {
 pub(super) struct Known(pub Vec<(u64, Params)>);
 
 impl Proposals for Known {
-    fn params(&self, trial: u64, _: &[Told]) -> Params {
+    fn params(&self, trial: u64, _: &[Told], _: &[Params]) -> Params {
         self.0
             .iter()
             .find(|(number, _)| *number == trial)

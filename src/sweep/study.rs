@@ -48,7 +48,12 @@ impl Study {
             Strategy::Random | Strategy::Sobol | Strategy::Tpe => None,
         };
         let window = match (request.strategy, request.population) {
-            (Strategy::Tpe, Some(models)) => u64::from(models) * u64::from(request.queues.unwrap_or(1)),
+            (Strategy::Tpe, Some(models)) => {
+                // One at a time, all trials before have ended. Otherwise, one more than run may be unknown, so that
+                // trials of different length need not wait for each other.
+                let most = u64::from(models) * u64::from(request.queues.unwrap_or(1));
+                if most == 1 { 0 } else { most }
+            }
             (Strategy::Tpe, None) => WINDOW,
             _ => 0,
         };
@@ -76,7 +81,8 @@ impl Study {
         self.window
     }
 
-    /// The trials that must have ended before trial `i` has values; [`Study::params`] takes their results.
+    /// The trials that must have ended before trial `i` has values: [`Study::params`] takes their results, and the
+    /// settings of those from there to `i`.
     pub fn wants(&self, i: u64) -> Range<u64> {
         match self.strategy {
             Strategy::Tpe => 0..i.saturating_sub(self.window),
@@ -88,11 +94,12 @@ impl Study {
     ///
     /// For grid, random and Sobol they depend on (study seed, i) alone, whatever the number of trials (a whole grid is
     /// walked in order, the last dimension fastest; a part of it is drawn without replacement). For the Parzen
-    /// estimator they also depend on `told`: the trials of [`Study::wants`] that have ended, in any order.
+    /// estimator they also depend on `told`, the trials of [`Study::wants`] in any order, and on `running`, the
+    /// settings of the trials from there to `i`.
     ///
     /// # Panics
     /// If the study has no trial `i`.
-    pub fn params(&self, i: u64, told: &[Told]) -> Params {
+    pub fn params(&self, i: u64, told: &[Told], running: &[Params]) -> Params {
         assert!(i < self.trials, "trial {i} of {}", self.trials);
         match self.strategy {
             Strategy::Grid => {
@@ -108,7 +115,7 @@ impl Study {
                 })
             }
             Strategy::Tpe if told.len() < STARTUP => self.drawn(i),
-            Strategy::Tpe => tpe::propose(&self.space, self.seed, i, told, stream),
+            Strategy::Tpe => tpe::propose(&self.space, self.seed, i, told, running),
         }
     }
 
@@ -120,7 +127,7 @@ impl Study {
             Strategy::Grid => (u128::from(k) * u128::from(self.trials) / u128::from(n)) as u64,
             Strategy::Random | Strategy::Sobol | Strategy::Tpe => k,
         };
-        (0..n).map(|k| self.params(at(k), &[])).collect()
+        (0..n).map(|k| self.params(at(k), &[], &[])).collect()
     }
 
     /// Independent draws, one for each dimension.

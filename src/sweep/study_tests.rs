@@ -41,7 +41,7 @@ fn discrepancy(points: &[Vec<f64>]) -> f64 {
 #[test]
 fn a_grid_is_the_product_of_its_sets_with_the_last_flag_fastest() {
     let study = study("[space]\nbeta1 = [0.8, 0.88, 0.9]\nlr = [0.1, 0.01, 0.001]");
-    let points: Vec<_> = (0..study.len()).map(|i| study.params(i, &[])).collect();
+    let points: Vec<_> = (0..study.len()).map(|i| study.params(i, &[], &[])).collect();
     let expected: Vec<_> = [0.1, 0.01, 0.001]
         .iter()
         .flat_map(|lr| [0.8, 0.88, 0.9].map(|beta1| serde_json::json!({"lr": lr, "beta1": beta1})))
@@ -58,7 +58,7 @@ fn a_grid_counts_dependent_settings_only_with_their_choice() {
     );
     // bn: 1 + 3; optimizer: adam 2·2, sgd 3, rmsprop 2; lr: 2.
     assert_eq!(study.len(), (1 + 3) * (4 + 3 + 2) * 2);
-    let points: Vec<_> = (0..study.len()).map(|i| study.params(i, &[])).collect();
+    let points: Vec<_> = (0..study.len()).map(|i| study.params(i, &[], &[])).collect();
     let distinct: HashSet<String> =
         points.iter().map(|point| serde_json::to_string(point).unwrap()).collect();
     assert_eq!(distinct.len() as u64, study.len());
@@ -77,7 +77,7 @@ fn a_part_of_a_grid_is_drawn_by_the_seed_without_repetition() {
             "seed = {seed}\ntrials = {trials}\n[space]\nlr = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]\n\
              dropout = [0.0, 0.1, 0.2, 0.3, 0.4]\nl2 = [0, 1e-4]"
         ));
-        (0..trials).map(|i| serde_json::to_string(&study.params(i, &[])).unwrap()).collect::<Vec<_>>()
+        (0..trials).map(|i| serde_json::to_string(&study.params(i, &[], &[])).unwrap()).collect::<Vec<_>>()
     };
     let some = part(1, 59);
     assert_eq!(some.iter().collect::<HashSet<_>>().len(), 59);
@@ -96,12 +96,12 @@ fn a_trial_is_the_same_whatever_the_number_of_trials_and_the_other_dimensions() 
         };
         let (short, long) = (of(5, ""), of(500, ""));
         for i in 0..5 {
-            assert_eq!(short.params(i, &[]), long.params(i, &[]), "{strategy}");
+            assert_eq!(short.params(i, &[], &[]), long.params(i, &[], &[]), "{strategy}");
         }
-        assert_ne!(long.params(0, &[]), long.params(1, &[]), "{strategy}");
+        assert_ne!(long.params(0, &[], &[]), long.params(1, &[], &[]), "{strategy}");
         if strategy != "sobol" {
             let wide = of(5, "dropout = '0..0.5'\nactivation = 'relu,tanh'\n");
-            assert_eq!(number(&wide.params(3, &[]), "lr"), number(&short.params(3, &[]), "lr"));
+            assert_eq!(number(&wide.params(3, &[], &[]), "lr"), number(&short.params(3, &[], &[]), "lr"));
         }
     }
 }
@@ -119,7 +119,7 @@ fn random_trials_match_chacha8_on_every_system() {
         (1, 0.03701817362507496, 0.9902245376662575, 90, "gelu"),
         (70, 0.010989713068548677, 0.9847049204980955, 36, "gelu"),
     ] {
-        let params = study.params(trial, &[]);
+        let params = study.params(trial, &[], &[]);
         // The exponentials of the two programs differ this much.
         let close = |key: &str, expected: f64| (number(&params, key) / expected - 1.0).abs() < 1e-13;
         assert!(close("lr", lr) && close("beta1", beta1), "{params:?}");
@@ -138,7 +138,7 @@ fn ranges_follow_their_scale() {
             "strategy = '{strategy}'\nseed = 3\ntrials = {n}\n[space]\nlr = '1e-4..1e-1:log'\ndropout = '0.1..0.5'\n\
              beta1 = '0.9..0.9995:ema'\nbatch-size = '32..256'\nwarmup = '1..1000:log'"
         ));
-        let trials: Vec<_> = (0..n).map(|i| study.params(i, &[])).collect();
+        let trials: Vec<_> = (0..n).map(|i| study.params(i, &[], &[])).collect();
         let column = |key: &str| trials.iter().map(|trial| number(trial, key)).collect::<Vec<_>>();
         // Beyond this distance in 1 of 1,000 samples (Kolmogorov's distribution).
         let bound = 1.95 / (n as f64).sqrt();
@@ -169,8 +169,9 @@ fn sobol_sequences_are_more_even_than_random_draws() {
             "strategy = '{strategy}'\nseed = {seed}\ntrials = 256\n[space]\ndropout = '0..0.5'\nbeta1 = '0..0.5'\n\
              beta2 = '0..0.5'"
         ));
-        let at =
-            |i| ["dropout", "beta1", "beta2"].map(|key| 2.0 * number(&study.params(i, &[]), key)).to_vec();
+        let at = |i| {
+            ["dropout", "beta1", "beta2"].map(|key| 2.0 * number(&study.params(i, &[], &[]), key)).to_vec()
+        };
         discrepancy(&(0..256).map(at).collect::<Vec<_>>())
     };
     for seed in 0..5 {
@@ -187,7 +188,7 @@ fn every_value_of_a_set_comes_equally_often() {
     for (key, values) in [("activation", 3.0), ("bn", 2.0)] {
         let mut counts = std::collections::HashMap::<String, f64>::new();
         for i in 0..3000 {
-            *counts.entry(study.params(i, &[])[key].to_string()).or_default() += 1.0;
+            *counts.entry(study.params(i, &[], &[])[key].to_string()).or_default() += 1.0;
         }
         assert_eq!(counts.len() as f64, values);
         // Five standard deviations of a binomial distribution.
@@ -201,8 +202,9 @@ fn best(toml: &str, objective: &dyn Fn(&Params) -> Option<f64>) -> f64 {
     let study = study(toml);
     let mut told: Vec<Told> = Vec::new();
     for trial in 0..study.len() {
-        let params =
-            study.params(trial, &told[study.wants(trial).start as usize..study.wants(trial).end as usize]);
+        let (ended, running) = told.split_at(study.wants(trial).end as usize);
+        let running: Vec<Params> = running.iter().map(|told: &Told| told.params.clone()).collect();
+        let params = study.params(trial, ended, &running);
         let value = objective(&params);
         told.push(Told { trial, params, value, rung: 1 });
     }
@@ -275,19 +277,22 @@ fn a_proposal_depends_on_the_results_and_not_on_their_order() {
     assert_eq!((study.window(), study.wants(20), study.wants(60)), (24, 0..0, 0..36));
     let mut told: Vec<Told> = (0..36)
         .map(|trial| {
-            let params = study.params(trial, &[]);
+            let params = study.params(trial, &[], &[]);
             let value = (trial % 7 != 0).then(|| number(&params, "lr"));
             Told { trial, params, value, rung: 1 + trial % 3 }
         })
         .collect();
-    let proposal = study.params(60, &told);
-    assert_eq!(proposal, study.params(60, &told));
+    let proposal = study.params(60, &told, &[]);
+    assert_eq!(proposal, study.params(60, &told, &[]));
     told.reverse();
-    assert_eq!(proposal, study.params(60, &told));
+    assert_eq!(proposal, study.params(60, &told, &[]));
     told.iter_mut().for_each(|told| told.value = told.value.map(|value| -value));
-    assert_ne!(proposal, study.params(60, &told));
+    assert_ne!(proposal, study.params(60, &told, &[]));
+    let running: Vec<Params> = (36..60).map(|i| study.params(i, &told, &[])).collect();
+    assert_ne!(study.params(60, &told, &running), study.params(60, &told, &[]));
     let with = |text: &str| Study::new(&request(&format!("{text}\n{toml}"))).unwrap().window();
     assert_eq!((with("population = 8"), with("population = 8\nqueues = 3"), with("queues = 3")), (8, 24, 24));
+    assert_eq!((with("population = 1"), with("population = 1\nqueues = 2")), (0, 2));
 }
 
 #[test]
@@ -297,14 +302,14 @@ fn trials_that_went_further_are_better_and_diverged_ones_last() {
     // Trials with a dropout near 0.7 went far, ones near 0 have the lowest values, ones near 0.3 diverged.
     let told: Vec<Told> = (0..60)
         .map(|trial| {
-            let params = study.params(trial, &[]);
+            let params = study.params(trial, &[], &[]);
             let dropout = number(&params, "dropout");
             let rung = if (dropout - 0.7).abs() < 0.1 { 9 } else { 1 };
             let value = ((dropout - 0.3).abs() > 0.1).then_some(dropout);
             Told { trial, params, value, rung }
         })
         .collect();
-    let proposed: Vec<f64> = (100..140).map(|i| number(&study.params(i, &told), "dropout")).collect();
+    let proposed: Vec<f64> = (100..140).map(|i| number(&study.params(i, &told, &[]), "dropout")).collect();
     let near = |at: f64| proposed.iter().filter(|x| (*x - at).abs() < 0.15).count();
     assert!(near(0.7) > 25 && near(0.3) < 5, "{proposed:?}");
 }
@@ -315,7 +320,7 @@ fn a_known_trial_is_not_proposed_again_while_there_are_others() {
         study("strategy = 'tpe'\npopulation = 1\ntrials = 40\n[space]\nlr = [1, 2, 3, 4]\nl2 = [0, 1, 2, 3]");
     let mut told: Vec<Told> = Vec::new();
     for trial in 0..40 {
-        let params = study.params(trial, &told[..study.wants(trial).end as usize]);
+        let params = study.params(trial, &told[..study.wants(trial).end as usize], &[]);
         let value = Some(number(&params, "lr") + number(&params, "l2"));
         told.push(Told { trial, params, value, rung: 1 });
     }

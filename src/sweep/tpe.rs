@@ -1,27 +1,31 @@
-//! The tree-structured Parzen estimator (Bergstra et al. 2011, "Algorithms for Hyper-Parameter Optimization"), on the
-//! densities of the crate `tpe`.
+//! The tree-structured Parzen estimator (Bergstra et al. 2011, "Algorithms for Hyper-Parameter Optimization"), joint in
+//! all dimensions.
 //!
-//! Each dimension is estimated independently: a set by counts, a range by normal kernels where its scale is uniform. A
-//! trial without a setting does not count in that dimension. The best min(⌈n/10⌉, 25) of n known trials are good, with
-//! density l; the others have density g. The estimator draws 24 candidates from l and takes the one with the greatest
-//! l/g (the defaults of Optuna and of the crate). It uses the system's logarithms, so the last bits of a proposal may
-//! differ between systems.
+//! The best ⌈n/10⌉ of n known trials, at most 25, are good and have the density l; the others have the density g
+//! ([`super::parzen`]). The estimator draws 32 settings from l and proposes those with the greatest l/g, which have the
+//! greatest expected improvement. The k good trials weigh 2k/(k + 1), 2(k - 1)/(k + 1), ..., 2/(k + 1) from the best on,
+//! 1 on average; Watanabe (2023, arXiv 2304.11127) compares such weights. The prior weighs 1 in l and 3 in g.
+//! docs/samplers.md has the measurements that these numbers come from.
+//!
+//! Trials that still run count as bad, so that trials which run together differ. A proposal is a function of its
+//! arguments alone, the same on every system.
 
 use std::cmp::Ordering;
 
-use serde_json::Value;
-use tpe::{TpeOptimizerBuilder, categorical_range, histogram_estimator, parzen_estimator, range};
-
-use super::draw::{Purpose, generator, uniform};
-use crate::spec::{Dimension, Domain, Params, Space};
+use super::draw::{Purpose, generator};
+use super::parzen::Mixture;
+use crate::spec::{Params, Space};
 
 /// Trials drawn at random before the first estimate.
 pub const STARTUP: usize = 10;
-const CANDIDATES: usize = 24;
+const CANDIDATES: usize = 32;
 const MOST_GOOD: usize = 25;
-/// Most proposals for a trial while they repeat known trials, and most independent draws after those.
-const PROPOSALS: u64 = 4;
-const DRAWS: u64 = 32;
+/// Weights of the prior among good and among bad trials, which weigh 1 on average.
+const PRIOR_OF_GOOD: f64 = 1.0;
+const PRIOR_OF_BAD: f64 = 3.0;
+/// Most rounds of candidates while all repeat known trials, and most draws from the prior after those.
+const ROUNDS: usize = 4;
+const DRAWS: usize = 32;
 
 /// A trial that has ended, as the estimator sees it.
 #[derive(Clone, Debug, PartialEq)]
@@ -44,49 +48,30 @@ fn by_quality(a: &Told, b: &Told) -> Ordering {
     last(a).cmp(&last(b)).then(b.rung.cmp(&a.rung)).then(x.total_cmp(&y)).then(a.trial.cmp(&b.trial))
 }
 
-/// The values of the next trial, a function of its arguments alone; `number` gives the number of a dimension's stream.
-pub fn propose(
-    space: &Space,
-    seed: u64,
-    trial: u64,
-    told: &[Told],
-    number: impl Fn(&Dimension) -> u64,
-) -> Params {
+/// The settings of the next trial: `told` are the trials that have ended, in any order, `running` the settings of those
+/// that have not.
+pub fn propose(space: &Space, seed: u64, trial: u64, told: &[Told], running: &[Params]) -> Params {
     let mut ranked: Vec<&Told> = told.iter().collect();
     ranked.sort_by(|a, b| by_quality(a, b));
-    let proposal = |attempt: u64| {
-        space.params(|_, dimension| {
-            let mut random = generator(seed, Purpose::Tpe, trial, number(dimension) << 8 | attempt);
-            match attempt < PROPOSALS {
-                true => candidate(dimension, &ranked, &mut random),
-                false => dimension.domain.at(uniform(&mut random)),
-            }
-        })
-    };
+    let (good, bad) = ranked.split_at(told.len().div_ceil(10).min(MOST_GOOD));
+    let k = good.len();
+    let weights = (1..=k).rev().map(|place| 2.0 * place as f64 / (k + 1) as f64);
+    let good: Vec<(f64, &Params)> = weights.zip(good.iter().map(|told| &told.params)).collect();
+    let bad = bad.iter().map(|told| &told.params).chain(running);
+    let bad: Vec<(f64, &Params)> = bad.map(|params| (1.0, params)).collect();
+    let (l, g) = (Mixture::new(space, &good, PRIOR_OF_GOOD), Mixture::new(space, &bad, PRIOR_OF_BAD));
+    let random = &mut generator(seed, Purpose::Tpe, trial, 0);
     // A repeated training would say nothing new.
-    let is_new = |params: &Params| !told.iter().any(|told| told.params == *params);
-    (0..PROPOSALS + DRAWS).map(&proposal).find(is_new).unwrap_or_else(|| proposal(0))
-}
-
-fn candidate(dimension: &Dimension, ranked: &[&Told], random: &mut rand::rngs::ChaCha8Rng) -> Value {
-    let domain = &dimension.domain;
-    let (range, estimator, scale) = match domain {
-        Domain::Set(values) => (categorical_range(values.len()), histogram_estimator(), values.len() as f64),
-        Domain::Range { .. } => (range(0.0, 1.0), parzen_estimator(), 1.0),
-    };
-    let good = ranked.len().div_ceil(10).min(MOST_GOOD);
-    // The crate rounds the share up to a number: half a trial less than `good` becomes `good`.
-    let share = (good as f64 - 0.5) / ranked.len().max(1) as f64;
-    let built = range.ok().and_then(|range| {
-        TpeOptimizerBuilder::new().gamma(share.max(0.0)).candidates(CANDIDATES).build(estimator, range).ok()
-    });
-    let mut optimizer =
-        built.unwrap_or_else(|| unreachable!("a domain has values, and shares are in [0, 1]"));
-    for (rank, told) in ranked.iter().enumerate() {
-        let value = told.params.get(&dimension.key).and_then(|value| domain.position(value));
-        let x = value.map_or(f64::NAN, |position| position * scale);
-        let _ = optimizer.tell(x, rank as f64); // cannot fail: the position is in range, the rank a number
+    let is_new =
+        |params: &Params| !told.iter().any(|told| told.params == *params) && !running.contains(params);
+    for _ in 0..ROUNDS {
+        let candidates: Vec<Params> = (0..CANDIDATES).map(|_| l.draw(random)).collect();
+        let rated = candidates.into_iter().filter(is_new).map(|x| (l.density(&x) / g.density(&x), x));
+        if let Some((_, best)) = rated.max_by(|a, b| a.0.total_cmp(&b.0)) {
+            return best;
+        }
     }
-    let Ok(x) = optimizer.ask(random);
-    domain.at((x / scale).clamp(0.0, 1.0 - f64::EPSILON))
+    let prior = Mixture::new(space, &[], 1.0);
+    let drawn = (0..DRAWS).map(|_| prior.draw(random)).find(is_new);
+    drawn.unwrap_or_else(|| l.draw(random))
 }
