@@ -766,35 +766,37 @@ mod tests {
 
     #[test]
     fn a_learning_strategy_with_a_small_window_halves_to_its_end() {
-        let mut s = Scheduler::<u64>::new(Box::new(Numbers(Some(2))), 0..9, vec![0], HALVING, 9, 1);
-        let mut epochs = BTreeMap::new();
-        for _ in 0..1000 {
-            let Next::Train { id, from, .. } = s.next_training() else { break };
-            let mut epoch = from.unwrap_or(0);
-            let ends = loop {
-                epoch += 1;
-                if epoch == 9 {
-                    break true;
+        for window in 0..4 {
+            let mut s = Scheduler::<u64>::new(Box::new(Numbers(Some(window))), 0..9, vec![0], HALVING, 9, 1);
+            let mut epochs = BTreeMap::new();
+            for _ in 0..1000 {
+                let Next::Train { id, from, .. } = s.next_training() else { break };
+                let mut epoch = from.unwrap_or(0);
+                let ends = loop {
+                    epoch += 1;
+                    if epoch == 9 {
+                        break true;
+                    }
+                    match s.epoch(id, epoch, id.trial as f64) {
+                        Decision::GoOn => {}
+                        Decision::Stop => break true,
+                        Decision::Park => break false,
+                    }
+                };
+                if ends {
+                    s.ended(id, Some(id.trial as f64));
+                    epochs.insert(id.trial, epoch);
+                } else {
+                    s.park(id, epoch);
                 }
-                match s.epoch(id, epoch, id.trial as f64) {
-                    Decision::GoOn => {}
-                    Decision::Stop => break true,
-                    Decision::Park => break false,
+                for (id, epoch) in s.dropped() {
+                    s.ended(id, Some(id.trial as f64));
+                    epochs.insert(id.trial, epoch);
                 }
-            };
-            if ends {
-                s.ended(id, Some(id.trial as f64));
-                epochs.insert(id.trial, epoch);
-            } else {
-                s.park(id, epoch);
             }
-            for (id, epoch) in s.dropped() {
-                s.ended(id, Some(id.trial as f64));
-                epochs.insert(id.trial, epoch);
-            }
+            assert!(s.is_done(), "{epochs:?}");
+            assert_eq!((epochs.len(), epochs[&0], epochs[&8]), (9, 9, 1));
         }
-        assert!(s.is_done(), "{epochs:?}");
-        assert_eq!((epochs.len(), epochs[&0], epochs[&8]), (9, 9, 1));
     }
 
     #[test]

@@ -75,8 +75,9 @@ impl Study {
         self.strategy
     }
 
-    /// How many of the trials before a trial may still be running when its values are chosen; 0 if values do not
-    /// depend on results. It depends on the request alone, so that a resumed study makes the same proposals.
+    /// How many of the trials before a trial may still be running when its values are chosen; 0 if one trial runs at a
+    /// time, or if values do not depend on results. It depends on the request alone, so that a resumed study makes the
+    /// same proposals.
     pub fn window(&self) -> u64 {
         self.window
     }
