@@ -298,6 +298,16 @@ fn sheets_are_read_as_people_make_them() {
     fails(format!("{}::Notes", path.display()), &["no rows"]);
     fs::write(&path, b"PK\x03\x04 and then something else").unwrap();
     fails(path.display().to_string(), &["book.xlsx", "cannot be read"]);
+
+    // Two cells in opposite corners of the largest sheet that the old format can name: 2^32 cells between them.
+    let mut bytes = fs::read(foreign("xlwt.xls")).unwrap();
+    let numbers: Vec<usize> =
+        (0..bytes.len() - 8).filter(|at| bytes[*at..].starts_with(&[3, 2, 14, 0])).collect();
+    bytes[numbers[0] + 4..numbers[0] + 8].fill(0);
+    bytes[numbers[1] + 4..numbers[1] + 8].fill(0xff);
+    let path = folder.path().join("corners.xls");
+    fs::write(&path, bytes).unwrap();
+    fails(path.display().to_string(), &["corners.xls", "GB of memory"]);
 }
 
 #[test]

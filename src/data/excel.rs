@@ -18,7 +18,7 @@ use super::error::{list, nearest};
 use super::join::{as_asked, table};
 use super::raw::{Raw, digest};
 use super::table::{Cell, Column, ColumnBuilder, ReadOptions, Table, positions};
-use super::times;
+use super::{times, xls};
 use crate::base::{panics, text::counted};
 use crate::spec::DateOrder;
 
@@ -30,7 +30,8 @@ pub(crate) const COMPOUND: &[u8] = &[0xd0, 0xcf, 0x11, 0xe0, 0xa1, 0xb1, 0x1a, 0
 /// The cells of a spreadsheet after which its memory is looked at again.
 const LOOK_AFTER: u64 = 1 << 22;
 
-const REMEDY: &str = "open it in the spreadsheet program and save it again, or save the sheet as CSV";
+pub(super) const REMEDY: &str =
+    "open it in the spreadsheet program and save it again, or save the sheet as CSV";
 
 /// Reads one sheet.
 pub(crate) fn read(path: &Path, sheet: Option<&str>, options: &ReadOptions) -> Result<Raw, DataError> {
@@ -64,7 +65,23 @@ fn read_sheet(
         DataError::file(name, what, REMEDY)
     };
     let mut cells = Cells::new(name, options);
+    // A sheet that uses its last cell would fill the memory with empty ones, if it were read as a whole.
+    macro_rules! cell_by_cell {
+        ($book:ident) => {{
+            let (sheet, notes) = choose(name, $book.sheets_metadata(), sheet)?;
+            let failed = |e| DataError::file(name, format!("sheet {sheet:?} cannot be read ({e})"), REMEDY);
+            let mut reader = $book.worksheet_cells_reader(&sheet).map_err(failed)?;
+            while let Some(cell) = reader.next_cell().map_err(failed)? {
+                let (row, column) = cell.get_position();
+                cells.push(row, column, cell.get_value().clone().into())?;
+            }
+            Ok(notes)
+        }};
+    }
     let notes = if first == COMPOUND {
+        if !is_protected(binary) {
+            xls::check_size(name, binary.reader().map_err(io)?)?;
+        }
         let mut book = Xls::new(reader).map_err(|e| failed(&e))?;
         whole_sheet(name, &mut book, sheet, &mut cells)
     } else if !first.starts_with(ZIP) {
@@ -74,19 +91,11 @@ fn read_sheet(
         whole_sheet(name, &mut book, sheet, &mut cells)
     } else if extension == "xlsb" {
         let mut book = Xlsb::new(reader).map_err(|e| failed(&e))?;
-        whole_sheet(name, &mut book, sheet, &mut cells)
+        cell_by_cell!(book)
     } else {
         reader.rewind().map_err(io)?;
         let mut book = Xlsx::new(reader).map_err(|e| failed(&e))?;
-        let (sheet, notes) = choose(name, book.sheets_metadata(), sheet)?;
-        // Cell by cell: a sheet that uses its last cell would otherwise fill the memory with empty ones.
-        let failed = |e| DataError::file(name, format!("sheet {sheet:?} cannot be read ({e})"), REMEDY);
-        let mut reader = book.worksheet_cells_reader(&sheet).map_err(failed)?;
-        while let Some(cell) = reader.next_cell().map_err(failed)? {
-            let (row, column) = cell.get_position();
-            cells.push(row, column, cell.get_value().clone().into())?;
-        }
-        Ok(notes)
+        cell_by_cell!(book)
     };
     let mut notes = notes?;
     let (table, errors) = cells.finish()?;

@@ -54,6 +54,8 @@ mod table;
 mod target;
 mod times;
 mod types;
+#[cfg(feature = "excel")]
+mod xls;
 
 pub use crate::spec::TaskKind;
 use crate::spec::{DataRequest, Folds, TableRequest};
