@@ -464,6 +464,8 @@ fn folders_of_images_are_classes() {
         &image(5, 4, false, 0, 1)[..60],
         &["cut.png", "cannot be read as an image"],
     );
+    let huge = [b"GIF87a".as_slice(), &[0xff; 4], &[0; 6]].concat();
+    refused(root.join("dog/huge.gif"), &huge, &["huge.gif", "65535 x 65535 pixels, but has 16 B"]);
     refused(root.join("stray.png"), &image(5, 4, false, 0, 1), &["stray.png", "its class is unclear"]);
     let mut table = request(folder.path().join("a.csv"));
     table.table.image_size = sized.table.image_size;

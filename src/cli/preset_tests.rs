@@ -28,7 +28,7 @@ fn sweep(preset: &str, args: &str) -> Result<SweepRequest, String> {
 }
 
 fn auto(args: &str) -> SweepRequest {
-    sweep(&preset::auto(table(1_000)), args).unwrap_or_else(|error| panic!("{args}: {error}"))
+    sweep(&preset::auto(table(5_000)), args).unwrap_or_else(|error| panic!("{args}: {error}"))
 }
 
 fn best(args: &str) -> RunRequest {
@@ -56,7 +56,9 @@ fn presets_are_valid_for_tables_of_any_size() {
         for is_table in [true, false] {
             let request = sweep(&preset::auto(Problem { is_table, ..problem }), "").unwrap();
             assert_eq!(request.space.get("embed").is_some(), is_table);
-            assert!(request.is_open() && request.halving.is_some() && request.max_time.is_some());
+            assert!(request.is_open() && request.max_time.is_some());
+            // Halving compares trainings of one length.
+            assert_ne!(request.halving.is_some(), request.space.get("epochs").is_some());
             // Its folder repeats it without the preset.
             let toml = request.to_toml();
             assert_eq!(SweepRequest::from_toml(&toml, "c.toml".as_ref()).unwrap(), request, "{toml}");
@@ -130,15 +132,23 @@ fn flags_of_sweep_win_over_the_preset_of_auto() {
 
     let steps = auto("--steps 500");
     assert_eq!((steps.halving, steps.base.training.length), (None, Length::Steps(500)));
-    let error = sweep(&preset::auto(table(9)), "--steps 500 --halving").unwrap_err();
+    let error = sweep(&preset::auto(table(5_000)), "--steps 500 --halving").unwrap_err();
     assert!(error.contains("--steps is 500") && error.contains("--halving"), "{error}");
     for epochs in [1, 2, 300] {
         let request = auto(&format!("--epochs {epochs}"));
         assert_eq!(request.base.training.length, Length::Epochs(epochs));
         assert_eq!(request.halving.unwrap().min_epochs, halving.min_epochs.min(epochs));
     }
-    let error = sweep(&preset::auto(table(9)), "--epochs 5 --min-epochs 6").unwrap_err();
+    let error = sweep(&preset::auto(table(5_000)), "--epochs 5 --min-epochs 6").unwrap_err();
     assert!(error.contains("--min-epochs is 6; write 1 to 5"), "{error}");
+
+    // Few rows: no halving, and trainings of several lengths.
+    let few = |args: &str| sweep(&preset::auto(table(1_000)), args).unwrap();
+    assert_eq!((few("").halving, few("").base.training.length), (None, Length::Epochs(120)));
+    assert!(searched(&few(""), "epochs") && !searched(&few("--epochs 50"), "epochs"));
+    assert_eq!(few("--epochs 50").base.training.length, Length::Epochs(50));
+    assert!(!searched(&few("--steps 500"), "epochs"));
+    assert_eq!(few("--halving").halving.unwrap().min_epochs, 1);
 
     let plain = auto("--no-bn");
     assert!(!searched(&plain, "bn") && plain.base.training.network.batch_norm.is_none());
@@ -155,10 +165,10 @@ fn flags_of_sweep_win_over_the_preset_of_auto() {
     for strategy in ["sobol", "tpe"] {
         assert!(auto(&format!("--strategy {strategy}")).is_open());
     }
-    let error = sweep(&preset::auto(table(9)), "--strategy grid").unwrap_err();
+    let error = sweep(&preset::auto(table(5_000)), "--strategy grid").unwrap_err();
     assert!(error.starts_with("the default of --lr is a range; a grid takes sets only"), "{error}");
     assert_eq!(auto("--strategy grid --lr 1e-3,1e-2 --l2 0,1e-3").strategy, Strategy::Grid);
-    let error = sweep(&preset::auto(table(9)), "--ensemble 8").unwrap_err();
+    let error = sweep(&preset::auto(table(5_000)), "--ensemble 8").unwrap_err();
     assert!(error.contains("--ensemble is 8"), "{error}");
 }
 

@@ -10,7 +10,7 @@ use crate::spec::{Hyperparameter, Kind, PartialConfig, PartialSweep, SweepOption
 
 /// How sets and ranges are written, below the help.
 pub(super) const SPACE_SYNTAX: &str = "\
-Sets and ranges, for every flag under Network, and under Training from --optimizer to --batch-size:
+Sets and ranges, for every flag under Network, and under Training from --optimizer to --epochs:
   --lr 0.1,0.01,0.001          a set
   --lr 1e-4..1e-1:log          a range, uniform in the logarithm
   --dropout 0..0.5             a range, uniform

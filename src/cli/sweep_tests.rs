@@ -88,6 +88,31 @@ fn single_values_are_not_searched() {
 }
 
 #[test]
+fn trainings_may_differ_in_length() {
+    for args in ["--epochs 9,27,3", "--epochs 3..27 --trials 4", "--epochs 9,27,3 --halving --min-epochs 27"]
+    {
+        let request = request(args);
+        assert_eq!(request.base.training.length, Length::Epochs(27), "{args}");
+        for epochs in [3, 9, 27] {
+            let params = Params::from_iter([("epochs".to_owned(), epochs.into())]);
+            assert_eq!(request.run_request(&params, 0).unwrap().training.length, Length::Epochs(epochs));
+        }
+    }
+    // One way to give the length replaces the other.
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("c.toml");
+    let with = |text: &str, args: &str| {
+        std::fs::write(&config, text).unwrap();
+        request(&format!("--config {} {args}", config.display()))
+    };
+    let steps = with("[space]\nepochs = [3, 9]\nlr = [1, 2]\n", "--steps 7");
+    assert_eq!((steps.base.training.length, steps.trials), (Length::Steps(7), 2));
+    let epochs = with("steps = 7\n[space]\nlr = [1, 2]\n", "--epochs 3,9");
+    assert_eq!((epochs.base.training.length, epochs.trials), (Length::Epochs(9), 4));
+    assert_eq!(with("[space]\nepochs = [3, 9]\n", "--epochs 5").base.training.length, Length::Epochs(5));
+}
+
+#[test]
 fn the_sweeps_own_settings_have_the_defaults_of_the_interface() {
     let plain = request("--lr 0.1,0.2");
     assert_eq!((plain.seeds, plain.finalists, plain.final_seeds, plain.keep), (1, 3, 5, 10));
@@ -128,6 +153,8 @@ const SWEEPS: &[&str] = &[
     "--lr 1,2 --halving --eta 2 --min-epochs 2 --finalists 0 --keep-models 3 --queues 2 --population 7 --tensorboard",
     "--lr 1,2 --devices all --max-time 90s --patience 2 --steps 50 --final-seeds 2 --name x",
     "--lr 1e-3..1:log --max-time 2m --strategy sobol",
+    "--epochs 9,3,27 --halving --min-epochs 12",
+    "--epochs 5..50:log --lr 1,2 --trials 3 --patience 2",
     "--schedule constant,cosine --warmup 0,100 --clip-norm 1..5:log --l2 0,1e-4 --weight-decay 0..0.1 --trials 3",
     "--lr 1,2,3,4 --trials 3 --strategy grid --device cpu --data a.csv --target y --data-memory 3K",
 ];
@@ -181,7 +208,9 @@ fn train_repeats_every_trial_from_its_configuration() {
             let run =
                 sweep.run_request(&params, 77 + i).unwrap_or_else(|e| panic!("{args}: {params:?}: {e}"));
             assert_eq!((run.training.seed, run.data.split_seed), (77 + i, sweep.base.data.split_seed));
-            assert_eq!((run.training.max_time, run.training.length), (None, sweep.base.training.length));
+            let length = params.get("epochs").and_then(|epochs| epochs.as_u64()).map(Length::Epochs);
+            let length = length.unwrap_or(sweep.base.training.length);
+            assert_eq!((run.training.max_time, run.training.length), (None, length));
             let config = PartialConfig::from_toml(&run.to_toml(), Path::new("c.toml")).unwrap();
             let again = resolve(PartialConfig::default(), Some(("c.toml".into(), config))).unwrap();
             assert_eq!(again, run, "{args}: {params:?}");
@@ -300,6 +329,9 @@ const BAD_FLAGS: &[(&str, &[&str])] = &[
     ("--optimizer sgd --beta1 0.8,0.9", &["--beta1", "optimizer is sgd", "--optimizer adam"]),
     ("--optimizer sgd,rmsprop --beta1 0.8,0.9", &["--beta1", "sgd or rmsprop", "--optimizer adam"]),
     ("--bn-momentum 0.1,0.2", &["--bn-momentum", "bn is off", "use --bn"]),
+    ("--epochs 5,10 --steps 7", &["--epochs", "--steps", "both given"]),
+    ("--epochs 5,10 --halving --min-epochs 11", &["--min-epochs is 11", "1 to 10"]),
+    ("--epochs 0..9 --trials 3", &["--epochs is 0", "1 or more"]),
     ("--steps 100 --warmup 10,100", &["--warmup is 100", "less than the 100 steps"]),
     ("--lr 1,2 --trials 0", &["--trials is 0", "1 or more"]),
     ("--lr 1,2 --l2 0,1 --trials 5", &["--trials is 5", "the grid has 4", "--seeds"]),
@@ -343,7 +375,7 @@ const BAD_FLAGS: &[(&str, &[&str])] = &[
     ("--lr 1,2 --final-seeds 0", &["--final-seeds is 0", "1 or more"]),
     ("--lr 1,2 --finalists 0 --final-seeds 3", &["--final-seeds is 3", "--finalists 0"]),
     ("--lr 1,2 --val-split 0", &["--val-split is 0", "above 0"]),
-    ("--lr 1,2 --epochs 3,4", &["--epochs", "whole number"]),
+    ("--lr 1,2 --steps 3,4", &["--steps", "whole number"]),
     ("--lr 1,2 --learning-rate 3", &["--learning-rate"]),
     ("--lr 1,2 --watch gradients", &["--watch is gradients", "bngpu train --watch"]),
     ("--lr 1,2 --ensemble 4", &["--ensemble is 4", "bngpu train --ensemble"]),
@@ -356,7 +388,7 @@ const BAD_FILES: &[(&str, &[&str])] = &[
     ("ensemble = 1\nspace.lr = '1,2'", &["`ensemble` in s.toml", "bngpu train --ensemble"]),
     ("[space]\n\nlearning-rate = '1,2'", &["s.toml, line 3", "learning-rate", "one value, at the top level"]),
     ("[space]\nbatch_size = [1, 2]", &["line 2", "`batch_size`", "did you mean `batch-size`"]),
-    ("[space]\nepochs = [1, 2]", &["line 2", "`epochs`"]),
+    ("[space]\npatience = [1, 2]", &["line 2", "`patience`"]),
     ("trails = 4\n[space]\nlr = [1, 2]", &["line 1", "`trails`", "did you mean `trials`"]),
     ("frobnicate = 4", &["line 1", "`frobnicate`", "bngpu sweep --help", "[space]"]),
     ("lr = 0.1\n[space]\nlr = [1, 2]", &["s.toml", "`lr` is both", "keep one"]),

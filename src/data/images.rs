@@ -20,7 +20,8 @@ use super::parts::split_of;
 use super::raw::{ImageShape, Raw, RawFeatures, TargetColumn, digest};
 use super::table::{Cell, ColumnBuilder, ReadOptions};
 use super::{DataError, memory};
-use crate::base::{panics, text::count};
+use crate::base::panics;
+use crate::base::text::{bytes as size, count};
 
 /// Files that systems leave in folders.
 const IGNORED: [&str; 2] = ["thumbs.db", "desktop.ini"];
@@ -207,8 +208,15 @@ fn bad(path: &Path, e: impl std::fmt::Display) -> DataError {
     DataError::file(&path.display().to_string(), what, "copy it again, or remove it")
 }
 
+/// Bytes of pixels that a file may claim: those of 4,096 x 4,096, and so many for each of its own bytes. No format but
+/// WebP packs a picture of one colour better.
+const CLAIM: u64 = 64 << 20;
+const CLAIM_PER_BYTE: u64 = 16 << 10;
+
 fn header(path: &Path) -> Result<Header, DataError> {
-    let file = fs::File::open(path).map_err(|e| DataError::io(path, e))?;
+    let io = |e| DataError::io(path, e);
+    let file = fs::File::open(path).map_err(io)?;
+    let length = file.metadata().map_err(io)?.len();
     let read = panics::caught(|| {
         let mut decoder = ImageReader::new(BufReader::new(file)).with_guessed_format()?.into_decoder()?;
         let (width, height) = decoder.dimensions();
@@ -217,7 +225,13 @@ fn header(path: &Path) -> Result<Header, DataError> {
         let channels = if decoder.color_type().has_color() { 3 } else { 1 };
         ::image::ImageResult::Ok(Header { size, channels })
     });
-    read.map_err(|_| bad(path, "it is damaged"))?.map_err(|e| bad(path, e))
+    let header = read.map_err(|_| bad(path, "it is damaged"))?.map_err(|e| bad(path, e))?;
+    let (width, height) = header.size;
+    if 4 * u64::from(width) * u64::from(height) > CLAIM.saturating_add(length.saturating_mul(CLAIM_PER_BYTE))
+    {
+        return Err(bad(path, format!("it claims {width} x {height} pixels, but has {}", size(length))));
+    }
+    Ok(header)
 }
 
 fn is_turned(orientation: Orientation) -> bool {

@@ -87,6 +87,14 @@ impl Asked {
                 asked.file.remove(setting);
             }
         }
+        // One way to give the length replaces the other.
+        let steps = asked.source("steps");
+        if asked.single("steps").is_some() {
+            let stays = |(dimension, source): &(Dimension, Source)| {
+                dimension.key != "epochs" || *source == steps || *source == Source::Flag
+            };
+            asked.dimensions.retain(stays);
+        }
         let order = |key: &str| SEARCHABLE.iter().position(|other| *other == key);
         asked.dimensions.sort_by_key(|(dimension, _)| order(&dimension.key));
         Ok(asked)
@@ -215,6 +223,13 @@ impl Asked {
             }
         }
         Ok(())
+    }
+
+    /// The length of the longest trainings, if lengths differ: halving and plans go by it.
+    pub fn longest(&self) -> Params {
+        let number = |value: &Value| value.as_u64().unwrap_or(0);
+        let longest = self.domain("epochs").and_then(|domain| domain.ends().into_iter().max_by_key(number));
+        longest.map(|epochs| ("epochs".to_owned(), epochs)).into_iter().collect()
     }
 
     /// The training with these values, and the first value of every other dimension.

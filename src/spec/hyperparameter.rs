@@ -66,7 +66,7 @@ const BN: Option<Owner> = Some(Owner { choice: "bn", values: &["on"] });
 
 /// Every hyperparameter, in the order of the flags of `train`. A random sweep draws by their places: add at the end, so
 /// that the draws of the others stay.
-pub static HYPERPARAMETERS: [Hyperparameter; 23] = [
+pub static HYPERPARAMETERS: [Hyperparameter; 24] = [
     Hyperparameter {
         key: "hidden",
         kind: Kind::Architecture,
@@ -296,6 +296,16 @@ pub static HYPERPARAMETERS: [Hyperparameter; 23] = [
         example_set: "none,ple:16",
         valid: &["none", "ple:2", "PLE:64"],
         invalid: &["ple", "ple:1", "ple:65", "periodic"],
+    },
+    Hyperparameter {
+        key: "epochs",
+        kind: Kind::Whole(Some(Range::Count)),
+        owner: None,
+        scale: Scale::Log,
+        example: "20",
+        example_set: "10,20,40",
+        valid: &["1", "20", "4294967295"],
+        invalid: &["0", "-1", "2.5", "4294967296"],
     },
 ];
 

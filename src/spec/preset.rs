@@ -19,6 +19,9 @@ named! {
     }
 }
 
+/// Training rows below which trainings take seconds.
+const FEW_ROWS: usize = 1_500;
+
 /// What a table asks of a network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Problem {
@@ -83,6 +86,7 @@ impl Preset {
 pub fn auto(problem: Problem) -> String {
     let (batch, epochs) = batch_and_epochs(problem.rows);
     let batches = [batch / 2, batch, 2 * batch].map(|rows| rows.to_string()).join(", ");
+    let few = problem.rows < FEW_ROWS;
     let (rates, dropout, l2, bn, embed) = match problem.target {
         Target::Value => ("1e-3..6e-3:log", "0,0.1,0.2,0.3", "1e-4..1e-2:log", "on", "ple:8,ple:16,ple:32"),
         Target::TwoClasses => {
@@ -90,8 +94,21 @@ pub fn auto(problem: Problem) -> String {
         }
         Target::Classes => ("1e-3..6e-3:log", "0,0.1,0.2,0.3", "1e-4..1e-2:log", "on", "none,ple:4,ple:16"),
     };
+    // Few rows may want more regularisation, or less to overfit.
+    let (dropout, embed) = match problem.target {
+        Target::Value if few => ("0,0.1,0.2,0.3,0.45", embed),
+        Target::TwoClasses if few => (dropout, "none,ple:4,ple:8,ple:16"),
+        _ => (dropout, embed),
+    };
     // Two noisy classes are overfitted by the end of some trainings; elsewhere, the lowest loss is often luck.
     let best_epoch = if problem.target == Target::TwoClasses { "lowest" } else { "last" };
+    // Trainings on few rows take seconds, so each is trained to its end, on three folds, as one has too few rows to tell
+    // settings apart. How long it takes until they overfit differs from table to table.
+    let (effort, lengths) = if few {
+        ("seeds = 3".into(), format!("epochs = [{}, {}, {epochs}]", epochs / 3, 2 * epochs / 3))
+    } else {
+        (format!("halving = true\n        min-epochs = {}", (epochs / 9).max(1)), String::new())
+    };
     // Images are not embedded.
     let embed = if problem.is_table { format!("embed = \"{embed}\"") } else { String::new() };
     format!(
@@ -99,8 +116,7 @@ pub fn auto(problem: Problem) -> String {
         schedule = "cosine"
         epochs = {epochs}
         strategy = "random"
-        halving = true
-        min-epochs = {}
+        {effort}
         best-epoch = "{best_epoch}"
         folds = 10
         finalists = 8
@@ -116,8 +132,8 @@ pub fn auto(problem: Problem) -> String {
         bn = "{bn}"
         bn-eps = "1e-5"
         batch-size = [{batches}]
-        "#,
-        (epochs / 9).max(1)
+        {lengths}
+        "#
     )
 }
 
@@ -125,8 +141,8 @@ pub fn auto(problem: Problem) -> String {
 /// and not many more where they are many.
 fn batch_and_epochs(rows: usize) -> (usize, usize) {
     match rows {
-        0..1_500 => (32, 120),
-        1_500..6_000 => (64, 60),
+        0..FEW_ROWS => (32, 120),
+        FEW_ROWS..6_000 => (64, 60),
         6_000..30_000 => (128, 40),
         _ => (256, 30),
     }

@@ -6,7 +6,6 @@ use super::asked::Asked;
 use super::config_error::ConfigError;
 use super::given::Given;
 use super::shard::Shard;
-use super::space::Params;
 use super::sweep::SweepRequest;
 use super::sweep_config::{PartialSweep, SweepOptions};
 use super::sweep_own::Own;
@@ -49,7 +48,7 @@ pub fn resolve_sweep_over(
     asked.check_supported()?;
     asked.check_choices()?;
     asked.check_values()?;
-    let mut base = asked.request(&Params::new())?;
+    let mut base = asked.request(&asked.longest())?;
     let max_time = base.training.max_time.take();
     Own { given: &own, options: own.config()?, asked: &asked, base: &base }.request(max_time, shard)
 }

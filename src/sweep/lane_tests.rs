@@ -19,7 +19,6 @@ use crate::train::{MemberCheckpoint, MemberState, Pace, Problem, Stop, TrainErro
 
 const REQUEST: &str = "
     bn = true
-    epochs = 4
     strategy = 'random'
     trials = 10
     seeds = 2
@@ -28,6 +27,7 @@ const REQUEST: &str = "
     lr = '1e-3..1e-1:log'
     hidden = ['9-7', '4', '12-5-3']
     batch-size = [16, 30]
+    epochs = [2, 3, 4]
 ";
 
 #[derive(Default)]

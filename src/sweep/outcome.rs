@@ -92,7 +92,15 @@ pub fn fill(record: &mut TrialRecord, member: &MemberState, objective: Objective
     if let Some(Ended::Diverged { step, .. }) = state.ended {
         record.steps = step;
     }
-    record.rungs = values_at(objective, &member.history, rungs);
+    // One that ends by itself at a rung is not compared there with others.
+    let by_itself = match &state.ended {
+        Some(Ended::Stopped { reason }) => {
+            matches!(reason, StopReason::Patience { .. } | StopReason::MaxTime)
+        }
+        other => matches!(other, Some(Ended::Completed)),
+    };
+    let compared = rungs.partition_point(|&rung| rung < state.epochs || (rung == state.epochs && !by_itself));
+    record.rungs = values_at(objective, &member.history, &rungs[..compared]);
     record.curve = curve(&member.history, rungs);
     record.wall_s = state.wall_s;
     let kept = state.best.and_then(|best| member.history.iter().find(|metrics| metrics.epoch == best.epoch));
@@ -157,4 +165,43 @@ pub fn digest(layers: &[LayerTensors]) -> String {
         }
     }
     hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sweep::test_study;
+
+    #[test]
+    fn a_training_that_ends_by_itself_at_a_rung_is_not_compared_there() {
+        let score = Score::Accuracy(0.5);
+        let epoch = |(at, val_loss): (usize, &f64)| EpochMetrics {
+            epoch: at as u64 + 1,
+            step: 10 * (at as u64 + 1),
+            lr: 0.1,
+            train_loss: 1.0,
+            train_score: score,
+            val_loss: Some(*val_loss),
+            val_score: Some(score),
+            grad_norm: 1.0,
+            samples_per_s: 1.0,
+            wall_s: 1.0,
+        };
+        // The lowest loss is that of epoch 2; a training that keeps its last weights ends with 3.
+        let history: Vec<EpochMetrics> = [4.0, 2.0, 3.0].iter().enumerate().map(epoch).collect();
+        let rungs = |ended: Ended| {
+            let mut member = MemberState { history: history.clone(), ..MemberState::default() };
+            (member.state.epochs, member.state.ended) = (3, Some(ended));
+            let mut record = test_study::record(0, serde_json::json!({}), 0, &[1.0], 0.5);
+            fill(&mut record, &member, Objective::ValLoss, &[1, 3, 9]);
+            record.rungs
+        };
+        let stopped = |reason| Ended::Stopped { reason };
+        assert_eq!(rungs(Ended::Completed), [Some(4.0)]);
+        assert_eq!(rungs(stopped(StopReason::Patience { epochs: 1 })), [Some(4.0)]);
+        assert_eq!(rungs(stopped(StopReason::MaxTime)), [Some(4.0)]);
+        assert_eq!(rungs(stopped(StopReason::Halving { epochs: 3 })), [Some(4.0), Some(2.0)]);
+        assert_eq!(rungs(stopped(StopReason::ByHand)), [Some(4.0), Some(2.0)]);
+        assert_eq!(rungs(Ended::Diverged { step: 35, member: None }), [Some(4.0), Some(2.0)]);
+    }
 }

@@ -232,7 +232,8 @@ impl Search {
         let share = FORWARD * predicted * members.len() as f64 / trained;
         let models = u64::from(self.request.keep).min(trainings as u64) + self.finals();
         self.ensemble_s = models as f64 * self.mean_s * share;
-        let epochs = members.first().map_or(0, |m| m.total_steps().div_ceil(m.walk.steps_per_epoch));
+        let epochs = members.iter().map(|m| m.total_steps().div_ceil(m.walk.steps_per_epoch));
+        let epochs = epochs.max().unwrap_or(0);
         let share = plan::halving_share(self.request.halving, self.request.trials, epochs);
         self.seconds = (trainings as f64 * share + self.finals() as f64) / rate;
         self.rate = rate * self.mean_s;
