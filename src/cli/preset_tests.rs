@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::spec::preset::{self, Preset, Problem, Target};
-use crate::spec::{Domain, Folds, Length, Optimizer, Strategy};
+use crate::spec::{BestEpoch, Domain, Folds, Length, Optimizer, Strategy};
 use crate::sweep::Study;
 
 /// Training rows of small and large tables.
@@ -59,6 +59,9 @@ fn presets_are_valid_for_tables_of_any_size() {
             assert!(request.is_open() && request.max_time.is_some());
             // Halving compares trainings of one length.
             assert_ne!(request.halving.is_some(), request.space.get("epochs").is_some());
+            assert_eq!(request.halving.is_none(), request.seeds == 3);
+            let keeps_last = request.base.training.best_epoch == BestEpoch::Last;
+            assert_eq!(keeps_last, rows < 1_500 && target == Target::Value, "{rows} rows");
             // Its folder repeats it without the preset.
             let toml = request.to_toml();
             assert_eq!(SweepRequest::from_toml(&toml, "c.toml".as_ref()).unwrap(), request, "{toml}");
