@@ -64,8 +64,8 @@ fn auto_gives_an_ensemble_within_its_time_that_eval_and_predict_take() {
         let (data, out) = (data.to_str().unwrap(), run.to_str().unwrap());
         let limit = 10.0;
         let begin = Instant::now();
-        // Short trainings, so that several end on a busy machine, too.
-        let args = ["--max-time", "10s", "--epochs", "9", "--device", "cpu", "--quiet", "--json", "-o", out];
+        // Short trainings, so that several trials of three end on a busy machine, too.
+        let args = ["--max-time", "10s", "--epochs", "1", "--device", "cpu", "--quiet", "--json", "-o", out];
         let result = json(&[&["auto", "--data", data, "--target", target], &args[..], more].concat());
         let took = begin.elapsed().as_secs_f64();
         // Other tests run beside this one, so its end is not exact here.
@@ -106,7 +106,7 @@ fn an_interrupted_auto_is_resumed_and_ends_with_an_ensemble() {
     let (data, run) = (dir.path().join("t.csv"), dir.path().join("run"));
     write_table(&data, "price");
     let (data, out) = (data.to_str().unwrap(), run.to_str().unwrap());
-    let args = ["auto", "--data", data, "--max-time", "10s", "--epochs", "9", "--device", "cpu", "--quiet"];
+    let args = ["auto", "--data", data, "--max-time", "10s", "--epochs", "1", "--device", "cpu", "--quiet"];
     let mut child = bngpu([&args[..], &["-o", out]].concat()).spawn().unwrap();
     let begin = Instant::now();
     while !run.join("trials.jsonl").exists() || lines(&run).is_empty() {
