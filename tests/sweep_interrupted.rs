@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use crate::common::files::Random;
 use crate::common::sweep::{bngpu, difference, lines};
 
-/// A mixed space with halving (at epochs 1 and 3, where some trainings end by themselves), trainings that wait, two seeds of
-/// each trial, and a final comparison.
+/// A mixed space with halving (at epochs 1 and 3, where some trainings end by themselves), trainings that wait, two
+/// seeds of each trial, and a final comparison.
 const ARGS: &[&str] = &[
     "sweep",
     "--hidden",

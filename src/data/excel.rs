@@ -18,7 +18,7 @@ use super::error::{list, nearest};
 use super::join::{as_asked, table};
 use super::raw::{Raw, digest};
 use super::table::{Cell, Column, ColumnBuilder, ReadOptions, Table, positions};
-use super::{times, xls};
+use super::{memory, times, xls};
 use crate::base::{panics, text::counted};
 use crate::spec::DateOrder;
 
@@ -30,8 +30,7 @@ pub(crate) const COMPOUND: &[u8] = &[0xd0, 0xcf, 0x11, 0xe0, 0xa1, 0xb1, 0x1a, 0
 /// The cells of a spreadsheet after which its memory is looked at again.
 const LOOK_AFTER: u64 = 1 << 22;
 
-pub(super) const REMEDY: &str =
-    "open it in the spreadsheet program and save it again, or save the sheet as CSV";
+const REMEDY: &str = "open it in the spreadsheet program and save it again, or save the sheet as CSV";
 
 /// Reads one sheet.
 pub(crate) fn read(path: &Path, sheet: Option<&str>, options: &ReadOptions) -> Result<Raw, DataError> {
@@ -79,9 +78,8 @@ fn read_sheet(
         }};
     }
     let notes = if first == COMPOUND {
-        if !is_protected(binary) {
-            xls::check_size(name, binary.reader().map_err(io)?)?;
-        }
+        let claimed = xls::claimed(binary.reader().map_err(io)?).map_err(|e| failed(&e))?;
+        memory::check(name, claimed.saturating_mul(size_of::<Data>() as u64))?;
         let mut book = Xls::new(reader).map_err(|e| failed(&e))?;
         whole_sheet(name, &mut book, sheet, &mut cells)
     } else if !first.starts_with(ZIP) {

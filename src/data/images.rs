@@ -21,7 +21,7 @@ use super::raw::{ImageShape, Raw, RawFeatures, TargetColumn, digest};
 use super::table::{Cell, ColumnBuilder, ReadOptions};
 use super::{DataError, memory};
 use crate::base::panics;
-use crate::base::text::{bytes as size, count};
+use crate::base::text::{self, count};
 
 /// Files that systems leave in folders.
 const IGNORED: [&str; 2] = ["thumbs.db", "desktop.ini"];
@@ -227,9 +227,12 @@ fn header(path: &Path) -> Result<Header, DataError> {
     });
     let header = read.map_err(|_| bad(path, "it is damaged"))?.map_err(|e| bad(path, e))?;
     let (width, height) = header.size;
-    if 4 * u64::from(width) * u64::from(height) > CLAIM.saturating_add(length.saturating_mul(CLAIM_PER_BYTE))
-    {
-        return Err(bad(path, format!("it claims {width} x {height} pixels, but has {}", size(length))));
+    let claimed = 4 * u64::from(width) * u64::from(height);
+    if claimed > CLAIM.saturating_add(length.saturating_mul(CLAIM_PER_BYTE)) {
+        return Err(bad(
+            path,
+            format!("it claims {width} x {height} pixels, but has {}", text::bytes(length)),
+        ));
     }
     Ok(header)
 }

@@ -4,12 +4,7 @@
 //! opposite corners, so the rectangles are foreseen from the records of the file, which begin with a row and a column
 //! (MS-XLS 2.4 and 2.5.13).
 
-use std::io::{Read, Seek};
-
-use calamine::Data;
-
-use super::excel::REMEDY;
-use super::{DataError, memory};
+use std::io::{self, Read, Seek};
 
 const END: u16 = 0x000a;
 const BOUND_SHEET: u16 = 0x0085;
@@ -19,15 +14,13 @@ const BEGIN: u16 = 0x0809;
 /// Records of one cell: formula, text, text of the shared table, number, label, truth or error, small number.
 const CELLS: [u16; 7] = [0x0006, 0x00d6, 0x00fd, 0x0203, 0x0204, 0x0205, 0x027e];
 
-/// Refuses a workbook whose sheets need more memory than there is.
-pub(super) fn check_size(name: &str, file: impl Read + Seek) -> Result<(), DataError> {
-    let failed = |e| DataError::file(name, format!("cannot be read ({e})"), REMEDY);
-    let mut container = cfb::CompoundFile::open(file).map_err(failed)?;
+/// Cells that reading a workbook takes memory for.
+pub(super) fn claimed(file: impl Read + Seek) -> io::Result<u64> {
+    let mut container = cfb::CompoundFile::open(file)?;
     let stream = if container.is_stream("/Workbook") { "/Workbook" } else { "/Book" };
     let mut bytes = Vec::new();
-    let read = container.open_stream(stream).and_then(|mut stream| stream.read_to_end(&mut bytes));
-    read.map_err(failed)?;
-    memory::check(name, cells_of(&bytes).saturating_mul(size_of::<Data>() as u64))
+    container.open_stream(stream)?.read_to_end(&mut bytes)?;
+    Ok(cells_of(&bytes))
 }
 
 /// Cells of the rectangles of all sheets, where they are more than were written down.
@@ -45,7 +38,7 @@ fn cells_of_sheet(sheet: &[u8]) -> u64 {
     // A chart within the sheet has records of its own.
     let mut depth = 0;
     for (kind, data) in Records(sheet) {
-        let number = |at: usize| Some(u16::from_le_bytes(data.get(at..at + 2)?.try_into().ok()?));
+        let number = |at: usize| number(data, at);
         match kind {
             BEGIN => depth += 1,
             END if depth <= 1 => break,
@@ -68,9 +61,14 @@ fn cells_of_sheet(sheet: &[u8]) -> u64 {
     (length(rows) * length(columns)).max(claimed)
 }
 
+/// The number of two bytes at `at`.
+fn number(data: &[u8], at: usize) -> Option<u16> {
+    Some(u16::from_le_bytes(data.get(at..at + 2)?.try_into().ok()?))
+}
+
 /// Cells of the rectangle that a `DIMENSIONS` record claims, from its first row and column to those after its last.
 fn claim(data: &[u8]) -> u64 {
-    let short = |at: usize| data.get(at..at + 2).map_or(0, |b| u64::from(u16::from_le_bytes([b[0], b[1]])));
+    let short = |at: usize| number(data, at).map_or(0, u64::from);
     let long = |at: usize| short(at) | short(at + 2) << 16;
     let (rows, columns) = match data.len() {
         10 => ((short(0), short(2)), (short(4), short(6))),

@@ -100,8 +100,8 @@ pub fn auto(problem: Problem) -> String {
         Target::TwoClasses if few => (dropout, "none,ple:4,ple:8,ple:16"),
         _ => (dropout, embed),
     };
-    // By the end of some trainings, noisy targets are overfitted. On few rows, the lowest loss is often luck; there, the length
-    // is searched. Classes are overfitted soonest, as the loss punishes confidence.
+    // By the end of some trainings, noisy targets are overfitted, classes most. On few rows, where the length is searched,
+    // the lowest loss is often luck.
     let best_epoch = if few && problem.target == Target::Value { "last" } else { "lowest" };
     // Trainings on few rows take seconds, so each is trained to its end, on three folds, as one has too few rows to tell
     // settings apart. How long it takes until they overfit differs from table to table.

@@ -49,8 +49,7 @@ impl Domain {
             }
             Domain::Range { low, high, scale, integer } => {
                 let (low, high) = (*low, *high);
-                let margin = if *integer { 0.5 } else { 0.0 };
-                let (from, to) = (scale.forward(low - margin), scale.forward(high + margin));
+                let (from, to) = span(low, high, *scale, *integer);
                 let x = scale.back(from + u * (to - from));
                 match integer {
                     true => Value::from(x.round().clamp(low, high) as u64),
@@ -69,9 +68,8 @@ impl Domain {
                 Some((index as f64 + 0.5) / values.len() as f64)
             }
             Domain::Range { low, high, scale, integer } => {
-                let margin = if *integer { 0.5 } else { 0.0 };
                 let x = value.as_f64().filter(|x| (*low..=*high).contains(x))?;
-                let (from, to) = (scale.forward(low - margin), scale.forward(high + margin));
+                let (from, to) = span(*low, *high, *scale, *integer);
                 Some(((scale.forward(x) - from) / (to - from)).clamp(0.0, 1.0 - f64::EPSILON))
             }
         }
@@ -89,7 +87,7 @@ impl Domain {
             Domain::Range { integer: false, .. } => Some((at, at)),
             Domain::Range { low, high, scale, integer: true } => {
                 let x = value.as_f64()?;
-                let (from, to) = (scale.forward(low - 0.5), scale.forward(high + 0.5));
+                let (from, to) = span(*low, *high, *scale, true);
                 let end = |x: f64| (scale.forward(x) - from) / (to - from);
                 Some((end(x - 0.5), end(x + 0.5)))
             }
@@ -114,6 +112,12 @@ impl Domain {
             Domain::Range { low, high, .. } => vec![(*low).into(), (*high).into()],
         }
     }
+}
+
+/// The ends of a range on its scale; a whole number has half of one on each side.
+fn span(low: f64, high: f64, scale: Scale, integer: bool) -> (f64, f64) {
+    let margin = if integer { 0.5 } else { 0.0 };
+    (scale.forward(low - margin), scale.forward(high + margin))
 }
 
 /// Whether a setting belongs to the choices in `params`; true if `params` lacks its choice.

@@ -99,7 +99,7 @@ pub fn fill(record: &mut TrialRecord, member: &MemberState, objective: Objective
         }
         other => matches!(other, Some(Ended::Completed)),
     };
-    let compared = rungs.partition_point(|&rung| rung < state.epochs || (rung == state.epochs && !by_itself));
+    let compared = rungs.partition_point(|&rung| rung < state.epochs || !by_itself);
     record.rungs = values_at(objective, &member.history, &rungs[..compared]);
     record.curve = curve(&member.history, rungs);
     record.wall_s = state.wall_s;

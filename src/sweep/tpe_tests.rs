@@ -168,8 +168,8 @@ fn objective(params: &Params) -> f64 {
     (number(params, "lr").log10() + 2.0).abs() + 8.0 / width
 }
 
-/// The settings of all trials, if those that run end in an order that `pick` chooses and the process is restarted
-/// before each trial of `restarts`.
+/// The settings of all trials. `pick` chooses which of the running trials ends next; after each trial of `restarts`, the
+/// process starts again.
 fn sweep(population: u64, slots: usize, pick: fn(usize, u64) -> usize, restarts: &[u64]) -> Vec<Params> {
     let new = || {
         let study = Study::new(&request(population)).unwrap();
@@ -190,7 +190,7 @@ fn sweep(population: u64, slots: usize, pick: fn(usize, u64) -> usize, restarts:
         scheduler.ended(id, Some(objective(&all[id.trial as usize])));
         ended.push(id);
         if restarts.contains(&id.trial) {
-            // Those that run begin again, as after a crash; the next process knows what has ended.
+            // As after a crash: running trials start again, and the next process knows the others.
             scheduler = new();
             running.clear();
             for id in &ended {
