@@ -8,7 +8,7 @@
 
 The last argument holds the raw images: an IDX file of images, or a table of pixels whose last column is the label.
 The keys of best.safetensors are PyTorch's, and so is the layout of the weights: no transpose, strict=True.
-Compared are log-probabilities, the logits less their log-sum-exp: what `predict` gives is e to these.
+Compared are log-probabilities: what `predict` gives is e to these.
 """
 import gzip
 import json
@@ -25,33 +25,56 @@ ACTIVATIONS = {
 }
 
 
-class Layer(nn.Linear):
-    """W x + b, or batch normalisation of W x."""
+class Scaling(nn.Module):
+    """Each input times a factor of each sub-model: [B, 1, I] -> [B, S, I]."""
 
-    def __init__(self, inputs, outputs, bn_eps=None):
-        super().__init__(inputs, outputs, bias=bn_eps is None)
-        if bn_eps is not None:
-            self.bn = nn.BatchNorm1d(outputs, eps=bn_eps)
+    def __init__(self, inputs, sub_models):
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(sub_models, inputs))
 
     def forward(self, x):
-        z = super().forward(x)
-        return self.bn(z) if hasattr(self, "bn") else z
+        return x * self.weight
+
+
+class Layer(nn.Module):
+    """W x + b, or batch normalisation of W x, of sub-models that share W or have their own: [B, S, I] -> [B, S, O]."""
+
+    def __init__(self, inputs, outputs, sub_models, weights=1, bn_eps=None):
+        super().__init__()
+        self.shape = weights, outputs, inputs
+        self.weight = nn.Parameter(torch.empty(weights * outputs, inputs))
+        if bn_eps is None:
+            self.bias = nn.Parameter(torch.empty(sub_models * outputs))
+        else:
+            self.bn = nn.BatchNorm1d(sub_models * outputs, eps=bn_eps)
+
+    def forward(self, x):
+        weight = self.weight.view(self.shape).expand(x.shape[1], -1, -1)
+        z = torch.einsum("bsi,soi->bso", x, weight)
+        flat = z.flatten(1)
+        return (self.bn(flat) if hasattr(self, "bn") else flat + self.bias).view(z.shape)
 
 
 class Network(nn.Module):
-    """What the metadata `architecture` of a run describes."""
+    """What the metadata `architecture` of a run describes: [B, I] -> log-probabilities [B, O]."""
 
-    def __init__(self, inputs, hidden, outputs, activation, bn_eps=None, **_):
+    def __init__(self, inputs, hidden, outputs, activation, sub_models=1, bn_eps=None, **_):
         super().__init__()
         widths = [inputs, *hidden]
-        layers = [Layer(i, o, bn_eps) for i, o in zip(widths, hidden)]
-        self.layers = nn.ModuleList([*layers, Layer(widths[-1], outputs)])
+        layers = [Scaling(inputs, sub_models)] if sub_models > 1 else []
+        layers += [Layer(i, o, sub_models, bn_eps=bn_eps) for i, o in zip(widths, hidden)]
+        self.layers = nn.ModuleList([*layers, Layer(widths[-1], outputs, sub_models, weights=sub_models)])
         self.activation = ACTIVATIONS[activation]
 
     def forward(self, x):
+        x = x[:, None, :]
         for layer in self.layers[:-1]:
-            x = self.activation(layer(x))
-        return self.layers[-1](x)
+            x = layer(x)
+            if isinstance(layer, Layer):
+                x = self.activation(x)
+        # The mean of the sub-models' probabilities.
+        logs = torch.log_softmax(self.layers[-1](x).double(), -1)
+        return torch.logsumexp(logs, 1) - np.log(logs.shape[1])
 
 
 def read_images(path):
@@ -78,7 +101,7 @@ def main(run, predictions, images):
     shift, factor = (np.array(scaling[name], np.float32) for name in ("shift", "factor"))
     x = (read_images(images).astype(np.float32) - shift) * factor
     with torch.no_grad():
-        expected = torch.log_softmax(network(torch.from_numpy(x)).double(), 1).numpy()
+        expected = network(torch.from_numpy(x)).numpy()
 
     rows = [json.loads(line) for line in open(predictions)]
     got = np.log([list(row["probabilities"].values()) for row in rows][-len(expected):])

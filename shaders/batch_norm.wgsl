@@ -1,4 +1,5 @@
-// Batch normalisation in training, activation and dropout of a hidden layer [B, O]; before it, WITH_PRODUCT, Z = X W.
+// Batch normalisation in training, activation and dropout of a hidden layer [B, O]; before it, WITH_PRODUCT, Z = X W. A
+// layer that SCALES only multiplies (scale.wgsl).
 //
 // mean, var over the batch (biased), xhat = (z - mean) / sqrt(var + eps), y = gamma xhat + beta,
 // a = f(y), dropped with probability p and scaled by 1 / (1 - p). z becomes xhat.
@@ -39,6 +40,15 @@ fn main(
         return;
     }
     let o = layer.outputs;
+    if !WITH_PRODUCT && (layer.flags & SCALES) != 0u {
+        for (var j = 0u; j < col_count(o - job.z); j++) {
+            let f = job.z + col_of(lane, j);
+            if f < o && !scale_column(layer, f, row_of(lane, 0u), step.rows) {
+                atomicMin(&state[layer.member.id].first_bad, step.step);
+            }
+        }
+        return;
+    }
     if WITH_PRODUCT {
         linear(layer, 0u, step.rows, job.z, lane);
         // Every invocation reads the first row.

@@ -3,7 +3,7 @@
 //
 // dy = dA * mask * f'(y); dbeta = sum dy, dgamma = sum dy xhat;
 // dz = gamma / sqrt(var + eps) * (dy - mean(dy) - xhat mean(dy xhat)).  Without normalisation dz = dy, db = sum dy.
-// NOT_AFFINE: dgamma and dbeta are 0.
+// NOT_AFFINE: dgamma and dbeta are 0. SCALES: the gradient of the factors, sum dA x.
 // Ioffe & Szegedy 2015, arXiv 1502.03167, section 3, simplified to one centred form.
 //
 // Grid: one workgroup owns all rows of TILE_N features (lanes_*.wgsl). Order of sums: 16 partial sums, of the rows
@@ -84,7 +84,8 @@ fn column(layer: Layer, step: Step, f: u32, inside: bool, lane: u32) {
         gamma = params[layer.b + f];
         beta = params[layer.beta + f];
     }
-    let below = select(0u, layer.member.drop_below, hidden);
+    let scales = (layer.flags & SCALES) != 0u;
+    let below = select(0u, layer.member.drop_below, hidden && !scales);
     var key = vec4u(0u);
     if below > 0u {
         key = stream_key(layer.member, DROPOUT, layer.depth, step.step);
@@ -115,7 +116,8 @@ fn column(layer: Layer, step: Step, f: u32, inside: bool, lane: u32) {
             grads[layer.b + f] = select(total.y, 0.0, fixed);
             grads[layer.beta + f] = select(total.x, 0.0, fixed);
         } else {
-            grads[layer.b + f] = total.x;
+            // Where the layer scales, z holds x.
+            grads[layer.b + f] = select(total.x, total.y, scales);
         }
     }
     if !normalized {

@@ -1,5 +1,5 @@
 // Batch normalisation by the running statistics, and activation, of a hidden layer [B, O]; before it, WITH_PRODUCT,
-// Z = X W.
+// Z = X W. A layer that SCALES only multiplies (scale.wgsl).
 //
 // xhat = ((z - running_mean) - its remainder) / sqrt(running_var + eps), a = f(gamma xhat + beta).
 // Grid: one workgroup for INFERENCE_ROWS rows of TILE_N features (lanes_*.wgsl). No reductions but the product's.
@@ -33,6 +33,15 @@ fn main(
     }
     let o = layer.outputs;
     let end = min(step.rows, job.z + INFERENCE_ROWS);
+    if !WITH_PRODUCT && (layer.flags & SCALES) != 0u {
+        for (var j = 0u; j < col_count(o - job.w); j++) {
+            let f = job.w + col_of(lane, j);
+            if f < o && !scale_column(layer, f, job.z + row_of(lane, 0u), end) {
+                atomicMin(&state[layer.member.id].first_bad, step.step);
+            }
+        }
+        return;
+    }
     if WITH_PRODUCT {
         linear(layer, job.z, end, job.w, lane);
         // An invocation reads below only what it wrote here.

@@ -41,15 +41,18 @@ fn main(
     if step.rows == 0u {
         return;
     }
+    let products = products_of(layer);
     let weights = (job.z & VECTOR) == 0u;
     if weights {
-        let i0 = (job.y - layer.w) / layer.outputs;
-        let o0 = (job.y - layer.w) % layer.outputs;
-        let x = Operand(layer.x + i0, 1u, layer.inputs);
-        let dz_ = Operand(layer.z + o0, 1u, layer.outputs);
-        multiply(x, dz_, layer.inputs - i0, layer.outputs - o0, step.rows, lane);
+        let size = products.inputs * products.outputs;
+        let nth = (job.y - layer.w) / size;
+        let i0 = (job.y - layer.w) % size / products.outputs;
+        let o0 = (job.y - layer.w) % products.outputs;
+        let x = Operand(layer.x + nth * products.inputs + i0, 1u, products.x_stride);
+        let dz_ = Operand(layer.z + nth * products.outputs + o0, 1u, products.z_stride);
+        multiply(x, dz_, products.inputs - i0, products.outputs - o0, step.rows * products.rows, lane);
     }
-    let block = block_of(job, layer.outputs);
+    let block = block_of(job, products.outputs);
     let keep = select(1.0, step.keep, weights);
     var finite = true;
     for (var j = 0u; j < col_count(block.columns); j++) {

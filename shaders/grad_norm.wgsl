@@ -23,7 +23,7 @@ fn main(
     if steps[now.slot * now.members + layer.member.id].rows == 0u {
         return;
     }
-    let block = block_of(job, layer.outputs);
+    let block = block_of(job, products_of(layer).outputs);
     for (var j = 0u; j < col_count(block.columns); j++) {
         var sum = 0.0;
         for (var p = 0u; p < OWN_OF_BLOCK; p++) {

@@ -1,6 +1,6 @@
 // Initial parameters, moments and running statistics.
 //
-// W normal with the layer's standard deviation, gamma 1, b and beta 0, moments 0; running mean 0, variance 1; what
+// W normal with the layer's standard deviation, factors 1 or -1, gamma 1, b and beta 0, moments 0; running mean 0, variance 1; what
 // lies between tensors 0. Overwrites the slot's previous member.
 // The same bits on every device: see random.wgsl.
 // Grid: one workgroup of 256 for a chunk of at most 1,024 parameters. No reductions.
@@ -40,6 +40,9 @@ fn main(
         if i < length {
             switch kind {
                 case WEIGHT: { p = normal(key, job.z + i - layer.w) * layer.init_std; }
+                case FACTOR: {
+                    p = select(1.0, -1.0, (words(key, job.z + i - layer.b).x & 0x80000000u) != 0u);
+                }
                 case GAMMA: {
                     p = 1.0;
                     reset_statistics(layer, job.z + i - layer.b);

@@ -4,6 +4,9 @@
 //   BACKWARD_INPUT   dA [B, I] = dZ [B, O] . W^T         into dz of the layer before
 //   BACKWARD_WEIGHT  dW [I, O] = X^T [I, B] . dZ [B, O]  (+ lambda W)
 //
+// A layer of sub-models that share W is one product of more rows; one whose sub-models have their own has a product for
+// each (products.wgsl), whose tiles of N follow each other.
+//
 // Grid: one workgroup for a tile of C (tile_workgroup.wgsl, tile_subgroup.wgsl or tile_cooperative.wgsl, which say the
 // order of the sums).
 
@@ -43,38 +46,48 @@ fn main(
     }
     let job = work.jobs[at];
     let layer = layers[job.x];
-    let rows = steps[now.slot * now.members + job.y].rows;
+    let products = products_of(layer);
+    let rows = steps[now.slot * now.members + job.y].rows * products.rows;
     let m0 = job.z * TILE_M;
-    let n0 = job.w * TILE_N;
+    let tiles = (select(products.outputs, products.inputs, PRODUCT == BACKWARD_INPUT) + TILE_N - 1u) / TILE_N;
+    let nth = job.w / tiles;
+    let n0 = job.w % tiles * TILE_N;
+    let x = layer.x + nth * products.inputs;
+    let z = layer.z + nth * products.outputs;
+    let w = layer.w + nth * products.inputs * products.outputs;
     var m = 0u;
     var n = 0u;
     var k = 0u;
     var a: Operand;
     var b: Operand;
     var out = 0u;
+    var stride = 0u;
     if PRODUCT == FORWARD {
         m = rows;
-        n = layer.outputs;
-        k = layer.inputs;
-        a = Operand(layer.x + m0 * k, k, 1u);
-        b = Operand(layer.w + n0, 1u, n);
-        out = layer.z;
+        n = products.outputs;
+        k = products.inputs;
+        a = Operand(x + m0 * products.x_stride, products.x_stride, 1u);
+        b = Operand(w + n0, 1u, n);
+        out = z;
+        stride = products.z_stride;
     }
     if PRODUCT == BACKWARD_INPUT {
         m = rows;
-        n = layer.inputs;
-        k = layer.outputs;
-        a = Operand(layer.z + m0 * k, k, 1u);
-        b = Operand(layer.w + n0 * k, k, 1u);
-        out = layers[job.x - 1u].z;
+        n = products.inputs;
+        k = products.outputs;
+        a = Operand(z + m0 * products.z_stride, products.z_stride, 1u);
+        b = Operand(w + n0 * k, k, 1u);
+        out = layers[job.x - 1u].z + nth * n;
+        stride = products.x_stride;
     }
     if PRODUCT == BACKWARD_WEIGHT {
-        m = layer.inputs;
-        n = layer.outputs;
+        m = products.inputs;
+        n = products.outputs;
         k = rows;
-        a = Operand(layer.x + m0, 1u, m);
-        b = Operand(layer.z + n0, 1u, n);
-        out = layer.w;
+        a = Operand(x + m0, 1u, products.x_stride);
+        b = Operand(z + n0, 1u, products.z_stride);
+        out = w;
+        stride = n;
     }
     if rows == 0u || m0 >= m {
         return;
@@ -87,12 +100,16 @@ fn main(
             if r < m && c < n {
                 var value = product_at(i, j, lane);
                 if PRODUCT == FORWARD && (layer.flags & NORMALIZED) == 0u {
-                    value += params[layer.b + c];
+                    var unit = nth * n + c;
+                    if products.rows > 1u {
+                        unit += r % products.rows * n;
+                    }
+                    value += params[layer.b + unit];
                 }
                 if PRODUCT == BACKWARD_WEIGHT && layer.member.l2 != 0.0 {
-                    value += layer.member.l2 * params[layer.w + r * n + c];
+                    value += layer.member.l2 * params[w + r * n + c];
                 }
-                result[out + r * n + c] = value;
+                result[out + r * stride + c] = value;
             }
         }
     }

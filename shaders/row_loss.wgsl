@@ -7,7 +7,7 @@ fn loss_of(layer: Layer, rows: u32, b: u32) {
     let over_rows = 1.0 / f32(rows);
     var report = vec2f(0.0); // loss, hit
     switch layer.member.loss {
-        case CROSS_ENTROPY: { report = cross_entropy(base, o, goal, over_rows); }
+        case CROSS_ENTROPY: { report = cross_entropy(base, o, goal, over_rows, over_rows); }
         case SQUARED_ERROR: {
             let error = z[base] - bitcast<f32>(goal);
             dz[base] = 2.0 * error * over_rows;
@@ -18,8 +18,8 @@ fn loss_of(layer: Layer, rows: u32, b: u32) {
     row_loss[layer.member.first_row + b] = report;
 }
 
-// (loss, hit) of a row of o outputs whose class is `goal`.
-fn cross_entropy(base: u32, o: u32, goal: u32, over_rows: f32) -> vec2f {
+// (loss, hit) of a row of o outputs whose class is `goal`; dz = softmax(z) over_rows, less `one` at the class.
+fn cross_entropy(base: u32, o: u32, goal: u32, over_rows: f32, one: f32) -> vec2f {
     var best = 0u;
     var largest = z[base];
     for (var i = 1u; i < o; i++) {
@@ -37,7 +37,7 @@ fn cross_entropy(base: u32, o: u32, goal: u32, over_rows: f32) -> vec2f {
     }
     let scale = over_rows / sum;
     for (var i = 0u; i < o; i++) {
-        dz[base + i] = dz[base + i] * scale - select(0.0, over_rows, i == goal);
+        dz[base + i] = dz[base + i] * scale - select(0.0, one, i == goal);
     }
     let loss = log(sum) - (z[base + goal] - largest);
     return vec2f(loss, select(0.0, 1.0, best == goal));

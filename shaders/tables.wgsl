@@ -58,9 +58,9 @@ struct Layer {
     z: u32,
     init_std: f32,
     depth: u32,
+    sub_models: u32,
     _pad0: u32,
     _pad1: u32,
-    _pad2: u32,
     member: Member,
 }
 

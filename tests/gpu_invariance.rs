@@ -21,8 +21,8 @@ macro_rules! on_gpu {
 on_gpu! {
     a_member_has_the_same_bits_alone_and_in_any_slot:
         invariance::alone_is_any_slot(&gpu::make, 1, &[0, 1, 7, 31, 32, 47, 62, 63]);
-    members_with_other_embeddings_have_the_same_bits_as_alone:
-        (0..2).for_each(|seed| invariance::embeddings_do_not_mix(&gpu::make, seed));
+    members_with_other_recipes_have_the_same_bits_as_alone:
+        (0..2).for_each(|seed| invariance::recipes_do_not_mix(&gpu::make, seed));
     a_hundred_repeats_are_identical: invariance::repeats_are_identical(&gpu::make, 3, 100);
     division_into_calls_does_not_matter:
         (0..4).for_each(|seed| invariance::division_does_not_matter(&gpu::make, seed));
@@ -42,6 +42,7 @@ on_gpu! {
     small_and_flat_batches_stay_finite: invariance::small_and_flat_batches_stay_finite(&gpu::make);
     fixed_gamma_and_beta_do_not_change: invariance::fixed_gamma_and_beta_do_not_change(&gpu::make);
     pytorch_batch_norm: pytorch::batch_norm(&gpu::probe, &pytorch_f32);
+    pytorch_sub_models: pytorch::sub_models(&gpu::probe, &pytorch_f32);
     pytorch_networks: pytorch::networks(&gpu::probe, &pytorch_f32);
     pytorch_optimizers: pytorch::optimizers(&gpu::probe, &pytorch_f32);
     columns_far_from_zero_keep_their_digits: pytorch::hard_variance(&gpu::probe, HARD_VARIANCE_F32);

@@ -19,7 +19,7 @@ use crate::common::gpu;
 use crate::common::random_population::{Case, Rng, Space, plain, random_table};
 
 /// Number of populations; each has up to five members, which differ in all settings.
-const CASES: u64 = 500;
+const CASES: u64 = 300;
 
 #[test]
 #[ignore = "needs a GPU; scripts/test includes it"]
@@ -27,7 +27,7 @@ fn every_kernel_follows_its_twin() {
     let strict = gpu::device(gpu::strict());
     let full = gpu::device(GpuOptions { checked: true, ..GpuOptions::default() });
     let mut worst: BTreeMap<String, Deviation> = BTreeMap::new();
-    let (mut members, mut embedding, mut left_out) = (0, 0, 0);
+    let (mut members, mut embedding, mut of_sub_models, mut left_out) = (0, 0, 0, 0);
     for seed in 0..CASES {
         if !stays_finite(&Case::random(seed, &Space::TILES), 5) {
             left_out += 1;
@@ -37,6 +37,7 @@ fn every_kernel_follows_its_twin() {
         case.population = Arc::new(case.population.watched());
         members += case.population.len();
         embedding += case.embedding();
+        of_sub_models += case.of_sub_models();
         let device = if seed.is_multiple_of(2) { &strict } else { &full };
         let mut engine = GpuEngine::new(device.clone(), case.population.clone(), case.table.clone())
             .unwrap_or_else(|e| panic!("case {seed}: {e}"));
@@ -71,6 +72,7 @@ fn every_kernel_follows_its_twin() {
     assert!(left_out < CASES / 50, "{left_out} populations diverge in their first steps");
     // Gathering has no error bound: the bins of both engines have the same bits.
     assert!(embedding > CASES as usize, "only {embedding} of {members} members embed their features");
+    assert!(of_sub_models > CASES as usize / 3, "only {of_sub_models} of {members} members have sub-models");
     for (name, deviation) in &worst {
         eprintln!("  {name:24} {:.3}", deviation.worst);
     }
@@ -352,6 +354,7 @@ fn large_layers_give_the_same_bits() {
     let loss = Loss::CrossEntropy { classes: 3 };
     let network = Network {
         embed: Embed::None,
+        sub_models: 1,
         hidden: vec![1025],
         activation: Activation::Relu,
         batch_norm: None,
@@ -390,6 +393,7 @@ fn too_long_loops_are_refused_on_software_adapters() {
     let loss = Loss::CrossEntropy { classes: 2 };
     let network = |width| Network {
         embed: Embed::None,
+        sub_models: 1,
         hidden: vec![width],
         activation: Activation::Relu,
         batch_norm: None,

@@ -19,10 +19,28 @@ fn objective(case: &Case, member: &Member, memory: &mut Memory<f64>, step: StepR
             break;
         }
     }
-    let losses = memory.row_loss[..2 * step.rows as usize].chunks_exact(2).map(|pair| pair[0]);
+    let losses = match member.sub_models() {
+        1 => memory.row_loss[..2 * step.rows as usize].chunks_exact(2).map(|pair| pair[0]).collect(),
+        _ => losses_of_sub_models(case, member, memory, step),
+    };
     let weights = member.chunks.iter().filter(|c| c.kind == ChunkKind::Weight);
     let squares: f64 = weights.flat_map(|c| &memory.params[c.start..][..c.len]).map(|w| w * w).sum();
-    losses.sum::<f64>() / step.rows as f64 + member.training.l2 / 2.0 * squares
+    losses.iter().sum::<f64>() / step.rows as f64 + member.training.l2 / 2.0 * squares
+}
+
+/// For each row of the batch, the mean of the losses of all sub-models, from their Z.
+fn losses_of_sub_models(case: &Case, member: &Member, memory: &Memory<f64>, step: StepRow) -> Vec<f64> {
+    let (s, o) = (member.sub_models(), member.outputs());
+    let z = &memory.z[member.layers.last().expect("an output layer").z as usize..];
+    let of_row = |b: usize| {
+        let target = case.table.targets[memory.index[b] as usize];
+        let loss = |z: &[f64]| match member.loss {
+            Loss::SquaredError => (z[0] - f64::from(f32::from_bits(target))).powi(2),
+            Loss::CrossEntropy { .. } => z.iter().map(|z| z.exp()).sum::<f64>().ln() - z[target as usize],
+        };
+        z[b * s * o..][..s * o].chunks_exact(o).map(loss).sum::<f64>() / s as f64
+    };
+    (0..step.rows as usize).map(of_row).collect()
 }
 
 /// Returns the numbers of parameters (compared, left out).
@@ -34,7 +52,7 @@ fn check(case: &Case) -> (usize, usize) {
         for chunk in &member.chunks {
             let (mean, std) = match chunk.kind {
                 ChunkKind::Weight => (0.0, 1.2 / (member.layers[chunk.layer].inputs as f64).sqrt()),
-                ChunkKind::Gamma => (1.0, 0.3),
+                ChunkKind::Gamma | ChunkKind::Factor => (1.0, 0.3),
                 ChunkKind::Bias | ChunkKind::Beta => (0.0, 0.3),
             };
             memory.params[chunk.start..][..chunk.len].iter_mut().for_each(|p| *p = mean + std * rng.normal());
@@ -120,8 +138,8 @@ fn gradients_agree_with_central_differences_on_random_networks() {
 struct Seen {
     activations: [bool; Activation::ALL.len()],
     depths: [bool; 5],
-    /// BN, BN with γ and β fixed, no BN, dropout, λ, squared error, cross-entropy, batch of two
-    others: [bool; 8],
+    /// BN, BN with γ and β fixed, no BN, dropout, λ, squared error, cross-entropy, batch of two, sub-models of each loss
+    others: [bool; 10],
 }
 
 impl Seen {
@@ -141,6 +159,8 @@ impl Seen {
             member.loss == Loss::SquaredError,
             member.loss != Loss::SquaredError,
             member.walk.batch == 2,
+            member.sub_models() > 1 && member.loss == Loss::SquaredError,
+            member.sub_models() > 1 && member.loss != Loss::SquaredError,
         ];
         self.others.iter_mut().zip(others).for_each(|(seen, now)| *seen |= now);
     }

@@ -24,8 +24,8 @@ fn a_member_has_the_same_bits_alone_and_in_any_slot() {
 }
 
 #[test]
-fn members_with_other_embeddings_have_the_same_bits_as_alone() {
-    (0..4).for_each(|seed| invariance::embeddings_do_not_mix(&make, seed));
+fn members_with_other_recipes_have_the_same_bits_as_alone() {
+    (0..4).for_each(|seed| invariance::recipes_do_not_mix(&make, seed));
 }
 
 #[test]
@@ -84,6 +84,7 @@ fn threads_do_not_matter() {
     const ROWS: usize = 300;
     let network = |hidden: &[usize], activation, batch_norm| Network {
         embed: Embed::None,
+        sub_models: if activation == Activation::Silu { 3 } else { 1 },
         hidden: hidden.to_vec(),
         activation,
         batch_norm,
@@ -125,6 +126,7 @@ fn threads_do_not_matter_for_random_networks() {
         let layers = random.between(1, 3);
         let network = Network {
             embed: Embed::None,
+            sub_models: if case % 3 == 0 { random.between(2, 9) } else { 1 },
             hidden: (0..layers).map(|_| random.between(1, 90)).collect(),
             activation: Activation::Relu,
             batch_norm: (case % 2 == 0).then(BatchNorm::default),

@@ -135,6 +135,13 @@ fn models_that_contradict_themselves_are_refused_by_name() {
                 *settings = settings.replace("ple:4", "ple:64");
             }),
         ),
+        (
+            "classes",
+            ("sub-models", |file| {
+                let settings = &mut file.members[0].settings;
+                *settings = settings.replace("sub-models = 1", "sub-models = 4");
+            }),
+        ),
         ("classes", ("no settings", |file| file.members[0].settings.clear())),
         (
             "classes",

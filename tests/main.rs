@@ -35,6 +35,7 @@ mod pytorch;
 mod random_tables;
 mod refill;
 mod report_page;
+mod sub_models;
 mod sweep;
 #[cfg(unix)]
 mod sweep_interrupted;

@@ -25,6 +25,15 @@ fn networks_in_f32() {
 }
 
 #[test]
+fn sub_models_in_f64() {
+    pytorch::sub_models(&Exact::boxed, &|_| PYTORCH_F64);
+}
+#[test]
+fn sub_models_in_f32() {
+    pytorch::sub_models(&Single::cpu, &pytorch_f32);
+}
+
+#[test]
 fn optimizers_in_f64() {
     pytorch::optimizers(&Exact::boxed, &|_| PYTORCH_F64_STEPS);
 }

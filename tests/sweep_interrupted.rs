@@ -41,13 +41,15 @@ const ARGS: &[&str] = &[
     "--quiet",
 ];
 
-/// Members that embed the same table differently.
-const EMBEDDED: &[&str] = &[
+/// Members that embed the same table differently, with sub-models or without.
+const RECIPES: &[&str] = &[
     "sweep",
     "--data",
     "table.csv",
     "--embed",
     "none,ple:4,ple:16",
+    "--sub-models",
+    "1,3",
     "--hidden",
     "16,24x2",
     "--lr",
@@ -96,7 +98,7 @@ fn sweeps_killed_at_random_and_resumed_equal_the_undisturbed_one() {
 }
 
 #[test]
-fn sweeps_of_embeddings_killed_and_resumed_equal_the_undisturbed_one() {
+fn sweeps_of_recipes_killed_and_resumed_equal_the_undisturbed_one() {
     let dir = tempfile::tempdir().unwrap();
     let mut random = Random(5);
     let mut text = String::from("a,b,color,y\n");
@@ -105,16 +107,20 @@ fn sweeps_of_embeddings_killed_and_resumed_equal_the_undisturbed_one() {
         text += &format!("{a:.4},{b:.4},c{color},{:.4}\n", (9.0 * a).sin() + b * color as f64);
     }
     std::fs::write(dir.path().join("table.csv"), text).unwrap();
-    let (kills, between) = after_kills(dir.path(), EMBEDDED, 5);
+    let (kills, between) = after_kills(dir.path(), RECIPES, 5);
     assert!(kills >= 5 && between >= 1, "{kills} kills, {between} between two ends");
-    // Each embedding was trained to the end or stopped at a rung, and each trial is the same alone.
+    // Each embedding was trained to the end or stopped at a rung, with sub-models and without, and each trial is the same
+    // alone.
     let whole = dir.path().join("whole");
     let records = lines(&whole);
     let mut seen = std::collections::BTreeMap::new();
     for record in records.iter().filter(|record| record["stage"] == "search") {
-        seen.insert(record["params"]["embed"].as_str().unwrap(), record["trial"].to_string());
+        let params = &record["params"];
+        let recipe = (params["embed"].as_str().unwrap(), params["sub-models"].as_u64().unwrap());
+        seen.insert(recipe, record["trial"].to_string());
     }
-    assert_eq!(seen.keys().collect::<Vec<_>>(), [&"none", &"ple:16", &"ple:4"]);
+    let recipes = ["none", "ple:16", "ple:4"].into_iter().flat_map(|embed| [(embed, 1), (embed, 3)]);
+    assert_eq!(seen.keys().copied().collect::<Vec<_>>(), recipes.collect::<Vec<_>>());
     for trial in seen.values() {
         let mut repro = bngpu(["repro", whole.to_str().unwrap(), "--trial", trial]);
         assert_eq!(repro.status().unwrap().code(), Some(0), "trial {trial}");

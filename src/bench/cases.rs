@@ -81,6 +81,7 @@ impl Case {
         Training {
             network: Network {
                 embed: Embed::None,
+                sub_models: 1,
                 hidden: self.hidden.to_vec(),
                 activation: self.activation,
                 batch_norm: batch_norm.then(BatchNorm::default),

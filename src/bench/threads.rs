@@ -20,6 +20,7 @@ use crate::engine::cpu::CpuEngine;
 use crate::engine::cpu::team_size::{self, GAIN};
 use crate::engine::{Engine, EngineError};
 use crate::population::Member;
+use crate::population::tables::LayerRow;
 use crate::step::meeting::Meeting;
 use crate::step::memory::Table;
 use crate::step::team::{LONG, Rank};
@@ -201,19 +202,18 @@ impl<'a> ThreadsModel<'a> {
         let of = |part: std::ops::Range<usize>, all: usize| part.len() as f64 / all.max(1) as f64;
         // Where each layer's weights are cut by its inputs.
         let by_inputs = || {
-            let size = |inputs: u32, outputs: u32| f64::from(inputs) * f64::from(outputs);
-            let all: f64 = layers.iter().map(|l| size(l.inputs, l.outputs)).sum();
-            let own = layers.iter().map(|l| {
-                size(l.inputs, l.outputs) * of(rank.some_rows(l.inputs as usize), l.inputs as usize)
-            });
+            let products = || layers.iter().filter_map(LayerRow::products);
+            let all: f64 = products().map(|l| l.weights() as f64).sum();
+            let own = products().map(|l| l.weights() as f64 * of(rank.some_rows(l.inputs), l.inputs));
             own.sum::<f64>() / all
         };
         match op {
             Op::Matmul { product: Product::BackwardWeight, .. } | Op::GradNorm | Op::Update => by_inputs(),
             Op::Matmul { product, layer } => {
                 let Layers::One(layer) = layer else { return 1.0 };
-                let Some(layer) = layers.get(layer) else { return 0.0 };
-                let columns = if product == Product::Forward { layer.outputs } else { layer.inputs } as usize;
+                let Some(of_layer) = layers.get(layer).and_then(LayerRow::products) else { return 0.0 };
+                let rows = rows * of_layer.rows;
+                let columns = if product == Product::Forward { of_layer.outputs } else { of_layer.inputs };
                 if columns >= crate::step::ops::matmul::WIDE && columns > rows {
                     of(rank.share(columns, 16), columns)
                 } else {

@@ -58,6 +58,7 @@ const EVERY_FLAG: &[&[&str]] = &[
     &["--bn", "--bn-momentum", "1"],
     &["--bn", "--no-bn-affine"],
     &["--embed", "ple:16"],
+    &["--sub-models", "8"],
     &["--dropout", "0.3"],
     &["--init", "normal:0.02"],
     &["--optimizer", "sgd"],

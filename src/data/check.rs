@@ -43,6 +43,8 @@ impl Inputs {
                 ensure(shifts == factors && shifts > 0, || {
                     format!("{shifts} shifts and {factors} factors of pixels")
                 })?;
+                let pixels = scaling.shape.map_or(shifts, |shape| shape.len());
+                ensure(pixels == shifts, || format!("{shifts} shifts for images of {pixels} numbers"))?;
                 let finite = scaling.shift.iter().chain(&scaling.factor).all(|x| x.is_finite());
                 return ensure(finite, || "the scale of a pixel is not finite".into());
             }
@@ -170,5 +172,28 @@ impl TrainedOn {
         ensure(train > 0 && all.is_some_and(|rows| u32::try_from(rows).is_ok()), || {
             format!("{train} training, {val} validation and {test} test rows")
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::raw::ImageShape;
+    use super::super::scale::ByteScaling;
+    use super::*;
+
+    #[test]
+    fn images_of_another_size_than_their_scale_are_refused() {
+        for (width, height, channels, holds) in [
+            (3, 2, 1, true),
+            (1, 2, 3, true),
+            (0, 2, 1, false),
+            (3, 3, 1, false),
+            (3, 2, 0, false),
+            (u32::MAX, u32::MAX, u8::MAX, false),
+        ] {
+            let shape = Some(ImageShape { width, height, channels });
+            let inputs = Inputs::Bytes(ByteScaling { shape, ..ByteScaling::unit(6, 255) });
+            assert_eq!(inputs.check().is_ok(), holds, "{shape:?}");
+        }
     }
 }

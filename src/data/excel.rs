@@ -19,11 +19,16 @@ use super::join::{as_asked, table};
 use super::raw::{Raw, digest};
 use super::table::{Cell, Column, ColumnBuilder, ReadOptions, Table, positions};
 use super::{memory, times, xls};
-use crate::base::{panics, text::counted};
+use crate::base::panics;
+use crate::base::text::{bytes, counted};
 use crate::spec::DateOrder;
 
 /// First bytes of a zip archive, which all formats but .xls are.
 const ZIP: &[u8] = b"PK\x03\x04";
+/// Memory that the cells of an .xls may claim, and as much more for each byte of the file: a cell of a full sheet takes 6 bytes
+/// or more.
+const CLAIM: u64 = 64 << 20;
+const CLAIM_PER_BYTE: u64 = 64;
 /// First bytes of the container of .xls, and of workbooks with a password.
 pub(crate) const COMPOUND: &[u8] = &[0xd0, 0xcf, 0x11, 0xe0, 0xa1, 0xb1, 0x1a, 0xe1];
 
@@ -53,7 +58,7 @@ fn read_sheet(
     options: &ReadOptions,
 ) -> Result<(Table, Vec<String>), DataError> {
     let io = |e| DataError::io(path, e);
-    let (first, ..) = binary.ends::<8>()?;
+    let (first, _, length) = binary.ends::<8>()?;
     let mut reader = BufReader::with_capacity(1 << 16, binary.reader().map_err(io)?);
     let extension = path.extension().unwrap_or_default().to_ascii_lowercase();
     let failed = |e: &dyn std::fmt::Display| {
@@ -79,7 +84,13 @@ fn read_sheet(
     }
     let notes = if first == COMPOUND {
         let claimed = xls::claimed(binary.reader().map_err(io)?).map_err(|e| failed(&e))?;
-        memory::check(name, claimed.saturating_mul(size_of::<Data>() as u64))?;
+        let needed = claimed.saturating_mul(size_of::<Data>() as u64);
+        if needed > CLAIM.saturating_add(length.saturating_mul(CLAIM_PER_BYTE)) {
+            let (claimed, length) = (counted(claimed, "cell"), bytes(length));
+            let what = format!("has sheets of {claimed}, nearly all of them empty, as it has only {length}");
+            return Err(DataError::file(name, what, "delete the cells that stand far from the table"));
+        }
+        memory::check(name, needed)?;
         let mut book = Xls::new(reader).map_err(|e| failed(&e))?;
         whole_sheet(name, &mut book, sheet, &mut cells)
     } else if !first.starts_with(ZIP) {

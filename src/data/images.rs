@@ -227,6 +227,9 @@ fn header(path: &Path) -> Result<Header, DataError> {
     });
     let header = read.map_err(|_| bad(path, "it is damaged"))?.map_err(|e| bad(path, e))?;
     let (width, height) = header.size;
+    if width == 0 || height == 0 {
+        return Err(bad(path, format!("it has {width} x {height} pixels")));
+    }
     let claimed = 4 * u64::from(width) * u64::from(height);
     if claimed > CLAIM.saturating_add(length.saturating_mul(CLAIM_PER_BYTE)) {
         return Err(bad(

@@ -56,7 +56,7 @@ pub(crate) struct ImageShape {
 impl ImageShape {
     /// Bytes of an image.
     pub fn len(&self) -> usize {
-        self.width as usize * self.height as usize * usize::from(self.channels)
+        (self.width as usize).saturating_mul(self.height as usize).saturating_mul(self.channels.into())
     }
 }
 

@@ -241,6 +241,7 @@ fn training(lab: &Lab, &[lr, units, rest]: &Point, seed: u64) -> Training {
     Training {
         network: Network {
             embed: Embed::None,
+            sub_models: 1,
             hidden: vec![units.round() as usize; lab.depth()],
             activation: Activation::Sigmoid,
             batch_norm: None,

@@ -17,6 +17,7 @@ pub fn training(hidden: &[usize], batch_norm: bool, lr: f64, seed: u64) -> Train
     Training {
         network: Network {
             embed: Embed::None,
+            sub_models: 1,
             hidden: hidden.to_vec(),
             activation: Activation::Sigmoid,
             batch_norm: batch_norm.then(BatchNorm::default),

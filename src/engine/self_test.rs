@@ -117,6 +117,7 @@ pub fn population(case: u32) -> (Arc<Population>, Arc<Table>) {
         let training = Training {
             network: Network {
                 embed: Embed::None,
+                sub_models: 1,
                 hidden: widths[k].to_vec(),
                 activation: Activation::ALL[(2 * case as usize + k) % Activation::ALL.len()],
                 batch_norm: (at % 3 != 1).then(BatchNorm::default),

@@ -15,7 +15,10 @@ pub use room::Room;
 pub use schedule::{Walk, evaluation_step, learning_rate, training_step};
 pub use size::{TooLarge, check_size};
 
-use crate::spec::{Activation, BestEpoch, Embed, Init, Length, Network, Optimizer, Schedule, Training};
+use crate::spec::{
+    Activation, BestEpoch, Embed, Init, LayerKind, LayerShape, Length, Network, Optimizer, Products,
+    Schedule, Training,
+};
 use tables::{ChunkKind, InputRow, LayerRow, LossKind, MemberRow, OptimizerKind, Statistic, StepRow};
 
 /// The percentiles that are watched.
@@ -47,7 +50,7 @@ impl Loss {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(usize)]
 pub enum Buffer {
-    /// W `[I, O]`, then b `[O]` or γ `[O]` and β `[O]`, layer by layer.
+    /// W `[I, O]`, then b `[O]` or γ `[O]` and β `[O]`, layer by layer; the factors `[O]` of a layer that scales.
     Params,
     /// Gradients, laid out as `Params`.
     Grads,
@@ -224,14 +227,11 @@ impl Member {
             start as u32
         };
         let (mut layers, mut chunks, mut blocks) = (Vec::new(), Vec::new(), Vec::new());
-        let widths: Vec<usize> =
-            [inputs].into_iter().chain(network.hidden.iter().copied()).chain([loss.outputs()]).collect();
         let affine = network.batch_norm.is_none_or(|bn| bn.affine);
         let mut x = take(Buffer::Acts, capacity * inputs);
-        for (depth, pair) in widths.windows(2).enumerate() {
-            let (i, o) = (pair[0], pair[1]);
-            let hidden = depth + 2 < widths.len();
-            let normalized = hidden && network.batch_norm.is_some();
+        for (depth, shape) in network.layers(inputs, loss.outputs()).into_iter().enumerate() {
+            let LayerShape { kind, sub_models, inputs: i, outputs: o, normalized } = shape;
+            let (products, hidden) = (shape.products(), kind != LayerKind::Output);
             let mut param = |kind: ChunkKind, len: usize| {
                 let start = take(Buffer::Params, len);
                 chunks.extend((0..len).step_by(CHUNK).map(|at| Chunk {
@@ -240,14 +240,24 @@ impl Member {
                     kind,
                     layer: depth,
                 }));
-                match kind {
-                    ChunkKind::Weight => blocks.extend(Block::of_matrix(depth, start as usize, i, o)),
+                match (kind, products) {
+                    (ChunkKind::Weight, Some(Products { inputs, outputs, count, .. })) => {
+                        for nth in 0..count {
+                            let start = start as usize + nth * inputs * outputs;
+                            blocks.extend(Block::of_matrix(depth, start, inputs, outputs));
+                        }
+                    }
                     _ => blocks.extend(Block::of_vector(depth, start as usize, len)),
                 }
                 start
             };
-            let w = param(ChunkKind::Weight, i * o);
-            let b = param(if normalized { ChunkKind::Gamma } else { ChunkKind::Bias }, o);
+            let w = products.map_or(0, |products| param(ChunkKind::Weight, products.weights()));
+            let vector = match kind {
+                LayerKind::Scaling => ChunkKind::Factor,
+                _ if normalized => ChunkKind::Gamma,
+                _ => ChunkKind::Bias,
+            };
+            let b = param(vector, o);
             let beta = if normalized { param(ChunkKind::Beta, o) } else { 0 };
             let stats = if normalized { take(Buffer::Stats, Statistic::COUNT * o) } else { 0 };
             let a = if hidden { take(Buffer::Acts, capacity * o) } else { 0 };
@@ -257,8 +267,12 @@ impl Member {
                 outputs: o as u32,
                 flags: if normalized { LayerRow::NORMALIZED } else { 0 }
                     | if hidden { LayerRow::HIDDEN } else { 0 }
-                    | if normalized && !affine { LayerRow::NOT_AFFINE } else { 0 },
-                activation: network.activation as u32,
+                    | if normalized && !affine { LayerRow::NOT_AFFINE } else { 0 }
+                    | if kind == LayerKind::Scaling { LayerRow::SCALES } else { 0 },
+                activation: match kind {
+                    LayerKind::Scaling => Activation::Identity,
+                    LayerKind::Hidden | LayerKind::Output => network.activation,
+                } as u32,
                 w,
                 b,
                 beta,
@@ -266,9 +280,10 @@ impl Member {
                 x,
                 a,
                 z,
-                init_std: network.init.std(i, o) as f32,
+                init_std: products.map_or(0.0, |of| network.init.std(of.inputs, of.outputs)) as f32,
                 depth: depth as u32,
-                _pad: [0; 3],
+                sub_models: sub_models as u32,
+                _pad: [0; 2],
             });
             x = a;
         }
@@ -322,6 +337,7 @@ impl Member {
     fn nobody() -> Member {
         let network = Network {
             embed: Embed::None,
+            sub_models: 1,
             hidden: Vec::new(),
             activation: Activation::Relu,
             batch_norm: None,
@@ -381,9 +397,11 @@ impl Member {
         }
     }
 
-    /// Approximate work of a step: weights times rows of a batch.
+    /// Approximate work of a step: terms of its products, for all rows of a batch.
     pub fn work(&self) -> f64 {
-        self.sizes[Buffer::Params as usize] as f64 * self.walk.batch as f64
+        let terms = |of: Products| of.rows * of.weights();
+        let products: usize = self.layers.iter().filter_map(LayerRow::products).map(terms).sum();
+        products as f64 * self.walk.batch as f64
     }
 
     /// I, inputs of the network.
@@ -391,9 +409,14 @@ impl Member {
         inputs::count(&self.inputs, self.features.into())
     }
 
-    /// Outputs of the network.
+    /// Outputs of the network, as of one of its sub-models.
     pub fn outputs(&self) -> usize {
         self.loss.outputs()
+    }
+
+    /// S, its sub-models; 1 if it has none.
+    pub fn sub_models(&self) -> usize {
+        self.training.network.sub_models
     }
 }
 
@@ -462,6 +485,8 @@ pub struct Population {
     pub sizes: Sizes,
     /// Most layers of a member.
     pub layers: usize,
+    /// Most sub-models of a member.
+    pub sub_models: usize,
     /// Whether slots can be filled later: see [`Population::with_room`].
     pub refillable: bool,
 }
@@ -480,7 +505,8 @@ impl Population {
             })
             .collect();
         let layers = members.iter().map(|member| member.layers.len()).max().unwrap_or(0);
-        Population { members, bases, sizes, layers, refillable: false }
+        let sub_models = members.iter().map(|member| member.sub_models()).max().unwrap_or(1);
+        Population { members, bases, sizes, layers, sub_models, refillable: false }
     }
 
     /// The same members, watched ([`crate::step::StepKind::Watch`]), without room for others.

@@ -46,6 +46,12 @@ pub fn words(key: [u32; 4], index: u32) -> [u32; 4] {
     pcg4d([key[0], key[1], key[2], key[3] ^ index])
 }
 
+/// 1 or -1, each with probability 1/2.
+#[inline(always)]
+pub fn sign(key: [u32; 4], index: u32) -> f32 {
+    if words(key, index)[0] & 0x8000_0000 == 0 { 1.0 } else { -1.0 }
+}
+
 /// A standard normal number as a sum of 16 uniform 16-bit integers (Irwin-Hall), centred and scaled.
 ///
 /// Integers only, and one exact conversion: every device gives the same bits. Excess kurtosis -0.075,

@@ -28,6 +28,8 @@ pub struct Room {
     pub sizes: Sizes,
     /// Most layers of a member, including the output layer.
     pub layers: usize,
+    /// Most sub-models of a member.
+    pub sub_models: usize,
 }
 
 impl Room {
@@ -48,7 +50,9 @@ impl Room {
             }
         }
         sizes[Buffer::State as usize] = STATE * slots;
-        Room { sizes, layers: members.iter().map(|member| member.layers.len()).max().unwrap_or(0) }
+        let most = |of: fn(&Member) -> usize| members.iter().map(|member| of(member)).max();
+        let layers = most(|member| member.layers.len()).unwrap_or(0);
+        Room { sizes, layers, sub_models: most(Member::sub_models).unwrap_or(1) }
     }
 
     /// Bytes of memory for all roles.
@@ -59,6 +63,7 @@ impl Room {
     /// Whether `member` fits into the empty room.
     pub fn holds(&self, member: &Member) -> bool {
         member.layers.len() <= self.layers
+            && member.sub_models() <= self.sub_models
             && ARENAS.iter().all(|&(own, _)| member.sizes[own as usize] <= self.sizes[own as usize])
     }
 }
@@ -79,13 +84,14 @@ impl Population {
             bases: (0..slots).map(vacant_base).collect(),
             sizes,
             layers: room.layers,
+            sub_models: room.sub_models,
             refillable: true,
         }
     }
 
     /// The room reserved for members.
     pub fn room(&self) -> Room {
-        Room { sizes: self.sizes, layers: self.layers }
+        Room { sizes: self.sizes, layers: self.layers, sub_models: self.sub_models }
     }
 
     /// Whether `slot` is vacant.
@@ -103,7 +109,8 @@ impl Population {
     #[must_use]
     pub fn place(&mut self, slot: usize, member: impl Into<Arc<Member>>) -> bool {
         let member = member.into();
-        if !self.refillable || member.layers.len() > self.layers {
+        let fits = member.layers.len() <= self.layers && member.sub_models() <= self.sub_models;
+        if !self.refillable || !fits {
             return false;
         }
         let mut base = vacant_base(slot);

@@ -111,6 +111,7 @@ mod tests {
         Training {
             network: Network {
                 embed: Embed::None,
+                sub_models: 1,
                 hidden: vec![],
                 activation: Activation::Relu,
                 batch_norm: None,

@@ -1,7 +1,7 @@
 //! Limits on the size of a member.
 
 use super::{EVALUATION_ROWS, Features, Loss};
-use crate::spec::Training;
+use crate::spec::{LayerKind, LayerShape, Training};
 
 /// A member exceeds 32-bit offsets.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -25,14 +25,21 @@ pub fn check_size<'a>(
     rows: usize,
 ) -> Result<(), TooLarge> {
     let inputs = features.into().inputs(training.network.embed);
-    let widths: Vec<u128> = ([inputs].iter().chain(&training.network.hidden).chain(&[loss.outputs()]))
-        .map(|&units| units as u128)
-        .collect();
-    let weights: u128 = widths.windows(2).map(|pair| (pair[0] + 3) * (pair[1] + 4)).sum();
+    let layers = training.network.layers(inputs, loss.outputs());
+    // W, and vectors of the units, each in whole fours.
+    let parameters = |layer: &LayerShape| {
+        let [i, o, s] = [layer.inputs, layer.outputs, layer.sub_models].map(|n| n as u128);
+        let weights = match layer.kind {
+            LayerKind::Scaling => 0,
+            LayerKind::Hidden => (i / s) * (o / s),
+            LayerKind::Output => i * (o / s),
+        };
+        weights + i + 3 * o + 12
+    };
+    let weights: u128 = layers.iter().map(parameters).sum();
+    let units: u128 = inputs as u128 + layers.iter().map(|layer| layer.outputs as u128).sum::<u128>();
     let batch = training.batch_size.min(rows).max(EVALUATION_ROWS) as u128;
-    for (what, elements) in
-        [("weights and moments", 2 * weights), ("activations", batch * widths.iter().sum::<u128>())]
-    {
+    for (what, elements) in [("weights and moments", 2 * weights), ("activations", batch * units)] {
         if elements > u128::from(u32::MAX) {
             return Err(TooLarge { what, elements });
         }

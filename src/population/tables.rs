@@ -4,6 +4,7 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::random::permuted;
+use crate::spec::{LayerKind, LayerShape, Products};
 
 /// One member: the values that do not change from step to step.
 #[repr(C)]
@@ -88,7 +89,7 @@ impl InputRow {
     pub const WORDS: usize = size_of::<InputRow>() / 4;
 }
 
-/// One layer of one member. Offsets count elements of the buffer they belong to.
+/// One layer of one member, with the units of all its sub-models. Offsets count elements of the buffer they belong to.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Pod, Zeroable)]
 pub struct LayerRow {
@@ -99,7 +100,7 @@ pub struct LayerRow {
     pub activation: u32,
     /// `params`: W `[I, O]`
     pub w: u32,
-    /// `params`: b `[O]`, or γ `[O]` where the layer is normalised
+    /// `params`: b `[O]`, or γ `[O]` where the layer is normalised, or the factors `[O]` where it only scales
     pub b: u32,
     /// `params`: β `[O]` where the layer is normalised
     pub beta: u32,
@@ -115,7 +116,9 @@ pub struct LayerRow {
     pub init_std: f32,
     /// Position of the layer in its member, from 0.
     pub depth: u32,
-    pub _pad: [u32; 3],
+    /// S, the sub-models whose units stand side by side: `[B, S·O]` is `[B·S, O]`.
+    pub sub_models: u32,
+    pub _pad: [u32; 2],
 }
 
 impl LayerRow {
@@ -125,6 +128,8 @@ impl LayerRow {
     pub const HIDDEN: u32 = 2;
     /// The layer's γ and β are not trained: their gradients are 0.
     pub const NOT_AFFINE: u32 = 4;
+    /// The layer has no product: unit (s, i) is input i times a factor of sub-model s, `b` `[S·I]`.
+    pub const SCALES: u32 = 8;
 
     pub fn is_normalized(&self) -> bool {
         self.flags & Self::NORMALIZED != 0
@@ -134,6 +139,25 @@ impl LayerRow {
     }
     pub fn is_affine(&self) -> bool {
         self.flags & Self::NOT_AFFINE == 0
+    }
+    pub fn scales(&self) -> bool {
+        self.flags & Self::SCALES != 0
+    }
+
+    /// Its sizes.
+    pub fn shape(&self) -> LayerShape {
+        let kind = match (self.scales(), self.is_hidden()) {
+            (true, _) => LayerKind::Scaling,
+            (false, true) => LayerKind::Hidden,
+            (false, false) => LayerKind::Output,
+        };
+        let [sub_models, inputs, outputs] = [self.sub_models, self.inputs, self.outputs].map(|n| n as usize);
+        LayerShape { kind, sub_models, inputs, outputs, normalized: self.is_normalized() }
+    }
+
+    /// Its products; none of a layer that only scales.
+    pub fn products(&self) -> Option<Products> {
+        self.shape().products()
     }
 }
 
@@ -271,4 +295,6 @@ pub enum ChunkKind {
     Bias = 1,
     Gamma = 2,
     Beta = 3,
+    /// The factors of a layer that scales.
+    Factor = 4,
 }

@@ -7,8 +7,8 @@ use crate::base::shell_word;
 use crate::base::text::{
     Align, bytes, columns, count, counted, duration, in_line, name, number, percent, rate, wrapped,
 };
-use crate::run::{Architecture, Score};
-use crate::spec::{Optimizer, Training};
+use crate::run::Score;
+use crate::spec::{LayerKind, LayerShape, Optimizer, Products, Training};
 
 /// Layers, shapes, parameters and memory of a model; `Display` gives a table of at most 80 columns.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,25 +47,31 @@ impl ModelSummary {
     /// and A of every hidden layer and Z of the output layer.
     pub fn new(training: &Training, inputs: usize, outputs: usize) -> ModelSummary {
         let network = &training.network;
-        let (hidden, activation) = (network.hidden.len(), network.activation.name());
+        let activation = network.activation.name();
         let dropout = (network.dropout > 0.0).then(|| format!(" + dropout {}", network.dropout));
         let dropout = dropout.unwrap_or_default();
         let mut units = 0;
-        let layers: Vec<LayerSummary> = Architecture::new(network, inputs, outputs)
-            .layers()
-            .enumerate()
-            .map(|(n, (inputs, outputs, bn))| {
-                units += if n < hidden { 2 * outputs as u64 } else { outputs as u64 };
-                let bn_text = if bn { " + BN" } else { "" };
-                let then =
-                    if n < hidden { format!("{bn_text} + {activation}{dropout}") } else { String::new() };
-                LayerSummary {
-                    what: format!("linear {inputs} -> {outputs}{then}"),
-                    weights: inputs as u64 * outputs as u64,
-                    others: outputs as u64 * if bn { 2 } else { 1 },
-                }
-            })
-            .collect();
+        let layer = |layer: &LayerShape| {
+            let sub_models = layer.sub_models;
+            let bn = if layer.normalized { " + BN" } else { "" };
+            let is_output = layer.kind == LayerKind::Output;
+            units += layer.outputs as u64 * if is_output { 1 } else { 2 };
+            let Some(Products { inputs, outputs, .. }) = layer.products() else {
+                let what = format!("{} inputs, scaled for each of {sub_models} sub-models", layer.inputs);
+                return LayerSummary { what, weights: layer.outputs as u64, others: 0 };
+            };
+            let linear = format!("linear {inputs} -> {outputs}");
+            LayerSummary {
+                what: match is_output {
+                    false => format!("{linear}{bn} + {activation}{dropout}"),
+                    true if sub_models > 1 => format!("{linear}, one for each sub-model"),
+                    true => linear,
+                },
+                weights: layer.products().map_or(0, |products| products.weights()) as u64,
+                others: layer.outputs as u64 * if layer.normalized { 2 } else { 1 },
+            }
+        };
+        let layers: Vec<LayerSummary> = network.layers(inputs, outputs).iter().map(layer).collect();
         let parameters = layers.iter().map(|layer| layer.weights + layer.others).sum();
         let moments = match training.optimizer {
             Optimizer::Adam { .. } => 2,
@@ -256,6 +262,7 @@ mod tests {
         Training {
             network: Network {
                 embed: Embed::None,
+                sub_models: 1,
                 hidden: hidden.to_vec(),
                 activation: Activation::Relu,
                 batch_norm: Some(BatchNorm::default()),

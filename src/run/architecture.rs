@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::ModelFault;
-use crate::spec::{Activation, BatchNorm, Network};
+use crate::spec::{Activation, BatchNorm, LayerShape, MAX_SUB_MODELS, Network};
 
 /// Everything besides the tensors that a forward pass needs; stored as JSON under [`Architecture::KEY`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -15,6 +15,9 @@ pub struct Architecture {
     pub hidden: Vec<usize>,
     /// Classes, or 1 for a regression.
     pub outputs: usize,
+    /// Sub-models, if there are several.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub sub_models: usize,
     /// Activation after every hidden layer.
     pub activation: Activation,
     /// ε added to the variance, if hidden layers are batch-normalised.
@@ -35,6 +38,7 @@ impl Architecture {
             inputs,
             hidden: network.hidden.clone(),
             outputs,
+            sub_models: network.sub_models,
             activation: network.activation,
             bn_eps: network.batch_norm.map(|bn| bn.eps),
             bn_momentum: network.batch_norm.map(|bn| bn.momentum),
@@ -47,13 +51,9 @@ impl Architecture {
         self.bn_eps.zip(self.bn_momentum).map(|(eps, momentum)| BatchNorm { eps, momentum, affine: true })
     }
 
-    /// `(inputs, outputs, batch-normalised)` of every layer, first to last.
-    pub fn layers(&self) -> impl Iterator<Item = (usize, usize, bool)> {
-        let inputs = std::iter::once(self.inputs).chain(self.hidden.iter().copied());
-        let outputs = self.hidden.iter().copied().chain([self.outputs]);
-        let hidden = self.hidden.len();
-        let bn = self.bn_eps.is_some();
-        inputs.zip(outputs).enumerate().map(move |(n, (i, o))| (i, o, bn && n < hidden))
+    /// Every layer, first to last.
+    pub fn layers(&self) -> Vec<LayerShape> {
+        LayerShape::all(self.inputs, &self.hidden, self.outputs, self.sub_models, self.bn_eps.is_some())
     }
 
     /// Reads and checks what [`Architecture::to_json`] wrote.
@@ -66,8 +66,14 @@ impl Architecture {
 
     /// Refuses an architecture that no network has.
     pub(super) fn check(&self) -> Result<(), ModelFault> {
-        if self.layers().any(|(i, o, _)| i == 0 || o == 0) {
+        let units = || self.hidden.iter().chain([&self.inputs, &self.outputs]);
+        if units().any(|units| *units == 0) {
             return Err(unusable("a layer without units"));
+        }
+        // So that the units of all sub-models can be counted.
+        if units().any(|units| *units > u32::MAX as usize) || !(1..=MAX_SUB_MODELS).contains(&self.sub_models)
+        {
+            return Err(unusable("sizes that no network has"));
         }
         let in_unit = |x: f64| (0.0..=1.0).contains(&x);
         let is_eps = |eps: f64| eps > 0.0 && eps.is_finite();
@@ -86,6 +92,14 @@ impl Architecture {
         // Strings, numbers and lists only, so this cannot fail.
         serde_json::to_string(self).unwrap_or_default()
     }
+}
+
+fn one() -> usize {
+    1
+}
+
+fn is_one(sub_models: &usize) -> bool {
+    *sub_models == 1
 }
 
 fn unusable(what: &str) -> ModelFault {

@@ -13,15 +13,15 @@ use serde::{Deserialize, Serialize};
 use super::tensors::{TensorList, Tensors};
 use super::{Architecture, ModelFault, RunError};
 use crate::base::write_whole;
+use crate::spec::LayerShape;
 
-/// Parameters and running statistics of one layer of `inputs` (I) and `outputs` (O) units.
-#[derive(Clone, Debug, Default, PartialEq)]
+/// Parameters and running statistics of one layer of I inputs and O units.
+#[derive(Clone, Debug, PartialEq)]
 pub struct LayerTensors {
-    pub inputs: usize,
-    pub outputs: usize,
-    /// W `[O, I]`, PyTorch's layout.
+    pub shape: LayerShape,
+    /// W `[O, I]`, PyTorch's layout; see [`LayerShape::weight`] for sub-models.
     pub weight: Vec<f32>,
-    /// b `[O]`; a batch-normalised layer has none.
+    /// b `[O]`; neither a batch-normalised layer has one, nor one that scales.
     pub bias: Option<Vec<f32>>,
     /// Batch normalisation, if the layer has it.
     pub bn: Option<BnTensors>,
@@ -164,8 +164,8 @@ impl ModelFile {
         remove_members(&mut metadata);
         let of = members.len();
         for (m, member) in members.iter_mut().enumerate() {
-            let layers = member.architecture.layers().enumerate();
-            let take = |(n, (i, o, bn))| take_layer(&mut file, &Stem(of, m, n), i, o, bn);
+            let layers = member.architecture.layers().into_iter().enumerate();
+            let take = |(n, shape)| take_layer(&mut file, &Stem(of, m, n), shape);
             member.layers = layers.map(take).collect::<Result<_, _>>()?;
         }
         if file.any_left("optimizer.") {
@@ -237,14 +237,14 @@ impl ModelFile {
         let of = self.members.len();
         for (m, member) in self.members.iter().enumerate() {
             let (architecture, layers) = (&member.architecture, &member.layers);
-            let count = architecture.layers().count();
+            let count = architecture.layers().len();
             if layers.len() != count {
                 let found = layers.len();
                 return Err(inconsistent(format!("{found} layers, but its architecture has {count}")));
             }
             for (n, (layer, expected)) in layers.iter().zip(architecture.layers()).enumerate() {
                 let stem = Stem(of, m, n);
-                if (layer.inputs, layer.outputs, layer.bn.is_some()) != expected {
+                if layer.shape != expected || layer.bn.is_some() != expected.normalized {
                     return Err(inconsistent(format!("{stem} does not match its architecture")));
                 }
                 put_layer(&mut list, &stem, layer)?;
@@ -336,10 +336,11 @@ fn inconsistent(what: String) -> ModelFault {
 }
 
 fn put_layer<'a>(list: &mut TensorList<'a>, stem: &Stem, layer: &'a LayerTensors) -> Result<(), ModelFault> {
-    let outputs = [layer.outputs];
-    list.put(format!("{stem}.weight"), &[layer.outputs, layer.inputs], &layer.weight)?;
+    let outputs = [layer.shape.outputs];
+    list.put(format!("{stem}.weight"), &layer.shape.weight(), &layer.weight)?;
     match (&layer.bias, &layer.bn) {
-        (Some(bias), None) => list.put(format!("{stem}.bias"), &outputs, bias),
+        (None, None) if !layer.shape.has_bias() => Ok(()),
+        (Some(bias), None) if layer.shape.has_bias() => list.put(format!("{stem}.bias"), &outputs, bias),
         (None, Some(bn)) => {
             list.put(format!("{stem}.bn.weight"), &outputs, &bn.weight)?;
             list.put(format!("{stem}.bn.bias"), &outputs, &bn.bias)?;
@@ -354,26 +355,21 @@ fn put_layer<'a>(list: &mut TensorList<'a>, stem: &Stem, layer: &'a LayerTensors
     }
 }
 
-fn take_layer(
-    file: &mut Tensors,
-    stem: &Stem,
-    inputs: usize,
-    outputs: usize,
-    bn: bool,
-) -> Result<LayerTensors, ModelFault> {
-    let weight = file.take(format!("{stem}.weight"), &[outputs, inputs])?;
-    let mut vector = |name: &str| file.take(format!("{stem}.{name}"), &[outputs]);
-    if !bn {
-        return Ok(LayerTensors { inputs, outputs, weight, bias: Some(vector("bias")?), bn: None });
+fn take_layer(file: &mut Tensors, stem: &Stem, shape: LayerShape) -> Result<LayerTensors, ModelFault> {
+    let weight = file.take(format!("{stem}.weight"), &shape.weight())?;
+    let mut vector = |name: &str| file.take(format!("{stem}.{name}"), &[shape.outputs]);
+    if !shape.normalized {
+        let bias = shape.has_bias().then(|| vector("bias")).transpose()?;
+        return Ok(LayerTensors { shape, weight, bias, bn: None });
     }
     let bn = BnTensors {
         weight: vector("bn.weight")?,
         bias: vector("bn.bias")?,
         running_mean: vector("bn.running_mean")?,
         running_var: vector("bn.running_var")?,
-        running_mean_lo: file.take_optional(remainder_name(stem), &[outputs])?,
+        running_mean_lo: file.take_optional(remainder_name(stem), &[shape.outputs])?,
     };
-    Ok(LayerTensors { inputs, outputs, weight, bias: None, bn: Some(bn) })
+    Ok(LayerTensors { shape, weight, bias: None, bn: Some(bn) })
 }
 
 fn put_moments<'a>(
@@ -386,7 +382,7 @@ fn put_moments<'a>(
     if [&moments.bias, &moments.bn_weight, &moments.bn_bias].map(Option::is_some) != of_parameters {
         return Err(inconsistent(format!("the optimiser's state of {stem} does not fit its parameters")));
     }
-    let (outputs, weight) = ([layer.outputs], [layer.outputs, layer.inputs]);
+    let (outputs, weight) = ([layer.shape.outputs], layer.shape.weight());
     let parameters = [
         ("weight", Some(&moments.weight), &weight[..]),
         ("bias", moments.bias.as_ref(), &outputs),
@@ -405,7 +401,7 @@ fn put_moments<'a>(
 }
 
 fn take_moments(file: &mut Tensors, stem: &Stem, layer: &LayerTensors) -> Result<LayerMoments, ModelFault> {
-    let outputs = [layer.outputs];
+    let outputs = [layer.shape.outputs];
     let mut moments = |name: &str, shape: &[usize]| -> Result<Moments, ModelFault> {
         let mut moment = |moment| {
             let data = file.take_optional(moment_name(moment, stem, name), shape)?;
@@ -414,7 +410,7 @@ fn take_moments(file: &mut Tensors, stem: &Stem, layer: &LayerTensors) -> Result
         Ok(Moments { m: moment("exp_avg")?, v: moment("exp_avg_sq")? })
     };
     Ok(LayerMoments {
-        weight: moments("weight", &[layer.outputs, layer.inputs])?,
+        weight: moments("weight", &layer.shape.weight())?,
         bias: layer.bias.as_ref().map(|_| moments("bias", &outputs)).transpose()?,
         bn_weight: layer.bn.as_ref().map(|_| moments("bn.weight", &outputs)).transpose()?,
         bn_bias: layer.bn.as_ref().map(|_| moments("bn.bias", &outputs)).transpose()?,

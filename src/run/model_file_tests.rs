@@ -24,14 +24,15 @@ fn model() -> ModelFile {
         inputs: 3,
         hidden: vec![4],
         outputs: 2,
+        sub_models: 1,
         activation: Activation::LeakyRelu,
         bn_eps: Some(1e-8),
         bn_momentum: Some(0.1),
         dropout: 0.25,
     };
+    let shapes = architecture.layers();
     let hidden = LayerTensors {
-        inputs: 3,
-        outputs: 4,
+        shape: shapes[0],
         weight: random.tensor(12),
         bias: None,
         bn: Some(BnTensors {
@@ -42,13 +43,8 @@ fn model() -> ModelFile {
             running_var: random.tensor(4),
         }),
     };
-    let last = LayerTensors {
-        inputs: 4,
-        outputs: 2,
-        weight: random.tensor(8),
-        bias: Some(random.tensor(2)),
-        bn: None,
-    };
+    let last =
+        LayerTensors { shape: shapes[1], weight: random.tensor(8), bias: Some(random.tensor(2)), bn: None };
     let mut moments = |n| Moments { m: random.tensor(n), v: random.tensor(n) };
     let optimizer = OptimizerState {
         layers: vec![
@@ -219,7 +215,7 @@ fn contradictions_are_neither_written_nor_read() {
         ("layers.0.bn.running_var has 3 elements", |m| {
             m.members[0].layers[0].bn.as_mut().unwrap().running_var.pop();
         }),
-        ("layers.1 does not match its architecture", |m| m.members[0].layers[1].inputs = 5),
+        ("layers.1 does not match its architecture", |m| m.members[0].layers[1].shape.inputs = 5),
         ("layers.0 does not match its architecture", |m| m.members[0].layers[0].bn = None),
         ("bias or batch normalisation", |m| m.members[0].layers[0].bias = Some(vec![0.0; 4])),
         ("1 layers", |m| drop(m.members[0].layers.pop())),
@@ -291,7 +287,7 @@ fn ensemble() -> ModelFile {
     second.architecture =
         Architecture { hidden: vec![], bn_eps: None, bn_momentum: None, ..second.architecture };
     let (weight, bias) = (vec![0.5; 6], Some(vec![-0.0, 1.0]));
-    second.layers = vec![LayerTensors { inputs: 3, outputs: 2, weight, bias, bn: None }];
+    second.layers = vec![LayerTensors { shape: second.architecture.layers()[0], weight, bias, bn: None }];
     let m = |n| Moments { m: vec![1.0; n], v: Vec::new() };
     let moments = LayerMoments { weight: m(6), bias: Some(m(2)), ..LayerMoments::default() };
     second.optimizer = Some(OptimizerState { layers: vec![moments] });
@@ -393,9 +389,12 @@ fn hostile_lists_of_members_are_refused() {
             "members.0.layers.0.weight is F32 [4, 3], expected",
         ),
         (replaced("\"hidden\":[]", "\"hidden\":[4]"), "members.1.layers.0.weight is F32 [2, 3], expected"),
+        (replaced("\"inputs\":3", "\"inputs\":18446744073709551615"), "sizes that no network has"),
+        (replaced("\"outputs\":2", "\"outputs\":2,\"sub_models\":0"), "sizes that no network has"),
+        (replaced("\"outputs\":2", "\"outputs\":2,\"sub_models\":65"), "sizes that no network has"),
         (
-            replaced("\"inputs\":3", "\"inputs\":18446744073709551615"),
-            "members.0.layers.0.weight is F32 [4, 3], expected",
+            replaced("\"outputs\":2", "\"outputs\":2,\"sub_models\":2"),
+            "members.0.layers.0.weight is F32 [4, 3], expected F32 [2, 3]",
         ),
     ] {
         let metadata = BTreeMap::from([(MEMBERS.to_owned(), text.clone())]);

@@ -1,7 +1,7 @@
 //! Checks of a request: whether every value is valid, alone and together with the others.
 
 use super::hyperparameter::{Kind, hyperparameter};
-use super::network::{BatchNorm, Init, Network};
+use super::network::{BatchNorm, Init, MAX_SUB_MODELS, Network};
 use super::range::{Check, Invalid, Range, ensure};
 use super::request::{DataRequest, MAX_ENSEMBLE, RunRequest};
 use super::training::{Length, Optimizer, Training};
@@ -78,7 +78,9 @@ impl Training {
 
 impl Network {
     fn check(&self) -> Check {
-        let Network { embed: _, hidden, activation: _, batch_norm, dropout, init } = self;
+        let Network { embed: _, sub_models, hidden, activation: _, batch_norm, dropout, init } = self;
+        let expected = format!("write 1 to {MAX_SUB_MODELS}, for example 8");
+        ensure((1..=MAX_SUB_MODELS).contains(sub_models), "sub-models", sub_models, &expected)?;
         let units = format!("{hidden:?}");
         let expected = format!("write at most {MAX_LAYERS} layers, for example 128,64");
         ensure(hidden.len() <= MAX_LAYERS, "hidden", &units, &expected)?;

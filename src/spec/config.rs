@@ -180,6 +180,9 @@ settings! {
         /// Passes over the training rows
         #[arg(long, value_name = "N", help_heading = "Training")]
         epochs: Count = Count(20);
+        /// Sub-models, 1 to 64, that share the hidden weights of a network; their predictions are averaged
+        #[arg(long, value_name = "S", help_heading = "Network")]
+        sub_models: Count = Count(1);
         /// Mini-batches to train, instead of --epochs
         #[arg(long, value_name = "N", help_heading = "Training")]
         steps: Count;

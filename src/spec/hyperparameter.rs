@@ -66,7 +66,7 @@ const BN: Option<Owner> = Some(Owner { choice: "bn", values: &["on"] });
 
 /// Every hyperparameter, in the order of the flags of `train`. A random sweep draws by their places: add at the end, so
 /// that the draws of the others stay.
-pub static HYPERPARAMETERS: [Hyperparameter; 24] = [
+pub static HYPERPARAMETERS: [Hyperparameter; 25] = [
     Hyperparameter {
         key: "hidden",
         kind: Kind::Architecture,
@@ -306,6 +306,16 @@ pub static HYPERPARAMETERS: [Hyperparameter; 24] = [
         example_set: "10,20,40",
         valid: &["1", "20", "4294967295"],
         invalid: &["0", "-1", "2.5", "4294967296"],
+    },
+    Hyperparameter {
+        key: "sub-models",
+        kind: Kind::Whole(Some(Range::Count)),
+        owner: None,
+        scale: Scale::Log,
+        example: "8",
+        example_set: "1,8",
+        valid: &["1", "8", "64"],
+        invalid: &["0", "-1", "2.5", "65"],
     },
 ];
 

@@ -81,6 +81,9 @@ impl Embed {
     pub const QUANTILES: usize = Embed::MAX_BINS + 1;
 }
 
+/// Most sub-models of a network.
+pub const MAX_SUB_MODELS: usize = 64;
+
 /// Batch normalisation of every hidden Z (Ioffe & Szegedy 2015, arXiv 1502.03167).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BatchNorm {
@@ -103,6 +106,10 @@ impl Default for BatchNorm {
 pub struct Network {
     /// How the numbers of a table enter.
     pub embed: Embed,
+    /// S, sub-models that share the hidden weights; they differ by a factor of each input and by a head each, and have
+    /// statistics, γ and β of their own. The prediction is their mean (TabM-mini: Gorishniy et al. 2024, arXiv 2410.24210,
+    /// section 3.3; there γ and β, or biases, are shared, too).
+    pub sub_models: usize,
     /// Units of each hidden layer, first to last; empty is a linear model.
     pub hidden: Vec<usize>,
     /// Non-linearity of every hidden layer.

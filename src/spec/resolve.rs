@@ -128,6 +128,7 @@ fn request(config: PartialConfig) -> RunRequest {
         bn_affine,
         embed,
         epochs,
+        sub_models,
         steps,
         patience,
         max_time,
@@ -212,6 +213,7 @@ fn request(config: PartialConfig) -> RunRequest {
         training: Training {
             network: Network {
                 embed: set(embed, "embed"),
+                sub_models: set(sub_models, "sub-models").0 as usize,
                 hidden: set(hidden, "hidden").0,
                 activation,
                 batch_norm: set(bn, "bn").then_some(batch_norm),
@@ -264,7 +266,7 @@ impl From<&RunRequest> for PartialConfig {
     /// The values that `to_toml` writes: only the settings that the choices use.
     fn from(run: &RunRequest) -> Self {
         let RunRequest { data, training, .. } = run;
-        let Network { embed, hidden, activation, batch_norm, dropout, init } = &training.network;
+        let Network { embed, sub_models, hidden, activation, batch_norm, dropout, init } = &training.network;
         let count = |n: u64| Count(u32::try_from(n).unwrap_or(u32::MAX));
         let (epochs, steps) = match training.length {
             Length::Epochs(epochs) => (Some(count(epochs)), None),
@@ -304,6 +306,7 @@ impl From<&RunRequest> for PartialConfig {
             bn_affine: batch_norm.map(|bn| bn.affine),
             no_bn_affine: false,
             embed: Some(*embed),
+            sub_models: Some(count(*sub_models as u64)),
             dropout: Some(Real(*dropout)),
             init: Some(*init),
             lr: Some(Real(training.lr)),

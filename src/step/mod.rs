@@ -12,6 +12,7 @@
 //! | B | rows of a batch | `rows`, `batch` |
 //! | I | inputs of a layer | `inputs` |
 //! | O | outputs of a layer, its units | `outputs` |
+//! | S | sub-models of a network, whose units stand side by side: `[B, S·O]` | `sub_models` |
 //! | F | features of the data, the inputs of the first layer | `features` |
 //! | M, N, K | rows, columns and terms of a matrix product C `[M, N]` = A `[M, K]` · B `[K, N]` | `m`, `n`, `k` |
 

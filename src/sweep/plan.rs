@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::engine::{DeviceSource, EngineError, EngineFactory};
+use crate::population::tables::LayerRow;
 use crate::population::{Member, Population, Room};
 use crate::spec::Halving;
 use crate::train::{Pace, Problem, Stepper};
@@ -53,11 +54,11 @@ impl Speed {
 }
 
 /// Floating-point operations of a member's step: 2·B·Σ I·O forward, as many for the weights' gradients, and for the
-/// inputs' of all layers but the first.
+/// inputs' of all layers but the first. Those of a sub-model count for each.
 pub fn flops(member: &Member) -> f64 {
-    let product = |l: &crate::population::tables::LayerRow| f64::from(l.inputs) * f64::from(l.outputs);
-    let all: f64 = member.layers.iter().map(product).sum();
-    2.0 * member.walk.batch as f64 * (3.0 * all - member.layers.first().map_or(0.0, product))
+    let terms = |l: &LayerRow| l.products().map_or(0.0, |of| of.rows as f64 * of.weights() as f64);
+    let all: f64 = member.layers.iter().map(terms).sum();
+    2.0 * member.walk.batch as f64 * (3.0 * all - member.layers.first().map_or(0.0, terms))
 }
 
 /// Room for `slots` members like `members` on `lanes` lanes of a device, or for as many as fit into memory; None

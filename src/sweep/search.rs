@@ -11,7 +11,7 @@ use crate::engine::DeviceSource;
 use crate::engine::EngineError;
 use crate::population::Member;
 use crate::run::{Environment, RunDir, RunError, RunFile};
-use crate::spec::{ConfigError, Domain, Length, Params, SweepRequest};
+use crate::spec::{ConfigError, Dimension, Domain, Length, Params, SweepRequest};
 use crate::train::{MemberCheckpoint, Problem, Stored, TrainError, member_of_run};
 
 use super::budget::{Budget, Terms};
@@ -240,25 +240,28 @@ impl Search {
         Ok(())
     }
 
-    /// The members with the largest batch, one for each architecture of a set, which the sample may have missed.
+    /// The members with the largest batch and the most sub-models, one for each architecture of a set, which the sample may
+    /// have missed.
     fn largest(&self, study: &Study) -> Vec<Member> {
         let request = &self.request;
-        let (hidden, batch) = (request.space.get("hidden"), request.space.get("batch-size"));
-        let Some(usual) = study.estimate(1).pop().filter(|_| hidden.is_some() || batch.is_some()) else {
+        let hidden = request.space.get("hidden");
+        let counts = ["batch-size", "sub-models"].into_iter().filter_map(|key| request.space.get(key));
+        let counts: Vec<_> = counts.collect();
+        let Some(usual) = study.estimate(1).pop().filter(|_| hidden.is_some() || !counts.is_empty()) else {
             return Vec::new();
         };
         let architectures = match hidden.map(|dimension| &dimension.domain) {
             Some(Domain::Set(values)) => values.iter().map(Some).collect(),
             _ => vec![None],
         };
-        let most = batch.and_then(|dimension| match &dimension.domain {
+        let most = |dimension: &Dimension| match &dimension.domain {
             Domain::Set(values) => values.iter().max_by_key(|value| value.as_u64()).cloned(),
             Domain::Range { high, .. } => Some((*high as u64).into()),
-        });
+        };
         let member = |architecture: Option<&serde_json::Value>| {
             let mut params = usual.clone();
             params.extend(architecture.map(|value| ("hidden".to_owned(), value.clone())));
-            params.extend(most.clone().map(|value| ("batch-size".to_owned(), value)));
+            params.extend(counts.iter().filter_map(|count| Some((count.key.clone(), most(count)?))));
             let of = request.run_request(&params, request.base.training.seed).ok()?;
             member_of_run(&of, &self.problem).ok()
         };

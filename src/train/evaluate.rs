@@ -9,7 +9,7 @@ use crate::population::{Buffer, evaluation_step};
 use crate::run::Score;
 use crate::step::StepKind;
 
-use super::mixture::mix;
+use super::mixture::{mix, mix_sub_models};
 use super::problem::Sums;
 use super::stepper::Stepper;
 use super::{Problem, Stop};
@@ -160,10 +160,18 @@ impl Stepper<'_> {
             let (member, base) = (&population.members[*k], &population.bases[*k]);
             steps[*k] = StepRow { step, ..evaluation_step(rows.start, rows.len()) };
             let z = base[Buffer::Z as usize] + member.layers.last().map_or(0, |l| l.z as usize);
-            regions.push((Buffer::Z, z..z + rows.len() * member.outputs()));
+            let units = member.sub_models() * member.outputs();
+            regions.push((Buffer::Z, z..z + rows.len() * units));
         }
         self.engine()?.run_checked(StepKind::Evaluate, &steps)?;
-        self.engine()?.read_regions(&regions)
+        let mut outputs = self.engine()?.read_regions(&regions)?;
+        for ((k, _), outputs) in parts.iter().zip(&mut outputs) {
+            let member = &population.members[*k];
+            if member.sub_models() > 1 {
+                *outputs = mix_sub_models(member.loss, member.sub_models(), outputs);
+            }
+        }
+        Ok(outputs)
     }
 
     /// Passes the outputs of all members together, as [`mix`] combines them, to `each`: with the stored rows they belong

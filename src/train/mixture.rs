@@ -49,6 +49,18 @@ pub(super) fn mix(loss: Loss, weights: &[f64], outputs: &[&[f32]], into: &mut Ve
     }
 }
 
+/// The outputs `[rows, O]` of a network of sub-models with these outputs, `[rows, S, O]`: as [`mix`] has them.
+pub(super) fn mix_sub_models(loss: Loss, sub_models: usize, outputs: &[f32]) -> Vec<f32> {
+    let o = loss.outputs();
+    let weights = vec![1.0 / sub_models as f64; sub_models];
+    let mut into = Vec::with_capacity(outputs.len() / sub_models);
+    for row in outputs.chunks_exact(sub_models * o) {
+        let each: Vec<&[f32]> = row.chunks_exact(o).collect();
+        mix(loss, &weights, &each, &mut into);
+    }
+    into
+}
+
 /// ln Σ w e^l, shifted by the largest l.
 fn log_mean(weights: &[f64], log: impl Fn(usize) -> f64) -> f64 {
     let most = (0..weights.len()).map(&log).fold(f64::NEG_INFINITY, f64::max);
@@ -116,6 +128,18 @@ mod tests {
                 assert!((by_definition(found)[class] - expected).abs() < 1e-6);
             }
         }
+    }
+
+    #[test]
+    fn sub_models_are_averaged_row_by_row() {
+        // Two rows, three sub-models.
+        let z = [1.0f32, 2.0, 6.0, -3.0, 0.0, 0.0];
+        assert_eq!(mix_sub_models(Loss::SquaredError, 3, &z), [3.0, -1.0]);
+        let loss = Loss::CrossEntropy { classes: 2 };
+        let z = [1.0f32, 2.0, 6.0, -3.0, 0.0, 0.5, 0.25, 0.0];
+        let expected =
+            [&z[..4], &z[4..]].map(|row| mixed(loss, &[0.5, 0.5], &[&row[..2], &row[2..]])).concat();
+        assert_eq!(mix_sub_models(loss, 2, &z), expected);
     }
 
     #[test]

@@ -6,7 +6,7 @@
 use crate::population::tables::LayerRow;
 use crate::population::{Buffer, Member, Sizes};
 use crate::run::{BnTensors, LayerMoments, LayerTensors, Moments, OptimizerState};
-use crate::spec::Optimizer;
+use crate::spec::{LayerShape, Optimizer, Products};
 use crate::step::memory::Memory;
 use crate::step::ops::initialize;
 
@@ -41,46 +41,67 @@ pub fn layers(member: &Member, base: &Sizes, params: &[f32], stats: &[f32]) -> V
     let params = &params[base[Buffer::Params as usize]..];
     let stats = &stats[base[Buffer::Stats as usize]..];
     let tensors = |l: &LayerRow| {
-        let (i, o) = (l.inputs as usize, l.outputs as usize);
+        let shape = l.shape();
+        let o = shape.outputs;
         let vector = |from: &[f32], start: u32, nth: usize| from[start as usize + nth * o..][..o].to_vec();
-        let bn = l.is_normalized().then(|| BnTensors {
+        let bn = shape.normalized.then(|| BnTensors {
             weight: vector(params, l.b, 0),
             bias: vector(params, l.beta, 0),
             running_mean: vector(stats, l.stats, 0),
             running_mean_lo: Some(vector(stats, l.stats, 1)),
             running_var: vector(stats, l.stats, 2),
         });
+        let (start, count) = weight(l);
         LayerTensors {
-            inputs: i,
-            outputs: o,
-            weight: transposed(&params[l.w as usize..][..i * o], i, o),
-            bias: (!l.is_normalized()).then(|| vector(params, l.b, 0)),
+            weight: to_file(&shape, &params[start..][..count]),
+            bias: shape.has_bias().then(|| vector(params, l.b, 0)),
             bn,
+            shape,
         }
     };
     member.layers.iter().map(tensors).collect()
+}
+
+/// The first element and the number of a layer's weights in its member's parameters: W, or its factors.
+fn weight(l: &LayerRow) -> (usize, usize) {
+    match l.products() {
+        Some(products) => (l.w as usize, products.weights()),
+        None => (l.b as usize, l.outputs as usize),
+    }
+}
+
+/// W `[I, O]` of each product as a file has it, `[O, I]`; factors stay as they are.
+fn to_file(shape: &LayerShape, values: &[f32]) -> Vec<f32> {
+    let Some(Products { inputs, outputs, .. }) = shape.products() else { return values.to_vec() };
+    values.chunks_exact(inputs * outputs).flat_map(|w| transposed(w, inputs, outputs)).collect()
+}
+
+/// The inverse of [`to_file`].
+fn from_file(shape: &LayerShape, values: &[f32]) -> Vec<f32> {
+    let Some(Products { inputs, outputs, .. }) = shape.products() else { return values.to_vec() };
+    values.chunks_exact(inputs * outputs).flat_map(|w| transposed(w, outputs, inputs)).collect()
 }
 
 /// The optimiser's memory of a member whose regions start at `base`; moments that its optimiser does not use are empty.
 pub fn optimizer(member: &Member, base: &Sizes, moments: &[f32]) -> OptimizerState {
     let moments = &moments[base[Buffer::Moments as usize]..];
     let used = used(member.training.optimizer);
-    let of = |start: u32, inputs: usize, outputs: usize| {
-        let pairs = &moments[2 * start as usize..][..2 * inputs * outputs];
+    let of = |(start, count): (usize, usize), turn: &dyn Fn(&[f32]) -> Vec<f32>| {
+        let pairs = &moments[2 * start..][..2 * count];
         let one = |nth: usize| {
             let values: Vec<f32> = pairs.iter().skip(nth).step_by(2).copied().collect();
-            if used[nth] { transposed(&values, inputs, outputs) } else { Vec::new() }
+            if used[nth] { turn(&values) } else { Vec::new() }
         };
         Moments { m: one(0), v: one(1) }
     };
     let layer = |l: &LayerRow| {
-        let (i, o) = (l.inputs as usize, l.outputs as usize);
-        let bn = l.is_normalized();
+        let shape = l.shape();
+        let vector = |start: u32| of((start as usize, shape.outputs), &|values| values.to_vec());
         LayerMoments {
-            weight: of(l.w, i, o),
-            bias: (!bn).then(|| of(l.b, 1, o)),
-            bn_weight: bn.then(|| of(l.b, 1, o)),
-            bn_bias: bn.then(|| of(l.beta, 1, o)),
+            weight: of(weight(l), &|values| to_file(&shape, values)),
+            bias: shape.has_bias().then(|| vector(l.b)),
+            bn_weight: shape.normalized.then(|| vector(l.b)),
+            bn_bias: shape.normalized.then(|| vector(l.beta)),
         }
     };
     OptimizerState { layers: member.layers.iter().map(layer).collect() }
@@ -95,18 +116,20 @@ pub fn put_layers(member: &Member, base: &Sizes, tensors: &[LayerTensors], into:
         return false;
     }
     member.layers.iter().zip(tensors).all(|(l, tensors)| {
-        let (i, o) = (l.inputs as usize, l.outputs as usize);
-        let mut fits = (tensors.inputs, tensors.outputs) == (i, o) && tensors.weight.len() == i * o;
+        let (shape, (start, count)) = (l.shape(), weight(l));
+        let o = shape.outputs;
+        let mut fits = tensors.shape == shape && tensors.weight.len() == count;
         if !fits {
             return false;
         }
-        params[l.w as usize..][..i * o].copy_from_slice(&transposed(&tensors.weight, o, i));
+        params[start..][..count].copy_from_slice(&from_file(&shape, &tensors.weight));
         let mut put = |to: &mut [f32], start: usize, values: &[f32]| {
             fits &= values.len() == o;
             to[start..][..o].iter_mut().zip(values).for_each(|(to, v)| *to = *v);
         };
         match (&tensors.bn, &tensors.bias) {
-            (Some(bn), None) if l.is_normalized() => {
+            (None, None) if !shape.normalized && !shape.has_bias() => {}
+            (Some(bn), None) if shape.normalized => {
                 put(params, l.b as usize, &bn.weight);
                 put(params, l.beta as usize, &bn.bias);
                 let at = l.stats as usize;
@@ -115,7 +138,7 @@ pub fn put_layers(member: &Member, base: &Sizes, tensors: &[LayerTensors], into:
                 put(stats, at + o, bn.running_mean_lo.as_deref().unwrap_or(&zeros));
                 put(stats, at + 2 * o, &bn.running_var);
             }
-            (None, Some(bias)) if !l.is_normalized() => put(params, l.b as usize, bias),
+            (None, Some(bias)) if shape.has_bias() => put(params, l.b as usize, bias),
             _ => fits = false,
         }
         fits
@@ -127,27 +150,31 @@ pub fn put_layers(member: &Member, base: &Sizes, tensors: &[LayerTensors], into:
 pub fn put_optimizer(member: &Member, base: &Sizes, state: &OptimizerState, into: &mut Weights) -> bool {
     let all = &mut into.moments[base[Buffer::Moments as usize]..];
     let used = used(member.training.optimizer);
-    let mut put = |start: u32, inputs: usize, outputs: usize, moments: Option<&Moments>| {
-        let Some(moments) = moments else { return false };
-        let pairs = &mut all[2 * start as usize..][..2 * inputs * outputs];
-        [&moments.m, &moments.v].into_iter().zip(used).enumerate().all(|(nth, (values, used))| {
-            if values.len() != if used { inputs * outputs } else { 0 } {
-                return false;
-            }
-            let values = if used { transposed(values, outputs, inputs) } else { Vec::new() };
-            pairs.iter_mut().skip(nth).step_by(2).zip(values).for_each(|(to, v)| *to = v);
-            true
-        })
-    };
+    let mut put =
+        |(start, count): (usize, usize), turn: &dyn Fn(&[f32]) -> Vec<f32>, moments: Option<&Moments>| {
+            let Some(moments) = moments else { return false };
+            let pairs = &mut all[2 * start..][..2 * count];
+            [&moments.m, &moments.v].into_iter().zip(used).enumerate().all(|(nth, (values, used))| {
+                if values.len() != if used { count } else { 0 } {
+                    return false;
+                }
+                let values = if used { turn(values) } else { Vec::new() };
+                pairs.iter_mut().skip(nth).step_by(2).zip(values).for_each(|(to, v)| *to = v);
+                true
+            })
+        };
     state.layers.len() == member.layers.len()
         && member.layers.iter().zip(&state.layers).all(|(l, moments)| {
-            let (i, o) = (l.inputs as usize, l.outputs as usize);
-            put(l.w, i, o, Some(&moments.weight))
-                && if l.is_normalized() {
-                    put(l.b, 1, o, moments.bn_weight.as_ref()) && put(l.beta, 1, o, moments.bn_bias.as_ref())
-                } else {
-                    put(l.b, 1, o, moments.bias.as_ref())
-                }
+            let shape = l.shape();
+            let mut vector = |start: u32, moments: &Option<Moments>| {
+                put((start as usize, shape.outputs), &|values| values.to_vec(), moments.as_ref())
+            };
+            let others = match (shape.normalized, shape.has_bias()) {
+                (true, _) => vector(l.b, &moments.bn_weight) && vector(l.beta, &moments.bn_bias),
+                (false, true) => vector(l.b, &moments.bias),
+                (false, false) => true,
+            };
+            others && put(weight(l), &|values| from_file(&shape, values), Some(&moments.weight))
         })
 }
 

@@ -74,14 +74,15 @@ pub fn alone_is_any_slot(make: &Make, seed: u64, slots: &[usize]) {
     alone_is_together(make, &Case::random(seed, &Space::of_members(64)), slots);
 }
 
-/// The same for members that embed the same features differently, or not at all.
-pub fn embeddings_do_not_mix(make: &Make, seed: u64) {
-    let many = Case::of_embeddings(seed);
+/// The same for members that embed the same features differently, or not at all, with sub-models or without.
+pub fn recipes_do_not_mix(make: &Make, seed: u64) {
+    let many = Case::of_recipes(seed);
     let count = many.population.len();
     let mut inputs: Vec<usize> = many.population.members.iter().map(|member| member.inputs()).collect();
     inputs.sort_unstable();
     inputs.dedup();
     assert!(inputs.len() > 3 && many.embedding() == count * 4 / 5, "{inputs:?}");
+    assert_eq!((count, many.of_sub_models()), (64, 45));
     alone_is_together(make, &many, &(0..count).collect::<Vec<_>>());
 }
 
@@ -328,9 +329,11 @@ pub fn stale_memory_is_never_read(make: &Make, seed: u64) {
 /// The element that an operation has written last, in the first row, in which a fault would show.
 fn written_by(op: Op, layers: &[LayerRow]) -> Option<(Buffer, u32)> {
     let last = layers.len() - 1;
+    // Nothing reads what has no product, before it is written anew or later in the step.
+    let multiplies = |l: usize| layers.get(l).is_some_and(|layer| layer.products().is_some());
     match op {
         Op::Gather => Some((Buffer::Acts, layers[0].x)),
-        Op::Matmul { product: Product::Forward, layer: Layers::One(l) } if l <= last => {
+        Op::Matmul { product: Product::Forward, layer: Layers::One(l) } if multiplies(l) => {
             Some((Buffer::Z, layers[l].z))
         }
         Op::Matmul { product: Product::BackwardInput, layer: Layers::One(l) } if l <= last => {
@@ -339,7 +342,7 @@ fn written_by(op: Op, layers: &[LayerRow]) -> Option<(Buffer, u32)> {
         Op::Matmul { product: Product::BackwardWeight, .. } => Some((Buffer::Grads, layers[last].w)),
         Op::BatchNorm { layer, .. } if layer < last => Some((Buffer::Acts, layers[layer].a)),
         Op::Loss => Some((Buffer::Dz, layers[last].z)),
-        Op::BatchNormBackward { layer } if layer <= last => Some((Buffer::Dz, layers[layer].z)),
+        Op::BatchNormBackward { layer } if multiplies(layer) => Some((Buffer::Dz, layers[layer].z)),
         Op::GradNorm => Some((Buffer::Partials, 0)),
         Op::Record { .. } => Some((Buffer::State, 0)),
         _ => None,
@@ -432,8 +435,15 @@ pub fn small_and_flat_batches_stay_finite(make: &Make) {
     let varied = Arc::new(random_table(&mut Rng(6), ROWS, 6, loss, false));
     let member = |batch: usize, batch_norm: Option<BatchNorm>, activation: Activation| {
         let hidden = vec![7, 5];
-        let network =
-            Network { embed: Embed::None, hidden, activation, batch_norm, dropout: 0.0, init: Init::He };
+        let network = Network {
+            embed: Embed::None,
+            sub_models: 1,
+            hidden,
+            activation,
+            batch_norm,
+            dropout: 0.0,
+            init: Init::He,
+        };
         let training = Training { lr: 1e-3, ..plain(network, batch) };
         Member::new(&training, loss, 6, ROWS).expect("a step is possible")
     };
@@ -502,6 +512,7 @@ pub fn fixed_gamma_and_beta_do_not_change(make: &Make) {
         let batch_norm = Some(BatchNorm { affine, ..BatchNorm::default() });
         let network = Network {
             embed: Embed::None,
+            sub_models: 1,
             hidden: vec![70, 5],
             activation,
             batch_norm,
@@ -537,7 +548,7 @@ pub fn fixed_gamma_and_beta_do_not_change(make: &Make) {
             let stays = match chunk.kind {
                 ChunkKind::Gamma => 1.0,
                 ChunkKind::Beta => 0.0,
-                ChunkKind::Weight | ChunkKind::Bias => {
+                ChunkKind::Weight | ChunkKind::Bias | ChunkKind::Factor => {
                     assert_same_bits(&grads, &trained_grads, &what);
                     continue;
                 }

@@ -26,7 +26,15 @@ fn size(values: &[f64]) -> f64 {
 }
 
 fn network(hidden: Vec<usize>, activation: Activation, batch_norm: Option<BatchNorm>) -> Network {
-    Network { embed: Embed::None, hidden, activation, batch_norm, dropout: 0.0, init: Init::Xavier }
+    Network {
+        embed: Embed::None,
+        sub_models: 1,
+        hidden,
+        activation,
+        batch_norm,
+        dropout: 0.0,
+        init: Init::Xavier,
+    }
 }
 
 fn one(make: &MakeProbe, training: &Training, loss: Loss, table: Table) -> Box<dyn Probe> {
@@ -237,6 +245,75 @@ pub fn networks(make: &MakeProbe, allow: &Allow) {
         if normalized {
             probe.ops(StepKind::Evaluate, &step, |_| false);
             check(&z(probe, &last), "eval_logits", 1.0);
+        }
+    }
+}
+
+/// `sub_models.npz`: outputs, loss of the mean prediction, and every gradient, of networks of sub-models.
+pub fn sub_models(make: &MakeProbe, allow: &Allow) {
+    let f = &mut Fixture::open("sub_models");
+    for (name, hidden, batch_norm) in
+        [("classes", vec![6, 5], Some(BATCH_NORM)), ("values", vec![9], None), ("linear", vec![], None)]
+    {
+        let (x, outputs) = (f.shape(&format!("{name}/x")), f.shape(&format!("{name}/outputs")));
+        let (rows, features, sub_models) = (x[0], x[1], outputs[1]);
+        let (loss, target): (Loss, fn(f64) -> u32) = match outputs[2] {
+            1 => (Loss::SquaredError, |y| (y as f32).to_bits()),
+            classes => (Loss::CrossEntropy { classes }, |y| y as u32),
+        };
+        let table = Table {
+            values: Values::Floats(f.array(&format!("{name}/x")).into_iter().map(|v| v as f32).collect()),
+            features,
+            quantiles: Vec::new(),
+            targets: f.array(&format!("{name}/y")).into_iter().map(target).collect(),
+        };
+        let network = Network { sub_models, ..network(hidden, Activation::Silu, batch_norm) };
+        let mut probe = one(make, &plain(network, rows), loss, table);
+        let probe = &mut *probe;
+        let layers = probe.population().members[0].layers.clone();
+        // (array, first parameter, whether it is a matrix) of each array, and its parameters.
+        let mut places = vec![("factor".to_owned(), layers[0].b, false)];
+        for (depth, l) in layers[1..].iter().enumerate() {
+            let stem = if l.is_hidden() { format!("l{depth}") } else { "head".into() };
+            places.push((format!("{stem}/W"), l.w, true));
+            if l.is_normalized() {
+                places.push((format!("{stem}/gamma"), l.b, false));
+                places.push((format!("{stem}/beta"), l.beta, false));
+            } else {
+                places.push((format!("{stem}/b"), l.b, false));
+            }
+        }
+        // `[S, O, I]` or `[O, I]` as `[S, I, O]`.
+        let array = |f: &mut Fixture, key: &str, is_matrix: bool| {
+            let (values, shape) = (f.array(key), f.shape(key));
+            let [.., o, i] = shape[..] else { panic!("{key}: {shape:?}") };
+            let transposed = |w: &[f64]| (0..i * o).map(|at| w[at % o * i + at / o]).collect::<Vec<_>>();
+            if is_matrix { values.chunks_exact(i * o).flat_map(transposed).collect() } else { values }
+        };
+        for (key, at, is_matrix) in &places {
+            probe.set(0, Buffer::Params, *at as usize, &array(f, &format!("{name}/{key}"), *is_matrix));
+        }
+        let step = [evaluation_step(0, rows)];
+        probe.ops(StepKind::Train, &step, |op| *op == Op::Update);
+
+        let last = layers[layers.len() - 1];
+        let expected = f.array(&format!("{name}/outputs"));
+        let got = probe.get(0, Buffer::Z, last.z as usize..last.z as usize + expected.len());
+        assert_close(&got, &expected, allow(1.0 + size(&expected)), &format!("{name}/outputs"));
+        let expected = f.array(&format!("{name}/loss"));
+        assert_close(
+            &[mean_loss(probe, rows)],
+            &expected,
+            allow(1.0 + size(&expected)),
+            &format!("{name}/loss"),
+        );
+        for (key, at, is_matrix) in &places {
+            let what = format!("{name}/{key}_grad");
+            let expected = array(f, &what, *is_matrix);
+            let got = probe.get(0, Buffer::Grads, *at as usize..*at as usize + expected.len());
+            // Gradients before a normalisation are differences of terms of about 1/σ.
+            let scale = if batch_norm.is_some() { 8.0 } else { 1.0 };
+            assert_close(&got, &expected, allow(scale + size(&expected)), &what);
         }
     }
 }

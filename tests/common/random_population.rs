@@ -119,9 +119,9 @@ impl Case {
         Case { seed, population: Arc::new(Population::new(members)), table: Arc::new(table), train_rows }
     }
 
-    /// Members that differ in everything, with each embedding equally often, on a table whose features are encoded or
-    /// not.
-    pub fn of_embeddings(seed: u64) -> Case {
+    /// 64 members that differ in everything, with each embedding and each number of sub-models about equally often, on a
+    /// table whose features are encoded or not.
+    pub fn of_recipes(seed: u64) -> Case {
         let (rng, space) = (&mut Rng(seed), &Space::TILES);
         let (train_rows, loss) = (rng.between(60, 120), Loss::CrossEntropy { classes: 3 });
         let table = loop {
@@ -133,17 +133,23 @@ impl Case {
         let member = |at: usize| loop {
             let mut training = random_training(rng, space);
             training.network.embed = EMBEDS[at % EMBEDS.len()];
+            training.network.sub_models = [1, 2, 4, 8][at / EMBEDS.len() % 4];
             if let Some(member) = Member::new(&training, loss, &table, train_rows) {
                 return member;
             }
         };
-        let members: Vec<Member> = (0..3 * EMBEDS.len()).map(member).collect();
+        let members: Vec<Member> = (0..64).map(member).collect();
         Case { seed, population: Arc::new(Population::new(members)), table: Arc::new(table), train_rows }
     }
 
     /// Members whose inputs are more than the features.
     pub fn embedding(&self) -> usize {
         self.population.members.iter().filter(|member| member.inputs() > self.table.features).count()
+    }
+
+    /// Members that have sub-models.
+    pub fn of_sub_models(&self) -> usize {
+        self.population.members.iter().filter(|member| member.sub_models() > 1).count()
     }
 
     /// The same data, with one of its members alone.
@@ -170,6 +176,9 @@ impl Case {
 
 /// Embeddings of random members.
 const EMBEDS: [Embed; 5] = [Embed::None, Embed::Ple(2), Embed::Ple(5), Embed::Ple(16), Embed::Ple(64)];
+
+/// Sub-models of random members that have some.
+const SUB_MODELS: [usize; 3] = [2, 3, 5];
 
 /// Rows of bytes with a scaling, or of normal numbers; with classes that depend on the values, or real targets.
 pub fn random_table(rng: &mut Rng, rows: usize, features: usize, loss: Loss, bytes: bool) -> Table {
@@ -238,6 +247,7 @@ pub fn random_training(rng: &mut Rng, space: &Space) -> Training {
     let activation = rng.pick(&Activation::ALL);
     let network = Network {
         embed: rng.pick(&EMBEDS),
+        sub_models: if rng.chance(0.3) { rng.pick(&SUB_MODELS) } else { 1 },
         hidden: (0..depth).map(|_| rng.pick(space.widths)).collect(),
         activation,
         batch_norm,

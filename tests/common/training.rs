@@ -41,6 +41,7 @@ pub fn training(steps: u64) -> Training {
     Training {
         network: Network {
             embed: Embed::None,
+            sub_models: 1,
             hidden: vec![9, 7],
             activation: Activation::Relu,
             batch_norm: Some(BatchNorm::default()),

@@ -69,6 +69,7 @@ pub fn percentiles_are_those_of_sorted_values(make: &Make, sizes: &[(usize, usiz
         let rng = &mut Rng(rows as u64);
         let network = Network {
             embed: Embed::None,
+            sub_models: 1,
             hidden: vec![units],
             activation: Activation::Sigmoid,
             batch_norm: Some(BatchNorm::default()),

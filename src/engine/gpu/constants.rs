@@ -74,11 +74,13 @@ fn all() -> Vec<(String, Value)> {
     add("BIAS", Unsigned(ChunkKind::Bias as u32));
     add("GAMMA", Unsigned(ChunkKind::Gamma as u32));
     add("BETA", Unsigned(ChunkKind::Beta as u32));
+    add("FACTOR", Unsigned(ChunkKind::Factor as u32));
     add("SAME", Unsigned(InputKind::Same as u32));
     add("BIN", Unsigned(InputKind::Bin as u32));
     add("NORMALIZED", Unsigned(LayerRow::NORMALIZED));
     add("HIDDEN", Unsigned(LayerRow::HIDDEN));
     add("NOT_AFFINE", Unsigned(LayerRow::NOT_AFFINE));
+    add("SCALES", Unsigned(LayerRow::SCALES));
     add("SHUFFLED", Unsigned(StepRow::SHUFFLED));
     add("FINITE", Unsigned(Record::FINITE));
     add("RUNNING_MEAN", Unsigned(Statistic::RunningMean as u32));

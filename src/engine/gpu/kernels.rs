@@ -238,7 +238,7 @@ impl Kernel {
             Kernel::GradNorm => Definition {
                 name: "gradient norm",
                 file: "grad_norm.wgsl",
-                parts: &[shader!("block_sum"), shader!("grad_norm")],
+                parts: &[PRODUCTS, shader!("block_sum"), shader!("grad_norm")],
                 shape: Some(Shape::Block),
                 multiplies: false,
                 constants: &[],
@@ -320,7 +320,7 @@ impl Kernel {
             Kernel::Descent => Definition {
                 name: "descent",
                 file: "descent.wgsl",
-                parts: &[shader!("block_sum"), shader!("optimizer"), shader!("descent")],
+                parts: &[PRODUCTS, shader!("block_sum"), shader!("optimizer"), shader!("descent")],
                 shape: Some(Shape::Block),
                 multiplies: true,
                 constants: &[],
@@ -357,6 +357,8 @@ impl Kernel {
 const RANDOM: &str = shader!("random");
 const ACTIVATION: &str = shader!("activation");
 const LINEAR: &str = shader!("linear");
+const PRODUCTS: &str = shader!("products");
+const SCALE: &str = shader!("scale");
 
 use Binding::{Data, Layers, Read, Records, Scaling, Steps, Targets, Work, Write};
 
@@ -381,7 +383,7 @@ const GATHER: Definition = Definition {
 const MATMUL: Definition = Definition {
     name: "matmul",
     file: "matmul.wgsl",
-    parts: &[shader!("matmul")],
+    parts: &[PRODUCTS, shader!("matmul")],
     shape: Some(Shape::Product),
     multiplies: true,
     constants: &[],
@@ -390,7 +392,7 @@ const MATMUL: Definition = Definition {
 const BATCH_NORM: Definition = Definition {
     name: "batch norm",
     file: "batch_norm.wgsl",
-    parts: &[RANDOM, ACTIVATION, LINEAR, shader!("batch_norm")],
+    parts: &[RANDOM, ACTIVATION, LINEAR, SCALE, shader!("batch_norm")],
     shape: Some(Shape::Features),
     multiplies: true,
     constants: &[("WITH_PRODUCT", 0.0)],
@@ -408,7 +410,7 @@ const BATCH_NORM: Definition = Definition {
 const BATCH_NORM_INFERENCE: Definition = Definition {
     name: "batch norm inference",
     file: "batch_norm_inference.wgsl",
-    parts: &[ACTIVATION, LINEAR, shader!("batch_norm_inference")],
+    parts: &[ACTIVATION, LINEAR, SCALE, shader!("batch_norm_inference")],
     bindings: &[
         Layers,
         Steps,

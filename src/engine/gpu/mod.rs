@@ -138,8 +138,8 @@ impl GpuEngine {
         let records = device.storage("the records", records_bytes)?;
         let records_staging = device.staging("the records", records_bytes)?;
 
-        let weights = |l: &LayerRow| l.inputs as usize * l.outputs as usize;
-        let largest = population.members.iter().flat_map(|member| &member.layers).map(weights).max();
+        let layers_of = population.members.iter().flat_map(|member| &member.layers);
+        let largest = layers_of.filter_map(LayerRow::products).map(|products| products.weights()).max();
         let hidden = |member: &Member| {
             let layers = member.layers.iter().filter(|layer| layer.is_hidden());
             layers.map(|layer| layer.outputs as usize).max().unwrap_or(0)
@@ -520,7 +520,9 @@ fn supported(device: &Device, member: &Member) -> Result<(), EngineError> {
     if !device.software {
         return Ok(());
     }
-    let widest = member.layers.iter().map(|l| l.inputs.max(l.outputs) as usize).max().unwrap_or(0);
+    let products = || member.layers.iter().filter_map(LayerRow::products);
+    let widest = products().map(|of| of.inputs.max(of.outputs)).max().unwrap_or(0);
+    let rows = products().map(|of| of.rows).max().unwrap_or(1);
     // A product loads and adds each term, in tiles, and writes 64 elements at the end; in half precision it first finds
     // the largest, and loads more.
     let product = |terms: usize| match device.options.precision {
@@ -529,8 +531,8 @@ fn supported(device: &Device, member: &Member) -> Result<(), EngineError> {
     };
     let loops = [
         ("the widest layer's units", product(widest)),
-        ("the rows of a batch", product(member.walk.batch)),
-        ("the classes, in three passes,", 3 * member.outputs()),
+        ("the rows of a batch", product(rows * member.walk.batch)),
+        ("the classes, in passes,", (4 * member.sub_models() - 1) * member.outputs()),
     ];
     match loops.into_iter().find(|(_, count)| *count > SOFTWARE_ITERATIONS) {
         None => Ok(()),

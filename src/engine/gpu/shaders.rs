@@ -382,7 +382,7 @@ mod tests {
             LayerRow,
             "Layer",
             size_of::<MemberRow>(),
-            [inputs, outputs, flags, activation, w, b, beta, stats, x, a, z, init_std, depth]
+            [inputs, outputs, flags, activation, w, b, beta, stats, x, a, z, init_std, depth, sub_models]
         );
         assert_twins!(
             StepRow,

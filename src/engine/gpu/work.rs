@@ -41,13 +41,16 @@ impl Way<'_> {
             let binds = Kernel::Output.definition().bindings.len();
             self.member.outputs() <= self.ways.output.n() && binds <= self.ways.bindings
         };
-        self.member.walk.batch <= self.ways.fused_rows && (hidden || output())
+        self.member.sub_models() == 1
+            && self.member.walk.batch <= self.ways.fused_rows
+            && (hidden || output())
     }
     /// Whether the gradient of a layer's weights is fused with the optimiser.
     fn descent(self, layer: usize) -> bool {
-        let l = self.member.layers[layer];
-        let fits = l.inputs as usize * l.outputs as usize <= self.ways.fused_weights;
-        fits && self.member.training.clip_norm.is_none()
+        // Without a product, its vector alone is fused.
+        let weights = self.member.layers[layer].products().map_or(1, |products| products.weights());
+        weights <= self.ways.fused_weights
+            && self.member.training.clip_norm.is_none()
             && Kernel::Descent.definition().bindings.len() <= self.ways.bindings
     }
 }
@@ -86,10 +89,17 @@ pub fn jobs(population: &Population, kind: StepKind, pass: Pass, ways: &Ways) ->
                 Op::Gather => tiles(0, rows, member.inputs(), GATHER_TILE, false),
                 Op::Matmul { product: which, layer } => {
                     for l in (0..layers).filter(|&l| layer.contains(l)) {
-                        let (i, o) = (member.layers[l].inputs as usize, width(l));
+                        let Some(of) = member.layers[l].products() else { continue };
+                        let rows = rows * of.rows;
+                        // Each product begins with a tile of its own.
+                        let all = |n: usize| match of.count {
+                            1 => n,
+                            count => count * n.next_multiple_of(product.1),
+                        };
+                        let (i, o) = (of.inputs, all(of.outputs));
                         match which {
                             Product::Forward if !fused(l) => tiles(l, rows, o, product, true),
-                            Product::BackwardInput if !fused(l - 1) => tiles(l, rows, i, product, true),
+                            Product::BackwardInput if !fused(l - 1) => tiles(l, rows, all(i), product, true),
                             Product::BackwardWeight if !way.descent(l) => tiles(l, i, o, product, true),
                             _ => {}
                         }
@@ -154,6 +164,8 @@ pub fn capacity(population: &Population, pass: Pass, ways: &Ways) -> usize {
     let tiles = |area: usize, m: usize, n: usize, tile: (usize, usize), layers: usize| {
         area.div_ceil(tile.0 * tile.1) + m.div_ceil(tile.0) + n.div_ceil(tile.1) + slots * layers
     };
+    // Sub-models are rows of a product, or have products of their own.
+    let layers = population.layers * population.sub_models;
     let product = (ways.product.m(), ways.product.n());
     let all_rows = outputs / ways.features.n() + slots;
     let some_rows = tiles(z, rows, outputs, (INFERENCE_ROWS, ways.features.n()), 1);
@@ -161,10 +173,10 @@ pub fn capacity(population: &Population, pass: Pass, ways: &Ways) -> usize {
         Pass::One(op) => match op {
             Op::Gather => tiles(acts, rows, inputs, GATHER_TILE, 1),
             Op::Matmul { product: Product::BackwardWeight, .. } => {
-                tiles(params, inputs, outputs, product, population.layers)
+                tiles(params, inputs, outputs, product, layers)
             }
             // A layer's input is the Z of the layer before; the first layer has no gradient of its inputs.
-            Op::Matmul { .. } => tiles(z, rows * population.layers, outputs, product, population.layers),
+            Op::Matmul { .. } => tiles(z, rows * layers, outputs, product, layers),
             Op::BatchNorm { .. } | Op::BatchNormBackward { .. } => all_rows,
             Op::BatchNormInference { .. } => some_rows,
             Op::Loss => rows / LOSS_ROWS + slots,

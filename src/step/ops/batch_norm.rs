@@ -1,12 +1,12 @@
-//! Batch normalisation in training, activation and dropout of a hidden layer. Twin of
-//! `shaders/batch_norm.wgsl`.
+//! Batch normalisation in training, activation and dropout of a hidden layer; or the inputs of the sub-models, scaled.
+//! Twin of `shaders/batch_norm.wgsl`.
 //!
 //! Ioffe & Szegedy 2015 (arXiv 1502.03167), algorithm 1: μ and σ² over the batch, x̂ = (z - μ)/√(σ² + ε),
 //! y = γ x̂ + β. Values are shifted by the batch's first row before they are summed, and the variance is
 //! centred, so that columns far from zero keep their digits.
 
 use crate::population::random::{Purpose, key, words};
-use crate::population::tables::Statistic;
+use crate::population::tables::{LayerRow, Statistic};
 use crate::population::{Buffer, Member};
 use crate::step::bounds::{Bound, Observed, Output, U, sizes};
 use crate::step::cost::Cost;
@@ -19,7 +19,11 @@ use super::activation::Function;
 
 #[inline(always)]
 pub fn cpu<R: Real>(view: &View<R>, layer: usize, tracks: bool) {
-    if view.member.layers[layer].is_normalized() {
+    let layer_row = view.member.layers[layer];
+    if layer_row.scales() {
+        return scale(view, layer);
+    }
+    if layer_row.is_normalized() {
         normalize(view, layer, tracks);
     }
     with_activation!(view.member.layers[layer].activation, F => activate::<R, F>(view, layer));
@@ -142,6 +146,35 @@ fn normalize<R: Real>(view: &View<R>, layer: usize, tracks: bool) {
     view.check(finite);
 }
 
+/// The inputs of each sub-model: z = x, a = x times the sub-model's factors, for this thread's rows.
+#[inline(always)]
+pub(super) fn scale<R: Real>(view: &View<R>, layer: usize) {
+    let layer_row = view.member.layers[layer];
+    let (inputs, outputs) = (layer_row.inputs as usize, layer_row.outputs as usize);
+    let memory = view.memory;
+    let mut finite = true;
+    for b in view.rank.rows(view.rows()) {
+        // SAFETY: this row is this thread's, and no thread writes x or parameters now.
+        let (x, factors, z, a) = unsafe {
+            (
+                memory.acts.part(layer_row.x as usize + b * inputs, inputs),
+                memory.params.part(layer_row.b as usize, outputs),
+                memory.z.part_mut(layer_row.z as usize + b * outputs, outputs),
+                memory.acts.part_mut(layer_row.a as usize + b * outputs, outputs),
+            )
+        };
+        let of_sub_models = z.chunks_exact_mut(inputs).zip(a.chunks_exact_mut(inputs));
+        for ((z, a), factors) in of_sub_models.zip(factors.chunks_exact(inputs)) {
+            for (((z, a), &x), &factor) in z.iter_mut().zip(a).zip(x).zip(factors) {
+                *z = x;
+                *a = factor * x;
+                finite &= a.is_finite();
+            }
+        }
+    }
+    view.check(finite);
+}
+
 /// Adds up this thread's part of a vector of its blocks.
 #[inline(always)]
 pub(super) fn fold<R: Real>(view: &View<R>, slot: usize, width: usize) {
@@ -234,10 +267,27 @@ pub fn name(layer: usize) -> String {
 /// Cost for `rows` rows: shift, centre, square, sum; normalise, scale and shift.
 pub fn cost(member: &Member, rows: f64, layer: usize) -> Cost {
     match member.layers.get(layer) {
+        Some(row) if row.scales() => Cost::of_layer(row, rows, 1.0, 3.0),
         Some(row) if row.is_hidden() && row.is_normalized() => Cost::of_layer(row, rows, 11.0, 3.0),
         Some(row) if row.is_hidden() => Cost::of_layer(row, rows, 1.0, 2.0),
         _ => Cost::default(),
     }
+}
+
+/// A layer that scales: one product.
+pub(super) fn scaled(observed: &Observed, row: &LayerRow) -> Vec<Output> {
+    let (_, outputs, z) = sizes(row);
+    let count = observed.rows() * outputs;
+    let a = observed.largest(Buffer::Acts, row.a as usize, count);
+    vec![
+        Output::new(Buffer::Z, z, count, Bound::Exact),
+        Output::new(
+            Buffer::Acts,
+            row.a as usize,
+            count,
+            Bound::Absolute(2.0 * U * a + f64::from(f32::MIN_POSITIVE)),
+        ),
+    ]
 }
 
 /// Sums of n differences from the first row are off by about √n u of the largest, which is at most 2√n σ; x̂ by as much
@@ -249,6 +299,9 @@ pub fn bounds(observed: &Observed, layer: usize, tracks: bool) -> Vec<Output> {
     };
     let (_, outputs, z) = sizes(row);
     let count = observed.rows() * outputs;
+    if row.scales() {
+        return scaled(observed, row);
+    }
     let scale = |bound: f64| 256.0 * U * (1.0 + bound);
     let a = observed.largest(Buffer::Acts, row.a as usize, count);
     let xhat = observed.largest(Buffer::Z, z, count);

@@ -41,7 +41,7 @@ const ALL_XHAT: usize = 3;
 fn through_activation<R: Real, F: Function>(view: &View<R>, layer: usize) {
     let layer_row = view.member.layers[layer];
     let outputs = layer_row.outputs as usize;
-    let below = if layer_row.is_hidden() { view.row().drop_below } else { 0 };
+    let below = if layer_row.is_hidden() && !layer_row.scales() { view.row().drop_below } else { 0 };
     let dropout = key(view.seed(), Purpose::Dropout, layer as u32, view.step.step);
     let drop_scale = R::from_f64(1.0 / (1.0 - view.member.training.network.dropout));
     let memory = view.memory;
@@ -86,7 +86,7 @@ fn through_activation<R: Real, F: Function>(view: &View<R>, layer: usize) {
     fold(view, SUM_XHAT, outputs);
 }
 
-/// dγ and dβ, or db; dy -> dz, in place, for this thread's rows.
+/// dγ and dβ, or db, or the gradient of the factors; dy -> dz, in place, for this thread's rows.
 #[inline(always)]
 fn through_normalization<R: Real>(view: &View<R>, layer: usize) {
     let layer_row = view.member.layers[layer];
@@ -107,6 +107,10 @@ fn through_normalization<R: Real>(view: &View<R>, layer: usize) {
     let note = |at: u32, sum: &[R]| unsafe {
         memory.grads.part_mut(at as usize + own.start, own.len()).copy_from_slice(&sum[own.clone()]);
     };
+    if layer_row.scales() {
+        // z holds x.
+        return note(layer_row.b, sum_xhat);
+    }
     if !layer_row.is_normalized() {
         return note(layer_row.b, sum);
     }

@@ -8,9 +8,13 @@ use crate::step::real::Real;
 use crate::with_activation;
 
 use super::activation::Function;
+use super::batch_norm;
 
 #[inline(always)]
 pub fn cpu<R: Real>(view: &View<R>, layer: usize) {
+    if view.member.layers[layer].scales() {
+        return batch_norm::scale(view, layer);
+    }
     with_activation!(view.member.layers[layer].activation, F => normalize::<R, F>(view, layer));
 }
 
@@ -77,6 +81,9 @@ pub fn bounds(observed: &Observed, layer: usize) -> Vec<Output> {
     let Some(row) = observed.member.layers.get(layer).filter(|row| row.is_hidden()) else {
         return Vec::new();
     };
+    if row.scales() {
+        return batch_norm::scaled(observed, row);
+    }
     let (_, outputs, z) = sizes(row);
     let count = observed.rows() * outputs;
     let a = observed.largest(Buffer::Acts, row.a as usize, count);

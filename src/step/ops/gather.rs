@@ -9,6 +9,8 @@ use crate::step::cost::{Cost, NUMBER};
 use crate::step::memory::{Values, View};
 use crate::step::real::Real;
 
+use super::matmul;
+
 #[inline(always)]
 pub fn cpu<R: Real>(view: &View<R>) {
     let (features, inputs) = (view.table.features, view.member.inputs());
@@ -23,7 +25,7 @@ pub fn cpu<R: Real>(view: &View<R>) {
     };
     // Rows; or, if a product's sums are cut in halves, some inputs of all rows, so that they are in the cache of the
     // thread that needs them.
-    let (rows, own) = match view.rank.half(inputs) {
+    let (rows, own) = match matmul::half(view, &view.member.layers[0]) {
         Some(_) => (0..view.rows(), view.rank.some_rows(inputs)),
         None => (view.rank.rows(view.rows()), 0..inputs),
     };

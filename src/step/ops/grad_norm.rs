@@ -16,8 +16,9 @@ pub fn cpu<R: Real>(view: &View<R>) {
         let (rows, columns, stride) = match block.size {
             BlockSize::Matrix { rows, columns, stride } => {
                 // Only rows whose gradients this thread has computed.
-                let row = (block.start - layer_row.w as usize) / stride;
-                if !view.rank.some_rows(layer_row.inputs as usize).contains(&row) {
+                let inputs = layer_row.products().map_or(1, |products| products.inputs);
+                let row = (block.start - layer_row.w as usize) / stride % inputs;
+                if !view.rank.some_rows(inputs).contains(&row) {
                     continue;
                 }
                 (rows, columns, stride)

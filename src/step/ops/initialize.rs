@@ -1,7 +1,7 @@
 //! Initial parameters, moments and running statistics of a member. Twin of `shaders/initialize.wgsl`.
 
 use crate::population::Member;
-use crate::population::random::{Purpose, key, normal};
+use crate::population::random::{Purpose, key, normal, sign};
 use crate::population::tables::{ChunkKind, Record, Statistic};
 use crate::step::memory::Memory;
 use crate::step::real::Real;
@@ -16,6 +16,13 @@ pub fn cpu<R: Real>(member: &Member, memory: &mut Memory<R>) {
                 let first = chunk.start as u32 - layer.w;
                 for (index, w) in (first..).zip(params) {
                     *w = R::from_f32(normal(key, index) * layer.init_std);
+                }
+            }
+            ChunkKind::Factor => {
+                let key = key(member.training.seed, Purpose::Weights, chunk.layer as u32, 0);
+                let first = chunk.start as u32 - layer.b;
+                for (index, factor) in (first..).zip(params) {
+                    *factor = R::from_f32(sign(key, index));
                 }
             }
             ChunkKind::Gamma => params.fill(R::ONE),

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::population::tables::{ChunkKind, StepRow};
 use crate::population::{Buffer, Member};
-use crate::spec::Optimizer;
+use crate::spec::{Optimizer, Products};
 use crate::step::bounds::{Bound, Observed, Output, U};
 use crate::step::cost::{Cost, NUMBER};
 use crate::step::memory::View;
@@ -41,14 +41,16 @@ pub fn cpu<R: Real>(view: &View<R>) {
     // SAFETY: no thread writes it now.
     let rates = Rates::new(view, unsafe { view.memory.scale.part(0, 1)[0] });
     let mut finite = true;
-    for layer_row in &view.member.layers {
+    for (layer_row, products) in
+        view.member.layers.iter().filter_map(|layer| Some((layer, layer.products()?)))
+    {
+        let Products { inputs, outputs, count, .. } = products;
         // Only rows whose gradients this thread has computed.
-        let (w, outputs, rows) = (
-            layer_row.w as usize,
-            layer_row.outputs as usize,
-            view.rank.some_rows(layer_row.inputs as usize),
-        );
-        finite &= run(view, &rates, ChunkKind::Weight, w + rows.start * outputs..w + rows.end * outputs);
+        let rows = view.rank.some_rows(inputs);
+        for nth in 0..count {
+            let w = layer_row.w as usize + nth * inputs * outputs;
+            finite &= run(view, &rates, ChunkKind::Weight, w + rows.start * outputs..w + rows.end * outputs);
+        }
     }
     for chunk in
         view.member.chunks.iter().filter(|chunk| chunk.kind != ChunkKind::Weight && view.rank.is_first())

@@ -68,6 +68,7 @@ fn training() -> Training {
     Training {
         network: Network {
             embed: Embed::None,
+            sub_models: 1,
             hidden: vec![9, 7],
             activation: Activation::Relu,
             batch_norm: Some(BatchNorm::default()),

@@ -23,8 +23,11 @@ fn a_round_trip_keeps_every_bit() {
     let mut cases = 0;
     for optimizer_ in optimizers {
         for batch_norm in [None, Some(BatchNorm::default())] {
-            for hidden in [vec![], vec![1], vec![5, 3], vec![31, 1, 17]] {
-                let network = Network { hidden, batch_norm, ..training().network };
+            let shapes = [vec![], vec![1], vec![5, 3], vec![31, 1, 17]];
+            let shapes =
+                shapes.into_iter().flat_map(|hidden| [1, 3].map(|sub_models| (hidden.clone(), sub_models)));
+            for (hidden, sub_models) in shapes {
+                let network = Network { hidden, sub_models, batch_norm, ..training().network };
                 let one = Training { network, optimizer: optimizer_, ..training() };
                 // As the second member of a population, so that its regions do not start at 0.
                 let population = population_of(&[training(), one], &problem);
@@ -59,7 +62,7 @@ fn a_round_trip_keeps_every_bit() {
             }
         }
     }
-    assert_eq!(cases, 24);
+    assert_eq!(cases, 48);
 }
 
 #[test]
