@@ -56,6 +56,8 @@ fn presets_are_valid_for_tables_of_any_size() {
         for is_table in [true, false] {
             let request = sweep(&preset::auto(Problem { is_table, ..problem }), "").unwrap();
             assert_eq!(request.space.get("embed").is_some(), is_table);
+            let shares = is_table && (1_500..10_000).contains(&rows) && target != Target::Classes;
+            assert_eq!(request.space.get("sub-models").is_some(), shares);
             assert!(request.is_open() && request.max_time.is_some());
             // Halving compares trainings of one length.
             assert_ne!(request.halving.is_some(), request.space.get("epochs").is_some());
