@@ -163,7 +163,7 @@ impl Typed<PartialConfig> {
         let mut preset = PartialConfig::from_toml(preset, "preset".as_ref())?;
         // It records one model.
         if self.any(|config| config.watch.is_some()) {
-            preset.ensemble = None;
+            (preset.ensemble, preset.sub_models) = (None, None);
         }
         // Rows that are asked for are those of all models.
         if self.any(|config| config.val_split.is_some() || config.folds.is_some()) {

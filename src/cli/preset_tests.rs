@@ -56,7 +56,7 @@ fn presets_are_valid_for_tables_of_any_size() {
         for is_table in [true, false] {
             let request = sweep(&preset::auto(Problem { is_table, ..problem }), "").unwrap();
             assert_eq!(request.space.get("embed").is_some(), is_table);
-            let shares = is_table && (1_500..10_000).contains(&rows) && target != Target::Classes;
+            let shares = is_table && (1_500..10_000).contains(&rows) && target == Target::TwoClasses;
             assert_eq!(request.space.get("sub-models").is_some(), shares);
             assert!(request.is_open() && request.max_time.is_some());
             // Halving compares trainings of one length.
@@ -104,6 +104,11 @@ fn flags_of_train_win_over_a_preset() {
     assert_eq!((more.training.lr, &more.training.network), (0.5, &usual.training.network));
     // Layers are recorded of one model.
     assert_eq!(best("--watch gradients").ensemble, 1);
+    let two = Problem { target: Target::TwoClasses, ..table(9_000) };
+    let (shared, watched) =
+        ["", "--watch gradients"].map(|flags| train(&Preset::Default.train(two), flags).unwrap()).into();
+    let counts = |run: &RunRequest| (run.ensemble, run.training.network.sub_models);
+    assert_eq!((counts(&shared), counts(&watched)), ((4, 4), (1, 1)));
     let error = train(&Preset::Best.train(table(9)), "--watch gradients --ensemble 3").unwrap_err();
     assert!(error.contains("--ensemble is 3") && error.contains("--watch"), "{error}");
     let error = train(&Preset::Best.train(table(9)), "--beta1 0.8 --optimizer sgd").unwrap_err();

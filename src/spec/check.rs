@@ -161,9 +161,11 @@ impl RunRequest {
         self.training.check()?;
         let expected = format!("write 1 to {MAX_ENSEMBLE}, for example 8");
         ensure((1..=MAX_ENSEMBLE).contains(&self.ensemble), "ensemble", self.ensemble, &expected)?;
-        let recordable = self.ensemble == 1 || self.watch.is_empty();
+        let sub_models = self.training.network.sub_models;
         let expected = "but --watch records the layers of one model: drop one of them";
-        ensure(recordable, "ensemble", self.ensemble, expected)?;
+        for (key, count) in [("ensemble", self.ensemble), ("sub-models", sub_models)] {
+            ensure(count == 1 || self.watch.is_empty(), key, count, expected)?;
+        }
         let problem = |key, value: &str, expected: &str| {
             Err(Invalid { key, value: value.into(), expected: expected.into() })
         };

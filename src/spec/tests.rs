@@ -105,6 +105,8 @@ const OUT_OF_RANGE: &[(&str, &str, &[&str])] = &[
     ("name = '-o'", "name", &["letter or digit first"]),
     ("ensemble = 0", "ensemble", &["1 to 64"]),
     ("ensemble = 65", "ensemble", &["1 to 64"]),
+    ("sub-models = 2\nwatch = ['gradients']", "sub-models", &["--watch records the layers of one model"]),
+    ("sub-models = 65", "sub-models", &["1 to 64"]),
     ("ensemble = 2\nwatch = ['gradients']", "ensemble", &["--watch records the layers of one model"]),
 ];
 

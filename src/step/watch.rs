@@ -62,9 +62,9 @@ pub struct LayerWatch {
     /// The same for the layer's first unit, `[B]`.
     pub unit_before: Percentiles,
     pub unit_after: Percentiles,
-    /// ‖dW‖₂, including the gradient of λ/2 ‖W‖², before clipping.
+    /// ‖dW‖₂, including the gradient of λ/2 ‖W‖², before clipping; 0 for a layer that only scales.
     pub weight_grad_norm: f32,
-    /// ‖(dγ, dβ)‖₂ or ‖db‖₂, before clipping.
+    /// ‖(dγ, dβ)‖₂ or ‖db‖₂, or that of the factors, before clipping.
     pub vector_grad_norm: f32,
 }
 
@@ -80,7 +80,7 @@ pub fn layers(member: &Member, looks: &[f32], partials: &[f32]) -> Vec<LayerWatc
             let own = blocks.filter(|(block, _)| {
                 block.layer == layer && matches!(block.size, BlockSize::Matrix { .. }) == of_matrix
             });
-            own.map(|(_, &squares)| f64::from(squares)).sum::<f64>().sqrt() as f32
+            own.fold(0.0, |sum, (_, &squares)| sum + f64::from(squares)).sqrt() as f32
         };
         LayerWatch {
             before: look(false, false),

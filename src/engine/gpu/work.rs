@@ -8,6 +8,7 @@ use super::passes::Pass;
 use super::tiles::Ways;
 use crate::population::tables::ChunkKind;
 use crate::population::{BlockSize, Buffer, EVALUATION_ROWS, Member, Population};
+use crate::step::ops::percentiles;
 use crate::step::{Op, Product, StepKind, watch};
 
 /// One workgroup's job; the kernel defines the last three words.
@@ -119,7 +120,7 @@ pub fn jobs(population: &Population, kind: StepKind, pass: Pass, ways: &Ways) ->
                 Op::Loss => {}
                 Op::Percentiles { layer, normalized } if layer < layers => {
                     let base = population.bases[at][Buffer::Looks as usize];
-                    if !normalized || member.layers[layer].is_normalized() {
+                    if percentiles::looks_at(&member.layers[layer], normalized) {
                         for of_unit in [false, true] {
                             let to = base + watch::place(layer, normalized, of_unit);
                             jobs.push([layer_id(layer), id, to as u32, u32::from(of_unit)]);

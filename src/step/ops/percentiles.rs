@@ -3,6 +3,7 @@
 //! The shader counts digits of the numbers' bits, from the highest down; here the standard library selects. Both give
 //! the element at the same rank in the total order of IEEE 754, so the same bits.
 
+use crate::population::tables::LayerRow;
 use crate::population::{Buffer, Member, PERCENTS};
 use crate::step::bounds::{Bound, Observed, Output, U, sizes};
 use crate::step::cost::Cost;
@@ -12,7 +13,7 @@ use crate::step::watch;
 
 pub fn cpu<R: Real>(view: &View<R>, layer: usize, normalized: bool) {
     let layer_row = view.member.layers[layer];
-    if !view.rank.is_first() || normalized && !layer_row.is_normalized() {
+    if !view.rank.is_first() || !looks_at(&layer_row, normalized) {
         return;
     }
     let (outputs, memory) = (layer_row.outputs as usize, view.memory);
@@ -40,6 +41,11 @@ pub fn cpu<R: Real>(view: &View<R>, layer: usize, normalized: bool) {
     }
 }
 
+/// Whether a layer is looked at, before normalisation or after it. One that only scales is not: it has no Z of its own.
+pub fn looks_at(layer: &LayerRow, normalized: bool) -> bool {
+    !layer.scales() && (!normalized || layer.is_normalized())
+}
+
 /// Name in reports.
 pub fn name(layer: usize) -> String {
     format!("percentiles {}", layer + 1)
@@ -54,7 +60,7 @@ pub fn cost(member: &Member, rows: f64, layer: usize) -> Cost {
 /// data.
 pub fn bounds(observed: &Observed, layer: usize, normalized: bool) -> Vec<Output> {
     let Some(row) = observed.member.layers.get(layer) else { return Vec::new() };
-    if normalized && !row.is_normalized() {
+    if !looks_at(row, normalized) {
         return Vec::new();
     }
     let bound = if normalized {
