@@ -22,7 +22,7 @@ on_gpu! {
     a_member_has_the_same_bits_alone_and_in_any_slot:
         invariance::alone_is_any_slot(&gpu::make, 1, &[0, 1, 7, 31, 32, 47, 62, 63]);
     members_with_other_recipes_have_the_same_bits_as_alone:
-        (0..2).for_each(|seed| invariance::recipes_do_not_mix(&gpu::make, seed));
+        invariance::recipes_do_not_mix(&gpu::make, 0);
     a_hundred_repeats_are_identical: invariance::repeats_are_identical(&gpu::make, 3, 100);
     division_into_calls_does_not_matter:
         (0..4).for_each(|seed| invariance::division_does_not_matter(&gpu::make, seed));
