@@ -68,8 +68,11 @@ fn mean_cross_entropy(base: u32, o: u32, sub_models: u32, goal: u32, over_rows: 
     // The least loss, and the probabilities of the class as shares of the largest.
     var least = 0.0;
     var sum = 0.0;
+    var finite = true;
     for (var s = 0u; s < sub_models; s++) {
         let loss = cross_entropy(base + s * o, o, goal, over_rows, 0.0).x;
+        // The other sub-models may hide it.
+        finite = finite && is_finite(loss);
         if s == 0u {
             least = loss;
             sum = 1.0;
@@ -95,5 +98,6 @@ fn mean_cross_entropy(base: u32, o: u32, sub_models: u32, goal: u32, over_rows: 
     for (var s = 0u; s < sub_models; s++) {
         dz[base + s * o + goal] -= over_rows;
     }
-    return vec2f(least - log(sum / f32(sub_models)), select(0.0, 1.0, best == goal));
+    let loss = select(not_a_number(sub_models), least - log(sum / f32(sub_models)), finite);
+    return vec2f(loss, select(0.0, 1.0, best == goal));
 }

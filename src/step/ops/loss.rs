@@ -68,9 +68,11 @@ fn mean_cross_entropy<R: Real>(
     over_rows: R,
 ) -> (R, bool) {
     // -ln Σ p over the sub-models: the least loss, less the logarithm of all p as shares of the largest.
-    let (mut least, mut sum) = (R::ZERO, R::ZERO);
+    let (mut least, mut sum, mut finite) = (R::ZERO, R::ZERO, true);
     for (at, (z, da)) in z.chunks_exact(outputs).zip(da.chunks_exact_mut(outputs)).enumerate() {
         let (loss, _) = cross_entropy(z, da, class, over_rows);
+        // The other sub-models may hide it.
+        finite &= loss.is_finite();
         if at == 0 || loss < least {
             sum = if at == 0 { R::ONE } else { sum * (loss - least).exp() + R::ONE };
             least = loss;
@@ -93,7 +95,8 @@ fn mean_cross_entropy<R: Real>(
         }
     }
     da.chunks_exact_mut(outputs).for_each(|da| da[class] -= over_rows);
-    (least - (sum / sub_models).ln(), best == class)
+    let loss = least - (sum / sub_models).ln();
+    (if finite { loss } else { R::from_f64(f64::NAN) }, best == class)
 }
 
 /// (loss, whether the largest output, the first of equals, is the correct class); da becomes the probabilities, divided by
