@@ -25,9 +25,7 @@ use crate::spec::DateOrder;
 
 /// First bytes of a zip archive, which all formats but .xls are.
 const ZIP: &[u8] = b"PK\x03\x04";
-/// Memory that the cells of an .xls may claim, and as much more for each byte of the file: a cell of a full sheet takes 6 bytes
-/// or more.
-const CLAIM: u64 = 64 << 20;
+/// Memory that the cells of an .xls may claim for each byte of the file: a cell of a full sheet takes 6 bytes or more.
 const CLAIM_PER_BYTE: u64 = 64;
 /// First bytes of the container of .xls, and of workbooks with a password.
 pub(crate) const COMPOUND: &[u8] = &[0xd0, 0xcf, 0x11, 0xe0, 0xa1, 0xb1, 0x1a, 0xe1];
@@ -85,7 +83,7 @@ fn read_sheet(
     let notes = if first == COMPOUND {
         let claimed = xls::claimed(binary.reader().map_err(io)?).map_err(|e| failed(&e))?;
         let needed = claimed.saturating_mul(size_of::<Data>() as u64);
-        if needed > CLAIM.saturating_add(length.saturating_mul(CLAIM_PER_BYTE)) {
+        if !memory::is_plausible(needed, length, CLAIM_PER_BYTE) {
             let (claimed, length) = (counted(claimed, "cell"), bytes(length));
             let what = format!("has sheets of {claimed}, nearly all of them empty, as it has only {length}");
             return Err(DataError::file(name, what, "delete the cells that stand far from the table"));

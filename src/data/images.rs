@@ -208,9 +208,7 @@ fn bad(path: &Path, e: impl std::fmt::Display) -> DataError {
     DataError::file(&path.display().to_string(), what, "copy it again, or remove it")
 }
 
-/// Bytes of pixels that a file may claim: those of 4,096 x 4,096, and so many for each of its own bytes. No format but
-/// WebP packs a picture of one colour better.
-const CLAIM: u64 = 64 << 20;
+/// Bytes of pixels that a file may claim for each of its own. No format but WebP packs a picture of one colour better.
 const CLAIM_PER_BYTE: u64 = 16 << 10;
 
 fn header(path: &Path) -> Result<Header, DataError> {
@@ -231,7 +229,7 @@ fn header(path: &Path) -> Result<Header, DataError> {
         return Err(bad(path, format!("it has {width} x {height} pixels")));
     }
     let claimed = 4 * u64::from(width) * u64::from(height);
-    if claimed > CLAIM.saturating_add(length.saturating_mul(CLAIM_PER_BYTE)) {
+    if !memory::is_plausible(claimed, length, CLAIM_PER_BYTE) {
         return Err(bad(
             path,
             format!("it claims {width} x {height} pixels, but has {}", text::bytes(length)),

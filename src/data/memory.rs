@@ -23,6 +23,14 @@ pub(crate) fn check(file: &str, needed: u64) -> Result<(), DataError> {
     }
 }
 
+/// What any file may claim, however short it is: the pixels of an image of 4,096 x 4,096.
+const CLAIM: u64 = 64 << 20;
+
+/// Whether a file of `length` bytes can hold what takes `claimed` bytes of memory, at most `per_byte` for each of its own.
+pub(crate) fn is_plausible(claimed: u64, length: u64, per_byte: u64) -> bool {
+    claimed <= CLAIM.saturating_add(length.saturating_mul(per_byte))
+}
+
 /// Makes room for `additional` elements, and no more.
 pub(crate) fn reserve<T>(file: &str, vector: &mut Vec<T>, additional: usize) -> Result<(), DataError> {
     if vector.capacity() - vector.len() >= additional {

@@ -14,7 +14,7 @@ use bngpu::step::{Layers, Op, Product, StepKind, plan};
 
 use super::close::assert_same_bits;
 use super::probe::Make;
-use super::random_population::{Case, Rng, Space, plain, random_table};
+use super::random_population::{Case, Rng, Space, network, plain, random_table};
 
 /// Roles that a step starts from; a step writes all others before it reads them.
 const PERSISTENT: [Buffer; 3] = [Buffer::Params, Buffer::Moments, Buffer::Stats];
@@ -434,16 +434,7 @@ pub fn small_and_flat_batches_stay_finite(make: &Make) {
     let flat = Arc::new(table);
     let varied = Arc::new(random_table(&mut Rng(6), ROWS, 6, loss, false));
     let member = |batch: usize, batch_norm: Option<BatchNorm>, activation: Activation| {
-        let hidden = vec![7, 5];
-        let network = Network {
-            embed: Embed::None,
-            sub_models: 1,
-            hidden,
-            activation,
-            batch_norm,
-            dropout: 0.0,
-            init: Init::He,
-        };
+        let network = Network { init: Init::He, ..network(vec![7, 5], activation, batch_norm) };
         let training = Training { lr: 1e-3, ..plain(network, batch) };
         Member::new(&training, loss, 6, ROWS).expect("a step is possible")
     };

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use bngpu::population::tables::StepRow;
 use bngpu::population::{Buffer, Loss, Member, Population, evaluation_step, training_step};
-use bngpu::spec::{Activation, BatchNorm, Embed, Init, Network, Optimizer, Training};
+use bngpu::spec::{Activation, BatchNorm, Network, Optimizer, Training};
 use bngpu::step::memory::{Table, Values};
 use bngpu::step::{Op, StepKind};
 
 use super::close::{Tolerance, assert_close};
 use super::fixtures::Fixture;
 use super::probe::{MakeProbe, Probe};
-use super::random_population::{Rng, plain};
+use super::random_population::{Rng, network, plain};
 use super::tolerances::ROUNDED_TO_F32;
 
 /// The tolerance for values whose terms have a given size.
@@ -23,18 +23,6 @@ const BATCH_NORM: BatchNorm = BatchNorm { eps: 1e-5, momentum: 0.1, affine: true
 /// Largest absolute value.
 fn size(values: &[f64]) -> f64 {
     values.iter().fold(0.0, |size, v| v.abs().max(size))
-}
-
-fn network(hidden: Vec<usize>, activation: Activation, batch_norm: Option<BatchNorm>) -> Network {
-    Network {
-        embed: Embed::None,
-        sub_models: 1,
-        hidden,
-        activation,
-        batch_norm,
-        dropout: 0.0,
-        init: Init::Xavier,
-    }
 }
 
 fn one(make: &MakeProbe, training: &Training, loss: Loss, table: Table) -> Box<dyn Probe> {

@@ -281,6 +281,19 @@ pub fn random_training(rng: &mut Rng, space: &Space) -> Training {
     }
 }
 
+/// A base network: Xavier, without embedding, sub-models and dropout.
+pub fn network(hidden: Vec<usize>, activation: Activation, batch_norm: Option<BatchNorm>) -> Network {
+    Network {
+        embed: Embed::None,
+        sub_models: 1,
+        hidden,
+        activation,
+        batch_norm,
+        dropout: 0.0,
+        init: Init::Xavier,
+    }
+}
+
 /// Base settings: plain SGD at 0.1, Xavier, no regularisation, seed 1.
 pub fn plain(network: Network, batch_size: usize) -> Training {
     Training {
