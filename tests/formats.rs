@@ -148,6 +148,28 @@ fn foreign(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/foreign").join(name)
 }
 
+/// Codes in a column with gaps are 7.0 in one format and 7 in another.
+#[test]
+fn codes_are_the_same_categories_in_every_format() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut columns = table(150, true);
+    let codes = |n: usize| (0..150).map(|i| (i % 11 != 5).then_some((i * 7 % n) as f64)).collect();
+    // With an indicator each, and hashed.
+    columns.splice(0..0, [("few", Cells::Double(codes(10))), ("some", Cells::Double(codes(70)))]);
+    let mut first: Option<Dataset> = None;
+    for source in write_all(folder.path(), &columns, 150) {
+        let mut request = request(&source);
+        request.table.columns = ["few=category", "some=category"].map(|asked| asked.parse().unwrap()).into();
+        let data = load(&request).unwrap();
+        let first = first.get_or_insert_with(|| load(&request).unwrap());
+        assert_eq!((&data.features, &data.targets), (&first.features, &first.targets), "{source}");
+        // A model of one format reads the others.
+        let rows = first.preprocessing.read(&source, None, Part::All).unwrap();
+        assert_eq!(rows.features, first.preprocessing.read(&first.source, None, Part::All).unwrap().features);
+        assert!(!rows.notes.iter().any(|note| note.contains("category that is new")), "{:?}", rows.notes);
+    }
+}
+
 #[test]
 fn files_of_other_programs_give_the_same_data() {
     let names = [

@@ -29,12 +29,12 @@ on_gpu! {
     evaluation_and_pauses_do_not_change_training:
         (0..4).for_each(|seed| invariance::evaluation_and_pauses_do_not_change_training(&gpu::make, seed));
     poison_between_steps_is_found_and_contained: {
-        let found: usize = (0..6).map(|s| invariance::poison_is_found_and_contained(&gpu::make, s)).sum();
-        assert!(found > 100, "{found}");
+        let found: usize = (0..4).map(|s| invariance::poison_is_found_and_contained(&gpu::make, s)).sum();
+        assert!(found > 60, "{found}");
     };
     poison_within_a_step_is_found: {
-        let found: usize = (0..6).map(|s| invariance::poison_within_a_step_is_found(&gpu::make, s)).sum();
-        assert!(found > 100, "{found}");
+        let found: usize = (0..4).map(|s| invariance::poison_within_a_step_is_found(&gpu::make, s)).sum();
+        assert!(found > 60, "{found}");
     };
     stale_memory_is_never_read: (0..4).for_each(|seed| invariance::stale_memory_is_never_read(&gpu::make, seed));
     a_bad_row_is_found_at_its_step:

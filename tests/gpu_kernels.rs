@@ -19,7 +19,7 @@ use crate::common::gpu;
 use crate::common::random_population::{Case, Rng, Space, plain, random_table};
 
 /// Number of populations; each has up to five members, which differ in all settings.
-const CASES: u64 = 240;
+const CASES: u64 = 160;
 
 #[test]
 #[ignore = "needs a GPU; scripts/test includes it"]

@@ -199,7 +199,7 @@ fn what_has_two_readings_is_refused_and_can_be_answered() {
             &["x=number:point", "x=number:comma"],
         ),
         (
-            "both signs",
+            "decimal points and commas",
             ',',
             |i| if i % 2 == 0 { format!("{i},5") } else { format!("{i}.5") },
             &["x=number:comma"],
@@ -694,7 +694,7 @@ fn typed_numbers_have_one_reading() {
     };
     let text: String = (0..ROWS).map(mixed).collect();
     let error = describe(&write(&folder, "mixed.jsonl", text)).unwrap_err().to_string();
-    assert!(error.contains("both signs"), "{error}");
+    assert!(error.contains("decimal points and commas"), "{error}");
 
     let mut text = String::from("x;u;y\n");
     (0..ROWS).for_each(|i| writeln!(text, "{},{};{};{}", i, i % 90 + 5, i * 37 % 101, i * 7 % 13).unwrap());
@@ -770,4 +770,160 @@ fn a_last_column_that_is_mostly_empty_is_no_target_unless_named() {
     assert!(describe(&request).is_ok());
     request.target = Some("price".into());
     assert_eq!(load(&request).unwrap().preprocessing.target_name(), "price");
+}
+
+/// Three columns of 60 rows: `number`, `x`, `y`.
+fn with_numbers(separator: char, cell: impl Fn(usize) -> String) -> String {
+    let mut text = format!("number{separator}x{separator}y\n");
+    for i in 0..ROWS {
+        writeln!(text, "{}{separator}{}{separator}{}", cell(i), i * 11 % 17, i * 7 % 13).unwrap();
+    }
+    text
+}
+
+#[test]
+fn numbers_that_mark_missing_values_are_missing_in_every_column() {
+    let folder = tempfile::tempdir().unwrap();
+    let marked = |i: usize| if i.is_multiple_of(6) { "-999".to_owned() } else { some(i).to_string() };
+    let json =
+        |i: usize| format!("{{\"number\": {}, \"x\": {}, \"y\": {}}}\n", marked(i), i * 11 % 17, i % 13);
+    let dollars = |i: usize| if i.is_multiple_of(6) { "-999".to_owned() } else { format!("${}", some(i)) };
+    let files = [
+        ("t.csv", with_numbers(',', marked)),
+        ("t.jsonl", (0..ROWS).map(json).collect()),
+        ("dollars.csv", with_numbers(',', dollars)),
+    ];
+    for (name, text) in files {
+        for marker in ["-999", "-999.0", "unknown"] {
+            let mut request = write(&folder, name, &text);
+            request.table.missing = vec![marker.to_owned()];
+            let missing = describe(&request).unwrap().columns[0].missing;
+            // A cell beside amounts of money is a text: only the marker as it is written.
+            let expected = match marker {
+                "-999" => 10,
+                "-999.0" if name != "dollars.csv" => 10,
+                _ => 0,
+            };
+            assert_eq!(missing, expected, "{name}, {marker}");
+        }
+    }
+    // At predict, as in training.
+    let mut request = write(&folder, "t.csv", with_numbers(',', marked));
+    request.table.missing = vec!["-999".into()];
+    let data = load(&request).unwrap();
+    let predict = |cell: &str| {
+        let new = write(&folder, "n.csv", format!("number,x\n{cell},3\n"));
+        data.preprocessing.read(&new.source, None, Part::All).unwrap().features
+    };
+    assert_eq!(predict("-999"), predict(""));
+    assert_ne!(predict("-999"), predict("-998"));
+}
+
+#[test]
+fn numbers_of_another_dialect_are_refused_at_predict() {
+    let folder = tempfile::tempdir().unwrap();
+    let read = |training: (&str, String), text: &str| {
+        let data = load(&write(&folder, training.0, training.1)).unwrap();
+        data.preprocessing.read(&write(&folder, "n.csv", text).source, None, Part::All)
+    };
+    let points = || ("points.csv", with_numbers(',', |i| format!("{}.{:03}", i + 1, i * 16)));
+    let commas = || ("commas.csv", with_numbers(';', |i| format!("{},{:02}", i + 1, i)));
+    let percent = || ("percent.csv", with_numbers(',', |i| format!("{}%", some(i))));
+    let dates = || ("dates.csv", with_numbers(',', |i| format!("2024-{:02}-{:02}", i % 12 + 1, i % 28 + 1)));
+    let days_first =
+        || ("days.csv", with_numbers(',', |i| format!("{:02}.{:02}.2024", i % 28 + 1, i % 12 + 1)));
+    for (training, text, part_of_error) in [
+        (points(), "number;x\n1.500;3\n", "may be 1.5 or 1500"),
+        (points(), "number;x\n1.500;3\n", "may be 1.5 or 1500"),
+        (commas(), "number,x\n1.850,3\n", "may be 1.85 or 1850"),
+        (percent(), "number,x\n0.5,3\n5%,3\n", "different units"),
+        (dates(), "number,x\n2024-05-05,3\n14:30,3\n", "times of day"),
+        (dates(), "number,x\n03/04/2024,3\n", "the day or the month first"),
+    ] {
+        let error = read(training, text).map(|rows| rows.features).unwrap_err().to_string();
+        assert!(error.contains(part_of_error) && error.contains("\"number\""), "{text}{error}");
+    }
+    for (training, same, text) in [
+        (points(), "number,x\n1.5,3\n", "number;x\n1,50;3\n"),
+        (points(), "number,x\n1234.5,3\n", "number,x\n\"1,234.5\",3\n"),
+        (commas(), "number;x\n1,85;3\n", "number,x\n1.85,3\n"),
+        (percent(), "number,x\n5%,3\n0%,3\n", "number,x\n5%,3\n0,3\n"),
+        (dates(), "number,x\n2024-03-23,3\n", "number,x\n03/23/2024,3\n"),
+        (dates(), "number,x\n2024-03-23,3\n", "number,x\n23.03.2024,3\n"),
+        (days_first(), "number,x\n2024-03-04,3\n", "number,x\n04.03.2024,3\n"),
+    ] {
+        let (name, file) = training;
+        let of = |text: &str| read((name, file.clone()), text).unwrap().features;
+        assert_eq!(of(same), of(text), "{name}: {text}");
+    }
+}
+
+#[test]
+fn parts_of_a_table_are_written_in_one_dialect() {
+    for (first, second) in [("1.csv", "2.csv"), ("2.csv", "1.csv")] {
+        let folder = tempfile::tempdir().unwrap();
+        write(&folder, first, with_numbers(',', |i| (i + 1).to_string()));
+        write(&folder, second, with_numbers(';', |i| format!("{},{:03}", i + 1, i * 16)));
+        let error = describe(&request(folder.path())).unwrap_err().to_string();
+        assert!(error.contains("semicolons between its cells") && error.contains("2.csv"), "{error}");
+    }
+}
+
+#[test]
+fn a_row_of_totals_and_a_missing_header_are_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let of = |last: &str| {
+        let mut text = with_numbers(',', |i| ["red", "green", "blue"][i % 3].to_owned());
+        writeln!(text, "{last},999,5").unwrap();
+        load(&write(&folder, "t.csv", text)).unwrap()
+    };
+    let says = |notes: &[String]| notes.iter().any(|note| note.contains("line 62 may be totals"));
+    for last in ["Total", "TOTAL:", "Grand total", "Summe"] {
+        assert!(says(&of(last).notes), "{last}");
+    }
+    assert!(!says(&of("red").notes) && !says(&of("totally").notes));
+    let data = of("red");
+    let read = |text: &str| data.preprocessing.read(&write(&folder, "n.csv", text).source, None, Part::All);
+    let (with, without) = (read("number,x\nred,3\nblue,5\n").unwrap(), read("red,3\nblue,5\n").unwrap());
+    assert_eq!(with.features, without.features);
+    assert_eq!(with.notes, [""; 0]);
+    assert!(
+        without.notes.iter().any(|note| note.starts_with("no header") && note.contains("\"number\", \"x\""))
+    );
+}
+
+#[test]
+fn a_few_different_whole_numbers_are_no_classes() {
+    let folder = tempfile::tempdir().unwrap();
+    for (targets, is_class) in [
+        (vec![105_227, 99_000, 230_000, 187_500, 150_000], false),
+        (vec![1, 2, 3, 1, 2, 3], true),
+        (vec![0, 1, 0, 1, 1, 0], true),
+    ] {
+        let mut text = String::from("x,y\n");
+        targets.iter().enumerate().for_each(|(i, y)| writeln!(text, "{},{y}", some(i)).unwrap());
+        let mut request = write(&folder, "t.csv", text);
+        (request.val_split, request.test_split) = (0.0, 0.0);
+        let data = load(&request).unwrap();
+        assert_eq!(matches!(data.targets, Targets::Classes(_)), is_class, "{targets:?}");
+    }
+}
+
+#[test]
+fn a_json_file_of_different_keys_is_refused_before_it_fills_the_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let lines =
+        |n: usize| -> String { (0..n).map(|i| format!("{{\"k{i}\":1.5,\"y\":{}}}\n", i % 7)).collect() };
+    let array = format!("[{}]", lines(8_000).trim_end().replace('\n', ","));
+    for (name, text) in [("t.jsonl", lines(8_000)), ("t.json", array), ("t.jsonl", lines(100_000))] {
+        let error = describe(&write(&folder, name, text)).unwrap_err().to_string();
+        assert!(error.contains("different keys"), "{error}");
+    }
+    // Sparse, as real files are: 200 keys, of which each row has three.
+    let text: String = (0..2_000)
+        .map(|i| format!("{{\"k{}\":1.5,\"k{}\":2,\"y\":{}}}\n", i % 200, i * 7 % 199 + 200, i % 7))
+        .collect();
+    let mut request = write(&folder, "sparse.jsonl", text);
+    request.target = Some("y".into());
+    assert_eq!(describe(&request).unwrap().columns.len(), 400);
 }

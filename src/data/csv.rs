@@ -188,6 +188,7 @@ impl Reader<'_> {
             columns,
             lines: Some(lines),
             may_have_commas: layout.separator == b';',
+            has_commas_between: layout.separator == b',',
             how,
         };
         Ok(Read { table, content: content.unwrap_or_default(), notes })
@@ -410,7 +411,12 @@ fn refuse(file: &str, fault: Fault, line: u64, expected: Option<(usize, u64)>) -
                 counted(cells as u64, "cell"),
                 count(width as u64)
             );
-            (line, what, "give every line the same number of cells; quote cells that hold the separator")
+            let remedy = if first_line <= 1 && width < cells {
+                "begin with the names of the columns: delete a title above them; or quote cells that hold the separator"
+            } else {
+                "give every line the same number of cells; quote cells that hold the separator"
+            };
+            (line, what, remedy)
         }
         Fault::Open { line } => {
             let remedy = "close it, or double a quote that belongs to the cell";

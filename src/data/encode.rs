@@ -10,6 +10,7 @@
 //! (standardised, a rare category would be a huge number, and the tables of docs/quality.md lose by it), as do numbers
 //! that are all 0 or 1. A constant input becomes 0. With `--clip-inputs`, the numbers are then limited smoothly to ±[`CLIP`].
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
@@ -21,7 +22,7 @@ use super::scale::{Moments, Scale, smooth_clip};
 use crate::base::text::{count, shorten};
 use crate::spec::Embed;
 
-use super::table::{Column, MISSING, Table};
+use super::table::{Column, MISSING, Table, category};
 use super::times::Cycle;
 use super::types::Reading;
 
@@ -242,10 +243,13 @@ impl ColumnEncoding {
                 }
                 (kind, moments, 0)
             }
-            Column::Text { levels, codes } => match fit_categories(levels, codes, train, n_missing) {
-                Ok(fitted) => fitted,
-                Err(why) => return Ok(Fitted::Dropped(why)),
-            },
+            Column::Text { levels, codes } => {
+                let (levels, codes) = merged(levels, codes);
+                match fit_categories(&levels, &codes, train, n_missing) {
+                    Ok(fitted) => fitted,
+                    Err(why) => return Ok(Fitted::Dropped(why)),
+                }
+            }
         };
         // Truth values stay 0 and 1, as all indicators do.
         let is_truth = matches!(&kind, Kind::Number(Numbers { range: Some([low, high]), .. }) if *low == 0.0 && *high == 1.0)
@@ -289,12 +293,15 @@ impl ColumnEncoding {
                 let code_inputs = code_inputs(coded);
                 let other_input = other.then_some(levels.len() + code_inputs);
                 let missing_input = missing.then_some(levels.len() + code_inputs + usize::from(*other));
-                let all = levels.iter().chain(coded).enumerate();
-                let known: HashMap<&str, usize> = all.map(|(i, l)| (l.as_str(), i)).collect();
+                let (found, codes) = merged(found, codes);
+                let all: Vec<&String> = levels.iter().chain(coded).collect();
+                // Models of earlier versions have `1.0`, and may have `1`, too.
+                let known: HashMap<Cow<str>, usize> =
+                    all.iter().enumerate().rev().map(|(at, level)| (category(level), at)).collect();
                 let one = |input: usize| Written::One(input, self.scales[input].apply(1.0) as f32);
                 let of = |level: &String| match (known.get(level.as_str()), other_input) {
                     (Some(at), _) if *at < levels.len() => one(*at),
-                    (Some(_), _) => Written::Code(Box::new(code(level))),
+                    (Some(at), _) => Written::Code(Box::new(code(all[*at]))),
                     (None, Some(at)) => one(at),
                     (None, None) => Written::Nothing,
                 };
@@ -537,6 +544,23 @@ fn varies(cycle: Cycle, mut seconds: impl Iterator<Item = f64>) -> bool {
     seconds.any(|s| Some(cycle.phase(s)) != first)
 }
 
+/// Levels and codes of a column in which texts that are the same [`category`] are one.
+fn merged<'a>(levels: &'a [String], codes: &'a [u32]) -> (Cow<'a, [String]>, Cow<'a, [u32]>) {
+    if levels.iter().all(|level| category(level) == level.as_str()) {
+        return (levels.into(), codes.into());
+    }
+    let (mut names, mut places) = (Vec::new(), HashMap::new());
+    let mut place = |level| {
+        *places.entry(category(level)).or_insert_with_key(|name| {
+            names.push(name.clone().into_owned());
+            names.len() as u32 - 1
+        })
+    };
+    let codes_of: Vec<u32> = levels.iter().map(|level| place(level)).collect();
+    let codes = codes.iter().map(|code| codes_of.get(*code as usize).copied().unwrap_or(MISSING)).collect();
+    (names.into(), codes)
+}
+
 /// Also returns the number of levels in "other", or the reason for leaving the column out.
 fn fit_categories(
     levels: &[String],
@@ -613,6 +637,49 @@ mod tests {
         prepared.write(0, &mut out[..half * width], width, 0);
         prepared.write(half, &mut out[half * width..], width, 0);
         out.chunks(width).map(<[f32]>::to_vec).collect()
+    }
+
+    #[test]
+    fn a_category_is_the_same_however_its_format_writes_it() {
+        let written = |training: &[&str], cell: &str| {
+            let cells: Vec<Option<&str>> = [training, training].concat().into_iter().map(Some).collect();
+            let encoding = fit(&text(&cells), &(0..cells.len()).collect::<Vec<_>>());
+            write(&encoding, text(&[Some(cell)])).remove(0).iter().position(|v| *v == 1.0)
+        };
+        for training in [["-1.0", "2.0", "3.5", "TRUE", "x"], ["-1", "2", "3.5", "true", "x"]] {
+            for (cell, expected) in [
+                ("2", Some(1)),
+                ("2.0", Some(1)),
+                ("-1", Some(0)),
+                ("-1.0", Some(0)),
+                ("3.5", Some(2)),
+                ("True", Some(3)),
+                ("x", Some(4)),
+                ("2.00", None),
+                ("3.50", None),
+                ("02", None),
+                ("X", None),
+                ("x.0", None),
+            ] {
+                assert_eq!(written(&training, cell), expected, "{training:?}, {cell}");
+            }
+        }
+        // Codes and versions stay what they are.
+        assert_eq!(
+            ["007", "7", "3.1", "3.10"].map(|c| written(&["007", "3.1", "3.10", "7"], c)),
+            [0, 3, 1, 2].map(Some)
+        );
+        // A rare one is no more than another spelling of the usual one.
+        let cells: Vec<Option<&str>> = ["3", "3", "a", "a", "3.0"].into_iter().map(Some).collect();
+        let encoding = fit(&text(&cells), &[0, 1, 2, 3, 4]);
+        let expected = Kind::Category {
+            levels: vec!["3".into(), "a".into()],
+            coded: vec![],
+            other: false,
+            missing: false,
+        };
+        assert_eq!(encoding.kind, expected);
+        assert_eq!(write(&encoding, text(&[Some("3.0"), Some("b")])), [[1.0, 0.0], [0.0, 0.0]]);
     }
 
     #[test]

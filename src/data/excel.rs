@@ -279,13 +279,15 @@ impl<'a> Cells<'a> {
             Data::Float(v) => builder.push(Cell::Number(*v)),
             Data::String(text) => builder.push(Cell::Text(text)),
             Data::Bool(v) => builder.push(Cell::Boolean(*v)),
+            // As everywhere, a length of time is a number: it has no place in a week or a day.
+            Data::DateTime(time) if time.is_duration() => builder.push(Cell::Number(seconds(time))),
             Data::DateTime(time) => builder.push(Cell::Time(seconds(time))),
             Data::DateTimeIso(text) => builder.push(match times::parse(text, DateOrder::Ymd) {
                 Some(moment) => Cell::Time(moment.seconds),
                 None => Cell::Text(text),
             }),
             Data::DurationIso(text) => builder.push(match text.parse::<SignedDuration>() {
-                Ok(duration) => Cell::Time(duration.as_secs_f64()),
+                Ok(duration) => Cell::Number(duration.as_secs_f64()),
                 Err(_) => Cell::Text(text),
             }),
             Data::Error(error) => {
@@ -312,7 +314,7 @@ impl<'a> Cells<'a> {
         let end = (0..width).rev().find(used).map_or(width, |last| last + 1);
         let width = (start..end).filter(used).count();
         if named && 2 * header.len() < width {
-            let what = format!("has names for {} of its {width} columns: is it a title?", header.len());
+            let what = format!("has names for {} of its {width} columns, like a title", header.len());
             let place = format!("row {}", self.first_line.unwrap_or(1));
             return Err(DataError::row(
                 self.file,

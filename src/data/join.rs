@@ -14,6 +14,7 @@ pub(super) fn table(file: &str, names: Vec<String>, columns: Vec<Column>, rows: 
         rows,
         lines: None,
         may_have_commas: false,
+        has_commas_between: false,
         how: String::new(),
     }
 }

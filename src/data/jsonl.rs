@@ -11,9 +11,11 @@ use rayon::prelude::*;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::DataError;
+use super::binary::check_memory;
 use super::error::shorten;
 use super::file::Source;
 use super::join::{Joining, as_asked, table};
+use super::memory;
 use super::raw::{Raw, digest};
 use super::table::{Cell, Column, ColumnBuilder, ReadOptions, Table};
 
@@ -22,6 +24,25 @@ const BLOCK: usize = 1 << 20;
 
 /// Maximum number of columns; a file with more is not a table.
 const MAX_COLUMNS: usize = 1 << 20;
+
+/// Most bytes of a table for each byte of its file: a row of a hundred bytes may lack eight hundred keys of others.
+const TABLE_PER_BYTE: u64 = 64;
+
+const TOO_WIDE: &str = "too many different keys: nearly all cells of the table would be empty";
+
+/// Whether a file of `length` bytes can be such a table. Missing cells take memory, but no bytes of the file.
+fn is_plausible(rows: usize, columns: usize, length: u64) -> bool {
+    let cells = (rows as u64 + 1).saturating_mul(columns as u64);
+    columns <= MAX_COLUMNS && memory::is_plausible(cells.saturating_mul(8), length, TABLE_PER_BYTE)
+}
+
+/// Refuses a table that is nearly empty, or does not fit into the free memory.
+fn check_size(file: &str, rows: usize, columns: usize, length: usize) -> Result<(), DataError> {
+    if !is_plausible(rows, columns, length as u64) {
+        return Err(DataError::file(file, format!("has {TOO_WIDE}"), WRITE));
+    }
+    check_memory(file, rows as u64, columns)
+}
 
 /// Reads a whole table.
 pub(crate) fn read(path: &Path, options: &ReadOptions) -> Result<Raw, DataError> {
@@ -64,16 +85,22 @@ struct Rows {
     rows: usize,
     /// The column after that of the last key: rows have the same order of keys as a rule.
     next: usize,
+    /// Bytes of the file.
+    length: u64,
 }
 
 impl Rows {
-    /// The column of a key, new or not.
+    fn of(length: usize) -> Rows {
+        Rows { length: length as u64, ..Rows::default() }
+    }
+
+    /// The column of a key, new or not; none if the table becomes too large.
     fn place(&mut self, key: &str) -> Option<usize> {
         let place = match self.names.get(self.next) {
             Some(name) if name == key => self.next,
             _ => match self.places.get(key) {
                 Some(place) => *place,
-                None if self.names.len() == MAX_COLUMNS => return None,
+                None if !is_plausible(self.rows, self.names.len() + 1, self.length) => return None,
                 None => {
                     self.names.push(key.to_owned());
                     self.places.insert(key.to_owned(), self.names.len() - 1);
@@ -159,7 +186,7 @@ impl Visitor<'_> for Key<'_> {
     }
 
     fn visit_str<E: Error>(self, key: &str) -> Result<usize, E> {
-        self.0.place(key).ok_or_else(|| E::custom(format_args!("more than {MAX_COLUMNS} different keys")))
+        self.0.place(key).ok_or_else(|| E::custom(TOO_WIDE))
     }
 }
 
@@ -241,18 +268,19 @@ impl<'de> Visitor<'de> for Array<'_> {
 }
 
 fn parse_array(file: &str, bytes: &[u8]) -> Result<Table, DataError> {
-    let mut rows = Rows::default();
+    let mut rows = Rows::of(bytes.len());
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let read = deserializer.deserialize_seq(Array(&mut rows)).and_then(|()| deserializer.end());
     read.map_err(|e| bad_line(file, e.line() as u64, &e, bytes))?;
     let n_rows = rows.rows;
+    check_size(file, n_rows, rows.names.len(), bytes.len())?;
     let (names, columns) = rows.finish();
     Ok(table(file, names, columns, n_rows))
 }
 
 /// The rows of a block of lines, and the line of each, from 1 in the block.
-fn parse_block(block: &[u8]) -> Result<(Rows, Vec<u64>, u64), (u64, serde_json::Error)> {
-    let (mut rows, mut lines, mut line_number) = (Rows::default(), Vec::new(), 0);
+fn parse_block(block: &[u8], length: usize) -> Result<(Rows, Vec<u64>, u64), (u64, serde_json::Error)> {
+    let (mut rows, mut lines, mut line_number) = (Rows::of(length), Vec::new(), 0);
     for line in block.split_inclusive(|byte| *byte == b'\n') {
         line_number += 1;
         let line = line.trim_ascii();
@@ -279,7 +307,8 @@ fn parse_lines(file: &str, bytes: &[u8]) -> Result<Table, DataError> {
         blocks.push(block);
         rest = after;
     }
-    let parsed: Vec<_> = blocks.into_par_iter().map(|block| (block, parse_block(block))).collect();
+    let parsed: Vec<_> =
+        blocks.into_par_iter().map(|block| (block, parse_block(block, bytes.len()))).collect();
 
     let (mut names, mut places) = (Vec::<String>::new(), HashMap::<String, usize>::new());
     let mut columns: Vec<(Joining, usize)> = Vec::new();
@@ -292,6 +321,7 @@ fn parse_lines(file: &str, bytes: &[u8]) -> Result<Table, DataError> {
         lines.extend(block_lines.iter().map(|line| first_line + line));
         first_line += n_lines;
         let n_rows = block_rows.rows;
+        check_size(file, rows + n_rows, names.len().max(block_rows.names.len()), bytes.len())?;
         let (block_names, block_columns) = block_rows.finish();
         for (name, column) in block_names.into_iter().zip(block_columns) {
             let place = *places.entry(name).or_insert_with_key(|name| {
@@ -307,6 +337,7 @@ fn parse_lines(file: &str, bytes: &[u8]) -> Result<Table, DataError> {
             *length = rows + n_rows;
         }
         rows += n_rows;
+        check_size(file, rows, names.len(), bytes.len())?;
     }
     let columns = columns.into_iter().map(|(mut joining, length)| {
         if length < rows {
@@ -382,7 +413,7 @@ mod tests {
         let text: String = (0..30_000).map(row).collect();
         assert!(text.len() > 2 * BLOCK, "{}", text.len());
         let lines = table(&text);
-        let (rows, numbers, _) = parse_block(text.as_bytes()).unwrap();
+        let (rows, numbers, _) = parse_block(text.as_bytes(), text.len()).unwrap();
         let (names, columns) = rows.finish();
         assert_eq!((&names, Some(&numbers)), (&lines.names, lines.lines.as_ref()));
         assert!(names.len() > 6 && format!("{columns:?}") == format!("{:?}", lines.columns));

@@ -426,7 +426,7 @@ impl Fitting<'_> {
             }
         };
         tell("constant in the training rows, so set to 0", &constant);
-        tell("missing numbers filled with the training median", &missing);
+        tell("missing values filled with the training median", &missing);
         tell("rare categories grouped as \"other\"", &rare);
         if encodings.is_empty() {
             return Err(DataError::file(
@@ -613,11 +613,7 @@ fn read_for_training(located: &Located, request: &LoadRequest) -> Result<Raw, Da
         image_size: request.table.image_size,
         image_shape: None,
     };
-    let mut raw = read_raw(located, &options, wanted)?;
-    if let RawFeatures::Table(table) = &mut raw.features {
-        // The target is still one of its columns, and says as much as any other.
-        table.may_have_commas |= table.columns.iter().any(types::has_decimal_commas);
-    }
+    let raw = read_raw(located, &options, wanted)?;
     match (request.table.image_size, &raw.features) {
         (None, _) | (_, RawFeatures::Bytes { shape: Some(_), .. }) => Ok(raw),
         _ => {

@@ -68,7 +68,7 @@ pub use times::written as time_text;
 pub use types::ColumnType;
 
 use locate::{Format, Located};
-use raw::Raw;
+use raw::{Raw, RawFeatures};
 use table::ReadOptions;
 
 /// Classification or regression.
@@ -307,12 +307,21 @@ pub fn path_of(source: &str, data_dir: Option<&Path>) -> Result<Option<PathBuf>,
 
 /// Reads a source as it is. `target` is the user's name for it, for formats with named arrays.
 fn read_raw(located: &Located, options: &ReadOptions, target: Option<&str>) -> Result<Raw, DataError> {
-    let raw = match located.format {
+    let mut raw = match located.format {
         Format::Parts => parts::read(located, options, |part, options| read_file(part, options, target)),
         _ => read_file(located, options, target),
     }?;
     if raw.rows == 0 {
         return Err(DataError::file(&raw.file, "holds no rows", "expected a table with rows"));
+    }
+    if let RawFeatures::Table(table) = &mut raw.features {
+        // The target is still one of its columns, and says as much as any other.
+        table.may_have_commas |= table.columns.iter().any(types::has_decimal_commas);
+        let markers: Vec<f64> = options.missing.iter().filter_map(|text| table::plain_number(text)).collect();
+        if !markers.is_empty() {
+            table.columns.iter_mut().for_each(|column| column.without(&markers));
+        }
+        raw.notes.extend(table.totals());
     }
     Ok(raw)
 }

@@ -369,6 +369,14 @@ impl Preprocessing {
                     let column = columns[index].clone().unwrap_or(Column::Number(Vec::new()));
                     raw.target = Some(super::raw::TargetColumn { name: names[index].clone(), index, column });
                 }
+                if let Inputs::Columns { columns, named: true, .. } = &self.inputs
+                    && !table.named
+                {
+                    let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
+                    let names = super::error::list(&names);
+                    raw.notes
+                        .push(format!("no header: columns are taken in the order of training ({names})"));
+                }
                 table.columns = places.inputs.iter().filter_map(|at| columns[*at].take()).collect();
                 table.names = places.inputs.iter().map(|at| names[*at].clone()).collect();
             }
@@ -380,7 +388,11 @@ impl Preprocessing {
     /// Reads the cells of each input and of the target as in training.
     fn read_cells(&self, raw: &mut Raw) -> Result<(), DataError> {
         let Raw { file, features, target, notes, .. } = raw;
-        let mut read = |name: &str, role: &str, reading: &Reading, column: &mut Column| {
+        let mut read = |table: Option<&Table>,
+                        name: &str,
+                        role: &str,
+                        reading: &Reading,
+                        column: &mut Column| {
             let before = std::mem::replace(column, Column::Number(Vec::new()));
             let rows = before.len();
             let known = (0..rows).filter(|row| !before.is_missing(*row)).count();
@@ -401,6 +413,9 @@ impl Preprocessing {
                 );
                 notes.push(text);
             }
+            if let Some(what) = table.and_then(|table| reading.doubt(&before, table)) {
+                return Err(DataError::column(file, name, what, "write the numbers as in training"));
+            }
             let (after, unread) = reading.apply(before).map_err(fault)?;
             if unread.rows > 0 && !unread.any_read {
                 let example = shorten(&unread.example);
@@ -413,13 +428,19 @@ impl Preprocessing {
             *column = after;
             Ok(())
         };
-        if let (RawFeatures::Table(table), Inputs::Columns { columns, .. }) = (features, &self.inputs) {
-            for (encoding, column) in columns.iter().zip(&mut table.columns) {
-                read(&encoding.name, "column", &encoding.reading(), column)?;
+        let mut table = match features {
+            RawFeatures::Table(table) => Some(table),
+            RawFeatures::Bytes { .. } => None,
+        };
+        if let (Some(table), Inputs::Columns { columns, .. }) = (&mut table, &self.inputs) {
+            let mut found = std::mem::take(&mut table.columns);
+            for (encoding, column) in columns.iter().zip(&mut found) {
+                read(Some(table), &encoding.name, "column", &encoding.reading(), column)?;
             }
+            table.columns = found;
         }
         if let (Some(target), Some(reading)) = (target, &self.target.reading) {
-            read(&target.name.clone(), "target", reading, &mut target.column)?;
+            read(table.as_deref(), &target.name.clone(), "target", reading, &mut target.column)?;
         }
         Ok(())
     }
@@ -446,7 +467,10 @@ impl Preprocessing {
                     if !lacking.is_empty() {
                         return Err(DataError::file(
                             file,
-                            format!("lacks the columns {}", super::error::list(&lacking)),
+                            match lacking.as_slice() {
+                                [one] => format!("lacks the column {one:?}"),
+                                several => format!("lacks the columns {}", super::error::list(several)),
+                            },
                             format!("add them; it has {}", super::error::list(names)),
                         ));
                     }

@@ -1,5 +1,6 @@
 //! A table as read: named columns of numbers or text, before any encoding.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use super::numbers::is_ambiguous;
@@ -23,6 +24,13 @@ pub(crate) enum Column {
 }
 
 impl Column {
+    /// Makes numbers missing that one of `markers` says.
+    pub fn without(&mut self, markers: &[f64]) {
+        if let Column::Number(values) = self {
+            values.iter_mut().filter(|v| markers.contains(v)).for_each(|v| *v = f64::NAN);
+        }
+    }
+
     /// Rows.
     pub fn len(&self) -> usize {
         match self {
@@ -167,6 +175,23 @@ fn level(levels: &mut Vec<String>, seen: &mut HashMap<String, u32>, text: &str) 
     code
 }
 
+/// The text that stands for a category, as its cell is written in another way by formats with types, by those without, and
+/// by pandas in a column with gaps: `1` for `1.0`, `true` for `True`. Texts that only look alike stay different: `1.10`, `007`.
+pub(crate) fn category(text: &str) -> Cow<'_, str> {
+    let is_whole = |digits: &str| digits.parse::<i64>().is_ok_and(|whole| whole.to_string() == digits);
+    if let Some(whole) = text.strip_suffix(".0").filter(|whole| is_whole(whole)) {
+        return whole.into();
+    }
+    // As `text_of` writes it.
+    if let Some(number) = text.strip_suffix('0').filter(|number| is_ambiguous(number, '.')) {
+        return number.into();
+    }
+    match ["true", "false"].into_iter().find(|word| text.eq_ignore_ascii_case(word)) {
+        Some(word) => word.into(),
+        None => text.into(),
+    }
+}
+
 /// A typed cell as the text that a CSV file would hold. The number 1.234 becomes 1.2340, which nobody can take for 1234.
 fn text_of(cell: Cell) -> String {
     match cell {
@@ -196,11 +221,31 @@ pub(crate) struct Table {
     pub lines: Option<Vec<u64>>,
     /// Whether numbers may have decimal commas: may_have_commas separate its cells, or another column has them.
     pub may_have_commas: bool,
+    /// Whether commas separate its cells, so that numbers hardly have decimal commas.
+    pub has_commas_between: bool,
     /// How the file was read, in words.
     pub how: String,
 }
 
+/// Texts in the last row of a table that sums up the others.
+const TOTALS: [&str; 9] =
+    ["total", "totals", "grand total", "sum", "subtotal", "average", "mean", "summe", "gesamt"];
+
 impl Table {
+    /// A note on a last row that may sum up the others, as reports and spreadsheets have it.
+    pub fn totals(&self) -> Option<String> {
+        let last = self.rows.checked_sub(1).filter(|last| *last > 1)?;
+        let (name, text) = self.names.iter().zip(&self.columns).find_map(|(name, column)| {
+            let Column::Text { levels, codes } = column else { return None };
+            let (code, before) = codes.split_last()?;
+            let text = levels.get(*code as usize)?;
+            let word = text.trim_end_matches(':').to_lowercase();
+            (TOTALS.contains(&word.as_str()) && !before.contains(code)).then_some((name, text))
+        })?;
+        let place = self.place(last);
+        Some(format!("{place} may be totals of the others ({text:?} in column {name:?}): if so, delete it"))
+    }
+
     /// "line 17" of a text file, "row 16" (from 0) elsewhere.
     pub fn place(&self, row: usize) -> String {
         match self.lines.as_ref().and_then(|lines| lines.get(row)) {
@@ -221,6 +266,7 @@ impl Table {
             rows,
             lines: None,
             may_have_commas: false,
+            has_commas_between: false,
             how: String::new(),
         }
     }

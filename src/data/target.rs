@@ -91,7 +91,10 @@ pub(crate) fn decide(
     let distinct = if integers { distinct(values).len() } else { values.len() };
     let limit = if images { MAX_IMAGE_CLASSES } else { MAX_INTEGER_CLASSES };
     let name = &target.name;
-    Ok(match integers && distinct <= limit {
+    // Of a few rows that all differ, none would be of a class that another teaches.
+    let known = values.iter().filter(|v| !v.is_nan()).count();
+    let any_returns = images || distinct < known || distinct <= 2;
+    Ok(match integers && distinct <= limit && any_returns {
         true if images => (TaskKind::Classify, None),
         true => (
             TaskKind::Classify,

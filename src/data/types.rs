@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use super::DataError;
 use super::numbers::{self, Ambiguity, Inferred, NumberFormat, is_bare, is_number_like};
-use super::table::{Column, MISSING, Texts, is_missing};
+use super::table::{Column, MISSING, Table, Texts, is_missing};
 use super::times;
 use crate::base::shell_word;
 use crate::base::text::{count, counted, listed, shorten};
@@ -483,7 +483,7 @@ fn ambiguous(ambiguity: &Ambiguity, context: &Context) -> DataError {
                     shorten(text)
                 ),
                 _ => format!(
-                    "its numbers have both signs: {:?} is {} with a decimal point, and {} with a decimal comma",
+                    "its numbers have decimal points and commas: {:?} is {} with a decimal point, and {} with a decimal comma",
                     shorten(text),
                     reading(as_point, "no number"),
                     reading(as_comma, "no number")
@@ -544,9 +544,9 @@ fn as_asked(column: Column, asked: AskedType, context: &Context) -> Result<Decid
     }
     let note = |unread: &Unread| {
         format!(
-            "column {:?}: {} of its values are no {} (as {:?}) and count as missing",
+            "column {:?}: values in {} are not {} (such as {:?}) and count as missing",
             context.name,
-            count(unread.rows as u64),
+            counted(unread.rows as u64, "row"),
             reading.plural(),
             shorten(&unread.example)
         )
@@ -803,6 +803,43 @@ impl Reading {
         }
     }
 
+    /// What makes the numbers of `column` doubtful, if they look as if a file had written them that writes numbers
+    /// otherwise than the training file did.
+    pub fn doubt(&self, column: &Column, table: &Table) -> Option<String> {
+        let (Reading::Number { format, .. }, Column::Text { levels, .. }) = (self, column) else {
+            return None;
+        };
+        let texts = || levels.iter().map(String::as_str).filter(|text| is_number_like(text));
+        let is_other = if format.comma { table.has_commas_between } else { table.may_have_commas };
+        let both = |text: &str| {
+            let [point, comma] =
+                [false, true].map(|comma| NumberFormat { comma, ..format.clone() }.parse(text));
+            Some((point?, comma?)).filter(|(point, comma)| point != comma)
+        };
+        let sign = |text: &str| {
+            let (point, comma) = both(text)?;
+            let training = if format.comma { "decimal commas" } else { "decimal points" };
+            let text = shorten(text);
+            Some(format!(
+                "{text:?} may be {point} or {comma}: training had {training}, but this file may not"
+            ))
+        };
+        match numbers::infer(texts(), table.may_have_commas, None) {
+            Inferred::Ambiguous(Ambiguity::Sign { text, .. }) if is_other => sign(&text),
+            Inferred::Ambiguous(Ambiguity::Units { a, b }) if self.unit().is_some() => {
+                Some(format!("{:?} and {:?} have different units", shorten(&a), shorten(&b)))
+            }
+            Inferred::Numbers(found)
+                if is_other
+                    && found.comma != format.comma
+                    && texts().all(|text| format.parse(text).is_some()) =>
+            {
+                texts().find_map(sign)
+            }
+            _ => None,
+        }
+    }
+
     /// The unit of its numbers.
     pub fn unit(&self) -> Option<&str> {
         match self {
@@ -838,7 +875,9 @@ impl Reading {
                 return Err(format!("holds dates, not {}", self.plural()));
             }
             (Reading::Date { .. }, column @ Column::Time(_)) => (column, nothing),
-            (Reading::Date { .. }, Column::Text { levels, codes }) => self.dates(&levels, &codes),
+            (Reading::Date { .. }, Column::Text { levels, codes }) => {
+                self.for_dates(&levels)?.dates(&levels, &codes)
+            }
             (Reading::Date { digits, .. }, Column::Number(values)) => {
                 if values.iter().all(|v| v.is_nan()) {
                     return Ok((Column::Time(values), nothing));
@@ -883,6 +922,39 @@ impl Reading {
                 Reading::Number { format: other, markers: markers.clone() }
             }
             _ => self.clone(),
+        }
+    }
+
+    /// This reading, or that of the same dates in another order, if training had only dates like 2024-12-31, which say
+    /// nothing of the order of others.
+    ///
+    /// # Errors
+    /// Dates and times of day in one column, and dates that two orders read.
+    fn for_dates(&self, levels: &[String]) -> Result<Reading, String> {
+        let Reading::Date { order, digits: false, markers } = self else { return Ok(self.clone()) };
+        let moment = |text: &str, order| times::parse(text, order);
+        let any = |text: &str| DateOrder::ALL.into_iter().find_map(|order| moment(text, order));
+        let texts = || levels.iter().map(String::as_str).filter(|text| any(text).is_some());
+        let has_date = |text: &&str| any(text).is_some_and(|moment| moment.has_date);
+        if let (Some(date), Some(time)) = (texts().find(has_date), texts().find(|text| !has_date(text))) {
+            return Err(format!("holds dates ({:?}) and times of day ({:?})", shorten(date), shorten(time)));
+        }
+        let reads_all = |order| texts().all(|text| moment(text, order).is_some());
+        if *order != DateOrder::Ymd || reads_all(DateOrder::Ymd) {
+            return Ok(self.clone());
+        }
+        match (reads_all(DateOrder::Dmy), reads_all(DateOrder::Mdy)) {
+            (true, true) => {
+                let text = texts().find(|text| moment(text, DateOrder::Ymd).is_none()).unwrap_or_default();
+                Err(format!("holds dates that may have the day or the month first ({:?})", shorten(text)))
+            }
+            (true, false) => {
+                Ok(Reading::Date { order: DateOrder::Dmy, digits: false, markers: markers.clone() })
+            }
+            (false, true) => {
+                Ok(Reading::Date { order: DateOrder::Mdy, digits: false, markers: markers.clone() })
+            }
+            (false, false) => Ok(self.clone()),
         }
     }
 

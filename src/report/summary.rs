@@ -158,11 +158,17 @@ pub fn worse_than_constant(parts: &[(&str, Score, f64)]) -> Option<String> {
         Score::Accuracy(_) => "less accurate than one that always predicts the majority class",
         Score::Regression { .. } => "less accurate than one that always predicts the mean",
     };
-    Some(format!(
-        "on the {} rows, this model is {what}: try more --epochs, another --lr (`bngpu lr-find` shows which can \
-         learn) or --bn",
-        names.join(" and ")
-    ))
+    Some(match names.as_slice() {
+        // Of a file that training did not see.
+        ["all"] => format!(
+            "on all rows, this model is {what}: check that their columns are those of the training data"
+        ),
+        names => format!(
+            "on the {} rows, this model is {what}: try more --epochs or another --lr (`bngpu lr-find` shows which can \
+             learn)",
+            names.join(" and ")
+        ),
+    })
 }
 
 /// The outcome of a training; `Display` gives the text.

@@ -85,8 +85,11 @@ fn ends(report: &ColumnReport) -> [String; 2] {
     }
 }
 
-/// At most six digits: an overview, not a value.
+/// A whole number as it is; of others at most six digits: an overview, not a value.
 fn number(x: f64) -> String {
+    if x.fract() == 0.0 && x.abs() < 1e12 {
+        return x.to_string();
+    }
     let rounded: f64 = format!("{x:.5e}").parse().unwrap_or(x);
     let text = rounded.to_string();
     if text.len() <= 12 { text } else { format!("{x:.4e}") }
