@@ -858,6 +858,27 @@ fn numbers_of_another_dialect_are_refused_at_predict() {
     }
 }
 
+/// What the user said of the training file holds for files that are written like it.
+#[test]
+fn an_answer_in_training_holds_at_predict() {
+    let folder = tempfile::tempdir().unwrap();
+    for (separator, asked, text, same) in [
+        (';', "number=number:point", "number;x\n1.234;3\n", "number;x\n1.2340;3\n"),
+        (';', "number=number:comma", "number;x\n1.234;3\n", "number;x\n1234;3\n"),
+        (',', "number=number:comma", "number,x\n\"1,234\",3\n", "number,x\n\"1,2340\",3\n"),
+    ] {
+        let sign = if separator == ',' { ',' } else { '.' };
+        let cell = |i: usize| format!("\"{}{sign}{:03}\"", i + 1, i * 16);
+        let mut request = write(&folder, "t.csv", with_numbers(separator, cell));
+        request.table.columns = vec![asked.parse::<AskedColumn>().unwrap()];
+        let data = load(&request).unwrap();
+        let read = |text: &str| {
+            data.preprocessing.read(&write(&folder, "n.csv", text).source, None, Part::All).unwrap().features
+        };
+        assert_eq!(read(text), read(same), "{asked}");
+    }
+}
+
 #[test]
 fn parts_of_a_table_are_written_in_one_dialect() {
     for (first, second) in [("1.csv", "2.csv"), ("2.csv", "1.csv")] {

@@ -154,12 +154,12 @@ fn a_table_trains_the_default_preset_and_digits_the_plain_one() {
     let (found, rows) = (config(&table), ROWS - 30 - 27);
     let problem = Problem { rows, target: Target::Value, is_table: true };
     let preset: toml::Table = Preset::Default.train(problem).parse().unwrap();
-    assert!(found["ensemble"].as_integer() == Some(8) && found["embed"].as_str() == Some("ple:16"));
+    assert!(found["ensemble"].as_integer() == Some(6) && found["embed"].as_str() == Some("ple:16"));
     for (key, value) in &preset {
         // The file has the layers as a list, the preset as text.
         assert!(found[key] == *value || key == "hidden", "{key}: {} is not {value}", found[key]);
     }
-    assert_eq!(weights(&table).members.len(), 8);
+    assert_eq!(weights(&table).members.len(), 6);
 
     let (digits, said) = train("digits", &["--epochs", "1"]);
     assert!(!said.contains("preset"), "{said}");

@@ -11,6 +11,7 @@ that stop early hold out a tenth of its rows. OMP_NUM_THREADS is the number of t
 
 import csv
 import importlib
+import importlib.metadata
 import json
 import os
 import sys
@@ -154,7 +155,7 @@ def cpu():
 def main():
     method, folder, seed, out = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
     meta = json.loads((folder / "meta.json").read_text())
-    package = importlib.import_module(PACKAGES[method].split(".")[0])
+    package = PACKAGES[method].split(".")[0]
     for name in ("sklearn.model_selection", "sklearn.compose", PACKAGES[method]):
         importlib.import_module(name)
     start, begun = cpu(), time.monotonic()
@@ -181,7 +182,8 @@ def main():
         else:
             write.writerow(["row", "value"])
             write.writerows([at, float(value)] for at, value in enumerate(found.reshape(-1)))
-    print(json.dumps({"version": f"{package.__name__} {package.__version__}", **seconds}))
+    version = importlib.metadata.version({"sklearn": "scikit-learn"}.get(package, package))
+    print(json.dumps({"version": f"{package} {version}", **seconds}))
 
 
 if __name__ == "__main__":

@@ -91,7 +91,7 @@ fn flags_of_train_win_over_a_preset() {
     let of = |count, share| Some(Folds { count, share });
     assert_eq!(
         [folds(""), folds("--ensemble 2"), folds("--val-each 0.2")],
-        [of(24, 0.05), of(2, 0.05), of(24, 0.2)]
+        [of(18, 0.05), of(2, 0.05), of(18, 0.2)]
     );
     for flags in ["--ensemble 1", "--val-each 0", "--val-split 0.2", "--watch gradients"] {
         assert_eq!(folds(flags), None, "{flags}");

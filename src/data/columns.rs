@@ -187,7 +187,7 @@ pub(crate) fn decide_target(
     let context = Context {
         file: &raw.file,
         name: &target.name,
-        may_have_commas: matches!(&raw.features, RawFeatures::Table(table) if table.may_have_commas),
+        may_have_commas: matches!(&raw.features, RawFeatures::Table(table) if table.dialect.may_have_commas),
         is_target: true,
         asked,
         place: &place,
@@ -225,7 +225,7 @@ fn decide(table: &Table, at: usize, column: Column, asked: Option<AskedType>) ->
     let context = Context {
         file: &table.file,
         name: &table.names[at],
-        may_have_commas: table.may_have_commas,
+        may_have_commas: table.dialect.may_have_commas,
         is_target: false,
         asked,
         place: &place,

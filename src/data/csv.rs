@@ -13,7 +13,7 @@ use sha2::Digest;
 
 use super::file::{Source, begin_hash};
 use super::raw::Raw;
-use super::table::{ReadOptions, Table, Texts, positions};
+use super::table::{Dialect, ReadOptions, Table, Texts, positions};
 use super::{DataError, memory};
 use crate::base::text::{count, counted};
 
@@ -187,8 +187,10 @@ impl Reader<'_> {
             named: header,
             columns,
             lines: Some(lines),
-            may_have_commas: layout.separator == b';',
-            has_commas_between: layout.separator == b',',
+            dialect: Dialect {
+                may_have_commas: layout.separator == b';',
+                has_commas_between: layout.separator == b',',
+            },
             how,
         };
         Ok(Read { table, content: content.unwrap_or_default(), notes })

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::table::{Cell, Column, ColumnBuilder, MISSING, ReadOptions, Table, Texts};
+use super::table::{Cell, Column, ColumnBuilder, Dialect, MISSING, ReadOptions, Table, Texts};
 
 /// A table of a file that names its columns.
 pub(super) fn table(file: &str, names: Vec<String>, columns: Vec<Column>, rows: usize) -> Table {
@@ -13,8 +13,7 @@ pub(super) fn table(file: &str, names: Vec<String>, columns: Vec<Column>, rows: 
         columns,
         rows,
         lines: None,
-        may_have_commas: false,
-        has_commas_between: false,
+        dialect: Dialect::default(),
         how: String::new(),
     }
 }

@@ -357,6 +357,7 @@ impl Fitting<'_> {
                 let reading = TableReading {
                     header: self.table.header,
                     missing: self.table.missing.clone(),
+                    dialect: Some(table.dialect),
                     keep: reports.iter().filter(|r| r.role == Role::Kept).map(|r| r.name.clone()).collect(),
                 };
                 Ok((Inputs::Columns { columns, source_columns, named, reading }, reports))
@@ -540,6 +541,9 @@ fn fingerprint(preprocessing: &Preprocessing, order: &[usize]) -> String {
     let mut seen = preprocessing.clone();
     seen.trained_on.source.clear();
     (seen.target.clamp, seen.target.constant) = (None, None);
+    if let Inputs::Columns { reading, .. } = &mut seen.inputs {
+        reading.dialect = None;
+    }
     let described = serde_json::to_vec(&seen).unwrap_or_default();
     let rows: Vec<u8> = order.iter().flat_map(|row| (*row as u64).to_le_bytes()).collect();
     hex(&digest(&[b"bngpu data 1", &described, &rows]))

@@ -316,7 +316,7 @@ fn read_raw(located: &Located, options: &ReadOptions, target: Option<&str>) -> R
     }
     if let RawFeatures::Table(table) = &mut raw.features {
         // The target is still one of its columns, and says as much as any other.
-        table.may_have_commas |= table.columns.iter().any(types::has_decimal_commas);
+        table.dialect.may_have_commas |= table.columns.iter().any(types::has_decimal_commas);
         let markers: Vec<f64> = options.missing.iter().filter_map(|text| table::plain_number(text)).collect();
         if !markers.is_empty() {
             table.columns.iter_mut().for_each(|column| column.without(&markers));

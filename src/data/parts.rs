@@ -94,9 +94,10 @@ impl Whole {
     }
 
     fn push(&mut self, table: Table, format: Format) -> Result<(), DataError> {
-        if table.may_have_commas != self.first.may_have_commas {
+        if table.dialect.may_have_commas != self.first.dialect.may_have_commas {
             // 1,234 and 1.234 would be read by the habits of another file.
-            let how = |table: &Table| if table.may_have_commas { "semicolons" } else { "no semicolons" };
+            let how =
+                |table: &Table| if table.dialect.may_have_commas { "semicolons" } else { "no semicolons" };
             let (has, first, other) = (how(&table), &self.first.file, how(&self.first));
             let what = format!("has {has} between its cells, but {first} has {other}");
             return Err(DataError::file(&table.file, what, "write the parts in one way"));

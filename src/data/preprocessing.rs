@@ -12,7 +12,7 @@ use super::locate::{Located, locate};
 use super::raw::{Raw, RawFeatures, hex};
 use super::scale::ByteScaling;
 use super::split::{Fractions, assign};
-use super::table::{Column, ReadOptions, Table, Texts};
+use super::table::{Column, Dialect, ReadOptions, Table, Texts};
 use super::target::TargetEncoding;
 use super::times::Cycle;
 use super::types::{Reading, Unread};
@@ -61,6 +61,9 @@ pub(crate) struct TableReading {
     /// Further texts that stand for missing values.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub missing: Vec<String>,
+    /// How the training table writes numbers; none in models of earlier versions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dialect: Option<Dialect>,
     /// Columns that are carried into the predictions.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub keep: Vec<String>,
@@ -388,11 +391,13 @@ impl Preprocessing {
     /// Reads the cells of each input and of the target as in training.
     fn read_cells(&self, raw: &mut Raw) -> Result<(), DataError> {
         let Raw { file, features, target, notes, .. } = raw;
-        let mut read = |table: Option<&Table>,
-                        name: &str,
-                        role: &str,
-                        reading: &Reading,
-                        column: &mut Column| {
+        let dialects = match (&*features, &self.inputs) {
+            (RawFeatures::Table(table), Inputs::Columns { reading, .. }) => {
+                reading.dialect.map(|training| (table.dialect, training))
+            }
+            _ => None,
+        };
+        let mut read = |name: &str, role: &str, reading: &Reading, column: &mut Column| {
             let before = std::mem::replace(column, Column::Number(Vec::new()));
             let rows = before.len();
             let known = (0..rows).filter(|row| !before.is_missing(*row)).count();
@@ -413,7 +418,8 @@ impl Preprocessing {
                 );
                 notes.push(text);
             }
-            if let Some(what) = table.and_then(|table| reading.doubt(&before, table)) {
+            if let Some(what) = dialects.and_then(|(found, training)| reading.doubt(&before, found, training))
+            {
                 return Err(DataError::column(file, name, what, "write the numbers as in training"));
             }
             let (after, unread) = reading.apply(before).map_err(fault)?;
@@ -428,19 +434,13 @@ impl Preprocessing {
             *column = after;
             Ok(())
         };
-        let mut table = match features {
-            RawFeatures::Table(table) => Some(table),
-            RawFeatures::Bytes { .. } => None,
-        };
-        if let (Some(table), Inputs::Columns { columns, .. }) = (&mut table, &self.inputs) {
-            let mut found = std::mem::take(&mut table.columns);
-            for (encoding, column) in columns.iter().zip(&mut found) {
-                read(Some(table), &encoding.name, "column", &encoding.reading(), column)?;
+        if let (RawFeatures::Table(table), Inputs::Columns { columns, .. }) = (features, &self.inputs) {
+            for (encoding, column) in columns.iter().zip(&mut table.columns) {
+                read(&encoding.name, "column", &encoding.reading(), column)?;
             }
-            table.columns = found;
         }
         if let (Some(target), Some(reading)) = (target, &self.target.reading) {
-            read(table.as_deref(), &target.name.clone(), "target", reading, &mut target.column)?;
+            read(&target.name.clone(), "target", reading, &mut target.column)?;
         }
         Ok(())
     }

@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
+use serde::{Deserialize, Serialize};
+
 use super::numbers::is_ambiguous;
 use super::raw::ImageShape;
 use crate::spec::ImageSize;
@@ -207,6 +209,16 @@ fn text_of(cell: Cell) -> String {
     }
 }
 
+/// What a table tells of the decimal signs of its numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", default)]
+pub(crate) struct Dialect {
+    /// Numbers may have decimal commas: semicolons separate its cells, or another column has them.
+    pub may_have_commas: bool,
+    /// Commas separate its cells, so that numbers hardly have decimal commas.
+    pub has_commas_between: bool,
+}
+
 /// Columns of equal length.
 #[derive(Clone, Debug)]
 pub(crate) struct Table {
@@ -219,10 +231,7 @@ pub(crate) struct Table {
     pub rows: usize,
     /// Line of each row in a text file.
     pub lines: Option<Vec<u64>>,
-    /// Whether numbers may have decimal commas: may_have_commas separate its cells, or another column has them.
-    pub may_have_commas: bool,
-    /// Whether commas separate its cells, so that numbers hardly have decimal commas.
-    pub has_commas_between: bool,
+    pub dialect: Dialect,
     /// How the file was read, in words.
     pub how: String,
 }
@@ -265,8 +274,7 @@ impl Table {
             columns: (0..n_columns).map(column).collect(),
             rows,
             lines: None,
-            may_have_commas: false,
-            has_commas_between: false,
+            dialect: Dialect::default(),
             how: String::new(),
         }
     }

@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use super::DataError;
 use super::numbers::{self, Ambiguity, Inferred, NumberFormat, is_bare, is_number_like};
-use super::table::{Column, MISSING, Table, Texts, is_missing};
+use super::table::{Column, Dialect, MISSING, Texts, is_missing};
 use super::times;
 use crate::base::shell_word;
 use crate::base::text::{count, counted, listed, shorten};
@@ -135,7 +135,7 @@ pub(crate) struct Context<'a> {
     /// For messages.
     pub file: &'a str,
     pub name: &'a str,
-    /// See [`Table::may_have_commas`](super::table::Table::may_have_commas).
+    /// See [`Dialect::may_have_commas`].
     pub may_have_commas: bool,
     /// Whether it is the target.
     pub is_target: bool,
@@ -804,13 +804,16 @@ impl Reading {
     }
 
     /// What makes the numbers of `column` doubtful, if they look as if a file had written them that writes numbers
-    /// otherwise than the training file did.
-    pub fn doubt(&self, column: &Column, table: &Table) -> Option<String> {
+    /// otherwise than the training file did: `dialect` is that of its table, `training` that of the training table.
+    pub fn doubt(&self, column: &Column, dialect: Dialect, training: Dialect) -> Option<String> {
         let (Reading::Number { format, .. }, Column::Text { levels, .. }) = (self, column) else {
             return None;
         };
         let texts = || levels.iter().map(String::as_str).filter(|text| is_number_like(text));
-        let is_other = if format.comma { table.has_commas_between } else { table.may_have_commas };
+        let is_other = match format.comma {
+            true => dialect.has_commas_between && !training.has_commas_between,
+            false => dialect.may_have_commas && !training.may_have_commas,
+        };
         let both = |text: &str| {
             let [point, comma] =
                 [false, true].map(|comma| NumberFormat { comma, ..format.clone() }.parse(text));
@@ -824,7 +827,7 @@ impl Reading {
                 "{text:?} may be {point} or {comma}: training had {training}, but this file may not"
             ))
         };
-        match numbers::infer(texts(), table.may_have_commas, None) {
+        match numbers::infer(texts(), dialect.may_have_commas, None) {
             Inferred::Ambiguous(Ambiguity::Sign { text, .. }) if is_other => sign(&text),
             Inferred::Ambiguous(Ambiguity::Units { a, b }) if self.unit().is_some() => {
                 Some(format!("{:?} and {:?} have different units", shorten(&a), shorten(&b)))
