@@ -359,13 +359,18 @@ fn dates_with_faults(
     Ok(Some(Decided { kind: ColumnType::Date, reading, column, notes }))
 }
 
+/// A date and a time of day, if a column has both.
+fn date_and_time<'a>(dates: &[&'a str]) -> Option<(&'a str, &'a str)> {
+    let has_date =
+        |text: &&str| DateOrder::ALL.iter().any(|o| times::parse(text, *o).is_some_and(|m| m.has_date));
+    let mut texts = dates.iter().copied();
+    Some((texts.clone().find(has_date)?, texts.find(|text| !has_date(text))?))
+}
+
 /// The order of day, month and year that reads all dates; the user is asked where two orders do.
 fn order_of(dates: &[&str], context: &Context) -> Result<Option<DateOrder>, DataError> {
     let reads_all = |order| dates.iter().all(|text| times::parse(text, order).is_some());
-    let has_date =
-        |text: &&&str| DateOrder::ALL.iter().any(|o| times::parse(text, *o).is_some_and(|m| m.has_date));
-    if let (Some(date), Some(time)) = (dates.iter().find(has_date), dates.iter().find(|text| !has_date(text)))
-    {
+    if let Some((date, time)) = date_and_time(dates) {
         let what = format!("{:?} is a date, {:?} a time of day", shorten(date), shorten(time));
         let remedy = format!("give all cells of the column one of them, or {}", context.flag("category"));
         return Err(context.error(what, remedy));
@@ -935,30 +940,27 @@ impl Reading {
     /// Dates and times of day in one column, and dates that two orders read.
     fn for_dates(&self, levels: &[String]) -> Result<Reading, String> {
         let Reading::Date { order, digits: false, markers } = self else { return Ok(self.clone()) };
-        let moment = |text: &str, order| times::parse(text, order);
-        let any = |text: &str| DateOrder::ALL.into_iter().find_map(|order| moment(text, order));
-        let texts = || levels.iter().map(String::as_str).filter(|text| any(text).is_some());
-        let has_date = |text: &&str| any(text).is_some_and(|moment| moment.has_date);
-        if let (Some(date), Some(time)) = (texts().find(has_date), texts().find(|text| !has_date(text))) {
+        let dates: Vec<&str> = levels.iter().map(String::as_str).filter(|text| is_date_like(text)).collect();
+        if let Some((date, time)) = date_and_time(&dates) {
             return Err(format!("holds dates ({:?}) and times of day ({:?})", shorten(date), shorten(time)));
         }
-        let reads_all = |order| texts().all(|text| moment(text, order).is_some());
+        let reads = |order| move |text: &&str| times::parse(text, order).is_some();
+        let reads_all = |order| dates.iter().all(reads(order));
         if *order != DateOrder::Ymd || reads_all(DateOrder::Ymd) {
             return Ok(self.clone());
         }
-        match (reads_all(DateOrder::Dmy), reads_all(DateOrder::Mdy)) {
+        let order = match (reads_all(DateOrder::Dmy), reads_all(DateOrder::Mdy)) {
             (true, true) => {
-                let text = texts().find(|text| moment(text, DateOrder::Ymd).is_none()).unwrap_or_default();
-                Err(format!("holds dates that may have the day or the month first ({:?})", shorten(text)))
+                let text =
+                    dates.iter().find(|text| !reads(DateOrder::Ymd)(text)).copied().unwrap_or_default();
+                let what = "holds dates that may have the day or the month first";
+                return Err(format!("{what} ({:?})", shorten(text)));
             }
-            (true, false) => {
-                Ok(Reading::Date { order: DateOrder::Dmy, digits: false, markers: markers.clone() })
-            }
-            (false, true) => {
-                Ok(Reading::Date { order: DateOrder::Mdy, digits: false, markers: markers.clone() })
-            }
-            (false, false) => Ok(self.clone()),
-        }
+            (true, false) => DateOrder::Dmy,
+            (false, true) => DateOrder::Mdy,
+            (false, false) => *order,
+        };
+        Ok(Reading::Date { order, digits: false, markers: markers.clone() })
     }
 
     /// With its article: what a cell is not that cannot be read.
